@@ -1,0 +1,1 @@
+//! Eligible, score, price, select, hold: a request becomes a decision.

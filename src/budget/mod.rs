@@ -1,0 +1,1 @@
+//! The ledger, leases, holds, and the actor that owns them.

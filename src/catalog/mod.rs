@@ -1,0 +1,1 @@
+//! Advertisers, campaigns, creatives, targeting; the eligibility index.

@@ -1,0 +1,1 @@
+//! What we may do with a request: one value, `Permissions`.

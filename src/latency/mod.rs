@@ -1,0 +1,1 @@
+//! Stage histograms: recorded without locks by one owner each, merged on read.

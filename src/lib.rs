@@ -1,0 +1,26 @@
+//! Outbid: a real-time bidding engine. `ARCHITECTURE.md` is the map of these rooms.
+#![forbid(unsafe_code)]
+
+// Level 0: known by all, knowing nobody above.
+pub mod clock;
+pub mod hash;
+pub mod latency;
+pub mod openrtb;
+pub mod privacy;
+pub mod units;
+// Level 1.
+pub mod catalog;
+pub mod consent;
+pub mod store;
+// Level 2.
+pub mod budget;
+pub mod prediction;
+pub mod session;
+pub mod strategy;
+// Level 3.
+pub mod auction;
+pub mod notice;
+// Levels 5 and 6: the wiring; nothing imports it.
+pub mod cli;
+pub mod server;
+pub mod simulate;

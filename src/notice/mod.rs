@@ -1,0 +1,1 @@
+//! What comes back: sealed tokens, win, billing, loss, click, events.

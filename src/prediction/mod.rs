@@ -1,0 +1,1 @@
+//! Click prediction: features, LR + FwFM, online learning, snapshots.

@@ -1,0 +1,1 @@
+//! Differential privacy: bounds, mechanisms, accountant, releases.

@@ -1,0 +1,1 @@
+//! Listeners, admission, routes: the wiring.

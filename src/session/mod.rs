@@ -1,0 +1,1 @@
+//! User sessions: interest, recent items, frequency; hosted in shards.

@@ -1,0 +1,1 @@
+//! Ports to durable things. The core sees only these.

@@ -1,0 +1,1 @@
+//! What strategies/*.toml composes: value and pacing.
