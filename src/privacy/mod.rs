@@ -1,1 +1,62 @@
-//! Differential privacy: bounds, mechanisms, accountant, releases.
+//! Differential privacy: what one user did on one day is visible to others only through noise.
+//!
+//! # The claim
+//! Everything that this room counts about one user on one UTC day reaches anybody else (the scorer,
+//! reports, metrics) only through releases that together are `rho`-zCDP, hence `(epsilon, delta)`-DP
+//! ([`Claim`] prints both; by default epsilon 4 and delta 1e-6 a user-day). Two worlds are
+//! neighbours when one user's day is *replaced* by any other day of that user, the empty one
+//! included. The day is the one on which a contribution is **counted**: an event of 23:59:59 that
+//! arrives at 00:00:01 belongs to the second day. A user is one `UserKey`: a person with two keys
+//! has half of the protection. Days compose: thirty of them cost what [`Claim::over_days`] says.
+//!
+//! # Why it holds: sensitivity, in five lines
+//! 1. [`bound`](Bounder) admits per user, day and kind at most `c` in a cell, `K` cells and `B` in
+//!    all, so a user's day `d` (over all intervals and cells) has `|d|^2 <= min(K c^2, B c)`: within
+//!    a cell `sum_t d_t^2 <= (sum_t d_t)^2 <= c^2`, and `sum v^2 <= c sum v <= c B`.
+//! 2. Each contribution is counted in exactly one interval, so a day's interval vectors are disjoint
+//!    parts of *one* vector: noising each part with `sigma^2` costs the day `S^2 / (2 sigma^2)` once,
+//!    however many intervals there are. It is not divided by their number, nor multiplied.
+//! 3. Replacing a day changes that vector by `a - b` with `a, b >= 0`, so by at most `|a|^2 + |b|^2`:
+//!    `S^2 = 2 min(K c^2, B c)`. The same factor covers the one user whom a full user table turned
+//!    away because of this one (first come, first tracked: at most one user trades places).
+//! 4. The discrete Gaussian of parameter `sigma` is `S^2 / (2 sigma^2)`-zCDP (Canonne, Kamath,
+//!    Steinke 2020, theorem 4 and its multivariate form); the kinds add up (`sum rho_kind <= rho_day`).
+//! 5. Our ads feed back on the data, so inputs depend on earlier outputs; the bounds are enforced on
+//!    every path, hence the costs of the steps sum to at most `rho_day` on every path, which is what
+//!    the Renyi filter needs (Feldman, Zrnic 2021; Whitehouse et al. 2023).
+//!
+//! # What it does not cover
+//! The answer to the user's own request (his session serves him), the exchange seeing our bid,
+//! exact billing and the exact budget stop; the magnitudes of dropped contributions in
+//! [`AggregateStatus`] (operational, rounded to powers of two, about no campaign); and a restart:
+//! until the ledger is persisted, a process that starts again on the same day has forgotten what it
+//! spent ([`Accountant::resume`] is where a ledger plugs in).
+//!
+//! # Randomness
+//! Noise comes from OpenDP's exact samplers. Built without its OpenSSL feature, as here, OpenDP
+//! draws from the `rand` crate's `thread_rng`, a ChaCha generator seeded by the operating system.
+//! No constructor outside unit tests takes a seed.
+
+mod accountant;
+mod actor;
+mod aggregate;
+mod bound;
+mod cell;
+mod config;
+mod mechanism;
+mod prior;
+mod release;
+mod zcdp;
+
+#[cfg(test)]
+mod tests;
+
+pub use accountant::{Accountant, Charge, DayCharge, Refused, Rho};
+pub use actor::{AggregateActor, Aggregates, Contribute, DeclareCells, Status, Tick};
+pub use aggregate::{AggregateStatus, CAMPAIGNS_MAX, Dropped};
+pub use bound::{Admitted, Bound, Bounder, NotAdmitted};
+pub use cell::{CONTEXT_BUCKETS, Cell, ContextBucket, KINDS, Kind};
+pub use config::{Claim, Config, Error, KindConfig, KindPlan, Plan, Scale};
+pub use mechanism::{Mechanism, NoiseSource, RawCounts, Released};
+pub use prior::{Estimate, Prior, Releases};
+pub use zcdp::epsilon;

@@ -1,0 +1,173 @@
+//! The mechanism: raw counts go in, charged; noised integers come out. There is no other way out.
+//!
+//! [`RawCounts`] has no getter, no `Debug`, no `Serialize` and no `Clone`; its numbers are private to
+//! this file, whose one reader is [`Mechanism::release`]. Only admitted contributions get in.
+//!
+//! ```
+//! use outbid::privacy::{Bounder, Config, Kind, Plan, RawCounts};
+//! use outbid::units::UserKey;
+//! let plan = Plan::try_from(&Config::default()).unwrap();
+//! let mut raw = RawCounts::default();
+//! raw.count(Bounder::new(&plan, 0).admit(UserKey(1), 0, Kind::Click).unwrap());
+//! ```
+//! That is all that can be done with them. They cannot be read:
+//! ```compile_fail,E0616
+//! let raw = outbid::privacy::RawCounts::default();
+//! let clicks = raw.cells[1][0];
+//! ```
+//! nor printed:
+//! ```compile_fail,E0277
+//! let raw = outbid::privacy::RawCounts::default();
+//! println!("{raw:?}");
+//! ```
+//! nor written:
+//! ```compile_fail,E0277
+//! let raw = outbid::privacy::RawCounts::default();
+//! serde_json::to_string(&raw);
+//! ```
+//! nor released without a charge, which only the accountant makes:
+//! ```compile_fail,E0451
+//! use outbid::privacy::{Charge, Kind};
+//! let charge = Charge { kind: Kind::Click };
+//! ```
+//!
+//! Noise is the discrete Gaussian on integers (Canonne, Kamath, Steinke 2020), sampled exactly by
+//! OpenDP: no float is involved before a number is released, hence no float attack (Mironov 2012).
+//! A release draws all of its noise first, in one batch, on the release thread: how long that takes
+//! does not depend on the counts, and no bid waits for it.
+
+use super::accountant::Charge;
+use super::bound::Admitted;
+use super::cell::{CONTEXT_BUCKETS, KINDS, Kind};
+use super::config::{Error, Plan, Scale};
+use opendp::traits::samplers::sample_discrete_gaussian;
+
+/// Counts of one interval that nobody has noised yet, by kind and cell index.
+#[derive(Default)]
+pub struct RawCounts {
+    cells: [Vec<u64>; KINDS],
+}
+
+impl RawCounts {
+    /// Counts one contribution.
+    pub fn count(&mut self, admitted: Admitted) {
+        let cells = &mut self.cells[admitted.kind().index()];
+        if cells.len() <= admitted.cell() {
+            cells.resize(admitted.cell() + 1, 0);
+        }
+        // Saturation never widens a difference, so it keeps the sensitivity.
+        cells[admitted.cell()] = cells[admitted.cell()].saturating_add(1);
+    }
+}
+
+/// Where noise comes from: OpenDP's sampler. Unit tests can plant a sequence; nothing else can.
+pub struct NoiseSource(Source);
+
+enum Source {
+    OpenDp,
+    #[cfg(test)]
+    Planted(Box<dyn FnMut() -> i64 + Send>),
+}
+
+impl NoiseSource {
+    /// OpenDP's exact discrete Gaussian, under the operating system's entropy.
+    #[must_use]
+    pub const fn exact() -> Self {
+        Self(Source::OpenDp)
+    }
+
+    /// A sequence that a unit test chose.
+    #[cfg(test)]
+    pub(super) fn planted(next: impl FnMut() -> i64 + Send + 'static) -> Self {
+        Self(Source::Planted(Box::new(next)))
+    }
+
+    /// `count` independent draws of parameter `scale`.
+    fn draw(&mut self, scale: Scale, count: usize) -> Result<Vec<i64>, Error> {
+        match &mut self.0 {
+            Source::OpenDp => {
+                let sigma = scale.rational();
+                let one = |_| {
+                    let noise = sample_discrete_gaussian(sigma.clone())
+                        .map_err(|error| Error::Noise(error.to_string()))?;
+                    i64::try_from(noise)
+                        .map_err(|_| Error::Noise("a draw left the range of i64".to_owned()))
+                };
+                (0..count).map(one).collect()
+            }
+            #[cfg(test)]
+            Source::Planted(next) => Ok((0..count).map(|_| next()).collect()),
+        }
+    }
+}
+
+/// Noised integers of one kind and interval: what may be shown, logged and computed with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Released {
+    kind: Kind,
+    values: Vec<i64>,
+    variance: f64,
+}
+
+impl Released {
+    /// What was counted.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// By campaign in the order of the release, [`CONTEXT_BUCKETS`] values each. May be negative.
+    #[must_use]
+    pub fn values(&self) -> &[i64] {
+        &self.values
+    }
+
+    /// Declared variance of each value's noise.
+    #[must_use]
+    pub const fn variance(&self) -> f64 {
+        self.variance
+    }
+}
+
+/// Adds the noise that a plan prescribes.
+pub struct Mechanism {
+    plan: Plan,
+    noise: NoiseSource,
+}
+
+impl Mechanism {
+    /// A mechanism of this plan.
+    #[must_use]
+    pub fn new(plan: &Plan, noise: NoiseSource) -> Self {
+        Self { plan: plan.clone(), noise }
+    }
+
+    /// Releases the charged kind's counts of the campaigns in these slots: every cell of every slot
+    /// is noised, also where nothing was counted, so that a cell's presence says nothing.
+    ///
+    /// # Errors
+    /// [`Error::Noise`]; nothing is released then, and the charge stays spent.
+    pub fn release(
+        &mut self,
+        raw: &RawCounts,
+        slots: &[u32],
+        charge: Charge,
+    ) -> Result<Released, Error> {
+        let kind = charge.kind();
+        let scale = self.plan.kind(kind).scale;
+        let noise = self.noise.draw(scale, slots.len() * CONTEXT_BUCKETS)?;
+        let counts = &raw.cells[kind.index()];
+        let cells = slots.iter().flat_map(|&slot| {
+            let first = slot as usize * CONTEXT_BUCKETS;
+            first..first + CONTEXT_BUCKETS
+        });
+        let values = cells
+            .zip(noise)
+            .map(|(cell, noise)| {
+                let count = counts.get(cell).copied().unwrap_or(0);
+                i64::try_from(count).unwrap_or(i64::MAX).saturating_add(noise)
+            })
+            .collect();
+        Ok(Released { kind, values, variance: scale.variance() })
+    }
+}

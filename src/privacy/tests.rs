@@ -1,0 +1,287 @@
+//! The room as a whole, with planted noise where a number must be exact and real noise elsewhere.
+
+use super::aggregate::Aggregate;
+use super::release::Publisher;
+use super::*;
+use crate::units::{CampaignId, Timestamp, UserKey};
+use std::path::PathBuf;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// The numbers in `columns` of a reference file; empty, with a note, where it is absent.
+pub(super) fn vectors(file: &str, columns: &[&str]) -> Vec<Vec<f64>> {
+    let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let shared = std::env::var_os("OUTBID_SHARED").map_or(default, PathBuf::from);
+    let path = shared.join("vectors/privacy").join(file);
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        println!("SKIPPED: {} is absent; set OUTBID_SHARED", path.display());
+        return Vec::new();
+    };
+    let mut lines = text.lines();
+    let header: Vec<_> = lines.next().unwrap().split(',').collect();
+    let wanted: Vec<_> = columns
+        .iter()
+        .map(|column| header.iter().position(|name| name == column).unwrap())
+        .collect();
+    lines
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let fields: Vec<_> = line.split(',').collect();
+            let number = |text: &str| match text.split_once('/') {
+                Some((numerator, denominator)) => {
+                    numerator.parse::<f64>().unwrap() / denominator.parse::<f64>().unwrap()
+                }
+                None => text.parse().unwrap_or(f64::NAN),
+            };
+            wanted.iter().map(|&index| number(fields[index])).collect()
+        })
+        .collect()
+}
+
+fn plan() -> Plan {
+    Plan::try_from(&Config::default()).unwrap()
+}
+
+fn cell(campaign: u64, bucket: u8) -> Cell {
+    Cell { campaign: CampaignId(campaign), bucket: ContextBucket::from_index(bucket).unwrap() }
+}
+
+/// Aggregate and publisher without a thread between them.
+struct Bench {
+    aggregate: Aggregate,
+    publisher: Publisher,
+    releases: Releases,
+}
+
+impl Bench {
+    fn new(plan: &Plan, noise: NoiseSource) -> Self {
+        let mut aggregate = Aggregate::new(plan, Timestamp(0));
+        aggregate.declare(&[CampaignId(1), CampaignId(2)]);
+        Self { aggregate, publisher: Publisher::new(plan, noise), releases: Releases::none() }
+    }
+
+    fn silent(plan: &Plan) -> Self {
+        Self::new(plan, NoiseSource::planted(|| 0))
+    }
+
+    fn count(&mut self, user: u64, cell: Cell, kind: Kind) {
+        let user = Some(UserKey(user));
+        self.aggregate.contribute(user, Timestamp(0), cell, kind);
+    }
+
+    /// Ticks at `now_ms`; whether something was released.
+    fn tick(&mut self, now_ms: i64) -> bool {
+        let closing = self.aggregate.advance(Timestamp(now_ms));
+        let is_due = closing.is_some();
+        if let Some(closing) = closing {
+            self.releases = self.publisher.publish(closing).unwrap();
+        }
+        is_due
+    }
+
+    fn sum(&self, cell: Cell, kind: Kind) -> f64 {
+        let estimate = self.releases.estimate(cell.campaign, cell.bucket, kind);
+        estimate.map_or(f64::NAN, |estimate| estimate.value)
+    }
+}
+
+#[test]
+fn a_user_who_floods_moves_a_days_releases_by_no_more_than_the_bound() {
+    let plan = plan();
+    for kind in Kind::ALL {
+        let mut bench = Bench::silent(&plan);
+        let bound = plan.kind(kind).bound;
+        let mut day = std::collections::HashMap::<(Cell, i64), f64>::new();
+        let cells: Vec<_> = (0..16).map(|bucket| cell(1, bucket)).collect();
+        for hour in 1..=24 {
+            let before: Vec<_> = cells.iter().map(|&cell| bench.sum(cell, kind)).collect();
+            for event in 0..1_000 {
+                bench.count(7, cells[event % cells.len()], kind);
+            }
+            assert!(bench.tick(hour * HOUR_MS));
+            // Undo the hour's decay to see the interval's own, un-noised count.
+            let decay = (-1.0_f64 / 72.0).exp2();
+            for (&cell, before) in cells.iter().zip(before) {
+                let old = if before.is_nan() { 0.0 } else { before * decay };
+                day.insert((cell, hour), bench.sum(cell, kind) - old);
+            }
+        }
+        let total: f64 = day.values().sum();
+        let norm_squared: f64 = day.values().map(|count| count * count).sum();
+        assert!((total - f64::from(bound.total)).abs() < 1e-6, "{total}");
+        assert!(norm_squared <= bound.sensitivity_squared() as f64 + 1e-6);
+    }
+}
+
+#[test]
+fn a_changed_release_changes_the_prior_and_nothing_else_does() {
+    let priors = [3_i64, -3].map(|noise| {
+        // A release of two campaigns draws 32 numbers for impressions, then 32 for clicks.
+        let planted = [100_000, 1_000 + noise * 200, 0];
+        let mut draws = 0..;
+        let source = move || planted[draws.next().unwrap_or(0) / 32];
+        let mut bench = Bench::new(&plan(), NoiseSource::planted(source));
+        let before = bench.releases.prior(CampaignId(1), ContextBucket::default());
+        bench.count(1, cell(1, 0), Kind::Impression);
+        bench.count(1, cell(1, 0), Kind::Click);
+        let counted = bench.releases.prior(CampaignId(1), ContextBucket::default());
+        assert_eq!(before, counted, "a count alone moved the prior");
+        assert!(!bench.tick(HOUR_MS - 1) && bench.tick(HOUR_MS));
+        let prior = bench.releases.prior(CampaignId(1), ContextBucket::default());
+        assert_ne!(before, prior, "a release did not move the prior");
+        prior
+    });
+    // The counts were the same: only the released numbers differ.
+    assert_ne!(priors[0].logit, priors[1].logit);
+}
+
+#[test]
+fn fresh_noise_on_an_unchanged_total_is_charged_again() {
+    let mut config = Config::default();
+    (config.clicks.rho_percent, config.reserve_percent) = (43, 43);
+    let plan = Plan::try_from(&config).unwrap();
+    let mut accountant = Accountant::new(&plan, 0);
+    let mut mechanism = Mechanism::new(&plan, NoiseSource::exact());
+    let raw = RawCounts::default();
+    let slots: Vec<_> = (0..8).collect();
+
+    let mut day = accountant.begin_day(0).unwrap();
+    let scheduled = accountant.spent();
+    let charge = day.take(0, Kind::Click).unwrap();
+    let first = mechanism.release(&raw, &slots, charge).unwrap();
+    assert_eq!(day.take(0, Kind::Click), Err(Refused::AlreadyReleased));
+
+    let charge = accountant.charge(0, Kind::Click).unwrap();
+    let second = mechanism.release(&raw, &slots, charge).unwrap();
+    assert_ne!(first.values(), second.values(), "the noise is fresh");
+    let more = accountant.spent().as_f64() - scheduled.as_f64();
+    assert!((more - plan.kind(Kind::Click).rho.as_f64()).abs() < 1e-12);
+    assert!(matches!(accountant.charge(0, Kind::Click), Err(Refused::Spent { .. })));
+}
+
+#[test]
+fn the_actors_state_charges_a_day_once_and_each_interval_is_released_once() {
+    let mut bench = Bench::silent(&plan());
+    assert_eq!(bench.aggregate.status(0, 0).epsilon_spent, 0.0);
+    assert!(bench.tick(HOUR_MS));
+    let spent = bench.aggregate.status(1, 0);
+    assert!(spent.epsilon_spent > 3.9 && spent.epsilon_spent <= 4.0, "{spent:?}");
+    assert!(!bench.tick(HOUR_MS), "the same interval again");
+    assert!(!bench.tick(0), "the clock went back");
+    assert!(bench.tick(5 * HOUR_MS), "four intervals at once");
+    assert!(bench.tick(DAY_MS), "the day's last interval");
+    assert_eq!(bench.aggregate.status(3, 0).epsilon_spent, 0.0, "a new day");
+    assert!(!bench.tick(23 * HOUR_MS), "yesterday");
+    assert!(bench.tick(DAY_MS + HOUR_MS));
+    assert_eq!(bench.aggregate.status(4, 0).rho_spent, spent.rho_spent);
+    assert_eq!(bench.aggregate.status(4, 1).refused, 1);
+}
+
+#[test]
+fn what_may_not_be_counted_is_not() {
+    let mut bench = Bench::silent(&plan());
+    let kind = Kind::Impression;
+    bench.aggregate.contribute(None, Timestamp(0), cell(1, 0), kind);
+    bench.count(1, cell(3, 0), kind);
+    let user = Some(UserKey(1));
+    let stale = Timestamp(-DAY_MS - 1);
+    bench.aggregate.contribute(user, stale, cell(1, 0), kind);
+    for _ in 0..7 {
+        bench.count(2, cell(2, 5), kind);
+    }
+    bench.aggregate.declare(&[CampaignId(2), CampaignId(4)]);
+    bench.count(1, cell(1, 0), kind);
+    assert!(bench.tick(HOUR_MS));
+    assert!(bench.sum(cell(1, 0), kind).is_nan(), "no longer declared");
+    assert_eq!(bench.sum(cell(2, 5), kind), 4.0);
+    assert_eq!(bench.sum(cell(2, 4), kind), 0.0, "released though empty");
+    assert_eq!(bench.sum(cell(4, 0), kind), 0.0, "released though new");
+    let expected = Dropped {
+        no_permission: 1,
+        undeclared: 2,
+        over_bound: 2, // 3, as a power of two
+        users_full: 0,
+        stale: 1,
+    };
+    assert_eq!(bench.aggregate.status(1, 0).dropped, expected);
+    // After a change of declarations the slots are renumbered, at the day's end and not before.
+    bench.count(3, cell(4, 1), kind);
+    assert!(bench.tick(DAY_MS));
+    bench.count(3, cell(4, 2), kind);
+    assert!(bench.tick(DAY_MS + HOUR_MS));
+    assert!(bench.sum(cell(4, 1), kind) > 0.5);
+    assert_eq!(bench.sum(cell(4, 2), kind), 1.0);
+    assert_eq!(bench.sum(cell(2, 2), kind), 0.0);
+}
+
+#[test]
+fn released_sums_halve_in_their_half_life() {
+    let mut bench = Bench::silent(&plan());
+    bench.count(1, cell(1, 0), Kind::Click);
+    assert!(bench.tick(HOUR_MS) && bench.tick(HOUR_MS + 3 * DAY_MS));
+    let id = CampaignId(1);
+    let bucket = ContextBucket::default();
+    let estimate = bench.releases.estimate(id, bucket, Kind::Click).unwrap();
+    let variance = plan().kind(Kind::Click).scale.variance();
+    assert!((estimate.value - 0.5).abs() < 1e-9);
+    assert!((estimate.variance - variance * 1.25).abs() < 1e-9);
+}
+
+/// Mass of the discrete Gaussian of this variance at `-span..=span`.
+fn discrete_gaussian(variance: f64, span: i64) -> Vec<f64> {
+    let weights: Vec<_> =
+        (-span..=span).map(|x| (-(x as f64).powi(2) / (2.0 * variance)).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    weights.iter().map(|weight| weight / total).collect()
+}
+
+#[test]
+fn the_declared_noise_keeps_the_claimed_epsilon_and_half_of_it_does_not() {
+    let mut config = Config::default();
+    // S^2 = 2 min(2 * 2^2, 4 * 2) = 16, so the worst pair differs by 4 in one cell.
+    config.clicks = KindConfig { per_cell: 2, cells: 2, total: 4, ..config.clicks };
+    let plan = Plan::try_from(&config).unwrap();
+    let clicks = plan.kind(Kind::Click);
+    assert_eq!(clicks.bound.sensitivity_squared(), 16);
+    let claimed = epsilon(clicks.rho.as_f64(), plan.delta());
+    let hockey_stick = |variance: f64| -> f64 {
+        let mass = discrete_gaussian(variance, 400);
+        let pairs = mass.iter().zip(&mass[4..]);
+        pairs.map(|(one, shifted)| (one - claimed.exp() * shifted).max(0.0)).sum()
+    };
+    assert!(hockey_stick(clicks.scale.variance()) <= plan.delta());
+    assert!(hockey_stick(clicks.scale.variance() / 4.0) > plan.delta());
+}
+
+#[test]
+fn opendps_sampler_draws_the_reference_distribution() {
+    let rows = vectors("sampler_pmf.csv", &["param(sigma2 or scale)", "x", "pmf"]);
+    for (variance, sigma) in [(1.0, 1_u8), (100.0, 10)] {
+        // The file's first 24 rows are the discrete Gaussian; 9/2 has no rational sigma.
+        let mass: Vec<_> =
+            rows.iter().take(24).filter(|row| row[0] == variance && row[1] <= 10.0).collect();
+        let draws = 20_000;
+        let mut counts = std::collections::HashMap::<i64, u32>::new();
+        for _ in 0..draws {
+            let draw = opendp::traits::samplers::sample_discrete_gaussian(sigma.into()).unwrap();
+            *counts.entry(i64::try_from(draw).unwrap()).or_default() += 1;
+        }
+        let mut chi_squared = 0.0;
+        let mut cells = 0;
+        for row in &mass {
+            let x = row[1] as i64;
+            for x in if x == 0 { vec![0] } else { vec![x, -x] } {
+                let expected = row[2] * f64::from(draws);
+                if expected >= 20.0 {
+                    let seen = f64::from(counts.get(&x).copied().unwrap_or(0));
+                    chi_squared += (seen - expected).powi(2) / expected;
+                    cells += 1;
+                }
+            }
+        }
+        // At most 11 cells: 45 is beyond the 1 - 5e-6 quantile of chi-squared with 11 degrees.
+        assert!(chi_squared < 45.0, "sigma {sigma}: {chi_squared} over {cells}");
+        assert!(mass.is_empty() || cells >= 7, "{cells} cells compared");
+    }
+}
