@@ -168,6 +168,23 @@ async fn a_day_is_charged_before_its_first_release_and_once() {
     println!("{shown}");
 }
 
+#[actix::test]
+async fn an_actor_that_is_lost_takes_no_bound_and_no_charge_with_it() {
+    let mut driver = Driver::start(1).await;
+    for _ in 0..2 {
+        driver.count(7, 0, Kind::Click).await;
+    }
+    driver.tick(HOUR_MS).await;
+    let spent = driver.status().await;
+    driver.actor = driver.aggregates.actor().start();
+    driver.count(7, 0, Kind::Click).await;
+    assert_eq!(driver.tick(2 * HOUR_MS).await.epoch(), 2);
+    let status = driver.status().await;
+    assert_eq!(status.rho_spent, spent.rho_spent, "the day stays charged once");
+    assert_eq!((spent.dropped.over_bound, status.dropped.over_bound), (1, 2));
+    assert_eq!(driver.aggregates.epsilon_spent(), status.epsilon_spent);
+}
+
 #[test]
 fn fresh_noise_on_an_unchanged_total_is_charged_again_and_refused_past_the_budget() {
     let plan = plan();

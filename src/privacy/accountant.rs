@@ -233,8 +233,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn plan(reserve_percent: u8) -> Plan {
-        let mut config = Config::default();
-        config.reserve_percent = reserve_percent;
+        let mut config = Config { reserve_percent, ..Config::default() };
         config.clicks.rho_percent -= reserve_percent;
         Plan::try_from(&config).unwrap()
     }

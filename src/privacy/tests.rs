@@ -216,6 +216,21 @@ fn what_may_not_be_counted_is_not() {
 }
 
 #[test]
+fn a_bound_is_renewed_by_a_new_day_and_by_nothing_else() {
+    let mut bench = Bench::silent(&plan());
+    for (now_ms, is_counted) in [(HOUR_MS, true), (2 * HOUR_MS, false), (DAY_MS, false)] {
+        let before = bench.sum(cell(1, 0), Kind::Click);
+        bench.count(7, cell(1, 0), Kind::Click);
+        assert!(bench.tick(now_ms));
+        let grown = bench.sum(cell(1, 0), Kind::Click) > before || before.is_nan();
+        assert_eq!(grown, is_counted, "at {now_ms}");
+    }
+    bench.count(7, cell(1, 0), Kind::Click);
+    assert!(bench.tick(DAY_MS + HOUR_MS));
+    assert!(bench.sum(cell(1, 0), Kind::Click) > 1.0, "a second day");
+}
+
+#[test]
 fn released_sums_halve_in_their_half_life() {
     let mut bench = Bench::silent(&plan());
     bench.count(1, cell(1, 0), Kind::Click);
