@@ -38,9 +38,7 @@ impl Civil {
         match &self.0 {
             Source::Machine => {
                 let now = std::time::SystemTime::now();
-                let since = now
-                    .duration_since(std::time::UNIX_EPOCH)
-                    .unwrap_or_default();
+                let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
                 Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
             }
             Source::Simulated(millis) => Timestamp(millis.load(Ordering::Relaxed)),

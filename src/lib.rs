@@ -7,9 +7,11 @@ pub mod hash;
 pub mod latency;
 pub mod openrtb;
 pub mod privacy;
+pub mod rates;
 pub mod units;
 // Level 1.
 pub mod catalog;
+pub mod config;
 pub mod consent;
 pub mod store;
 // Level 2.

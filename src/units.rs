@@ -46,9 +46,7 @@ impl Micros {
             if !byte.is_ascii_digit() {
                 return None;
             }
-            value = value
-                .checked_mul(10)?
-                .checked_add(u128::from(byte - b'0'))?;
+            value = value.checked_mul(10)?.checked_add(u128::from(byte - b'0'))?;
         }
         let scaled = if shift >= 0 {
             value.checked_mul(10u128.checked_pow(shift.unsigned_abs())?)?
@@ -69,7 +67,7 @@ impl Micros {
         // A wire decimal such as 0.1 has no exact binary form; a millionth of a micro of slack
         // keeps it from being rounded up by one.
         let rounded = (micros - micros.abs() * 1e-12).ceil();
-        (rounded >= 0.0 && rounded <= 9e18).then_some(Self(rounded as u64))
+        (0.0..=9e18).contains(&rounded).then_some(Self(rounded as u64))
     }
 
     /// The price as a floating CPM, for the wire and for people.
@@ -358,16 +356,7 @@ mod tests {
 
     #[test]
     fn wire_floats_keep_their_decimal_value() {
-        for micros in [
-            0,
-            1,
-            99,
-            100_000,
-            700_000,
-            1_100_000,
-            2_340_001,
-            123_456_789,
-        ] {
+        for micros in [0, 1, 99, 100_000, 700_000, 1_100_000, 2_340_001, 123_456_789] {
             let cpm = Micros(micros).as_cpm_f64();
             assert_eq!(Micros::from_cpm_f64(cpm), Some(Micros(micros)));
         }
@@ -378,10 +367,7 @@ mod tests {
 
     #[test]
     fn currencies_are_three_letters() {
-        assert_eq!(
-            CurrencyCode::parse("eur").map(String::from),
-            Some("EUR".to_owned())
-        );
+        assert_eq!(CurrencyCode::parse("eur").map(String::from), Some("EUR".to_owned()));
         assert_eq!(CurrencyCode::parse("EURO"), None);
         assert_eq!(CurrencyCode::parse("E1R"), None);
     }

@@ -1,1 +1,41 @@
 //! Eligible, score, price, select, hold: a request becomes a decision.
+//!
+//! What this room promises:
+//! * A decision depends on the request, the pinned [`World`] and the core's leases, and on nothing
+//!   else: the same three give the same bids.
+//! * No await, no lock, no allocation once warm; one box crosses the mailbox.
+//! * Each request without a bid has a reason ([`NoBid`]), each excluded ad a name ([`Misfit`]).
+//! * No ad and no advertiser stands twice on a page, and competitors are kept apart.
+
+mod actor;
+mod arm;
+mod decide;
+mod explain;
+mod extract;
+mod fits;
+mod input;
+mod outcome;
+mod price;
+mod purse;
+mod reason;
+mod ring;
+mod select;
+mod world;
+
+pub use actor::{
+    AuctionActor, BidClicked, BidShown, Core, CoreStatus, Outbox, ReleaseBid, RunAuction, Status,
+    Tick,
+};
+pub use arm::{Arm, Arms};
+pub use decide::{Auctioneer, Purse, Scored};
+pub use explain::{ExplainedAd, ExplainedPrice, Explanation, explain};
+pub use extract::{Context, extract};
+pub use fits::Misfit;
+pub use input::{
+    AuctionInput, BannerSlot, Blocks, DealInput, ImpInput, MediaSlot, NativeSlot, SizeRule,
+};
+pub use outcome::{Outcome, Pick};
+pub use reason::NoBid;
+pub use ring::{RING_MAX, Ring};
+pub use select::{Candidate, KEPT_MAX, Page, Shortlist};
+pub use world::{Published, World, WorldCache};

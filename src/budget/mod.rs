@@ -1,1 +1,38 @@
 //! The ledger, leases, holds, and the actor that owns them.
+//!
+//! Two inequalities, checked in every transition, also in release builds:
+//! for every account `billed + late + leased <= bound`, and for every lease
+//! `settled + held <= amount`. All money is whole nanos.
+//!
+//! [`Ledger`] is a pure fold over the ordered log. [`LeaseBook`] is the holder's side: it says yes
+//! or no to a bid within one core's leases, in memory. [`BudgetActor`] carries commands to the log
+//! and what the fold answers back to the holders, and runs the pacing controllers.
+
+mod account;
+mod actor;
+mod command;
+mod day;
+mod lease;
+mod ledger;
+mod line;
+mod state;
+mod view;
+mod writer;
+
+#[cfg(test)]
+mod actor_tests;
+#[cfg(test)]
+mod tests;
+
+pub use account::{AMOUNT_MAX, Account, Refusal, Sums};
+pub use actor::{
+    BudgetActor, BudgetStatus, CampaignStatus, CampaignTerms, Conversion, Quiesce, Register,
+    Report, Requests, SetCampaigns, Shared, Status, Tick, settle,
+};
+pub use command::{Command, DecodeError, LeaseOp, Notice};
+pub use day::DayNumber;
+pub use lease::{LeaseBook, LeaseEvent, LeaseRequest, LeaseTerms};
+pub use ledger::{FoldError, Ledger, apply};
+pub use line::{DUE_STEP_MS, Due, Held, NoHold, Windows};
+pub use view::{AccountView, Answer, House, Money, Outcome};
+pub use writer::{BudgetError, LedgerWriter};

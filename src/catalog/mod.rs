@@ -1,1 +1,54 @@
 //! Advertisers, campaigns, creatives, targeting; the eligibility index.
+//!
+//! What this room promises:
+//! - A [`Catalog`] is an immutable snapshot: one reader's request sees one epoch, whole.
+//! - Slots are stable. A campaign or ad keeps its slot for as long as it exists; a freed slot is
+//!   given to another only after [`SLOT_GRACE_EPOCHS`] epochs and with a new generation.
+//! - Files are all or nothing: one wrong line anywhere and the old catalog stays; every error
+//!   carries file, line and reason.
+//! - [`EligibilityIndex::eligible`] and [`Catalog::exclusion_reasons`] agree on every request,
+//!   because both are made from the same [`Filters`]; a property test holds them to it.
+//! - No allocation in `eligible` once the scratch is warm; under 1 us for 10,000 campaigns and
+//!   under 10 us for 100,000 (`benches/eligibility.rs`).
+//! - Health campaigns are contextual only and finance campaigns name their countries and skip
+//!   minors: checked at load and at each edit, see [`Sensitivity`].
+
+mod actor;
+mod campaign;
+mod check;
+mod creative;
+mod edit;
+mod facts;
+mod filters;
+mod generated;
+mod hours;
+mod index;
+mod keeper;
+mod load;
+mod postings;
+mod raw;
+mod slots;
+mod snapshot;
+mod targeting;
+
+#[cfg(test)]
+mod tests;
+
+pub use actor::{
+    CatalogActor, CatalogChanged, CatalogStatus, EditCampaign, ReadStatus, Reload, Subscribe, Tick,
+};
+pub use campaign::{
+    Advertiser, BidTerms, Campaign, CapScope, FrequencyCap, Sector, Sensitivity, Status,
+};
+pub use creative::{Ad, AdKind, Audio, Banner, Native, NativeImage, Video, mime_key};
+pub use edit::{AdView, BidEdit, CampaignEdit, CampaignView, EditError};
+pub use facts::{RequestFacts, category_key, deal_key, domain_key};
+pub use filters::{Dimension, Filters, Reason};
+pub use generated::{generated, generated_facts};
+pub use hours::HourMask;
+pub use index::{EligibilityIndex, EligibilityScratch};
+pub use keeper::CatalogKeeper;
+pub use load::CatalogError;
+pub use slots::SLOT_GRACE_EPOCHS;
+pub use snapshot::Catalog;
+pub use targeting::{Lists, Targeting};

@@ -84,6 +84,7 @@ pub struct Releases {
 
 #[derive(Clone, Debug)]
 struct Row {
+    own: Prior,
     priors: [Prior; CONTEXT_BUCKETS],
     sums: CampaignSums,
 }
@@ -110,13 +111,13 @@ impl Releases {
         let (global, _) = shrink(&total, BASE_RATE, SPREAD_GLOBAL);
         let campaigns = sums
             .map(|(campaign, cells)| {
-                let (rate, _) = shrink(&sum_of(cells.iter()), global, SPREAD_CAMPAIGN);
+                let (rate, own_weight) = shrink(&sum_of(cells.iter()), global, SPREAD_CAMPAIGN);
                 let priors = cells.map(|cell| {
                     let (rate, weight) = shrink(&cell, rate, SPREAD_CELL);
                     Prior::of(rate, weight)
                 });
-                let sums = *cells;
-                (campaign, Row { priors, sums })
+                let (own, sums) = (Prior::of(rate, own_weight), *cells);
+                (campaign, Row { own, priors, sums })
             })
             .collect();
         Self { epoch, at, unknown: Prior::of(global, 0.0), campaigns }
@@ -139,6 +140,20 @@ impl Releases {
     pub fn prior(&self, campaign: CampaignId, bucket: ContextBucket) -> Prior {
         let row = self.campaigns.get(&campaign);
         row.map_or(self.unknown, |row| row.priors[bucket.index()])
+    }
+
+    /// The click-rate prior of `campaign` over all its contexts; an unknown one has everybody's.
+    #[must_use]
+    pub fn campaign_prior(&self, campaign: CampaignId) -> Prior {
+        self.campaigns.get(&campaign).map_or(self.unknown, |row| row.own)
+    }
+
+    /// The decayed released sum of one kind over all contexts of a campaign, for reports; `None` for
+    /// a campaign that was never released.
+    #[must_use]
+    pub fn total(&self, campaign: CampaignId, kind: Kind) -> Option<Estimate> {
+        let row = self.campaigns.get(&campaign)?;
+        Some(sum_of(row.sums.iter())[kind.index()])
     }
 
     /// The decayed released sum of one cell and kind, for reports; `None` for a campaign that was

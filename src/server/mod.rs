@@ -1,1 +1,31 @@
-//! Listeners, admission, routes: the wiring.
+//! Listeners, admission, routes: the wiring. Nothing imports it but the command line.
+//!
+//! What this room promises:
+//! * Three listeners apart: exchanges, public, admin; loopback unless configured.
+//! * A bid request is taken only below its worker's in-flight limit; what comes above gets an empty
+//!   answer at once. Nothing is queued that could be late.
+//! * A notice is acknowledged when the log has it.
+//! * Every refusal has one clear line for its sender and a counter for the operator.
+
+mod admin;
+mod answer;
+mod assemble;
+mod bid;
+mod body;
+mod engine;
+mod events;
+mod keys;
+mod metrics;
+mod notices;
+mod post;
+mod recent;
+mod report;
+mod run;
+mod simulation;
+mod supervised;
+mod worker;
+
+pub use assemble::Parts;
+pub use engine::Engine;
+pub use keys::{FreshKeys, Keys, Scope};
+pub use run::{Addresses, Options, Running, start, start_unheard};

@@ -1,1 +1,39 @@
 //! User sessions: interest, recent items, frequency; hosted in shards.
+//!
+//! What this room promises:
+//! * It holds no raw user id: a user is a keyed hash ([`UserKey`](crate::units::UserKey)).
+//! * A session is at most 200 bytes (asserted where it is declared) and some 240 with its share of
+//!   the index and no shows; shows cost 20 bytes each, and a user keeps at most 32 records.
+//! * The table never holds more than `sessions_max` sessions; the least recently used goes first.
+//! * A frequency cap is never exceeded in silence. Whatever memory forces us to forget (merged
+//!   shows, evicted sessions, a stripe that is locked while a bid reads) refuses, never permits.
+//! * What an advertiser's events say about a user serves that advertiser's ads alone, unless it
+//!   opted into the pool and the user consented.
+//! * A bid reads without waiting and without allocating; it never creates a session by reading.
+//!
+//! [`SessionTable`] is shared by all cores and read by any; each of its partitions has one writer,
+//! the [`SessionShard`] that [`ShardMap`] names. [`ShardState`] is that actor's logic without actix.
+
+mod behaviour;
+mod dedupe;
+mod frequency;
+mod identity;
+mod interest;
+mod profile;
+mod shard;
+mod slab;
+mod state;
+mod stripe;
+mod table;
+#[cfg(test)]
+mod tests;
+mod user;
+
+pub use behaviour::{Behaviour, Conversion, Event};
+pub use frequency::{CapKey, CapWindow, SHOWS_MAX, WINDOW_S_MAX};
+pub use identity::{ID_BYTES_MAX, UserId};
+pub use interest::{HALF_LIFE_FAST_S, HALF_LIFE_SLOW_S, SLOW_WEIGHT};
+pub use profile::{Profile, ReadOutcome};
+pub use shard::{ApplyEvents, SHARD_MAILBOX_MAX, SessionShard, Status, Tick};
+pub use state::{CancelShow, ConfirmShow, PendShow, ShardCounters, ShardState, ShardStatus};
+pub use table::{PARTITIONS, STRIPES_PER_PARTITION, SessionConfig, SessionTable, ShardMap};

@@ -1,1 +1,11 @@
 //! What strategies/*.toml composes: value and pacing.
+//!
+//! A strategy turns predictions and a campaign's terms into a CPM (`value`); its file is checked as
+//! a whole when it is read, with file, line and reason for each mistake (`parse`).
+
+pub mod pacing;
+pub mod parse;
+pub mod value;
+
+pub use parse::{PacingChoice, Strategies, StrategyError, StrategyId};
+pub use value::{Factors, Objective, Strategy, ValueInput};

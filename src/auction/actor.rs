@@ -1,0 +1,356 @@
+//! One AuctionActor a worker: it runs auctions, hosts its core's leases, and remembers the features
+//! of its bids until their impressions come. Its state lives in a [`Core`] outside the actor value,
+//! so that a panic costs one request and neither money nor memory.
+
+use crate::auction::decide::Auctioneer;
+use crate::auction::input::AuctionInput;
+use crate::auction::outcome::Pick;
+use crate::auction::purse::LeasePurse;
+use crate::auction::ring::Ring;
+use crate::auction::world::{Published, World, WorldCache};
+use crate::budget::{Held, LeaseBook, LeaseEvent, LeaseRequest};
+use crate::clock::Civil;
+use crate::latency::StageRecorder;
+use crate::prediction::{Click, Cross, Example, sigmoid};
+use crate::privacy::{Cell, Contribute, Kind};
+use crate::session::PendShow;
+use crate::strategy::pacing::{LocalPacing, LocalReport};
+use crate::units::{HoldId, Nanos, Slot, Timestamp, UserKey};
+use actix::prelude::*;
+use serde::Serialize;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Where an auction's side effects go; the server wires it. Each call must return at once: a full
+/// mailbox is the callee's to count.
+pub trait Outbox {
+    /// A bid was made that will count as shown until it is lost or expires.
+    fn pend_show(&self, show: PendShow);
+    /// An impression's features, for the learner.
+    fn learn(&self, example: Box<Example>);
+    /// A click, for the learner.
+    fn click(&self, click: Click);
+    /// What one user did, for the releases.
+    fn contribute(&self, contribution: Contribute);
+    /// What the leases ask of the ledger.
+    fn lease(&self, requests: Box<[LeaseRequest]>);
+    /// What this core spent since its last report.
+    fn report(&self, report: LocalReport);
+}
+
+/// What one core knows, outside of its actor.
+pub struct Core {
+    auctioneer: Auctioneer,
+    world: WorldCache,
+    leases: LeaseBook,
+    pacing: LocalPacing,
+    ring: Ring<Box<Example>>,
+    clicked: Ring<()>,
+    clicks_repeated: u64,
+    /// Stage histograms of this core, shared with its HTTP worker on the same thread.
+    pub recorder: Rc<RefCell<StageRecorder>>,
+    outbox: Box<dyn Outbox>,
+    clock: Civil,
+    requests: Vec<LeaseRequest>,
+    auctions: u64,
+    bids: u64,
+}
+
+impl Core {
+    /// A core that has decided nothing yet.
+    #[must_use]
+    pub fn new(
+        core: u16,
+        published: &Published,
+        leases: LeaseBook,
+        recorder: Rc<RefCell<StageRecorder>>,
+        outbox: Box<dyn Outbox>,
+        clock: Civil,
+    ) -> Self {
+        Self {
+            auctioneer: Auctioneer::default(),
+            world: WorldCache::new(published),
+            leases,
+            pacing: LocalPacing::new(core),
+            ring: Ring::new(),
+            clicked: Ring::new(),
+            clicks_repeated: 0,
+            recorder,
+            outbox,
+            clock,
+            requests: Vec::new(),
+            auctions: 0,
+            bids: 0,
+        }
+    }
+
+    /// Decides on `input`, announces what it bid, and asks for more money where it runs low.
+    pub fn run(&mut self, input: &mut AuctionInput) {
+        self.auctions += 1;
+        let world = self.world.refresh();
+        let mut purse = LeasePurse { leases: &mut self.leases, pacing: &self.pacing };
+        let mut recorder = self.recorder.borrow_mut();
+        self.auctioneer.decide(world, &mut purse, input, &mut recorder);
+        drop(recorder);
+        count_auctions(&mut self.pacing, &self.auctioneer, world, input);
+        for pick in &input.outcome.picks {
+            self.bids += 1;
+            let example = example_of(&self.auctioneer, world, input, pick);
+            if let Some(example) = example {
+                self.ring.put(pick.held.hold, Box::new(example));
+            }
+            announce(&*self.outbox, world, input, pick);
+        }
+        if self.leases.has_urgent() {
+            self.ask_for_money(input.now);
+        }
+    }
+
+    fn ask_for_money(&mut self, now: Timestamp) {
+        self.leases.due(now, &mut self.requests);
+        if !self.requests.is_empty() {
+            self.outbox.lease(self.requests.drain(..).collect());
+        }
+    }
+}
+
+/// Moves each campaign's local pace by what this auction took of its money, or did not take.
+fn count_auctions(
+    pacing: &mut LocalPacing,
+    auctioneer: &Auctioneer,
+    world: &World,
+    input: &AuctionInput,
+) {
+    // The ads of one campaign follow one another in the list.
+    let mut last = None;
+    for scored in auctioneer.scored() {
+        if last.replace(scored.campaign) == Some(scored.campaign) {
+            continue;
+        }
+        let Some(campaign) = world.catalog.campaign(scored.campaign) else { continue };
+        let picks = input.outcome.picks.iter().filter(|pick| pick.campaign == scored.campaign);
+        let held = picks.map(|pick| pick.held.price).next();
+        let pace = pacing.pace(campaign.slot, &world.pacing);
+        pacing.on_auction(campaign.slot, &pace, held);
+    }
+}
+
+/// What the learner will want to know of a bid, should it be shown.
+fn example_of(
+    auctioneer: &Auctioneer,
+    world: &World,
+    input: &AuctionInput,
+    pick: &Pick,
+) -> Option<Example> {
+    let position = input.imps.iter().position(|imp| imp.position == pick.imp)?;
+    let ad = world.catalog.ad(pick.ad)?;
+    Some(Example {
+        hold: pick.held.hold,
+        context: *auctioneer.context(position)?,
+        ad: world.model.ad_ids(ad.slot)?,
+        cross: Cross { interest: pick.interest, prior_logit: pick.prior_logit },
+        predicted: sigmoid(pick.logit),
+        at: input.now,
+        arm: input.arm as u8,
+        learn: true,
+    })
+}
+
+/// Tells the user's shard of a bid whose show would count against a frequency cap.
+fn announce(outbox: &dyn Outbox, world: &World, input: &AuctionInput, pick: &Pick) {
+    let Some(user) = input.user.filter(|_| input.permissions.store_session) else { return };
+    let Some(campaign) = world.catalog.campaign(pick.campaign) else { return };
+    let Some(ad) = world.catalog.ad(pick.ad).filter(|_| !campaign.frequency_caps.is_empty()) else {
+        return;
+    };
+    // Until the exchange can no longer bill it, the ad may have been shown.
+    let (hold, expires) = (pick.held.hold, pick.held.due.free_at());
+    outbox.pend_show(PendShow { user, campaign: campaign.id, creative: ad.id, hold, expires });
+}
+
+/// The actor over a [`Core`].
+pub struct AuctionActor {
+    core: Rc<RefCell<Core>>,
+    in_flight_max: usize,
+}
+
+impl AuctionActor {
+    /// An actor over `core` whose mailbox holds the worker's in-flight limit.
+    #[must_use]
+    pub const fn new(core: Rc<RefCell<Core>>, in_flight_max: usize) -> Self {
+        Self { core, in_flight_max }
+    }
+}
+
+/// Messages beside auctions that may wait: notices and grants of one core come in bursts of a tick.
+const SIDE_MESSAGES_MAX: usize = 4_096;
+
+impl Actor for AuctionActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(self.in_flight_max + SIDE_MESSAGES_MAX);
+    }
+}
+
+/// Runs an auction; the box comes back with its outcome.
+#[derive(Message)]
+#[rtype(result = "Box<AuctionInput>")]
+pub struct RunAuction(pub Box<AuctionInput>);
+
+/// A bid is worth nothing any more: it lost, or its answer was not sent.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReleaseBid(pub Held);
+
+/// A bid's ad was shown, and paid for.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct BidShown {
+    /// The bid's hold.
+    pub hold: HoldId,
+    /// Who saw it, where that may be measured.
+    pub user: Option<UserKey>,
+    /// Where it is counted.
+    pub cell: Cell,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A bid's ad was clicked.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct BidClicked {
+    /// The bid's hold.
+    pub hold: HoldId,
+    /// Who clicked, where that may be measured.
+    pub user: Option<UserKey>,
+    /// Where it is counted.
+    pub cell: Cell,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Time has passed: leases are renewed or given back, histograms handed out.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Tick {
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// Asks how this core fares.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "CoreStatus")]
+pub struct Status;
+
+/// How one core fares.
+#[derive(Clone, Debug, Serialize)]
+pub struct CoreStatus {
+    /// Auctions decided.
+    pub auctions: u64,
+    /// Bids made.
+    pub bids: u64,
+    /// Impressions whose features were gone.
+    pub features_missed: u64,
+    /// Bids whose features gave way to later ones.
+    pub features_overwritten: u64,
+    /// Clicks that had come before.
+    pub clicks_repeated: u64,
+}
+
+// Mailboxes move messages by value.
+const _: () = assert!(size_of::<RunAuction>() <= 128 && size_of::<ReleaseBid>() <= 128);
+const _: () = assert!(size_of::<LeaseEvent>() <= 128);
+
+impl Handler<RunAuction> for AuctionActor {
+    type Result = MessageResult<RunAuction>;
+
+    fn handle(&mut self, RunAuction(mut input): RunAuction, _: &mut Self::Context) -> Self::Result {
+        self.core.borrow_mut().run(&mut input);
+        MessageResult(input)
+    }
+}
+
+impl Handler<ReleaseBid> for AuctionActor {
+    type Result = ();
+
+    fn handle(&mut self, bid: ReleaseBid, _: &mut Self::Context) {
+        self.core.borrow_mut().leases.release(&bid.0);
+    }
+}
+
+impl Handler<BidShown> for AuctionActor {
+    type Result = ();
+
+    fn handle(&mut self, shown: BidShown, _: &mut Self::Context) {
+        let mut core = self.core.borrow_mut();
+        // The features are there once: a repeated notice counts nothing twice.
+        let Some(mut example) = core.ring.take(shown.hold) else { return };
+        example.at = shown.at;
+        let (user, cell, at) = (shown.user, shown.cell, shown.at);
+        core.outbox.contribute(Contribute { user, at, cell, kind: Kind::Impression });
+        core.outbox.learn(example);
+    }
+}
+
+impl Handler<BidClicked> for AuctionActor {
+    type Result = ();
+
+    fn handle(&mut self, clicked: BidClicked, _: &mut Self::Context) {
+        let mut core = self.core.borrow_mut();
+        if core.clicked.contains(clicked.hold) {
+            core.clicks_repeated += 1;
+            return;
+        }
+        core.clicked.put(clicked.hold, ());
+        let (hold, at) = (clicked.hold, clicked.at);
+        core.outbox.click(Click { hold, at });
+        let (user, cell) = (clicked.user, clicked.cell);
+        core.outbox.contribute(Contribute { user, at, cell, kind: Kind::Click });
+    }
+}
+
+impl Handler<LeaseEvent> for AuctionActor {
+    type Result = ();
+
+    fn handle(&mut self, event: LeaseEvent, _: &mut Self::Context) {
+        let mut core = self.core.borrow_mut();
+        let now = core.clock.now();
+        core.leases.handle(&event, now);
+        core.ask_for_money(now);
+    }
+}
+
+impl Handler<Tick> for AuctionActor {
+    type Result = ();
+
+    fn handle(&mut self, Tick { now }: Tick, _: &mut Self::Context) {
+        let mut core = self.core.borrow_mut();
+        core.ask_for_money(now);
+        let core = &mut *core;
+        let world = core.world.refresh();
+        core.pacing.adopt(&world.pacing);
+        let held = |slot: Slot| {
+            let campaign = world.catalog.campaign(slot.index);
+            campaign.map_or(Nanos::ZERO, |campaign| core.leases.held(campaign.id))
+        };
+        core.outbox.report(core.pacing.report(held));
+        core.recorder.borrow_mut().publish();
+    }
+}
+
+impl Handler<Status> for AuctionActor {
+    type Result = MessageResult<Status>;
+
+    fn handle(&mut self, _: Status, _: &mut Self::Context) -> Self::Result {
+        let core = self.core.borrow();
+        MessageResult(CoreStatus {
+            auctions: core.auctions,
+            bids: core.bids,
+            features_missed: core.ring.missed,
+            features_overwritten: core.ring.overwritten,
+            clicks_repeated: core.clicks_repeated,
+        })
+    }
+}

@@ -1,0 +1,342 @@
+//! From the parsed request to what the auction needs: the last place that sees OpenRTB types.
+
+use crate::auction::input::{
+    AuctionInput, BannerSlot, DealInput, ImpInput, MediaSlot, NativeSlot, SizeRule,
+};
+use crate::auction::reason::NoBid;
+use crate::catalog::{category_key, deal_key, domain_key};
+use crate::consent::Permissions;
+use crate::hash::stable_lower;
+use crate::openrtb::{Audio, Banner, BidRequest, Format, Imp, Native, Str, Video, keywords};
+use crate::prediction::{ContextInput, SlotFormat};
+use crate::rates::Rates;
+use crate::units::CurrencyCode;
+use smallvec::SmallVec;
+
+/// What the extraction needs to know beside the request.
+pub struct Context<'a> {
+    /// The exchange's name.
+    pub exchange: &'a str,
+    /// Our seat with it.
+    pub seat: &'a str,
+    /// Currency rates.
+    pub rates: &'a Rates,
+    /// What we may do with the request.
+    pub permissions: Permissions,
+    /// Whether `imp.ext.outbid` is obeyed.
+    pub is_simulation: bool,
+    /// Whether our own URLs are https, as secure imps demand.
+    pub is_https: bool,
+}
+
+/// Fills `input` from `request`. Leaves out imps that we could not bid on (no id, no medium, secure
+/// while our URLs are not, floors in a currency without a rate, floors by second of the ad).
+///
+/// # Errors
+/// The reason why this request can get no bid at all.
+pub fn extract(
+    request: &BidRequest<'_>,
+    context: &Context<'_>,
+    input: &mut AuctionInput,
+) -> Result<(), NoBid> {
+    if !request.allows_seat(context.seat) {
+        return Err(NoBid::SeatExcluded);
+    }
+    if request.regs.dsa.required.is_some_and(|level| level >= 2) {
+        return Err(NoBid::TransparencyRequired);
+    }
+    input.currency = answer_currency(request, context.rates).ok_or(NoBid::CurrencyUnknown)?;
+    input.permissions = context.permissions;
+    input.seed = stable_lower(&request.id);
+    input.exchange_hash = stable_lower(context.exchange);
+    blocks(request, input);
+    for (position, imp) in request.imp.iter().enumerate().take(u8::MAX as usize) {
+        let slot = imp_input(imp, position as u8, context, input.currency);
+        input.imps.extend(slot);
+    }
+    facts(request, context, input);
+    if input.imps.is_empty() { Err(NoBid::NoCreativeFits) } else { Ok(()) }
+}
+
+/// The first currency asked for that the table holds; dollars where none is asked for.
+fn answer_currency(request: &BidRequest<'_>, rates: &Rates) -> Option<CurrencyCode> {
+    if request.cur.is_empty() {
+        return Some(CurrencyCode::USD);
+    }
+    let mut asked = request.cur.iter().filter_map(|code| CurrencyCode::parse(code.trim()));
+    asked.find(|code| rates.rate(*code, rates.base()).is_some())
+}
+
+fn blocks(request: &BidRequest<'_>, input: &mut AuctionInput) {
+    let blocks = &mut input.blocks;
+    blocks.badv.extend(request.badv.iter().map(|domain| domain_key(domain)));
+    blocks.bcat.extend(request.bcat.iter().map(|category| category_key(category)));
+    blocks.acat.extend(request.acat.iter().map(|category| category_key(category)));
+    blocks.bapp.extend(request.bapp.iter().map(|bundle| stable_lower(bundle.trim())));
+}
+
+fn imp_input(
+    imp: &Imp<'_>,
+    position: u8,
+    context: &Context<'_>,
+    currency: CurrencyCode,
+) -> Option<ImpInput> {
+    let floor = context.rates.convert(imp.bidfloor, imp.floor_currency()?, currency)?;
+    let banner = imp.banner.as_ref().map(banner_slot);
+    let video = imp.video.as_ref().map(video_slot);
+    let audio = imp.audio.as_deref().map(audio_slot);
+    let native = imp.native.as_deref().map(native_slot);
+    let format = match (&video, &banner, &native, &audio) {
+        (Some(_), ..) => SlotFormat::Video,
+        (_, Some(_), ..) => SlotFormat::Banner,
+        (_, _, Some(_), _) => SlotFormat::Native,
+        (.., Some(_)) => SlotFormat::Audio,
+        _ => return None,
+    };
+    if imp.id.is_empty() || (imp.secure && !context.is_https) {
+        return None;
+    }
+    // Floors by the ad's length are honoured by staying away.
+    let by_length = |video: &Video<'_>| video.mincpmpersec.0 > 0 || !video.durfloors.is_empty();
+    let video = video.filter(|_| !imp.video.as_ref().is_some_and(by_length));
+    let given = imp.outbid.as_ref().filter(|_| context.is_simulation);
+    Some(ImpInput {
+        position,
+        size: primary_size(imp),
+        screen_position: imp.banner.as_ref().and_then(|banner| banner.pos).map_or(0, clamp_u8),
+        placement: imp.tagid.given().map_or(0, stable_lower),
+        banner,
+        video,
+        audio,
+        native,
+        floor,
+        is_private: imp.pmp.private_auction,
+        deals: deals(imp, context, currency),
+        given_p_click: given.and_then(|given| given.pctr).map(|p| p.clamp(0.0, 1.0) as f32),
+        format,
+    })
+}
+
+fn clamp_u8(value: i32) -> u8 {
+    value.clamp(0, i32::from(u8::MAX)) as u8
+}
+
+fn side(pixels: Option<u32>) -> u16 {
+    u16::try_from(pixels.unwrap_or(0)).unwrap_or(u16::MAX)
+}
+
+/// The size that stands for the slot in features: the first that is named.
+fn primary_size(imp: &Imp<'_>) -> (u16, u16) {
+    let video = imp.video.as_ref().map(|video| (side(video.w), side(video.h)));
+    let banner = imp.banner.as_ref().map(|banner| match banner.format.first() {
+        Some(format) if side(format.w) > 0 => (side(format.w), side(format.h)),
+        _ => (side(banner.w), side(banner.h)),
+    });
+    video.or(banner).unwrap_or((0, 0))
+}
+
+fn banner_slot(banner: &Banner<'_>) -> BannerSlot {
+    let mut sizes: SmallVec<[SizeRule; 4]> = banner.format.iter().filter_map(size_rule).collect();
+    if sizes.is_empty() {
+        let least = |least: Option<u32>, exact: Option<u32>, most: Option<u32>| {
+            let is_range = least.is_some() || most.is_some();
+            if is_range { side(least) } else { side(exact) }
+        };
+        let greatest = |least: Option<u32>, exact: Option<u32>, most: Option<u32>| {
+            let bound = if least.is_some() || most.is_some() { most } else { exact };
+            match side(bound) {
+                0 => u16::MAX,
+                pixels => pixels,
+            }
+        };
+        sizes.push(SizeRule::Range {
+            w: (
+                least(banner.wmin, banner.w, banner.wmax),
+                greatest(banner.wmin, banner.w, banner.wmax),
+            ),
+            h: (
+                least(banner.hmin, banner.h, banner.hmax),
+                greatest(banner.hmin, banner.h, banner.hmax),
+            ),
+        });
+    }
+    BannerSlot {
+        sizes,
+        battr: banner.battr.bits,
+        btype: banner.btype.bits,
+        mimes: hashes(&banner.mimes),
+    }
+}
+
+fn size_rule(format: &Format) -> Option<SizeRule> {
+    match (side(format.w), side(format.h), side(format.wratio), side(format.hratio)) {
+        (w, h, ..) if w > 0 && h > 0 => Some(SizeRule::Range { w: (w, w), h: (h, h) }),
+        (_, _, wratio, hratio) if wratio > 0 && hratio > 0 => {
+            Some(SizeRule::Ratio { wratio, hratio, wmin: side(format.wmin) })
+        }
+        _ => None,
+    }
+}
+
+fn hashes<const N: usize>(list: &[Str<'_>]) -> SmallVec<[u64; N]> {
+    list.iter().map(|text| stable_lower(text.trim())).collect()
+}
+
+fn video_slot(video: &Video<'_>) -> MediaSlot {
+    MediaSlot {
+        mimes: hashes(&video.mimes),
+        protocols: video.protocols.bits,
+        seconds_min: video.minduration.unwrap_or(0),
+        seconds_max: seconds_max(video.maxduration, video.poddur),
+        seconds_exact: video.rqddurs.iter().copied().collect(),
+        battr: video.battr.bits,
+        accepts_linear: video.linearity.is_none_or(|linearity| linearity == 1),
+    }
+}
+
+fn audio_slot(audio: &Audio<'_>) -> MediaSlot {
+    MediaSlot {
+        mimes: hashes(&audio.mimes),
+        protocols: audio.protocols.bits,
+        seconds_min: audio.minduration.unwrap_or(0),
+        seconds_max: seconds_max(audio.maxduration, audio.poddur),
+        seconds_exact: audio.rqddurs.iter().copied().collect(),
+        battr: audio.battr.bits,
+        accepts_linear: true,
+    }
+}
+
+fn seconds_max(longest: Option<u32>, pod: Option<u32>) -> u32 {
+    let bounds = [longest, pod].into_iter().flatten().filter(|seconds| *seconds > 0);
+    bounds.min().unwrap_or(u32::MAX)
+}
+
+fn native_slot(native: &Native<'_>) -> NativeSlot {
+    NativeSlot { battr: native.battr.bits }
+}
+
+fn deals(imp: &Imp<'_>, context: &Context<'_>, currency: CurrencyCode) -> SmallVec<[DealInput; 2]> {
+    let seat_may = |seats: &[Str<'_>]| seats.is_empty() || seats.iter().any(|s| *s == context.seat);
+    let deals = imp.pmp.deals.iter().enumerate().take(u8::MAX as usize);
+    let usable = deals.filter(|(_, deal)| !deal.id.is_empty() && seat_may(&deal.wseat));
+    usable
+        .filter_map(|(position, deal)| {
+            let floor = context.rates.convert(deal.bidfloor, deal.floor_currency()?, currency)?;
+            let advertisers = deal.wadomain.iter().map(|domain| domain_key(domain)).collect();
+            Some(DealInput {
+                key: deal_key(&deal.id),
+                position: position as u8,
+                floor,
+                advertisers,
+            })
+        })
+        .collect()
+}
+
+/// What targeting looks at.
+fn facts(request: &BidRequest<'_>, context: &Context<'_>, input: &mut AuctionInput) {
+    let facts = &mut input.facts;
+    facts.now = input.now;
+    facts.personalised = context.permissions.personalise;
+    facts.set_exchange(context.exchange);
+    let geo = &request.device.geo;
+    if let Some(country) = geo.country.given() {
+        facts.set_geo(country, geo.region.given(), geo.city.given());
+    }
+    if let Some(device_type) = request.device.devicetype {
+        facts.set_device_type(clamp_u8(device_type));
+    }
+    if let Some(os) = request.device.os.given() {
+        facts.set_os(os);
+    }
+    inventory_facts(request, input);
+    user_facts(request, input);
+    imp_facts(request, input);
+    input.user_context = user_context(request, input);
+}
+
+fn inventory_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {
+    let facts = &mut input.facts;
+    let Some(inventory) = request.inventory() else { return };
+    if let Some(domain) = inventory.domain.given() {
+        facts.push_domain(domain);
+    } else if let Some(page) = inventory.page.given() {
+        facts.push_domain(page);
+    }
+    if let Some(bundle) = inventory.bundle.given() {
+        facts.set_bundle(bundle);
+    }
+    let content = inventory.content.as_deref();
+    let categories = [&inventory.pagecat, &inventory.sectioncat, &inventory.cat];
+    let categories = categories.into_iter().chain(content.map(|content| &content.cat)).flatten();
+    categories.for_each(|category| facts.push_page_category(category));
+    let words = content.map_or(&[][..], |content| &content.keywords);
+    inventory.keywords.iter().chain(words).for_each(|words| facts.push_keywords(words));
+    facts.minor = request.regs.coppa;
+}
+
+fn user_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {
+    if !input.permissions.personalise {
+        return;
+    }
+    let facts = &mut input.facts;
+    keywords(&request.user.keywords).for_each(|word| facts.push_user_keywords(word));
+    let segments = request.user.data.iter().flat_map(|data| &data.segment);
+    segments.for_each(|segment| facts.push_segment(&segment.id));
+    let year = i64::from(request.user.yob.unwrap_or(0));
+    // 31,556,952 s is the mean Gregorian year; a year of birth is no finer than that.
+    let this_year = 1970 + input.now.0.div_euclid(31_556_952_000);
+    facts.minor |= year > 1900 && this_year - year < 18;
+}
+
+fn imp_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {
+    let facts = &mut input.facts;
+    for imp in &input.imps {
+        if let Some(banner) = &imp.banner {
+            for rule in &banner.sizes {
+                match rule {
+                    SizeRule::Range { w, h } if w.0 == w.1 && h.0 == h.1 => {
+                        facts.push_banner_size(u32::from(w.0), u32::from(h.0));
+                    }
+                    _ => facts.push_banner_of_any_size(),
+                }
+            }
+        }
+        if imp.video.is_some() {
+            facts.push_video();
+        }
+        if imp.audio.is_some() {
+            facts.push_audio();
+        }
+        if imp.native.is_some() {
+            facts.push_native();
+        }
+    }
+    let deals = request.imp.iter().flat_map(|imp| &imp.pmp.deals);
+    deals.for_each(|deal| facts.push_deal(&deal.id));
+}
+
+/// The part of the model's context that all imps share.
+fn user_context(request: &BidRequest<'_>, input: &AuctionInput) -> ContextInput {
+    let inventory = request.inventory();
+    let publisher = inventory.and_then(|place| place.bundle.given().or(place.domain.given()));
+    let category = inventory.and_then(|place| {
+        [&place.pagecat, &place.sectioncat, &place.cat].into_iter().find_map(|list| list.first())
+    });
+    let offset_ms = i64::from(request.device.geo.utcoffset.unwrap_or(0)) * 60_000;
+    let local = input.now.plus_millis(offset_ms);
+    let hash = |text: &Str<'_>| text.given().map_or(0, stable_lower);
+    ContextInput {
+        exchange: input.exchange_hash,
+        publisher: publisher.map_or(0, stable_lower),
+        device_type: request.device.devicetype.map_or(0, clamp_u8),
+        os: hash(&request.device.os),
+        country: hash(&request.device.geo.country),
+        region: hash(&request.device.geo.region),
+        hour: (local.0.div_euclid(3_600_000).rem_euclid(24)) as u8,
+        // 1 January 1970 was a Thursday, day 3 of a week that starts on Monday.
+        weekday: ((local.utc_day() + 3).rem_euclid(7)) as u8,
+        page_category: category.map_or(0, |category| stable_lower(category)),
+        ..ContextInput::default()
+    }
+}

@@ -1,0 +1,51 @@
+//! What an auction decided.
+
+use crate::auction::reason::NoBid;
+use crate::budget::Held;
+use crate::catalog::Catalog;
+use crate::units::Micros;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// The decision on one request.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The bids, at most one an imp.
+    pub picks: SmallVec<[Pick; 4]>,
+    /// Why there is none, when there is none.
+    pub no_bid: Option<NoBid>,
+    /// The catalog that slots refer to.
+    pub catalog: Option<Arc<Catalog>>,
+}
+
+/// One bid.
+#[derive(Clone, Copy, Debug)]
+pub struct Pick {
+    /// Position of the imp in the request.
+    pub imp: u8,
+    /// Position of the deal in the imp's list.
+    pub deal: Option<u8>,
+    /// The campaign's slot index.
+    pub campaign: u32,
+    /// The ad's slot index.
+    pub ad: u32,
+    /// The bid, in the currency of the answer.
+    pub price: Micros,
+    /// What is held for it, in the account's currency, and the claim on the lease.
+    pub held: Held,
+    /// Logit of its click probability.
+    pub logit: f32,
+    /// The released prior's logit that went into it.
+    pub prior_logit: f32,
+    /// Strength of the user's interest in its category.
+    pub interest: f32,
+}
+
+impl Outcome {
+    /// Empties it and keeps its buffer.
+    pub fn clear(&mut self) {
+        self.picks.clear();
+        self.no_bid = None;
+        self.catalog = None;
+    }
+}

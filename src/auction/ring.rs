@@ -1,0 +1,97 @@
+//! The features of recent bids, waiting for their impressions: bounded, overwritten by age, and a
+//! miss is counted, never guessed.
+
+use crate::units::HoldId;
+
+/// Bids remembered by one core: at 1,000 bids a second whose impressions come within a minute, none
+/// is overwritten. A power of two, since the place is a masked hash.
+pub const RING_MAX: usize = 1 << 16;
+
+/// A direct-mapped table of `T` by hold: one write a bid, no search, no allocation.
+#[derive(Debug)]
+pub struct Ring<T> {
+    places: Box<[Option<(HoldId, T)>]>,
+    /// Bids whose place was taken by a later one before they were asked for.
+    pub overwritten: u64,
+    /// Impressions whose bid was not there.
+    pub missed: u64,
+}
+
+impl<T> Ring<T> {
+    /// An empty ring.
+    #[must_use]
+    pub fn new() -> Self {
+        let places = std::iter::repeat_with(|| None).take(RING_MAX).collect();
+        Self { places, overwritten: 0, missed: 0 }
+    }
+
+    fn place(hold: HoldId) -> usize {
+        // Sequences of one lease follow one another, so they spread without a hash; the lease's
+        // number is spread by a multiplication.
+        let lease = u64::from(hold.lease.number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((lease >> 32) as usize ^ hold.sequence as usize) & (RING_MAX - 1)
+    }
+
+    /// Remembers what `hold` was bid on.
+    pub fn put(&mut self, hold: HoldId, value: T) {
+        if self.places[Self::place(hold)].replace((hold, value)).is_some() {
+            self.overwritten += 1;
+        }
+    }
+
+    /// Whether `hold` is remembered.
+    #[must_use]
+    pub fn contains(&self, hold: HoldId) -> bool {
+        self.places[Self::place(hold)].as_ref().is_some_and(|(found, _)| *found == hold)
+    }
+
+    /// Takes what `hold` was bid on.
+    pub fn take(&mut self, hold: HoldId) -> Option<T> {
+        let place = &mut self.places[Self::place(hold)];
+        match place.take() {
+            Some((found, value)) if found == hold => Some(value),
+            other => {
+                *place = other;
+                self.missed += 1;
+                None
+            }
+        }
+    }
+}
+
+impl<T> Default for Ring<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::LeaseId;
+
+    fn hold(number: u32, sequence: u32) -> HoldId {
+        HoldId { lease: LeaseId { node: 1, core: 0, boot: 1, number }, sequence }
+    }
+
+    #[test]
+    fn what_was_put_is_taken_once() {
+        let mut ring = Ring::new();
+        ring.put(hold(1, 1), "a");
+        ring.put(hold(2, 1), "b");
+        assert_eq!(ring.take(hold(1, 1)), Some("a"));
+        assert_eq!(ring.take(hold(1, 1)), None);
+        assert_eq!(ring.take(hold(2, 1)), Some("b"));
+        assert_eq!((ring.missed, ring.overwritten), (1, 0));
+    }
+
+    #[test]
+    fn an_older_bid_gives_way_and_is_counted() {
+        let mut ring = Ring::new();
+        ring.put(hold(1, 5), "old");
+        ring.put(hold(1, 5 + RING_MAX as u32), "new");
+        assert_eq!(ring.take(hold(1, 5)), None);
+        assert_eq!(ring.take(hold(1, 5 + RING_MAX as u32)), Some("new"));
+        assert_eq!((ring.missed, ring.overwritten), (1, 1));
+    }
+}

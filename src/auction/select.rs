@@ -1,0 +1,167 @@
+//! Which candidate takes which imp: the best price that keeps the page's rules.
+//!
+//! No ad and no advertiser stands twice on a page, and two advertisers of one product category are
+//! kept apart (competitive separation).
+
+use crate::units::{AdvertiserId, CategoryId, Micros};
+use smallvec::SmallVec;
+
+/// One ad that may take one imp, at its price.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// Position of the imp in the request.
+    pub imp: u8,
+    /// The deal it is offered under, by its position in the imp's list.
+    pub deal: Option<u8>,
+    /// The campaign's slot index.
+    pub campaign: u32,
+    /// The ad's slot index.
+    pub ad: u32,
+    /// The bid, in the currency of the answer.
+    pub price: Micros,
+    /// What ranks it; equal to the price but in experiment arms.
+    pub rank: f64,
+    /// The logit of its click probability.
+    pub logit: f32,
+    /// The released prior's logit that went into it.
+    pub prior_logit: f32,
+    /// Strength of the user's interest in its category.
+    pub interest: f32,
+    /// The floor that its price keeps, in the currency of the answer.
+    pub floor: Micros,
+    /// Whose it is.
+    pub advertiser: AdvertiserId,
+    /// What it sells.
+    pub category: CategoryId,
+}
+
+/// Candidates kept for each imp: the first choice and enough others for when the page's rules or the
+/// budget refuse it.
+pub const KEPT_MAX: usize = 6;
+
+/// The best candidates of one imp, best first.
+#[derive(Clone, Debug, Default)]
+pub struct Shortlist {
+    kept: SmallVec<[Candidate; KEPT_MAX]>,
+}
+
+impl Shortlist {
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.kept.clear();
+    }
+
+    /// The rank that a newcomer must exceed to be kept.
+    #[must_use]
+    pub fn bar(&self) -> f64 {
+        if self.kept.len() < KEPT_MAX { f64::NEG_INFINITY } else { self.kept[KEPT_MAX - 1].rank }
+    }
+
+    /// Keeps `candidate` if it is among the best. Of equals the earlier stays ahead, so the order
+    /// depends on the input alone.
+    pub fn offer(&mut self, candidate: Candidate) {
+        if candidate.rank <= self.bar() {
+            return;
+        }
+        let at = self.kept.iter().position(|kept| kept.rank < candidate.rank);
+        if self.kept.len() == KEPT_MAX {
+            self.kept.pop();
+        }
+        match at {
+            Some(at) => self.kept.insert(at, candidate),
+            None => self.kept.push(candidate),
+        }
+    }
+
+    /// Forgets one ad, as there is no money for it.
+    pub fn drop_ad(&mut self, ad: u32) {
+        self.kept.retain(|kept| kept.ad != ad);
+    }
+
+    /// Best first.
+    pub fn iter(&self) -> impl Iterator<Item = &Candidate> {
+        self.kept.iter()
+    }
+
+    /// Whether nothing was offered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+}
+
+/// What already stands on the page.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    taken: SmallVec<[(AdvertiserId, CategoryId, u32); 4]>,
+}
+
+impl Page {
+    /// Whether `candidate` may stand beside what is there.
+    #[must_use]
+    pub fn admits(&self, candidate: &Candidate) -> bool {
+        self.taken.iter().all(|(advertiser, category, ad)| {
+            *ad != candidate.ad
+                && *advertiser != candidate.advertiser
+                && *category != candidate.category
+        })
+    }
+
+    /// Puts `candidate` on the page.
+    pub fn take(&mut self, candidate: &Candidate) {
+        self.taken.push((candidate.advertiser, candidate.category, candidate.ad));
+    }
+
+    /// Empties the page.
+    pub fn clear(&mut self) {
+        self.taken.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn candidate(ad: u32, advertiser: u64, category: u32, rank: f64) -> Candidate {
+        Candidate {
+            imp: 0,
+            deal: None,
+            campaign: ad,
+            ad,
+            price: Micros(rank as u64),
+            rank,
+            logit: 0.0,
+            prior_logit: 0.0,
+            interest: 0.0,
+            floor: Micros::ZERO,
+            advertiser: AdvertiserId(advertiser),
+            category: CategoryId(category),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_shortlist_holds_the_best_in_order(ranks in prop::collection::vec(0u32..50, 0..40)) {
+            let mut list = Shortlist::default();
+            for (ad, rank) in ranks.iter().enumerate() {
+                list.offer(candidate(ad as u32, 0, 0, f64::from(*rank)));
+            }
+            let mut expected: Vec<_> = ranks.iter().enumerate().collect();
+            expected.sort_by_key(|(ad, rank)| (std::cmp::Reverse(**rank), *ad));
+            let kept: Vec<_> = list.iter().map(|kept| kept.ad as usize).collect();
+            let best: Vec<_> = expected.iter().take(KEPT_MAX).map(|(ad, _)| *ad).collect();
+            prop_assert_eq!(kept, best);
+        }
+    }
+
+    #[test]
+    fn a_page_repeats_neither_ad_nor_advertiser_nor_category() {
+        let mut page = Page::default();
+        page.take(&candidate(1, 10, 100, 1.0));
+        assert!(!page.admits(&candidate(1, 11, 101, 1.0)), "same ad");
+        assert!(!page.admits(&candidate(2, 10, 101, 1.0)), "same advertiser");
+        assert!(!page.admits(&candidate(2, 11, 100, 1.0)), "competitor");
+        assert!(page.admits(&candidate(2, 11, 101, 1.0)));
+    }
+}

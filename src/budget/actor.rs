@@ -1,0 +1,407 @@
+//! The budget actor: one for the process, on the control arbiter.
+//!
+//! It writes what holders ask into the log and changes the ledger only while it reads the log
+//! back. What it owns lives in [`Shared`], outside the actor value: after a panic a new
+//! `BudgetActor::new(shared)` goes on at the next position.
+
+use super::command::Command;
+use super::lease::{LeaseEvent, LeaseRequest};
+use super::state::BudgetState;
+use super::view::{AccountView, House};
+use super::writer::{BudgetError, LedgerWriter};
+use crate::clock::Civil;
+use crate::store::{AppendError, Position, Record};
+use crate::strategy::pacing::{LocalReport, PacingKind, PacingSnapshot, PacingStatus};
+use crate::units::{AdvertiserId, CampaignId, Micros, Nanos, Slot, Timestamp};
+use actix::fut::{ActorFutureExt, WrapFuture};
+use actix::{
+    Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, ResponseActFuture,
+    ResponseFuture, StreamHandler,
+};
+use arc_swap::ArcSwap;
+use jiff::tz::TimeZone;
+use parking_lot::Mutex;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Mailbox: a batch of requests from each of hundreds of cores.
+const MAILBOX_MAX: usize = 1_024;
+/// Pause before a command that the log did not take is offered again, in milliseconds.
+const OFFER_AGAIN_MS: u64 = 200;
+
+/// A campaign as the budget room sees it.
+#[derive(Clone, Debug)]
+pub struct CampaignTerms {
+    /// Its id.
+    pub id: CampaignId,
+    /// Who pays.
+    pub advertiser: AdvertiserId,
+    /// Its place in the pacing snapshot.
+    pub slot: Slot,
+    /// Bound of each day, in nanos.
+    pub daily: Nanos,
+    /// Bound over all days, in nanos.
+    pub lifetime: Option<Nanos>,
+    /// Bound over all of the advertiser's campaigns, in nanos; the same in each of them.
+    pub advertiser_bound: Option<Nanos>,
+    /// The zone whose midnight ends its day.
+    pub time_zone: TimeZone,
+    /// How its budget is paced.
+    pub pacing: PacingKind,
+    /// What a conversion may cost, in nanos.
+    pub target_cpa: Option<Nanos>,
+    /// The most that one bid may be.
+    pub max_price: Micros,
+    /// Whether it bids at all.
+    pub is_active: bool,
+}
+
+impl CampaignTerms {
+    pub(super) fn has_budget_of(&self, other: &Self) -> bool {
+        (self.advertiser, self.daily, self.lifetime, self.advertiser_bound)
+            == (other.advertiser, other.daily, other.lifetime, other.advertiser_bound)
+    }
+
+    pub(super) fn has_control_of(&self, other: &Self) -> bool {
+        (self.slot, self.pacing, self.target_cpa, self.max_price)
+            == (other.slot, other.pacing, other.target_cpa, other.max_price)
+    }
+}
+
+/// What outlives the actor value.
+pub struct Shared {
+    state: Mutex<BudgetState>,
+    writer: LedgerWriter,
+    clock: Civil,
+    snapshot: Arc<ArcSwap<PacingSnapshot>>,
+    node: u16,
+    boot: u32,
+    window_ms: u64,
+}
+
+impl Shared {
+    /// An empty ledger before `writer`'s log. `boot` grows with each start of the process, and is
+    /// the lowest boot of this start's lease books; `window_ms` is the longest billing window of
+    /// any exchange, in milliseconds.
+    #[must_use]
+    pub fn new(
+        writer: LedgerWriter,
+        clock: Civil,
+        node: u16,
+        boot: u32,
+        window_ms: u64,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(BudgetState::new(node, boot)),
+            writer,
+            clock,
+            snapshot: Arc::default(),
+            node,
+            boot,
+            window_ms,
+        })
+    }
+
+    /// Where the pacing multipliers are published.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<ArcSwap<PacingSnapshot>> {
+        Arc::clone(&self.snapshot)
+    }
+
+    /// The way into the ledger, for workers.
+    #[must_use]
+    pub fn writer(&self) -> LedgerWriter {
+        self.writer.clone()
+    }
+}
+
+/// The actor; see the module.
+pub struct BudgetActor {
+    shared: Arc<Shared>,
+}
+
+impl BudgetActor {
+    /// An actor on this state.
+    #[must_use]
+    pub const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Sees to it that `command` gets into the log, however long the log is away.
+    fn submit(&self, command: Command, context: &mut Context<Self>) {
+        let writer = self.shared.writer.clone();
+        // The first attempt is made here and now: commands keep their order when all goes well.
+        let mut attempt = Box::pin(writer.append(&command));
+        let offer = async move {
+            loop {
+                match attempt.await {
+                    Ok(_) => return,
+                    Err(error @ (AppendError::Closed | AppendError::TooLong)) => {
+                        tracing::error!(%error, "a ledger command is lost");
+                        return;
+                    }
+                    Err(error) => tracing::warn!(%error, "a ledger command waits for the log"),
+                }
+                actix::clock::sleep(Duration::from_millis(OFFER_AGAIN_MS)).await;
+                attempt = Box::pin(writer.append(&command));
+            }
+        };
+        context.spawn(offer.into_actor(self));
+    }
+
+    fn lost(&self, core: Option<u16>, boot_upto: u32) -> Command {
+        let Shared { node, window_ms, .. } = *self.shared;
+        Command::HolderLost { node, core, boot_upto, window_ms }
+    }
+}
+
+impl Actor for BudgetActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX_MAX);
+        let next = Position(self.shared.state.lock().ledger.position().0 + 1);
+        match self.shared.writer.log().tail(next) {
+            Ok(mut tail) => {
+                let records = futures_util::stream::poll_fn(move |cx| tail.poll_recv(cx));
+                context.add_stream(records);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the ledger cannot go on from its position");
+                context.stop();
+                return;
+            }
+        }
+        if let Some(before) = self.shared.boot.checked_sub(1) {
+            let lost = self.lost(None, before);
+            self.submit(lost, context);
+        }
+    }
+}
+
+impl StreamHandler<Record> for BudgetActor {
+    fn handle(&mut self, record: Record, _: &mut Self::Context) {
+        if let Err(error) = self.shared.state.lock().fold(&record) {
+            tracing::error!(%error, "the ledger grants no more");
+        }
+        self.shared.writer.progress().folded(record.position);
+    }
+
+    fn finished(&mut self, context: &mut Self::Context) {
+        tracing::error!("the ledger's log has ended");
+        context.stop();
+    }
+}
+
+/// A holder of leases on a core of this node; a book that starts anew has a higher boot.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Register {
+    /// The core.
+    pub core: u16,
+    /// The book's boot.
+    pub boot: u32,
+    /// Whom to tell.
+    pub holder: Recipient<LeaseEvent>,
+}
+
+impl Handler<Register> for BudgetActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Register, context: &mut Self::Context) {
+        let Register { core, boot, holder } = message;
+        let before = self.shared.state.lock().register(core, boot, holder);
+        if let Some(before) = before {
+            let lost = self.lost(Some(core), before);
+            self.submit(lost, context);
+        }
+    }
+}
+
+/// What a holder's book asks for.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Requests(pub Box<[LeaseRequest]>);
+
+impl Handler<Requests> for BudgetActor {
+    type Result = ();
+
+    fn handle(&mut self, Requests(requests): Requests, context: &mut Self::Context) {
+        for LeaseRequest { lease, step, op, .. } in requests {
+            self.submit(Command::Lease { lease, step, op }, context);
+        }
+    }
+}
+
+/// All campaigns, as they are from now on. Answered when the ledger has their budgets and the
+/// holders their terms.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SetCampaigns(pub Arc<[CampaignTerms]>);
+
+impl Handler<SetCampaigns> for BudgetActor {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(
+        &mut self,
+        SetCampaigns(campaigns): SetCampaigns,
+        context: &mut Self::Context,
+    ) -> Self::Result {
+        let now = self.shared.clock.now();
+        let commands = self.shared.state.lock().set_campaigns(&campaigns, now);
+        for command in commands {
+            self.submit(command, context);
+        }
+        let quiet = self.shared.writer.progress().quiet();
+        Box::pin(quiet.into_actor(self).map(|(), actor, _| {
+            actor.shared.state.lock().publish_terms();
+        }))
+    }
+}
+
+/// What a core's pacing changed by itself.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Report(pub LocalReport);
+
+impl Handler<Report> for BudgetActor {
+    type Result = ();
+
+    fn handle(&mut self, Report(report): Report, _: &mut Self::Context) {
+        self.shared.state.lock().report(&report);
+    }
+}
+
+/// A conversion, as it was observed: exact, for these walls only.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Conversion {
+    /// Of which campaign.
+    pub campaign: CampaignId,
+    /// When.
+    pub at: Timestamp,
+    /// When the click was that led to it, where known.
+    pub click_at: Option<Timestamp>,
+    /// What it is worth to the advertiser, in nanos.
+    pub value: Nanos,
+}
+
+impl Handler<Conversion> for BudgetActor {
+    type Result = ();
+
+    fn handle(&mut self, conversion: Conversion, _: &mut Self::Context) {
+        self.shared.state.lock().convert(&conversion);
+    }
+}
+
+/// Time passes: days turn over, late money expires, controllers run, multipliers are published.
+/// Answered when all of it has happened, and all that was appended before it.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Tick {
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl Handler<Tick> for BudgetActor {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, Tick { now }: Tick, context: &mut Self::Context) -> Self::Result {
+        let is_due = self.shared.state.lock().ledger.has_due(now);
+        if is_due {
+            self.submit(Command::Expire, context);
+        }
+        let quiet = self.shared.writer.progress().quiet();
+        Box::pin(quiet.into_actor(self).map(move |(), actor, _| {
+            let snapshot = actor.shared.state.lock().tick(now);
+            actor.shared.snapshot.store(Arc::new(snapshot));
+        }))
+    }
+}
+
+/// Answered when every append that was begun before is folded and its grants are sent.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Quiesce;
+
+impl Handler<Quiesce> for BudgetActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Quiesce, _: &mut Self::Context) -> Self::Result {
+        Box::pin(self.shared.writer.progress().quiet())
+    }
+}
+
+/// Asks for the state, for people and tests.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Box<BudgetStatus>")]
+pub struct Status;
+
+/// The budget room as people see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct BudgetStatus {
+    /// Last position folded.
+    pub position: Position,
+    /// The digest of the history up to there, in hex.
+    pub digest: String,
+    /// The house's own numbers.
+    pub house: House,
+    /// Registered holders.
+    pub holders: usize,
+    /// By campaign.
+    pub campaigns: Vec<CampaignStatus>,
+}
+
+/// One campaign's money and controllers.
+#[derive(Clone, Debug, Serialize)]
+pub struct CampaignStatus {
+    /// Which.
+    pub campaign: CampaignId,
+    /// Its accounts; `None` until the ledger has its budget.
+    pub account: Option<AccountView>,
+    /// Its controllers.
+    pub pacing: PacingStatus,
+}
+
+impl Handler<Status> for BudgetActor {
+    type Result = Box<BudgetStatus>;
+
+    fn handle(&mut self, _: Status, _: &mut Self::Context) -> Self::Result {
+        Box::new(self.shared.state.lock().status())
+    }
+}
+
+impl<A, M> actix::dev::MessageResponse<A, M> for Box<BudgetStatus>
+where
+    A: Actor,
+    M: Message<Result = Self>,
+{
+    fn handle(self, _: &mut A::Context, sender: Option<actix::dev::OneshotSender<Self>>) {
+        if let Some(sender) = sender {
+            // Nobody may be waiting any more.
+            let _ = sender.send(self);
+        }
+    }
+}
+
+/// Appends for a worker: settles a notice and says when it is durable.
+///
+/// # Errors
+/// [`BudgetError::Append`] when the log did not take it; the notice must not be acknowledged.
+pub async fn settle(
+    writer: &LedgerWriter,
+    held: &super::line::Held,
+    price: Micros,
+    notice: super::command::Notice,
+) -> Result<Position, BudgetError> {
+    Ok(writer.append(&Command::settle(held, price, notice)).await?)
+}
+
+const _: () = {
+    assert!(size_of::<Register>() <= 128);
+    assert!(size_of::<Requests>() <= 128);
+    assert!(size_of::<SetCampaigns>() <= 128);
+    assert!(size_of::<Report>() <= 128);
+    assert!(size_of::<Conversion>() <= 128);
+};

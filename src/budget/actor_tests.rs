@@ -1,0 +1,252 @@
+//! The actor on a log that is fast, slow and faulty.
+
+use super::*;
+use crate::clock::Civil;
+use crate::store::{Faults, MemoryLog, OrderedLog};
+use crate::strategy::pacing::{LocalPacing, PacingKind};
+use crate::units::{AdvertiserId, CampaignId, Micros, Nanos, Slot, Timestamp};
+use actix::{Actor, Addr, Context, Handler};
+use jiff::tz::TimeZone;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+
+const CAMPAIGN: CampaignId = CampaignId(5);
+const SLOT: Slot = Slot { index: 2, generation: 7 };
+const START: Timestamp = Timestamp(1_000_000);
+const CAP: u64 = 1_000;
+const WINDOWS: Windows = Windows { decision_ttl_ms: 10_000, billing_window_ms: 60_000 };
+const FAULTS: Faults =
+    Faults { seed: 3, refuse_ppm: 200_000, unknown_ppm: 200_000, duplicate_ppm: 200_000 };
+
+/// A core without an auction: it hosts a book.
+struct Core {
+    book: Arc<Mutex<LeaseBook>>,
+    clock: Civil,
+}
+
+impl Actor for Core {
+    type Context = Context<Self>;
+}
+
+impl Handler<LeaseEvent> for Core {
+    type Result = ();
+    fn handle(&mut self, event: LeaseEvent, _: &mut Self::Context) {
+        self.book.lock().handle(&event, self.clock.now());
+    }
+}
+
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct Flush;
+
+impl Handler<Flush> for Core {
+    type Result = ();
+    fn handle(&mut self, _: Flush, _: &mut Self::Context) {}
+}
+
+struct House {
+    clock: Civil,
+    budget: Addr<BudgetActor>,
+    shared: Arc<Shared>,
+    cores: Vec<(Addr<Core>, Arc<Mutex<LeaseBook>>)>,
+}
+
+fn terms(bids: u64) -> CampaignTerms {
+    CampaignTerms {
+        id: CAMPAIGN,
+        advertiser: AdvertiserId(1),
+        slot: SLOT,
+        daily: Nanos(i128::from(bids * CAP)),
+        lifetime: None,
+        advertiser_bound: None,
+        time_zone: TimeZone::UTC,
+        pacing: PacingKind::Dual,
+        target_cpa: None,
+        max_price: Micros(CAP),
+        is_active: true,
+    }
+}
+
+impl House {
+    async fn open(delay_ms: u64, faults: Faults, bids: u64) -> Self {
+        let clock = Civil::simulated(START);
+        let delay = Duration::from_millis(delay_ms);
+        let log = MemoryLog::with_faults(clock.clone(), delay, faults).expect("a thread");
+        let log: Arc<dyn OrderedLog> = Arc::new(log);
+        let shared = Shared::new(LedgerWriter::new(log, 1), clock.clone(), 0, 1, 60_000);
+        let budget = BudgetActor::new(Arc::clone(&shared)).start();
+        let mut house = Self { clock, budget, shared, cores: Vec::new() };
+        for core in 0..2 {
+            house.add_core(core, 1).await;
+        }
+        house.budget.send(SetCampaigns([terms(bids)].into())).await.expect("alive");
+        house.settle_down().await;
+        house
+    }
+
+    async fn add_core(&mut self, core: u16, boot: u32) {
+        let book = Arc::new(Mutex::new(LeaseBook::new(0, core, boot)));
+        let address = Core { book: Arc::clone(&book), clock: self.clock.clone() }.start();
+        let holder = address.clone().recipient();
+        self.budget.send(Register { core, boot, holder }).await.expect("alive");
+        self.cores.truncate(usize::from(core));
+        self.cores.push((address, book));
+    }
+
+    /// Until no core has anything to ask.
+    async fn settle_down(&self) {
+        loop {
+            let mut asked = false;
+            for (address, book) in &self.cores {
+                address.send(Flush).await.expect("alive");
+                let mut requests = Vec::new();
+                book.lock().due(self.clock.now(), &mut requests);
+                asked |= !requests.is_empty();
+                self.budget.send(Requests(requests.into())).await.expect("alive");
+            }
+            self.budget.send(Quiesce).await.expect("alive");
+            for (address, _) in &self.cores {
+                address.send(Flush).await.expect("alive");
+            }
+            if !asked && !self.cores.iter().any(|(_, book)| book.lock().has_urgent()) {
+                return;
+            }
+        }
+    }
+
+    async fn tick(&self, after_ms: i64) {
+        self.clock.advance(self.clock.now().plus_millis(after_ms));
+        self.budget.send(Tick { now: self.clock.now() }).await.expect("alive");
+        self.settle_down().await;
+    }
+
+    fn hold(&self, core: usize) -> Result<Held, NoHold> {
+        self.cores[core].1.lock().hold(CAMPAIGN, Micros(CAP), WINDOWS, self.clock.now())
+    }
+
+    async fn bill(&self, held: &Held) {
+        settle(&self.shared.writer(), held, held.price, Notice::Billing).await.expect("durable");
+    }
+
+    async fn status(&self) -> Box<BudgetStatus> {
+        self.budget.send(Status).await.expect("alive")
+    }
+}
+
+async fn spend_all(delay_ms: u64, faults: Faults) {
+    let house = House::open(delay_ms, faults, 7).await;
+    let mut billed = 0;
+    for round in 0..40 {
+        if let Ok(held) = house.hold(round % 2) {
+            house.bill(&held).await;
+            house.bill(&held).await; // a copy
+            billed += 1;
+        }
+        house.tick(1_100).await;
+    }
+    assert_eq!(billed, 7, "both cores together spend the last bid, and not one more");
+    let status = house.status().await;
+    let money = status.campaigns[0].account.as_ref().expect("known").day;
+    assert_eq!(money.billed, Nanos(7 * i128::from(CAP)));
+    assert_eq!((money.leased, money.late), (Nanos::ZERO, Nanos::ZERO));
+    assert_eq!(status.house.absorbed, Nanos::ZERO);
+    assert_eq!(status.house.refused, 0, "no fault of the log reaches the ledger");
+    // The log says the same, folded again.
+    let writer = house.shared.writer();
+    let mut tail = writer.log().tail(crate::store::Position(1)).expect("all there");
+    let mut again = Ledger::default();
+    while let Ok(record) = tail.try_recv() {
+        again.fold(&record).expect("folds");
+    }
+    let digest: String = again.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(digest, status.digest);
+    again.audit().expect("sound");
+}
+
+#[actix::test]
+async fn a_fast_log_spends_the_budget_exactly() {
+    spend_all(0, Faults::default()).await;
+}
+
+#[actix::test]
+async fn a_slow_log_spends_the_budget_exactly() {
+    spend_all(50, Faults::default()).await;
+}
+
+#[actix::test]
+async fn a_faulty_log_spends_the_budget_exactly() {
+    spend_all(0, FAULTS).await;
+}
+
+#[actix::test]
+async fn one_core_bids_with_what_the_other_returned() {
+    let house = House::open(0, Faults::default(), 1).await;
+    // Core 0 came first and has the only bid of the day; core 1 asks, and core 0 is idle.
+    assert!(house.hold(1).is_err());
+    house.tick(1_500).await;
+    let held = house.hold(1).expect("recalled from core 0");
+    assert!(house.hold(0).is_err());
+    // Its answer was not sent: it is free again at once.
+    assert!(house.cores[1].1.lock().release(&held));
+    assert!(house.hold(1).is_ok());
+}
+
+#[actix::test]
+async fn a_core_that_dies_freezes_its_lease_until_the_window_ends() {
+    let mut house = House::open(0, Faults::default(), 1).await;
+    house.hold(0).expect("the only bid");
+    let core_1 = house.cores.pop().expect("two");
+    house.add_core(0, 2).await;
+    house.cores.push(core_1);
+    house.settle_down().await;
+    let late =
+        |status: Box<BudgetStatus>| status.campaigns[0].account.as_ref().expect("known").day.late;
+    assert_eq!(late(house.status().await), Nanos(i128::from(CAP)));
+    house.tick(30_000).await;
+    assert!(house.hold(0).is_err() && house.hold(1).is_err());
+    house.tick(31_000).await;
+    house.tick(1_100).await;
+    assert_eq!(late(house.status().await), Nanos::ZERO);
+    assert!(house.hold(0).is_ok() || house.hold(1).is_ok());
+}
+
+#[actix::test]
+async fn each_day_has_its_own_budget_and_the_actor_may_be_restarted() {
+    let mut house = House::open(0, Faults::default(), 1).await;
+    let held = house.hold(0).expect("the first day's bid");
+    house.bill(&held).await;
+    house.tick(1_100).await;
+    assert!(house.hold(0).is_err());
+    // As after a panic: a new actor on the state of the old.
+    house.budget = BudgetActor::new(Arc::clone(&house.shared)).start();
+    house.clock.advance(Timestamp(86_400_000));
+    assert!(house.hold(0).is_err(), "the day is over, and no new terms are here yet");
+    house.tick(10).await;
+    let held = house.hold(0).expect("the second day's bid");
+    assert_eq!(held.day, DayNumber(1));
+}
+
+#[actix::test]
+async fn a_tick_folds_what_the_cores_changed_and_publishes_it() {
+    let house = House::open(0, Faults::default(), 1_000).await;
+    let snapshot = house.shared.snapshot();
+    let mut local = LocalPacing::new(0);
+    for _ in 0..200 {
+        let pace = local.pace(SLOT, &snapshot.load());
+        for _ in 0..50 {
+            local.on_auction(SLOT, &pace, Some(Micros(CAP)));
+        }
+        let held = |_| Nanos(50 * i128::from(CAP));
+        house.budget.send(Report(local.report(held))).await.expect("alive");
+        house.tick(1_000).await;
+        local.adopt(&snapshot.load());
+    }
+    let published = snapshot.load().pace(SLOT);
+    assert!(published.ln_budget < -0.5, "{published:?}");
+    // All of the local change is in the snapshot, and none of it is counted twice.
+    assert_eq!(local.pace(SLOT, &snapshot.load()), published);
+    let status = house.status().await;
+    assert!((status.campaigns[0].pacing.ln_budget as f32 - published.ln_budget).abs() < 1e-6);
+    assert!(serde_json::to_string(&*status).expect("JSON").contains("\"budget\":\"1000000\""));
+}

@@ -1,0 +1,76 @@
+//! Days: numbers in the ledger, the campaign's own calendar outside it.
+
+use crate::units::Timestamp;
+use jiff::ToSpan;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+/// A calendar day of a campaign's time zone: days since 1970-01-01 by the local calendar.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct DayNumber(pub i32);
+
+/// A local day with its limits in civil time: 23 to 25 hours long where clocks are changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Day {
+    /// Its number.
+    pub(super) number: DayNumber,
+    /// Its first instant.
+    pub(super) starts: Timestamp,
+    /// The first instant of the next.
+    pub(super) ends: Timestamp,
+}
+
+impl Day {
+    /// The day of `zone` that holds `now`; the UTC day at the ends of the calendar, where the
+    /// local one cannot be computed.
+    pub(super) fn of(now: Timestamp, zone: &TimeZone) -> Self {
+        Self::local(now, zone).unwrap_or_else(|| {
+            let number = now.utc_day();
+            let starts = Timestamp(i64::from(number) * DAY_MS);
+            Self { number: DayNumber(number), starts, ends: starts.plus_millis(DAY_MS) }
+        })
+    }
+
+    fn local(now: Timestamp, zone: &TimeZone) -> Option<Self> {
+        let instant = jiff::Timestamp::from_millisecond(now.0).ok()?;
+        let date = instant.to_zoned_datetime(zone.clone()).date();
+        let next = date.checked_add(1.day()).ok()?;
+        let number = (date - Date::constant(1970, 1, 1)).get_days();
+        let start = |date: Date| {
+            let midnight = date.to_zoned_datetime(zone.clone()).ok()?;
+            Some(Timestamp(midnight.timestamp().as_millisecond()))
+        };
+        Some(Self { number: DayNumber(number), starts: start(date)?, ends: start(next)? })
+    }
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_follow_the_campaigns_own_clock() {
+        let berlin = TimeZone::get("Europe/Berlin").expect("bundled");
+        for (zone, now, number, hours) in [
+            (&TimeZone::UTC, 0, 0, 24),
+            (&TimeZone::UTC, -1, -1, 24),
+            // 2026-03-29, when Berlin's clocks go forward; 2026-10-25, when they go back.
+            (&berlin, 1_774_738_800_000, 20_541, 23),
+            (&berlin, 1_774_738_799_999, 20_540, 24),
+            (&berlin, 1_792_879_200_000, 20_751, 25),
+        ] {
+            let day = Day::of(Timestamp(now), zone);
+            assert_eq!(
+                (day.number, day.ends.millis_since(day.starts)),
+                (DayNumber(number), hours * 3_600_000)
+            );
+            assert!(day.starts <= Timestamp(now) && Timestamp(now) < day.ends);
+        }
+    }
+}

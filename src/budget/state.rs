@@ -1,0 +1,292 @@
+//! What the budget actor owns, without the actor: so that a panic in a handler loses none of it.
+
+use super::actor::{BudgetStatus, CampaignStatus, CampaignTerms, Conversion};
+use super::command::{Command, LeaseOp};
+use super::day::Day;
+use super::lease::{LeaseEvent, LeaseTerms};
+use super::ledger::{FoldError, Ledger};
+use super::line::Held;
+use super::view::{Answer, Outcome};
+use crate::store::Record;
+use crate::strategy::pacing::{CampaignPacing, LocalReport, Pace, PacingSnapshot, TickInput};
+use crate::units::{CampaignId, LeaseId, Nanos, Timestamp};
+use actix::Recipient;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The ledger, the holders, the campaigns and their controllers.
+pub(super) struct BudgetState {
+    pub(super) ledger: Ledger,
+    node: u16,
+    boot: u32,
+    editions: u32,
+    holders: BTreeMap<u16, Holder>,
+    campaigns: BTreeMap<CampaignId, Campaign>,
+    /// Campaign by slot index, for reports.
+    slots: BTreeMap<u32, CampaignId>,
+    terms: Arc<[LeaseTerms]>,
+    /// Cores that got less than they asked for.
+    wanting: BTreeMap<CampaignId, BTreeSet<u16>>,
+    folded: BTreeMap<u16, u32>,
+    epoch: u64,
+}
+
+struct Holder {
+    boot: u32,
+    recipient: Recipient<LeaseEvent>,
+}
+
+struct Campaign {
+    terms: CampaignTerms,
+    day: Day,
+    pacing: CampaignPacing,
+}
+
+impl BudgetState {
+    pub(super) fn new(node: u16, boot: u32) -> Self {
+        Self {
+            ledger: Ledger::default(),
+            node,
+            boot,
+            editions: 0,
+            holders: BTreeMap::new(),
+            campaigns: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            terms: Arc::from([]),
+            wanting: BTreeMap::new(),
+            folded: BTreeMap::new(),
+            epoch: 0,
+        }
+    }
+
+    /// Takes the next record of the log and tells the holders what it means for them.
+    pub(super) fn fold(&mut self, record: &Record) -> Result<(), FoldError> {
+        if record.position <= self.ledger.position() {
+            return Ok(()); // an actor before this one had it
+        }
+        let (command, outcome) = self.ledger.fold(record)?;
+        match command {
+            Command::Lease { lease, step, op } => self.stepped(lease, step, op, outcome),
+            Command::Settle { hold, campaign, day, held: price, due, .. } => match outcome {
+                Outcome::Settled { from_lease, absorbed, .. } => {
+                    if absorbed > Nanos::ZERO {
+                        let absorbed_nanos = absorbed.0;
+                        tracing::error!(absorbed_nanos, "a bill was charged to the house");
+                    }
+                    let held = Held { hold, campaign, day, due, price };
+                    self.tell(hold.lease, LeaseEvent::Settled { held, from_lease });
+                }
+                Outcome::Refused(refusal) => tracing::error!(%refusal, "a bill was refused"),
+                _ => {}
+            },
+            Command::SetCampaign { campaign, .. } => {
+                if let Outcome::Refused(refusal) = outcome {
+                    tracing::error!(%refusal, campaign = campaign.0, "a budget was refused");
+                }
+                if outcome == (Outcome::CampaignSet { is_over: true }) {
+                    for holder in self.holders.values() {
+                        holder.recipient.do_send(LeaseEvent::Cut(campaign));
+                    }
+                }
+                self.available(campaign, None);
+            }
+            Command::HolderLost { .. } => {}
+            Command::Expire => {
+                let all: Vec<CampaignId> = self.wanting.keys().copied().collect();
+                all.into_iter().for_each(|campaign| self.available(campaign, None));
+            }
+        }
+        Ok(())
+    }
+
+    fn stepped(&mut self, lease: LeaseId, step: u32, op: LeaseOp, outcome: Outcome) {
+        let answer = match outcome {
+            Outcome::Stepped(answer) => answer,
+            Outcome::Refused(refusal) => Answer::Refused(refusal),
+            _ => return,
+        };
+        // The holder first: it must know of its grant before anybody reacts to it.
+        self.tell(lease, LeaseEvent::Answered { lease, step, answer });
+        let Some(campaign) = self.ledger.campaign_of(lease) else { return };
+        match (op, answer) {
+            (_, Answer::Granted { is_short: true, .. }) => {
+                self.wanting.entry(campaign).or_default().insert(lease.core);
+                // Opening is provision; a renewal is for a bid.
+                let is_needed = matches!(op, LeaseOp::TopUp { .. });
+                for (core, holder) in &self.holders {
+                    if is_needed && *core != lease.core {
+                        holder.recipient.do_send(LeaseEvent::Recall(campaign));
+                    }
+                }
+            }
+            (_, Answer::Granted { is_short: false, .. }) => {
+                if let Some(cores) = self.wanting.get_mut(&campaign) {
+                    cores.remove(&lease.core);
+                }
+            }
+            (LeaseOp::Return { .. }, Answer::Returned { amount, .. }) if amount > Nanos::ZERO => {
+                self.available(campaign, Some(lease.core));
+            }
+            (LeaseOp::Close, _) => self.available(campaign, Some(lease.core)),
+            _ => {}
+        }
+    }
+
+    /// Tells the holder of a lease; nobody, when it is of another boot.
+    fn tell(&self, lease: LeaseId, event: LeaseEvent) {
+        if lease.node == self.node
+            && let Some(holder) = self.holders.get(&lease.core)
+            && holder.boot == lease.boot
+        {
+            // Past the mailbox's bound on purpose: at most one answer per request and one event
+            // per durable notice, and losing one would strand money.
+            holder.recipient.do_send(event);
+        }
+    }
+
+    /// Tells those who had too little that there is money again, but not who returned it.
+    fn available(&mut self, campaign: CampaignId, returned_by: Option<u16>) {
+        let Some(cores) = self.wanting.get_mut(&campaign) else { return };
+        cores.retain(|core| {
+            let is_told = Some(*core) != returned_by;
+            if is_told && let Some(holder) = self.holders.get(core) {
+                holder.recipient.do_send(LeaseEvent::Available(campaign));
+            }
+            !is_told
+        });
+        if cores.is_empty() {
+            self.wanting.remove(&campaign);
+        }
+    }
+
+    /// A holder says where it is. The boot of the one before it on that core, if there was one.
+    pub(super) fn register(
+        &mut self,
+        core: u16,
+        boot: u32,
+        recipient: Recipient<LeaseEvent>,
+    ) -> Option<u32> {
+        recipient.do_send(LeaseEvent::Terms(Arc::clone(&self.terms)));
+        let before = self.holders.insert(core, Holder { boot, recipient });
+        before.map(|holder| holder.boot).filter(|before| *before < boot)
+    }
+
+    /// Takes all campaigns, and returns the commands that bring the ledger up to date.
+    pub(super) fn set_campaigns(
+        &mut self,
+        campaigns: &[CampaignTerms],
+        now: Timestamp,
+    ) -> Vec<Command> {
+        let mut before = std::mem::take(&mut self.campaigns);
+        self.slots.clear();
+        let mut commands = Vec::new();
+        for terms in campaigns {
+            let day = Day::of(now, &terms.time_zone);
+            let known = before.remove(&terms.id);
+            let is_new_budget =
+                known.as_ref().is_none_or(|known| !known.terms.has_budget_of(terms));
+            if is_new_budget {
+                self.editions += 1;
+                commands.push(Command::SetCampaign {
+                    campaign: terms.id,
+                    advertiser: terms.advertiser,
+                    advertiser_bound: terms.advertiser_bound,
+                    lifetime: terms.lifetime,
+                    daily: terms.daily,
+                    from: day.number,
+                    // Higher than every edition of the boots before.
+                    edition: u64::from(self.boot) << 32 | u64::from(self.editions),
+                });
+            }
+            let fresh = || CampaignPacing::new(terms.pacing, terms.target_cpa, terms.max_price);
+            let pacing = known
+                .filter(|known| known.terms.has_control_of(terms))
+                .map_or_else(fresh, |known| known.pacing);
+            self.slots.insert(terms.slot.index, terms.id);
+            self.campaigns.insert(terms.id, Campaign { terms: terms.clone(), day, pacing });
+        }
+        commands
+    }
+
+    /// Tells every holder the terms, if they changed.
+    pub(super) fn publish_terms(&mut self) {
+        let terms: Arc<[LeaseTerms]> = self.campaigns.values().map(Campaign::lease_terms).collect();
+        if terms == self.terms {
+            return;
+        }
+        self.terms = terms;
+        for holder in self.holders.values() {
+            holder.recipient.do_send(LeaseEvent::Terms(Arc::clone(&self.terms)));
+        }
+    }
+
+    pub(super) fn report(&mut self, report: &LocalReport) {
+        for entry in &report.entries {
+            let Some(id) = self.slots.get(&entry.slot.index) else { continue };
+            let Some(campaign) = self.campaigns.get_mut(id) else { continue };
+            if campaign.terms.slot == entry.slot {
+                campaign.pacing.fold(report.core, entry);
+            }
+        }
+        self.folded.insert(report.core, report.number);
+    }
+
+    pub(super) fn convert(&mut self, conversion: &Conversion) {
+        if let Some(campaign) = self.campaigns.get_mut(&conversion.campaign) {
+            campaign.pacing.convert(conversion.at, conversion.click_at);
+        }
+    }
+
+    /// Turns days over and runs the controllers.
+    pub(super) fn tick(&mut self, now: Timestamp) -> PacingSnapshot {
+        let slots = self.slots.last_key_value().map_or(0, |(index, _)| *index as usize + 1);
+        let mut paces = vec![Pace::NEUTRAL; slots];
+        for (id, campaign) in &mut self.campaigns {
+            if now >= campaign.day.ends || now < campaign.day.starts {
+                campaign.day = Day::of(now, &campaign.terms.time_zone);
+            }
+            let Day { number, starts: day_starts, ends: day_ends } = campaign.day;
+            if let Some(view) = self.ledger.view(*id, number)
+                && let Some(unbilled) = self.ledger.unbilled(*id, number)
+            {
+                let billed = view.total.billed;
+                campaign.pacing.tick(&TickInput { now, day_starts, day_ends, billed, unbilled });
+            }
+            let slot = campaign.terms.slot;
+            paces[slot.index as usize] = campaign.pacing.pace(slot.generation);
+        }
+        self.publish_terms();
+        self.epoch += 1;
+        let folded = self.folded.iter().map(|(core, number)| (*core, *number)).collect();
+        PacingSnapshot { epoch: self.epoch, folded, paces }
+    }
+
+    pub(super) fn status(&self) -> BudgetStatus {
+        let campaigns = self.campaigns.iter().map(|(id, campaign)| CampaignStatus {
+            campaign: *id,
+            account: self.ledger.view(*id, campaign.day.number),
+            pacing: campaign.pacing.status(),
+        });
+        BudgetStatus {
+            position: self.ledger.position(),
+            digest: self.ledger.digest().iter().map(|byte| format!("{byte:02x}")).collect(),
+            house: self.ledger.house(),
+            holders: self.holders.len(),
+            campaigns: campaigns.collect(),
+        }
+    }
+}
+
+impl Campaign {
+    fn lease_terms(&self) -> LeaseTerms {
+        let day_ms = self.day.ends.millis_since(self.day.starts).max(1);
+        LeaseTerms {
+            campaign: self.terms.id,
+            day: self.day.number,
+            day_ends: self.day.ends,
+            max_price: self.terms.max_price,
+            headroom: Nanos(self.terms.daily.0 / i128::from(day_ms) * 1_000),
+            is_active: self.terms.is_active,
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! The rules: what a campaign, an ad and an advertiser must be to enter the catalog. Files and API
+//! edits pass through the same ones.
+
+use super::campaign::{Advertiser, BidTerms, Campaign, FrequencyCap, Sector, Sensitivity};
+use super::creative::{
+    Ad, AdKind, Audio, Banner, Native, NativeImage, Video, adomain_keys, iab_cat_keys, image_mime,
+    mime_key,
+};
+use super::filters::{Fault, Filters, is_iab_category};
+use super::raw::{RawAd, RawAdvertiser, RawCampaign};
+use super::targeting::Targeting;
+use crate::units::{AdvertiserId, CampaignId, CategoryId, CreativeId, Micros, Nanos, Slot};
+use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// OpenRTB exchanges commonly refuse longer creative ids; names of campaigns keep the same bound.
+pub(super) const NAME_BYTES_MAX: usize = 64;
+/// Ads of one campaign: the auction looks at each of them for each impression.
+pub(super) const ADS_MAX: usize = 64;
+/// A URL longer than this is cut by some browsers and exchanges.
+const URL_BYTES_MAX: usize = 2_048;
+/// 10,000 in any currency a mille: a hundred times what the dearest impression costs, so that a
+/// budget written in place of a bid is caught.
+const CPM_MICROS_MAX: u64 = 10_000_000_000;
+/// A billion units of currency: above any campaign, and far from overflowing anything.
+const BUDGET_MICROS_MAX: u64 = 1_000_000_000_000_000;
+/// Caps of one campaign, each read per candidate.
+const CAPS_MAX: usize = 4;
+/// A session forgets after some weeks; a longer window would promise what nobody counts.
+const CAP_WINDOW_S_MAX: u32 = 30 * 86_400;
+/// Native titles that every exchange takes (OpenRTB Native 1.2, §4.2 recommends up to 140).
+const TITLE_CHARS_MAX: usize = 140;
+/// Other texts of a native ad, media types and category names.
+const TEXT_BYTES_MAX: usize = 1_024;
+
+/// Collects faults under the keys of one table.
+#[derive(Default)]
+pub(super) struct Faults(pub Vec<Fault>);
+
+impl Faults {
+    fn unless(&mut self, holds: bool, key: &str, reason: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push((key.to_owned(), reason()));
+        }
+    }
+
+    fn url(&mut self, key: &str, url: &str) {
+        let host = url.strip_prefix("https://").unwrap_or_default();
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>\\`".contains(&byte);
+        let holds = url.len() <= URL_BYTES_MAX
+            && host.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && url.bytes().all(is_plain);
+        self.unless(holds, key, || {
+            format!("`{url}` is no https URL of at most {URL_BYTES_MAX} bytes")
+        });
+    }
+
+    fn positive(&mut self, key: &str, values: &[u32]) {
+        self.unless(values.iter().all(|value| *value > 0), key, || "is 0".to_owned());
+    }
+
+    fn text(&mut self, key: &str, text: &str) {
+        let holds = !text.trim().is_empty() && text.len() <= TEXT_BYTES_MAX;
+        self.unless(holds, key, || format!("is empty or above {TEXT_BYTES_MAX} bytes"));
+    }
+
+    fn name(&mut self, name: &str) {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let holds = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_plain);
+        self.unless(holds, "name", || {
+            format!("`{name}` is not made of 1 to {NAME_BYTES_MAX} letters, digits and . _ -")
+        });
+    }
+
+    fn categories(&mut self, categories: &[String]) {
+        for category in categories {
+            self.unless(is_iab_category(category), "iab_cats", || {
+                format!("`{category}` is no IAB category such as \"IAB17\" or \"IAB17-3\"")
+            });
+        }
+    }
+
+    fn finish<T>(self, value: T) -> Result<T, Vec<Fault>> {
+        if self.0.is_empty() { Ok(value) } else { Err(self.0) }
+    }
+}
+
+/// Checks an advertiser.
+pub(super) fn advertiser(raw: RawAdvertiser) -> Result<Advertiser, Vec<Fault>> {
+    let mut faults = Faults::default();
+    faults.name(&raw.name);
+    domains(&mut faults, "domains", &raw.domains);
+    faults.finish(Advertiser {
+        id: AdvertiserId::of(&raw.name),
+        name: raw.name,
+        currency: raw.currency,
+        sector: raw.sector,
+        domains: raw.domains,
+    })
+}
+
+fn domains(faults: &mut Faults, key: &str, domains: &[String]) {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    for domain in domains {
+        let holds = domain.contains('.') && domain.bytes().all(is_plain);
+        faults.unless(holds, key, || format!("`{domain}` is no domain such as \"shoes.example\""));
+    }
+}
+
+/// Makes a campaign and its ads. Slots are assigned when the whole catalog is known.
+pub(super) fn campaign(
+    raw: RawCampaign,
+    advertiser: &Advertiser,
+    strategies: &BTreeSet<String>,
+) -> Result<(Campaign, Vec<Ad>), Vec<Fault>> {
+    let mut faults = Faults::default();
+    let mut ads = Vec::with_capacity(raw.ad.len());
+    for (position, ad) in raw.ad.into_iter().enumerate() {
+        let defaults = (advertiser, raw.landing_url.as_deref(), raw.iab_cats.as_slice());
+        match self::ad(ad, defaults) {
+            Ok(ad) => ads.push(ad),
+            Err(wrong) => faults
+                .0
+                .extend(wrong.into_iter().map(|(key, why)| (format!("ad[{position}].{key}"), why))),
+        }
+    }
+    let time_zone = TimeZone::get(&raw.time_zone).unwrap_or_else(|_| {
+        let reason = format!("`{}` is no IANA time zone such as \"Europe/Paris\"", raw.time_zone);
+        faults.0.push(("time_zone".to_owned(), reason));
+        TimeZone::UTC
+    });
+    let campaign = Campaign {
+        slot: Slot::default(),
+        id: CampaignId::of(&raw.name),
+        advertiser: advertiser.id,
+        status: raw.status,
+        category: CategoryId::of(&raw.category),
+        category_name: raw.category,
+        iab_cats: raw.iab_cats.into(),
+        sensitive: raw.sector.unwrap_or(advertiser.sector).sensitivity(),
+        bid: BidTerms {
+            max_cpm: Micros(raw.bid.max_cpm.0),
+            cpc: raw.bid.cpc.map(|amount| amount.0),
+            target_cpa: raw.bid.target_cpa.map(|amount| amount.0),
+            expected_cvr_ppm: raw.bid.expected_cvr_ppm,
+        },
+        strategy: raw.strategy,
+        daily_budget: Nanos::from_micros(raw.daily_budget.0),
+        lifetime_budget: raw.lifetime_budget.map(|amount| Nanos::from_micros(amount.0)),
+        currency: advertiser.currency,
+        time_zone,
+        frequency_caps: raw.frequency_caps.into(),
+        targeting: Arc::new(raw.targeting),
+        filters: Arc::default(),
+        ads: smallvec::SmallVec::new(),
+        pooled_interest: raw.pooled_interest,
+        name: raw.name,
+    };
+    faults.unless(!ads.is_empty() || !faults.0.is_empty(), "ad", || {
+        "a campaign needs at least one [[campaign.ad]]".to_owned()
+    });
+    faults.unless(ads.len() <= ADS_MAX, "ad", || format!("more than {ADS_MAX} ads"));
+    match checked(campaign, ads.iter(), strategies) {
+        Ok(campaign) => faults.finish((campaign, ads)),
+        Err(wrong) => {
+            faults.0.extend(wrong);
+            Err(faults.0)
+        }
+    }
+}
+
+/// Checks the terms of a campaign, also after an edit, and compiles its targeting.
+pub(super) fn checked<'a>(
+    mut campaign: Campaign,
+    ads: impl Iterator<Item = &'a Ad> + Clone,
+    strategies: &BTreeSet<String>,
+) -> Result<Campaign, Vec<Fault>> {
+    let mut faults = Faults::default();
+    faults.name(&campaign.name);
+    faults.text("category", &campaign.category_name);
+    faults.categories(&campaign.iab_cats);
+    faults.unless(strategies.contains(&campaign.strategy), "strategy", || {
+        let known = strategies.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        format!("`{}` is not known; there are: {known}", campaign.strategy)
+    });
+    budgets(&mut faults, &campaign);
+    bid(&mut faults, &campaign.bid);
+    caps(&mut faults, &campaign.frequency_caps);
+    sector(&mut faults, &campaign, ads.clone());
+    match Filters::compile(&campaign.targeting, &campaign.time_zone, ads) {
+        Ok(mut filters) => {
+            filters.adults_only = campaign.sensitive == Some(Sensitivity::Finance);
+            campaign.filters = Arc::new(filters);
+        }
+        Err(wrong) => faults.0.extend(wrong),
+    }
+    faults.finish(campaign)
+}
+
+fn budgets(faults: &mut Faults, campaign: &Campaign) {
+    let fits =
+        |amount: Nanos| amount > Nanos::ZERO && amount <= Nanos::from_micros(BUDGET_MICROS_MAX);
+    let reason = || "lies above 0 and up to a billion".to_owned();
+    faults.unless(fits(campaign.daily_budget), "daily_budget", reason);
+    if let Some(lifetime) = campaign.lifetime_budget {
+        faults.unless(fits(lifetime), "lifetime_budget", reason);
+        faults.unless(lifetime >= campaign.daily_budget, "lifetime_budget", || {
+            "is below the daily budget".to_owned()
+        });
+    }
+}
+
+fn bid(faults: &mut Faults, bid: &BidTerms) {
+    let price = 1..=CPM_MICROS_MAX;
+    faults.unless(price.contains(&bid.max_cpm.0), "bid.max_cpm", || {
+        "lies above 0 and up to 10000".to_owned()
+    });
+    let amount = 1..=BUDGET_MICROS_MAX;
+    for (key, value) in [("bid.cpc", bid.cpc), ("bid.target_cpa", bid.target_cpa)] {
+        let fits = value.is_none_or(|value| amount.contains(&value));
+        faults.unless(fits, key, || "lies above 0 and up to a billion".to_owned());
+    }
+    let rate = bid.expected_cvr_ppm;
+    faults.unless(rate <= 1_000_000, "bid.expected_cvr_ppm", || {
+        "is above one million: more conversions than clicks".to_owned()
+    });
+    faults.unless(bid.target_cpa.is_none() || rate > 0, "bid.target_cpa", || {
+        "needs expected_cvr_ppm, conversions per million clicks".to_owned()
+    });
+}
+
+fn caps(faults: &mut Faults, caps: &[FrequencyCap]) {
+    faults.unless(caps.len() <= CAPS_MAX, "frequency_caps", || format!("more than {CAPS_MAX}"));
+    for cap in caps {
+        faults.unless(cap.count > 0, "frequency_caps", || "a count of 0; pause instead".to_owned());
+        faults.unless((60..=CAP_WINDOW_S_MAX).contains(&cap.window_s), "frequency_caps", || {
+            format!("window_s lies between 60 and {CAP_WINDOW_S_MAX}")
+        });
+    }
+}
+
+/// The rules of sensitive trades. A campaign cannot escape them by keeping quiet: IAB7 (health) and
+/// IAB13 (personal finance) among its or its ads' categories ask for the sector.
+fn sector<'a>(faults: &mut Faults, campaign: &Campaign, ads: impl Iterator<Item = &'a Ad>) {
+    let of_ads = ads.flat_map(|ad| ad.iab_cats.iter());
+    for category in campaign.iab_cats.iter().chain(of_ads) {
+        let needed = match category.split('-').next() {
+            Some("IAB7") => Sector::Health,
+            Some("IAB13") => Sector::Finance,
+            _ => continue,
+        };
+        faults.unless(campaign.sensitive == needed.sensitivity(), "iab_cats", || {
+            format!("{category} needs `sector` to be {needed:?}, with the rules of that sector")
+        });
+    }
+    match campaign.sensitive {
+        Some(Sensitivity::Health) => health(faults, campaign),
+        Some(Sensitivity::Finance) => {
+            faults.unless(!campaign.targeting.geo.include.is_empty(), "targeting", || {
+                "a finance campaign lists its licensed countries in geo.include".to_owned()
+            });
+        }
+        None => {}
+    }
+}
+
+fn health(faults: &mut Faults, campaign: &Campaign) {
+    let refuse = |what: &str| format!("a health campaign is contextual only: no {what}");
+    let Targeting { segments, user_keywords, geo, .. } = &*campaign.targeting;
+    let places = geo.include.iter().chain(&geo.exclude);
+    let names_city = places.into_iter().any(|place| place.matches('/').count() > 1);
+    for (holds, key, what) in [
+        (segments.include.is_empty(), "targeting.segments", "user segments"),
+        (segments.exclude.is_empty(), "targeting.segments", "user segments, not even excluded"),
+        (user_keywords.is_empty(), "targeting.user_keywords", "keywords of the user"),
+        (!names_city, "targeting.geo", "cities"),
+        (!campaign.pooled_interest, "pooled_interest", "interest profile"),
+    ] {
+        faults.unless(holds, key, || refuse(what));
+    }
+}
+
+/// What an ad takes from above where it says nothing: advertiser, landing URL, categories.
+type Defaults<'a> = (&'a Advertiser, Option<&'a str>, &'a [String]);
+
+fn ad(raw: RawAd, (advertiser, landing_url, iab_cats): Defaults) -> Result<Ad, Vec<Fault>> {
+    let mut faults = Faults::default();
+    faults.name(&raw.name);
+    let adomain =
+        if raw.adomain.is_empty() { advertiser.domains.clone() } else { raw.adomain.clone() };
+    faults.unless(!adomain.is_empty(), "adomain", || {
+        "is missing, and the advertiser has no domains".to_owned()
+    });
+    domains(&mut faults, "adomain", &adomain);
+    let landing_url = raw.landing_url.as_deref().or(landing_url).unwrap_or_default().to_owned();
+    faults.url("landing_url", &landing_url);
+    let iab_cats = if raw.iab_cats.is_empty() { iab_cats.to_vec() } else { raw.iab_cats.clone() };
+    faults.categories(&iab_cats);
+    let attr = bits(&mut faults, "attr", &raw.attr, 63);
+    let name = raw.name.clone();
+    let Some((kind, mime)) = kind(&mut faults, raw) else {
+        faults.unless(false, "name", || {
+            "an ad has exactly one of banner, video, native, audio".to_owned()
+        });
+        return Err(faults.0);
+    };
+    faults.finish(Ad {
+        slot: Slot::default(),
+        id: CreativeId::of(&name),
+        name,
+        campaign: 0,
+        kind,
+        mime,
+        attr,
+        adomain_keys: adomain_keys(&adomain),
+        iab_cat_keys: iab_cat_keys(&iab_cats),
+        adomain: adomain.into(),
+        iab_cats: iab_cats.into(),
+        landing_url,
+        secure: true,
+    })
+}
+
+/// The bits of small numbers, each from 1 to `last`.
+fn bits(faults: &mut Faults, key: &str, numbers: &[u8], last: u8) -> u64 {
+    let mut bits = 0;
+    for number in numbers {
+        let fits = (1..=last).contains(number);
+        faults.unless(fits, key, || format!("{number} lies not between 1 and {last}"));
+        bits |= 1u64.checked_shl(u32::from(*number)).unwrap_or(0);
+    }
+    bits
+}
+
+fn kind(faults: &mut Faults, raw: RawAd) -> Option<(AdKind, Option<u64>)> {
+    match (raw.banner, raw.video, raw.native, raw.audio) {
+        (Some(banner), None, None, None) => {
+            faults.positive("banner", &[banner.w, banner.h]);
+            faults.url("banner.image_url", &banner.image_url);
+            let mime = mime_key(image_mime(&banner.image_url));
+            let banner = Banner { w: banner.w, h: banner.h, image_url: banner.image_url };
+            Some((AdKind::Banner(banner), Some(mime)))
+        }
+        (None, Some(video), None, None) => {
+            faults.positive("video", &[video.w, video.h, video.duration_s]);
+            faults.text("video.mime", &video.mime);
+            faults.url("video.media_url", &video.media_url);
+            let protocols = bits(faults, "video.protocols", &video.protocols, 31);
+            faults.unless(protocols != 0, "video.protocols", || "is empty".to_owned());
+            let mime = mime_key(&video.mime);
+            let video = Video {
+                mime: video.mime,
+                duration_s: video.duration_s,
+                w: video.w,
+                h: video.h,
+                protocols: u32::try_from(protocols).unwrap_or(0),
+                media_url: video.media_url,
+            };
+            Some((AdKind::Video(video), Some(mime)))
+        }
+        (None, None, Some(native), None) => {
+            for (key, text) in [
+                ("native.title", &native.title),
+                ("native.description", &native.description),
+                ("native.sponsored", &native.sponsored),
+                ("native.cta", &native.cta),
+            ] {
+                faults.text(key, text);
+            }
+            faults.unless(native.title.chars().count() <= TITLE_CHARS_MAX, "native.title", || {
+                format!("is longer than {TITLE_CHARS_MAX} characters")
+            });
+            faults.url("native.icon_url", &native.icon_url);
+            faults.url("native.image.url", &native.image.url);
+            faults.positive("native.image", &[native.image.w, native.image.h]);
+            let image = NativeImage { url: native.image.url, w: native.image.w, h: native.image.h };
+            let native = Native {
+                title: native.title,
+                description: native.description,
+                sponsored: native.sponsored,
+                cta: native.cta,
+                icon_url: native.icon_url,
+                image,
+            };
+            Some((AdKind::Native(Box::new(native)), None))
+        }
+        (None, None, None, Some(audio)) => {
+            faults.positive("audio.duration_s", &[audio.duration_s]);
+            faults.text("audio.mime", &audio.mime);
+            faults.url("audio.media_url", &audio.media_url);
+            let mime = mime_key(&audio.mime);
+            let audio = Audio {
+                mime: audio.mime,
+                duration_s: audio.duration_s,
+                media_url: audio.media_url,
+            };
+            Some((AdKind::Audio(audio), Some(mime)))
+        }
+        _ => None,
+    }
+}

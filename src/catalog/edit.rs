@@ -1,0 +1,233 @@
+//! Changing and showing one campaign, as the API does. Money is in micros of the campaign's
+//! currency.
+
+use super::campaign::{Campaign, FrequencyCap, Sensitivity, Status};
+use super::check;
+use super::creative::{Ad, AdKind};
+use super::filters::Fault;
+use super::targeting::Targeting;
+use crate::units::{CurrencyCode, Micros, Nanos};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What may be changed while a campaign runs. What is absent stays; a change cannot take an
+/// optional amount away, since files say what a campaign is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CampaignEdit {
+    /// Active or paused.
+    pub status: Option<Status>,
+    /// Most that a local day may cost, in micros.
+    pub daily_budget_micros: Option<u64>,
+    /// Most that the campaign may ever cost, in micros.
+    pub lifetime_budget_micros: Option<u64>,
+    /// Single terms of the bid.
+    pub bid: BidEdit,
+    /// Name of the bidding strategy.
+    pub strategy: Option<String>,
+    /// All frequency caps, in place of those before.
+    pub frequency_caps: Option<Vec<FrequencyCap>>,
+    /// The whole targeting, in place of the one before.
+    pub targeting: Option<Targeting>,
+    /// Whether it shares interest with consenting tenants.
+    pub pooled_interest: Option<bool>,
+}
+
+/// Terms of a bid, in micros; absent in an edit means unchanged, absent in a view means unset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BidEdit {
+    /// Highest CPM.
+    pub max_cpm_micros: Option<u64>,
+    /// Value of a click.
+    pub cpc_micros: Option<u64>,
+    /// Target cost of a conversion.
+    pub target_cpa_micros: Option<u64>,
+    /// Expected conversions per million clicks.
+    pub expected_cvr_ppm: Option<u32>,
+}
+
+impl CampaignEdit {
+    /// Adds a later edit: what it says wins.
+    pub(super) fn merge(&mut self, later: Self) {
+        self.status = later.status.or(self.status);
+        self.daily_budget_micros = later.daily_budget_micros.or(self.daily_budget_micros);
+        self.lifetime_budget_micros = later.lifetime_budget_micros.or(self.lifetime_budget_micros);
+        self.bid.merge(later.bid);
+        self.strategy = later.strategy.or(self.strategy.take());
+        self.frequency_caps = later.frequency_caps.or(self.frequency_caps.take());
+        self.targeting = later.targeting.or(self.targeting.take());
+        self.pooled_interest = later.pooled_interest.or(self.pooled_interest);
+    }
+}
+
+impl BidEdit {
+    fn merge(&mut self, later: Self) {
+        self.max_cpm_micros = later.max_cpm_micros.or(self.max_cpm_micros);
+        self.cpc_micros = later.cpc_micros.or(self.cpc_micros);
+        self.target_cpa_micros = later.target_cpa_micros.or(self.target_cpa_micros);
+        self.expected_cvr_ppm = later.expected_cvr_ppm.or(self.expected_cvr_ppm);
+    }
+}
+
+/// Why an edit was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// The catalog has no campaign of this name.
+    #[error("there is no campaign `{0}`")]
+    UnknownCampaign(String),
+    /// The campaign would break a rule: every fault, in one line.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Faults as one line for a person.
+pub(super) fn in_one_line(faults: &[Fault]) -> String {
+    let lines: Vec<_> = faults.iter().map(|(key, reason)| format!("{key}: {reason}")).collect();
+    lines.join("; ")
+}
+
+/// The campaign with the edit, checked by the same rules as a file.
+pub(super) fn apply<'a>(
+    mut campaign: Campaign,
+    ads: impl Iterator<Item = &'a Ad> + Clone,
+    edit: &CampaignEdit,
+    strategies: &BTreeSet<String>,
+) -> Result<Campaign, Vec<Fault>> {
+    campaign.status = edit.status.unwrap_or(campaign.status);
+    if let Some(micros) = edit.daily_budget_micros {
+        campaign.daily_budget = Nanos::from_micros(micros);
+    }
+    if let Some(micros) = edit.lifetime_budget_micros {
+        campaign.lifetime_budget = Some(Nanos::from_micros(micros));
+    }
+    let bid = &mut campaign.bid;
+    bid.max_cpm = edit.bid.max_cpm_micros.map_or(bid.max_cpm, Micros);
+    bid.cpc = edit.bid.cpc_micros.or(bid.cpc);
+    bid.target_cpa = edit.bid.target_cpa_micros.or(bid.target_cpa);
+    bid.expected_cvr_ppm = edit.bid.expected_cvr_ppm.unwrap_or(bid.expected_cvr_ppm);
+    if let Some(strategy) = &edit.strategy {
+        campaign.strategy.clone_from(strategy);
+    }
+    if let Some(caps) = &edit.frequency_caps {
+        campaign.frequency_caps = caps.as_slice().into();
+    }
+    if let Some(targeting) = &edit.targeting {
+        campaign.targeting = Arc::new(targeting.clone());
+    }
+    campaign.pooled_interest = edit.pooled_interest.unwrap_or(campaign.pooled_interest);
+    check::checked(campaign, ads, strategies)
+}
+
+/// A campaign as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CampaignView {
+    /// The campaign's name, by which the API calls it.
+    pub id: String,
+    /// Name of the advertiser.
+    pub advertiser: String,
+    /// Active or paused.
+    pub status: Status,
+    /// Product category.
+    pub category: String,
+    /// IAB categories.
+    pub iab_cats: Vec<String>,
+    /// The rules of its trade, if any.
+    pub sensitive: Option<Sensitivity>,
+    /// What it pays for.
+    pub bid: BidEdit,
+    /// Name of the bidding strategy.
+    pub strategy: String,
+    /// Currency of all amounts.
+    pub currency: CurrencyCode,
+    /// Most that a local day may cost, in micros.
+    pub daily_budget_micros: u64,
+    /// Most that the campaign may ever cost, in micros.
+    pub lifetime_budget_micros: Option<u64>,
+    /// IANA time zone.
+    pub time_zone: String,
+    /// Frequency caps.
+    pub frequency_caps: Vec<FrequencyCap>,
+    /// Targeting as it was written.
+    pub targeting: Targeting,
+    /// Whether it shares interest with consenting tenants.
+    pub pooled_interest: bool,
+    /// Its ads.
+    pub ads: Vec<AdView>,
+}
+
+/// An ad as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AdView {
+    /// The `crid`.
+    pub name: String,
+    /// "banner", "video", "native" or "audio".
+    pub kind: &'static str,
+    /// Width and height in pixels, where the kind has them.
+    pub size: Option<[u32; 2]>,
+    /// Length in seconds, where the kind has one.
+    pub duration_s: Option<u32>,
+    /// Advertiser domains.
+    pub adomain: Vec<String>,
+    /// Where a click leads.
+    pub landing_url: String,
+}
+
+impl CampaignView {
+    pub(super) fn new<'a>(
+        campaign: &Campaign,
+        advertiser: &str,
+        ads: impl Iterator<Item = &'a Ad>,
+    ) -> Self {
+        let bid = &campaign.bid;
+        Self {
+            id: campaign.name.clone(),
+            advertiser: advertiser.to_owned(),
+            status: campaign.status,
+            category: campaign.category_name.clone(),
+            iab_cats: campaign.iab_cats.to_vec(),
+            sensitive: campaign.sensitive,
+            bid: BidEdit {
+                max_cpm_micros: Some(bid.max_cpm.0),
+                cpc_micros: bid.cpc,
+                target_cpa_micros: bid.target_cpa,
+                expected_cvr_ppm: (bid.expected_cvr_ppm > 0).then_some(bid.expected_cvr_ppm),
+            },
+            strategy: campaign.strategy.clone(),
+            currency: campaign.currency,
+            daily_budget_micros: micros(campaign.daily_budget),
+            lifetime_budget_micros: campaign.lifetime_budget.map(micros),
+            time_zone: campaign.time_zone_name().to_owned(),
+            frequency_caps: campaign.frequency_caps.to_vec(),
+            targeting: (*campaign.targeting).clone(),
+            pooled_interest: campaign.pooled_interest,
+            ads: ads.map(AdView::new).collect(),
+        }
+    }
+}
+
+/// Budgets come in as micros, so the division is exact.
+fn micros(amount: Nanos) -> u64 {
+    u64::try_from(amount.0 / 1_000).unwrap_or(u64::MAX)
+}
+
+impl AdView {
+    fn new(ad: &Ad) -> Self {
+        let (size, duration_s) = match &ad.kind {
+            AdKind::Banner(banner) => (Some([banner.w, banner.h]), None),
+            AdKind::Video(video) => (Some([video.w, video.h]), Some(video.duration_s)),
+            AdKind::Native(native) => (Some([native.image.w, native.image.h]), None),
+            AdKind::Audio(audio) => (None, Some(audio.duration_s)),
+        };
+        Self {
+            name: ad.name.clone(),
+            kind: ad.kind.as_str(),
+            size,
+            duration_s,
+            adomain: ad.adomain.to_vec(),
+            landing_url: ad.landing_url.clone(),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The eligibility index: which campaigns a request fits, as an AND of dense bitsets.
+//!
+//! Dense bitsets beat sorted lists and compressed bitmaps at our sizes by 5 to 20 times (measured,
+//! ARCHITECTURE.md). Positions in a row are campaigns by their highest CPM, dearest first, so that
+//! whoever cannot look at all eligible ones looks at the first. Paused campaigns have no position.
+
+use super::campaign::{Campaign, Status};
+use super::facts::RequestFacts;
+use super::filters::{DIMENSIONS, Dimension};
+use super::hours::{HourMask, hour_of_week};
+use super::postings::{
+    Arena, BLOCK_WORDS, Block, OFTEN_SILENT, Posting, Postings, Row, and, and_not, is_set, or, set,
+    silent_bit, unset,
+};
+use crate::units::Timestamp;
+use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Offsets of time zones are multiples of a quarter hour, so local hours change only then.
+const QUARTER_HOUR_MS: i64 = 15 * 60 * 1_000;
+
+/// A value that fewer campaigns name than a quarter of the words of a row has a list: looking at one
+/// bit costs about as much as four words of an AND, and lists leave the caches to others.
+const DENSE_SHARE: usize = 4;
+
+/// Campaigns of one time zone that do not run at all hours.
+#[derive(Clone, Debug)]
+struct Schedule {
+    zone: TimeZone,
+    masks: Vec<(u32, HourMask)>,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct EligibilityIndex {
+    epoch: u64,
+    /// Slot index by position.
+    slots: Vec<u32>,
+    arena: Arena,
+    postings: [Postings; DIMENSIONS],
+    /// By set of silent dimensions.
+    silent: [Row; 1 << OFTEN_SILENT.len()],
+    adults_only: Row,
+    unscheduled: Row,
+    schedules: Vec<Schedule>,
+}
+
+/// Reusable memory of one reader. It serves any catalog of one line of epochs, one after the other.
+#[derive(Debug, Default)]
+pub struct EligibilityScratch {
+    epoch: u64,
+    quarter: i64,
+    /// Campaigns whose hours allow the quarter hour.
+    on_air: Vec<Block>,
+    /// Campaigns that no filter took out so far.
+    left: Vec<Block>,
+    /// Rows of which each takes part by itself.
+    ands: Vec<Row>,
+    /// Postings of dimensions with several known values, group by group.
+    hits: Vec<Posting>,
+    /// By dimension: those without a wish, and the range of its hits.
+    groups: Vec<(Row, Range<usize>)>,
+    /// Rows of the step at hand.
+    rows: Vec<Row>,
+    /// Positions that a list admits.
+    noted: Vec<u32>,
+}
+
+impl EligibilityIndex {
+    /// Builds the index over active campaigns; `campaigns` is by slot index.
+    #[must_use]
+    pub fn build(campaigns: &[Option<Campaign>], epoch: u64) -> Self {
+        let words = campaigns.len().div_ceil(64);
+        Self::build_with(campaigns, epoch, words.div_ceil(DENSE_SHARE))
+    }
+
+    /// The same, where values of fewer than `dense_from` campaigns become lists.
+    pub(super) fn build_with(
+        campaigns: &[Option<Campaign>],
+        epoch: u64,
+        dense_from: usize,
+    ) -> Self {
+        let active = |campaign: &&Campaign| campaign.status == Status::Active;
+        let mut ordered: Vec<&Campaign> = campaigns.iter().flatten().filter(active).collect();
+        // Amounts of different currencies are compared as they stand: the order only says whom to
+        // look at first.
+        ordered
+            .sort_by_key(|campaign| (std::cmp::Reverse(campaign.bid.max_cpm), campaign.slot.index));
+        let mut arena = Arena::new(ordered.len());
+        let postings = Dimension::ALL.map(|dimension| {
+            let lists = ordered.iter().map(|campaign| {
+                (campaign.filters.included(dimension), campaign.filters.excluded(dimension))
+            });
+            Postings::gather(&mut arena, lists, dense_from)
+        });
+        let all: Vec<u32> = (0u32..).take(ordered.len()).collect();
+        let mut silent = [arena.add(None, &all); 1 << OFTEN_SILENT.len()];
+        for set in 1..silent.len() {
+            let lowest = set.trailing_zeros() as usize;
+            let any = postings[OFTEN_SILENT[lowest] as usize].any;
+            silent[set] = arena.add_both(silent[set & (set - 1)], any);
+        }
+        let positions_of = |holds: &dyn Fn(&Campaign) -> bool| {
+            let found = (0u32..).zip(&ordered).filter(|(_, campaign)| holds(campaign));
+            found.map(|(position, _)| position).collect::<Vec<_>>()
+        };
+        let adults_only = arena.add(None, &positions_of(&|one| one.filters.adults_only));
+        let unscheduled = arena.add(None, &positions_of(&|one| one.filters.hours.is_none()));
+        Self {
+            epoch,
+            slots: ordered.iter().map(|campaign| campaign.slot.index).collect(),
+            arena,
+            postings,
+            silent,
+            adults_only,
+            unscheduled,
+            schedules: schedules(&ordered),
+        }
+    }
+
+    /// How many campaigns are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether no campaign is active.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Writes the slot indexes of the campaigns that the request passes every filter of into `out`
+    /// (cleared first), highest max CPM first, ties by slot. Exactly those for which
+    /// [`super::Catalog::exclusion_reasons`] is empty.
+    pub fn eligible(
+        &self,
+        facts: &RequestFacts,
+        scratch: &mut EligibilityScratch,
+        out: &mut Vec<u32>,
+    ) {
+        out.clear();
+        if self.slots.is_empty() {
+            return;
+        }
+        scratch.prepare(self, facts.now);
+        let silent = self.look_up(facts, scratch);
+        self.start(silent, scratch);
+        for number in 0..scratch.groups.len() {
+            self.admit(number, scratch);
+        }
+        self.keep_out(facts, scratch);
+        self.read_out(scratch, out);
+    }
+
+    /// Finds the postings of the request's values: one row for a dimension where one is enough, a
+    /// group where several values are known, and the set of dimensions that stay silent.
+    fn look_up(&self, facts: &RequestFacts, scratch: &mut EligibilityScratch) -> usize {
+        scratch.ands.clear();
+        scratch.hits.clear();
+        scratch.groups.clear();
+        let mut silent = 0;
+        for dimension in Dimension::ALL {
+            let postings = &self.postings[dimension as usize];
+            if !postings.is_restricting {
+                continue;
+            }
+            let from = scratch.hits.len();
+            let values = facts.values(dimension).iter();
+            scratch.hits.extend(values.filter_map(|value| postings.include.get(value)));
+            match (&scratch.hits[from..], silent_bit(dimension)) {
+                ([], Some(bit)) => silent |= bit,
+                ([], None) => scratch.ands.push(postings.any),
+                ([Posting::Dense(row)], _) => {
+                    scratch.ands.push(*row);
+                    scratch.hits.truncate(from);
+                }
+                (hits, _) => scratch.groups.push((postings.any, from..from + hits.len())),
+            }
+        }
+        silent
+    }
+
+    /// Starts with whoever is on air and passes all dimensions of one row, block by block so that
+    /// the conjunction stays in registers.
+    fn start(&self, silent: usize, scratch: &mut EligibilityScratch) {
+        let EligibilityScratch { on_air, left, ands, .. } = scratch;
+        ands.push(self.silent[silent]);
+        for (number, (left, on_air)) in left.iter_mut().zip(on_air.iter()).enumerate() {
+            let mut block = *on_air;
+            ands.iter().for_each(|row| and(&mut block, self.arena.block(*row, number)));
+            *left = block;
+        }
+    }
+
+    /// Keeps whom one of a group's values admits, or who has no wish in that dimension. Who is
+    /// admitted by a list is noted before the rows take him out, and put back afterwards.
+    fn admit(&self, group: usize, scratch: &mut EligibilityScratch) {
+        let EligibilityScratch { left, hits, groups, rows, noted, .. } = scratch;
+        let (any, range) = &groups[group];
+        rows.clear();
+        noted.clear();
+        for posting in &hits[range.clone()] {
+            match *posting {
+                Posting::Dense(row) => rows.push(row),
+                Posting::Sparse { start, end } => {
+                    let positions = self.arena.positions(start, end).iter();
+                    noted.extend(positions.filter(|position| is_set(left, **position)));
+                }
+            }
+        }
+        // The rows of values hold those without a wish too.
+        let (first, others) = rows.split_first().unwrap_or((any, &[]));
+        for (number, left) in left.iter_mut().enumerate() {
+            let mut union = *self.arena.block(*first, number);
+            others.iter().for_each(|row| or(&mut union, self.arena.block(*row, number)));
+            and(left, &union);
+        }
+        noted.iter().for_each(|position| set(left, *position));
+    }
+
+    /// Takes out who excludes a value of the request: lists at once, rows when reading out.
+    fn keep_out(&self, facts: &RequestFacts, scratch: &mut EligibilityScratch) {
+        let EligibilityScratch { left, rows, .. } = scratch;
+        rows.clear();
+        for dimension in Dimension::ALL {
+            let postings = &self.postings[dimension as usize];
+            if postings.exclude.is_empty() {
+                continue;
+            }
+            let values = facts.values(dimension).iter();
+            for posting in values.filter_map(|value| postings.exclude.get(value)) {
+                match *posting {
+                    Posting::Dense(row) => rows.push(row),
+                    Posting::Sparse { start, end } => {
+                        let positions = self.arena.positions(start, end);
+                        positions.iter().for_each(|position| unset(left, *position));
+                    }
+                }
+            }
+        }
+        if facts.minor {
+            rows.push(self.adults_only);
+        }
+    }
+
+    /// Takes out the excluding rows and reads the slots of the rest.
+    fn read_out(&self, scratch: &EligibilityScratch, out: &mut Vec<u32>) {
+        for (number, block) in scratch.left.iter().enumerate() {
+            let mut block = *block;
+            let excluding = scratch.rows.iter();
+            excluding.for_each(|row| and_not(&mut block, self.arena.block(*row, number)));
+            for (place, mut word) in block.into_iter().enumerate() {
+                let base = (number * BLOCK_WORDS + place) * 64;
+                while word != 0 {
+                    let position = base + word.trailing_zeros() as usize;
+                    out.push(self.slots[position]);
+                    word &= word - 1;
+                }
+            }
+        }
+    }
+}
+
+fn schedules(ordered: &[&Campaign]) -> Vec<Schedule> {
+    let mut by_zone: BTreeMap<&str, Schedule> = BTreeMap::new();
+    for (position, campaign) in (0u32..).zip(ordered) {
+        if let Some(mask) = campaign.filters.hours {
+            let schedule = by_zone.entry(campaign.time_zone_name()).or_insert_with(|| Schedule {
+                zone: campaign.time_zone.clone(),
+                masks: Vec::new(),
+            });
+            schedule.masks.push((position, mask));
+        }
+    }
+    by_zone.into_values().collect()
+}
+
+impl EligibilityScratch {
+    /// Sizes the buffers and, when the quarter hour or the catalog changed, finds out who is on
+    /// air.
+    fn prepare(&mut self, index: &EligibilityIndex, now: Timestamp) {
+        let quarter = now.0.div_euclid(QUARTER_HOUR_MS);
+        let blocks = index.arena.blocks_per_row();
+        if self.epoch == index.epoch && self.quarter == quarter && self.on_air.len() == blocks {
+            return;
+        }
+        self.epoch = index.epoch;
+        self.quarter = quarter;
+        self.left.resize(blocks, [0; BLOCK_WORDS]);
+        self.on_air.clear();
+        self.on_air.extend_from_slice(index.arena.row(index.unscheduled));
+        for schedule in &index.schedules {
+            let hour = hour_of_week(now, &schedule.zone);
+            let on = schedule.masks.iter().filter(|(_, mask)| mask.has(hour));
+            on.for_each(|(position, _)| set(&mut self.on_air, *position));
+        }
+    }
+}

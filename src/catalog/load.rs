@@ -1,0 +1,288 @@
+//! Reading a folder of files, all or nothing.
+//!
+//! `advertisers.toml` says who pays; each `campaigns/*.toml` holds the campaigns of one advertiser.
+
+use super::campaign::{Advertiser, Campaign};
+use super::check;
+use super::creative::Ad;
+use super::edit::{self, CampaignEdit};
+use super::filters::Fault;
+use super::raw::{RawAdvertisers, RawCampaigns};
+use super::snapshot::{Catalog, Parts};
+use crate::units::{AdvertiserId, CampaignId, CategoryId, CreativeId};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use toml::de::{DeTable, DeValue};
+
+/// Errors reported at once: more would scroll past whoever reads them.
+pub(super) const ERRORS_MAX: usize = 50;
+/// Files of one catalog; one advertiser a file.
+const FILES_MAX: usize = 10_000;
+/// Bytes of one file: some 10,000 campaigns. A larger one is a mistake, or an attack on memory.
+const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Why a file was refused: one line for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{file}:{line}: {reason}")]
+pub struct CatalogError {
+    /// The file, relative to the catalog's folder.
+    pub file: String,
+    /// Line, from 1; 0 where the whole file is meant.
+    pub line: usize,
+    /// What is wrong and what would be right.
+    pub reason: String,
+}
+
+impl Catalog {
+    /// Reads a folder. `known_strategies` are the names that campaigns may use; slots and the epoch
+    /// carry over from `previous`.
+    ///
+    /// # Errors
+    /// All that is wrong, up to fifty lines; then nothing is loaded.
+    pub fn load(
+        folder: &Path,
+        known_strategies: &BTreeSet<String>,
+        previous: Option<&Self>,
+    ) -> Result<Self, Vec<CatalogError>> {
+        Self::load_edited(folder, known_strategies, previous, &BTreeMap::new())
+    }
+
+    /// The same, with edits on top of the files, by campaign name. Names without a campaign are
+    /// passed over.
+    pub(super) fn load_edited(
+        folder: &Path,
+        known_strategies: &BTreeSet<String>,
+        previous: Option<&Self>,
+        edits: &BTreeMap<String, CampaignEdit>,
+    ) -> Result<Self, Vec<CatalogError>> {
+        let mut reader = Reader::new(folder, known_strategies);
+        reader.advertisers();
+        reader.campaign_files();
+        reader.edit(edits);
+        if reader.errors.is_empty() {
+            let parts = Parts { advertisers: reader.advertisers, campaigns: reader.campaigns };
+            return Ok(Self::assemble(parts, Arc::new(known_strategies.clone()), previous));
+        }
+        reader.errors.truncate(ERRORS_MAX);
+        Err(reader.errors)
+    }
+}
+
+/// What was read so far.
+struct Reader<'a> {
+    folder: &'a Path,
+    strategies: &'a BTreeSet<String>,
+    advertisers: Vec<Advertiser>,
+    campaigns: Vec<(Campaign, Vec<Ad>)>,
+    advertiser_ids: Taken<AdvertiserId>,
+    campaign_ids: Taken<CampaignId>,
+    ad_ids: Taken<CreativeId>,
+    category_ids: HashMap<CategoryId, String>,
+    errors: Vec<CatalogError>,
+}
+
+/// Ids in use, with the name that took each.
+type Taken<Id> = HashMap<Id, String>;
+
+/// Takes an id for a name that must be new.
+fn take<Id: std::hash::Hash + Eq>(taken: &mut Taken<Id>, id: Id, name: &str) -> Result<(), Fault> {
+    match taken.insert(id, name.to_owned()) {
+        None => Ok(()),
+        Some(other) if other == name => Err(fault("name", format!("`{name}` exists already"))),
+        Some(other) => Err(fault("name", format!("`{name}` has the same id as `{other}`; rename"))),
+    }
+}
+
+fn fault(key: &str, reason: String) -> Fault {
+    (key.to_owned(), reason)
+}
+
+impl<'a> Reader<'a> {
+    fn new(folder: &'a Path, strategies: &'a BTreeSet<String>) -> Self {
+        Self {
+            folder,
+            strategies,
+            advertisers: Vec::new(),
+            campaigns: Vec::new(),
+            advertiser_ids: HashMap::new(),
+            campaign_ids: HashMap::new(),
+            ad_ids: HashMap::new(),
+            category_ids: HashMap::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    fn refuse(&mut self, file: &str, line: usize, reason: impl Into<String>) {
+        self.errors.push(CatalogError { file: file.to_owned(), line, reason: reason.into() });
+    }
+
+    fn refuse_all(&mut self, file: &str, text: &str, place: &str, faults: Vec<Fault>) {
+        let lines = Lines::new(text);
+        for (key, reason) in faults {
+            let line = lines.of(&format!("{place}.{key}"));
+            let name = key.rsplit('.').next().unwrap_or(&key);
+            self.refuse(file, line, format!("{name}: {reason}"));
+        }
+    }
+
+    /// Reads a file of the folder into its raw form.
+    fn read<T: serde::de::DeserializeOwned>(&mut self, file: &str) -> Option<(String, T)> {
+        let path = self.folder.join(file);
+        let size = fs::metadata(&path).map_or(0, |facts| facts.len());
+        if size > FILE_BYTES_MAX {
+            self.refuse(file, 0, format!("is larger than {FILE_BYTES_MAX} bytes"));
+            return None;
+        }
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                self.refuse(file, 0, error.to_string());
+                return None;
+            }
+        };
+        match toml::from_str(&text) {
+            Ok(raw) => Some((text, raw)),
+            Err(error) => {
+                let line = error.span().map_or(0, |span| line_at(&text, &span));
+                self.refuse(file, line, error.message().replace('\n', " "));
+                None
+            }
+        }
+    }
+
+    fn advertisers(&mut self) {
+        let file = "advertisers.toml";
+        let Some((text, raw)) = self.read::<RawAdvertisers>(file) else { return };
+        for (position, raw) in raw.advertiser.into_iter().enumerate() {
+            let made = check::advertiser(raw).and_then(|advertiser| {
+                take(&mut self.advertiser_ids, advertiser.id, &advertiser.name)
+                    .map_err(|fault| vec![fault])?;
+                Ok(advertiser)
+            });
+            match made {
+                Ok(advertiser) => self.advertisers.push(advertiser),
+                Err(faults) => {
+                    self.refuse_all(file, &text, &format!("advertiser[{position}]"), faults);
+                }
+            }
+        }
+    }
+
+    fn campaign_files(&mut self) {
+        let mut files = Vec::new();
+        match fs::read_dir(self.folder.join("campaigns")) {
+            Ok(entries) => {
+                let names = entries.flatten().map(|entry| entry.file_name());
+                let names = names.filter_map(|name| name.into_string().ok());
+                files.extend(names.filter(|name| name.ends_with(".toml")));
+            }
+            Err(error) => self.refuse("campaigns", 0, error.to_string()),
+        }
+        files.sort(); // the order of a folder differs between machines; slots should not
+        if files.len() > FILES_MAX {
+            self.refuse("campaigns", 0, format!("holds more than {FILES_MAX} files"));
+            return;
+        }
+        for file in files {
+            self.campaign_file(&format!("campaigns/{file}"));
+        }
+    }
+
+    fn campaign_file(&mut self, file: &str) {
+        let Some((text, raw)) = self.read::<RawCampaigns>(file) else { return };
+        let known = self.advertisers.iter().find(|known| known.name == raw.advertiser).cloned();
+        let Some(advertiser) = known else {
+            let line = Lines::new(&text).of("advertiser");
+            let reason = format!("advertiser `{}` is not in advertisers.toml", raw.advertiser);
+            self.refuse(file, line, reason);
+            return;
+        };
+        for (position, raw) in raw.campaign.into_iter().enumerate() {
+            let made = check::campaign(raw, &advertiser, self.strategies);
+            let place = format!("campaign[{position}]");
+            match made.and_then(|made| self.register(&made).map(|()| made)) {
+                Ok(made) => self.campaigns.push(made),
+                Err(faults) => self.refuse_all(file, &text, &place, faults),
+            }
+        }
+    }
+
+    fn edit(&mut self, edits: &BTreeMap<String, CampaignEdit>) {
+        let mut faults = Vec::new();
+        for (campaign, ads) in &mut self.campaigns {
+            let Some(edit) = edits.get(&campaign.name) else { continue };
+            match edit::apply(campaign.clone(), ads.iter(), edit, self.strategies) {
+                Ok(edited) => *campaign = edited,
+                Err(wrong) => faults.push((campaign.name.clone(), edit::in_one_line(&wrong))),
+            }
+        }
+        for (name, reason) in faults {
+            let reason = format!("the API's edit of `{name}` does not fit the files: {reason}");
+            self.refuse("campaigns", 0, reason);
+        }
+    }
+
+    /// Takes the ids of a campaign, its ads and its category.
+    fn register(&mut self, (campaign, ads): &(Campaign, Vec<Ad>)) -> Result<(), Vec<Fault>> {
+        let mut faults = Vec::new();
+        faults.extend(take(&mut self.campaign_ids, campaign.id, &campaign.name).err());
+        for (position, ad) in ads.iter().enumerate() {
+            let taken = take(&mut self.ad_ids, ad.id, &ad.name);
+            faults.extend(taken.err().map(|(key, why)| (format!("ad[{position}].{key}"), why)));
+        }
+        let name = campaign.category_name.to_ascii_lowercase();
+        let other = self.category_ids.entry(campaign.category).or_insert_with(|| name.clone());
+        if *other != name {
+            let reason = format!("`{name}` has the same id as `{other}`; rename one");
+            faults.push(fault("category", reason));
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+}
+
+/// Finds the lines of keys such as `campaign[2].targeting.geo` in a file that parses.
+struct Lines<'a> {
+    text: &'a str,
+    table: Option<DeTable<'a>>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text, table: DeTable::parse(text).ok().map(toml::Spanned::into_inner) }
+    }
+
+    /// The line of the key, or of the innermost table around it that exists.
+    fn of(&self, path: &str) -> usize {
+        let Some(mut table) = self.table.as_ref() else { return 0 };
+        let mut line = 0;
+        for step in path.split('.') {
+            let (name, position) = match step.split_once('[') {
+                Some((name, rest)) => (name, rest.trim_end_matches(']').parse::<usize>().ok()),
+                None => (step, None),
+            };
+            let Some((key, value)) = table.get_key_value(name) else { break };
+            line = line_at(self.text, &key.span());
+            let value = match (value.get_ref(), position) {
+                (DeValue::Array(entries), Some(position)) => {
+                    let Some(entry) = entries.get(position) else { break };
+                    line = line_at(self.text, &entry.span());
+                    entry.get_ref()
+                }
+                (value, _) => value,
+            };
+            let DeValue::Table(inner) = value else { break };
+            table = inner;
+        }
+        line
+    }
+}
+
+/// The line, from 1, on which a span of the text starts.
+fn line_at(text: &str, span: &Range<usize>) -> usize {
+    let end = span.start.min(text.len());
+    1 + text.as_bytes()[..end].iter().filter(|byte| **byte == b'\n').count()
+}

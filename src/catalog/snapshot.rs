@@ -1,0 +1,181 @@
+//! The catalog as readers see it: one immutable snapshot an epoch.
+
+use super::campaign::{Advertiser, Campaign, Status};
+use super::creative::Ad;
+use super::edit::{self, CampaignEdit, CampaignView, EditError};
+use super::facts::RequestFacts;
+use super::filters::Reason;
+use super::index::{EligibilityIndex, EligibilityScratch};
+use super::slots::SlotTable;
+use crate::units::{AdvertiserId, CampaignId};
+use smallvec::SmallVec;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Advertisers, campaigns and ads at one epoch, with the index over them.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    /// Grows by one with each change.
+    pub epoch: u64,
+    /// In the order of the file.
+    pub advertisers: Vec<Advertiser>,
+    /// By slot index; `None` where a slot is empty.
+    pub campaigns: Vec<Option<Campaign>>,
+    /// By ad slot index; `None` where a slot is empty. Shared between epochs that differ only by
+    /// an edit, since edits do not touch ads.
+    pub ads: Arc<Vec<Option<Ad>>>,
+    /// Which campaigns fit a request.
+    pub index: EligibilityIndex,
+    strategies: Arc<BTreeSet<String>>,
+    campaign_slots: Arc<SlotTable>,
+    ad_slots: Arc<SlotTable>,
+}
+
+/// What a catalog is made of: checked, not yet seated.
+pub(super) struct Parts {
+    pub advertisers: Vec<Advertiser>,
+    /// Each campaign with its ads.
+    pub campaigns: Vec<(Campaign, Vec<Ad>)>,
+}
+
+impl Catalog {
+    /// Seats campaigns and ads where they sat in `previous`, and builds the index.
+    pub(super) fn assemble(
+        parts: Parts,
+        strategies: Arc<BTreeSet<String>>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let epoch = previous.map_or(1, |previous| previous.epoch + 1);
+        let nobody = SlotTable::default();
+        let ids: Vec<_> = parts.campaigns.iter().map(|(campaign, _)| campaign.id.0).collect();
+        let of_campaigns = previous.map_or(&nobody, |previous| &*previous.campaign_slots);
+        let campaign_slots = of_campaigns.assign(&ids, epoch);
+        let all_ads = parts.campaigns.iter().flat_map(|(_, ads)| ads);
+        let ids: Vec<_> = all_ads.map(|ad| ad.id.0).collect();
+        let of_ads = previous.map_or(&nobody, |previous| &*previous.ad_slots);
+        let ad_slots = of_ads.assign(&ids, epoch);
+        let mut campaigns = vec![None; campaign_slots.len()];
+        let mut ads = vec![None; ad_slots.len()];
+        for (mut campaign, its_ads) in parts.campaigns {
+            let Some(slot) = campaign_slots.slot(campaign.id.0) else { continue };
+            campaign.slot = slot;
+            campaign.ads.clear();
+            for mut ad in its_ads {
+                let Some(slot) = ad_slots.slot(ad.id.0) else { continue };
+                ad.slot = slot;
+                ad.campaign = campaign.slot.index;
+                campaign.ads.push(slot.index);
+                ads[slot.index as usize] = Some(ad);
+            }
+            campaigns[slot.index as usize] = Some(campaign);
+        }
+        Self {
+            epoch,
+            advertisers: parts.advertisers,
+            index: EligibilityIndex::build(&campaigns, epoch),
+            campaigns,
+            ads: Arc::new(ads),
+            strategies,
+            campaign_slots: Arc::new(campaign_slots),
+            ad_slots: Arc::new(ad_slots),
+        }
+    }
+
+    /// The campaign at a slot index.
+    #[must_use]
+    pub fn campaign(&self, index: u32) -> Option<&Campaign> {
+        self.campaigns.get(index as usize)?.as_ref()
+    }
+
+    /// The campaign with this id.
+    #[must_use]
+    pub fn campaign_by_id(&self, id: CampaignId) -> Option<&Campaign> {
+        self.campaign(self.campaign_slots.slot(id.0)?.index)
+    }
+
+    /// The campaign of this name.
+    #[must_use]
+    pub fn campaign_by_name(&self, name: &str) -> Option<&Campaign> {
+        self.campaign_by_id(CampaignId::of(name)).filter(|campaign| campaign.name == name)
+    }
+
+    /// All campaigns, by slot, paused ones included.
+    pub fn all_campaigns(&self) -> impl Iterator<Item = &Campaign> {
+        self.campaigns.iter().flatten()
+    }
+
+    /// The ad at an ad slot index.
+    #[must_use]
+    pub fn ad(&self, index: u32) -> Option<&Ad> {
+        self.ads.get(index as usize)?.as_ref()
+    }
+
+    /// The ads of a campaign.
+    pub fn ads_of<'a>(&'a self, campaign: &'a Campaign) -> impl Iterator<Item = &'a Ad> + Clone {
+        campaign.ads.iter().filter_map(|index| self.ad(*index))
+    }
+
+    /// The advertiser with this id.
+    #[must_use]
+    pub fn advertiser(&self, id: AdvertiserId) -> Option<&Advertiser> {
+        self.advertisers.iter().find(|advertiser| advertiser.id == id)
+    }
+
+    /// See [`EligibilityIndex::eligible`].
+    pub fn eligible(
+        &self,
+        facts: &RequestFacts,
+        scratch: &mut EligibilityScratch,
+        out: &mut Vec<u32>,
+    ) {
+        self.index.eligible(facts, scratch, out);
+    }
+
+    /// Every filter that keeps the campaign at this slot index from the request; empty: it is
+    /// eligible. Slow: for explanations.
+    #[must_use]
+    pub fn exclusion_reasons(&self, facts: &RequestFacts, index: u32) -> SmallVec<[Reason; 4]> {
+        let Some(campaign) = self.campaign(index) else {
+            return SmallVec::from_slice(&[Reason::Unknown]);
+        };
+        let mut reasons = campaign.filters.reasons(facts);
+        if campaign.status == Status::Paused {
+            reasons.insert(0, Reason::Paused);
+        }
+        reasons
+    }
+
+    /// The next catalog, in which one campaign is changed. Slots stay.
+    ///
+    /// # Errors
+    /// An unknown name, or the rules that the campaign would break.
+    pub fn with_campaign_edit(&self, name: &str, edit: &CampaignEdit) -> Result<Self, EditError> {
+        let unknown = || EditError::UnknownCampaign(name.to_owned());
+        let campaign = self.campaign_by_name(name).ok_or_else(unknown)?;
+        let ads = self.ads_of(campaign);
+        let edited = edit::apply(campaign.clone(), ads, edit, &self.strategies)
+            .map_err(|faults| EditError::Refused(edit::in_one_line(&faults)))?;
+        let mut campaigns = self.campaigns.clone();
+        let index = edited.slot.index as usize;
+        campaigns[index] = Some(edited);
+        let epoch = self.epoch + 1;
+        Ok(Self {
+            epoch,
+            advertisers: self.advertisers.clone(),
+            index: EligibilityIndex::build(&campaigns, epoch),
+            campaigns,
+            ads: Arc::clone(&self.ads),
+            strategies: Arc::clone(&self.strategies),
+            campaign_slots: Arc::clone(&self.campaign_slots),
+            ad_slots: Arc::clone(&self.ad_slots),
+        })
+    }
+
+    /// The campaign of this name as the API shows it.
+    #[must_use]
+    pub fn campaign_view(&self, name: &str) -> Option<CampaignView> {
+        let campaign = self.campaign_by_name(name)?;
+        let advertiser = self.advertiser(campaign.advertiser)?;
+        Some(CampaignView::new(campaign, &advertiser.name, self.ads_of(campaign)))
+    }
+}

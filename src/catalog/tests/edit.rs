@@ -1,0 +1,102 @@
+//! Edits and views, through JSON as the API sends them.
+
+use super::{CAMPAIGN, Folder, strategies};
+use crate::catalog::{
+    CampaignEdit, Catalog, CatalogKeeper, EditError, EligibilityScratch, RequestFacts, Status,
+};
+use crate::units::{Nanos, Timestamp};
+use serde_json::json;
+
+fn edit(body: serde_json::Value) -> CampaignEdit {
+    serde_json::from_value(body).expect("an edit")
+}
+
+fn eligible(catalog: &Catalog) -> usize {
+    let mut facts = RequestFacts::at(Timestamp(1_781_708_400_000));
+    facts.set_geo("usa", None, None);
+    facts.push_banner_size(300, 250);
+    let mut out = Vec::new();
+    catalog.eligible(&facts, &mut EligibilityScratch::default(), &mut out);
+    out.len()
+}
+
+#[test]
+fn an_edit_changes_what_it_names_and_nothing_else() {
+    let catalog = Folder::new(&[CAMPAIGN]).load(None).expect("good");
+    let changes = json!({"daily_budget_micros": 7_000_000, "bid": {"cpc_micros": 900_000}});
+    let edited = catalog.with_campaign_edit("run", &edit(changes)).expect("fits");
+    let (before, after) =
+        (catalog.campaign_view("run").expect("there"), edited.campaign_view("run").expect("there"));
+    assert_eq!(edited.epoch, catalog.epoch + 1);
+    assert_eq!((after.daily_budget_micros, after.bid.cpc_micros), (7_000_000, Some(900_000)));
+    let restored = {
+        let mut view = after;
+        view.daily_budget_micros = before.daily_budget_micros;
+        view.bid.cpc_micros = before.bid.cpc_micros;
+        view
+    };
+    assert_eq!(restored, before);
+    let slots = |catalog: &Catalog| catalog.all_campaigns().map(|one| one.slot).collect::<Vec<_>>();
+    assert_eq!(slots(&edited), slots(&catalog));
+}
+
+#[test]
+fn a_paused_or_retargeted_campaign_leaves_the_index() {
+    let catalog = Folder::new(&[CAMPAIGN]).load(None).expect("good");
+    assert_eq!(eligible(&catalog), 1);
+    let paused = catalog.with_campaign_edit("run", &edit(json!({"status": "paused"})));
+    let paused = paused.expect("fits");
+    assert_eq!(eligible(&paused), 0);
+    let again = paused.with_campaign_edit("run", &edit(json!({"status": "active"})));
+    assert_eq!(eligible(&again.expect("fits")), 1);
+    let abroad = edit(json!({"targeting": {"geo": {"include": ["FRA"]}}}));
+    let abroad = catalog.with_campaign_edit("run", &abroad).expect("fits");
+    assert_eq!(eligible(&abroad), 0);
+}
+
+#[test]
+fn wrong_edits_are_refused() {
+    let catalog = Folder::new(&[CAMPAIGN]).load(None).expect("good");
+    for (body, expected) in [
+        (json!({"daily_budget_micros": 0}), "daily_budget: lies above 0"),
+        (json!({"strategy": "none"}), "strategy: `none` is not known"),
+        (json!({"targeting": {"hours": ["never"]}}), "targeting.hours: hours `never`"),
+        (json!({"lifetime_budget_micros": 1_000_000}), "lifetime_budget: is below the daily"),
+    ] {
+        let error = catalog.with_campaign_edit("run", &edit(body)).expect_err(expected);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    let unknown = catalog.with_campaign_edit("walk", &CampaignEdit::default());
+    assert_eq!(unknown.err(), Some(EditError::UnknownCampaign("walk".to_owned())));
+    assert!(serde_json::from_value::<CampaignEdit>(json!({"budget": 1})).is_err());
+}
+
+#[test]
+fn edits_stay_on_top_of_the_files_and_go_with_their_campaign() {
+    let folder = Folder::new(&[CAMPAIGN]);
+    let keeper = CatalogKeeper::open(folder.path().to_owned(), strategies()).expect("good");
+    let published = keeper.published();
+    let budget = || published.load().campaign_by_name("run").map(|one| one.daily_budget);
+    keeper.edit("run", edit(json!({"daily_budget_micros": 9_000_000}))).expect("fits");
+    keeper.edit("run", edit(json!({"status": "paused"}))).expect("fits");
+    folder.write("campaigns/0.toml", &CAMPAIGN.replace("20.50", "30"));
+    keeper.reload().expect("good");
+    assert_eq!(budget(), Some(Nanos::from_micros(9_000_000)));
+    let paused = published.load().campaign_by_name("run").map(|one| one.status);
+    assert_eq!((paused, keeper.edited()), (Some(Status::Paused), 1));
+    folder.write("campaigns/0.toml", &CAMPAIGN.replace("\"run\"", "\"walk\""));
+    keeper.reload().expect("good");
+    folder.write("campaigns/0.toml", CAMPAIGN);
+    keeper.reload().expect("good");
+    assert_eq!((budget(), keeper.edited()), (Some(Nanos(20_500_000_000)), 0));
+}
+
+#[test]
+fn a_wrong_file_leaves_the_published_catalog() {
+    let folder = Folder::new(&[CAMPAIGN]);
+    let keeper = CatalogKeeper::open(folder.path().to_owned(), strategies()).expect("good");
+    folder.write("campaigns/0.toml", "advertiser = \"shoes\"\n[[campaign]]\n");
+    assert!(keeper.reload().is_err());
+    assert_eq!(keeper.published().load().epoch, 1);
+    assert_eq!(eligible(&keeper.published().load()), 1);
+}

@@ -1,0 +1,129 @@
+//! One simulated day against an engine of its own.
+
+use crate::config::Config;
+use crate::server::{self, FreshKeys, Keys, Options, Running};
+use crate::simulate::{Ad, Ads, DayPlan, DayResult, Endpoints, Progress, Spec, World, run_day};
+use crate::units::{Nanos, Timestamp};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Midnight UTC of Monday, 2 March 2026: a day of no daylight-saving change anywhere.
+const DAY_START: Timestamp = Timestamp(1_772_409_600_000);
+
+/// What every pass of one demo shares.
+pub struct PassPlan {
+    /// Bid requests of the day.
+    pub requests: u64,
+    /// Users of the world.
+    pub users: usize,
+    /// Whether to show no progress.
+    pub is_quiet: bool,
+}
+
+/// A day, played, and its engine.
+pub struct Pass {
+    /// The exchange's books.
+    pub day: DayResult,
+    /// What each campaign may spend within the day, by name: its daily budget once for each of its
+    /// own days that the simulated day touches.
+    pub budgets: BTreeMap<String, Nanos>,
+    /// Names of campaigns by id, as the engine's report calls them.
+    pub names: BTreeMap<u64, String>,
+    /// `GET /latency` at the end.
+    pub latency: Value,
+    running: Option<Running>,
+    keys: FreshKeys,
+}
+
+impl Pass {
+    /// Plays a day with this seed.
+    pub fn run(
+        config: &Config,
+        plan: &PassPlan,
+        seed: u64,
+        is_paced: bool,
+    ) -> anyhow::Result<Self> {
+        let mut config = config.clone();
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.server.exchange_listen = anywhere;
+        config.server.public_listen = anywhere;
+        config.server.admin_listen = anywhere;
+        config.budget.pacing = is_paced;
+        config.prediction.seed = seed;
+        let exchange_name = config.exchanges.keys().next().cloned().unwrap_or_default();
+        let (keys, fresh) = Keys::ephemeral()?;
+        let options = Options { simulation: Some(DAY_START), keys: Some(keys), parts: None };
+        let running = server::start(config, options)?;
+        let at = running.addresses();
+        let endpoints = Endpoints {
+            exchange: at.exchange,
+            exchange_name,
+            public: at.public,
+            events_key: fresh.events.clone(),
+            admin: Some((at.admin, fresh.admin.clone())),
+        };
+        let catalog = running.engine().published.catalog.load_full();
+        let mut ads = Ads::new();
+        let (mut budgets, mut names) = (BTreeMap::new(), BTreeMap::new());
+        for campaign in catalog.all_campaigns() {
+            let advertiser = catalog.advertiser(campaign.advertiser);
+            let advertiser = advertiser.map_or(String::new(), |advertiser| advertiser.name.clone());
+            let ad = Ad { advertiser, category: campaign.category_name.clone() };
+            ads.insert(campaign.name.clone(), ad);
+            let days = if campaign.time_zone_name() == "UTC" { 1 } else { 2 };
+            budgets.insert(campaign.name.clone(), Nanos(campaign.daily_budget.0 * days));
+            names.insert(campaign.id.0, campaign.name.clone());
+        }
+        let world = World::new(Spec::built_in()?, ads, plan.users, seed);
+        let bar = bar(plan, seed, is_paced);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let day_plan = DayPlan::new(DAY_START, plan.requests);
+        let mut show = |progress: &Progress| show(&bar, progress);
+        let day = runtime.block_on(run_day(&world, &day_plan, &endpoints, &mut show))?;
+        bar.finish_and_clear();
+        runtime.block_on(running.engine().publish_latency());
+        let latency = serde_json::to_value(running.engine().board.merged().summary())?;
+        Ok(Self { day, budgets, names, latency, running: Some(running), keys: fresh })
+    }
+
+    /// Stops the engine; the books stay.
+    pub fn stop(&mut self) {
+        drop(self.running.take());
+    }
+
+    /// Keeps the engine up until it is told to stop.
+    pub fn serve(mut self) -> anyhow::Result<()> {
+        let Some(running) = self.running.take() else { return Ok(()) };
+        let at = running.addresses();
+        println!("exchange   http://{}/openrtb2/demo/bid", at.exchange);
+        println!("admin      http://{}/latency", at.admin);
+        println!("admin key  {}", self.keys.admin);
+        running.wait()
+    }
+}
+
+fn bar(plan: &PassPlan, seed: u64, is_paced: bool) -> ProgressBar {
+    if plan.is_quiet {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(1_000);
+    let template = "{prefix:20} {bar:30} {percent:>3}%  {msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    let pacing = if is_paced { "paced" } else { "pacing off" };
+    bar.set_prefix(format!("day {seed}, {pacing}"));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn show(bar: &ProgressBar, progress: &Progress) {
+    bar.set_position((progress.fraction * 1_000.0) as u64);
+    bar.set_message(format!(
+        "{} requests, {} bids, {} wins, {} clicks, {} spent",
+        progress.requests, progress.bids, progress.wins, progress.clicks, progress.spend
+    ));
+}

@@ -1,0 +1,43 @@
+//! `outbid serve`: the server.
+
+use crate::config::Config;
+use crate::server::{self, Options};
+use crate::units::Timestamp;
+use std::path::PathBuf;
+
+/// Serve bid requests, notices and the API until told to stop (SIGINT, SIGTERM).
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  outbid serve --config fixtures/outbid.toml\n\n\
+    Keys are made in the state folder at the first start and printed once.")]
+pub struct Args {
+    /// The configuration file.
+    #[arg(long, env = "OUTBID_CONFIG", default_value = "fixtures/outbid.toml")]
+    config: PathBuf,
+    /// Civil time comes from the header X-Outbid-Now, in Unix milliseconds. Loopback only.
+    #[arg(long)]
+    simulation: bool,
+    /// Workers, each on a core of its own choosing; 0 is one a core.
+    #[arg(long)]
+    workers: Option<usize>,
+}
+
+/// Runs the subcommand.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    super::start_log("info");
+    let mut config = Config::load(&args.config)?;
+    if let Some(workers) = args.workers {
+        config.server.workers = workers;
+    }
+    let options =
+        Options { simulation: args.simulation.then_some(Timestamp(0)), ..Options::default() };
+    let running = server::start(config, options)?;
+    let at = running.addresses();
+    println!("exchanges  http://{}/openrtb2/NAME/bid", at.exchange);
+    println!("notices    http://{}/", at.public);
+    println!("admin      http://{}/", at.admin);
+    if let Some(keys) = running.fresh_keys() {
+        println!("admin key  {}   (shown once)", keys.admin);
+        println!("events key {}   (shown once)", keys.events);
+    }
+    running.wait()
+}

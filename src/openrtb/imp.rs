@@ -1,0 +1,365 @@
+//! The view of one impression: what may be shown in it, in which forms, from which price.
+
+use super::lenient::{CodeSet, Str};
+use super::native::NativeSource;
+use super::object::view;
+use crate::units::{CurrencyCode, Micros};
+
+view! {
+    'a =>
+    /// One placement to bid on. Each present media object is one form that a bid may take.
+    pub struct Imp<'a> {
+        /// Names the imp in an answer. Empty when the sender forgot it: nothing can be bid then.
+        id: Str<'a> = b"id",
+        /// A banner may be shown.
+        banner: Option<Banner<'a>> = b"banner",
+        /// A video may be played.
+        video: Option<Video<'a>> = b"video",
+        /// Audio may be played.
+        audio: Option<Box<Audio<'a>>> = b"audio",
+        /// A native ad may be shown.
+        native: Option<Box<Native<'a>>> = b"native",
+        /// Deals that apply.
+        pmp: Pmp<'a> = b"pmp",
+        /// Full screen.
+        instl: bool = b"instl",
+        /// The placement's name at the publisher.
+        tagid: Str<'a> = b"tagid",
+        /// The lowest CPM, in `bidfloorcur`. Negative floors read 0, absurd ones `u64::MAX`.
+        bidfloor: Micros = b"bidfloor",
+        /// The floor's currency as sent; see [`Imp::floor_currency`].
+        bidfloorcur: Str<'a> = b"bidfloorcur",
+        /// Markup and all it loads must be https.
+        secure: bool = b"secure",
+        /// The user is rewarded for watching: 2.6 `rwdd`, 2.5 `ext.rewarded` and
+        /// `ext.is_rewarded_inventory` of the imp or `ext.rewarded` of its video.
+        rwdd: bool = b"rwdd" ext b"rewarded" ext b"is_rewarded_inventory",
+        /// Seconds from auction to impression that the exchange expects at most.
+        exp: Option<u32> = b"exp",
+        /// Predictions handed in by a simulator, in place of the model.
+        outbid: Option<Outbid> = ext b"outbid",
+    }
+}
+
+view! {
+    'a =>
+    /// What a simulator says in `imp.ext.outbid`. Only simulation mode reads it.
+    pub struct Outbid {
+        /// Probability of a click, 0 to 1 where sane.
+        pctr: Option<f64> = b"pctr",
+        /// Probability of a conversion after a click, 0 to 1 where sane.
+        pcvr: Option<f64> = b"pcvr",
+    }
+}
+
+impl Imp<'_> {
+    /// The floor's currency: US dollars when none is named, `None` when what is named is none.
+    #[must_use]
+    pub fn floor_currency(&self) -> Option<CurrencyCode> {
+        currency(&self.bidfloorcur)
+    }
+}
+
+/// The currency that `text` names: dollars when it names none, `None` when it is no currency.
+fn currency(text: &Str<'_>) -> Option<CurrencyCode> {
+    match text.given() {
+        Some(code) => CurrencyCode::parse(code.trim()),
+        None => Some(CurrencyCode::USD),
+    }
+}
+
+view! {
+    'a =>
+    /// A banner placement.
+    pub struct Banner<'a> {
+        /// Exact width in pixels; with `format` present, only a hint.
+        w: Option<u32> = b"w",
+        /// Exact height in pixels; with `format` present, only a hint.
+        h: Option<u32> = b"h",
+        /// Least width, of 2.2 to 2.5.
+        wmin: Option<u32> = b"wmin",
+        /// Greatest width, of 2.2 to 2.5.
+        wmax: Option<u32> = b"wmax",
+        /// Least height, of 2.2 to 2.5.
+        hmin: Option<u32> = b"hmin",
+        /// Greatest height, of 2.2 to 2.5.
+        hmax: Option<u32> = b"hmax",
+        /// Permitted sizes.
+        format: Vec<Format> = b"format",
+        /// Blocked kinds of banner: 1 text, 2 image, 3 JavaScript, 4 iframe.
+        btype: CodeSet = b"btype",
+        /// Blocked creative attributes.
+        battr: CodeSet = b"battr",
+        /// Supported content types.
+        mimes: Vec<Str<'a>> = b"mimes",
+        /// Position on the screen.
+        pos: Option<i32> = b"pos",
+        /// Supported API frameworks.
+        api: CodeSet = b"api",
+        /// In the top frame and not in an iframe.
+        topframe: Option<bool> = b"topframe",
+    }
+}
+
+view! {
+    'a =>
+    /// One permitted size: exact, or a ratio with a least width.
+    pub struct Format {
+        /// Width in pixels.
+        w: Option<u32> = b"w",
+        /// Height in pixels.
+        h: Option<u32> = b"h",
+        /// Relative width.
+        wratio: Option<u32> = b"wratio",
+        /// Relative height.
+        hratio: Option<u32> = b"hratio",
+        /// Least width in pixels of an ad sized by ratio.
+        wmin: Option<u32> = b"wmin",
+    }
+}
+
+/// A size given as 0 is a size not given.
+fn given(size: Option<u32>) -> Option<u32> {
+    size.filter(|pixels| *pixels > 0)
+}
+
+impl Banner<'_> {
+    /// Whether an ad of `w` x `h` pixels fits: one of `format`; without formats the exact `w` and
+    /// `h`, or the range from the `min`s to the `max`es; without any of them, every size.
+    #[must_use]
+    pub fn fits(&self, w: u32, h: u32) -> bool {
+        let mut formats = self.format.iter().filter(|format| format.is_given()).peekable();
+        if formats.peek().is_some() {
+            return formats.any(|format| format.fits(w, h));
+        }
+        fits_side(w, self.w, self.wmin, self.wmax) && fits_side(h, self.h, self.hmin, self.hmax)
+    }
+}
+
+fn fits_side(side: u32, exact: Option<u32>, least: Option<u32>, most: Option<u32>) -> bool {
+    let (least, most) = (given(least), given(most));
+    if least.is_none() && most.is_none() {
+        return given(exact).is_none_or(|exact| side == exact);
+    }
+    least.is_none_or(|least| side >= least) && most.is_none_or(|most| side <= most)
+}
+
+impl Format {
+    fn is_given(&self) -> bool {
+        (given(self.w).is_some() && given(self.h).is_some())
+            || (given(self.wratio).is_some() && given(self.hratio).is_some())
+    }
+
+    fn fits(&self, w: u32, h: u32) -> bool {
+        if let (Some(exact_w), Some(exact_h)) = (given(self.w), given(self.h)) {
+            return (w, h) == (exact_w, exact_h);
+        }
+        let (Some(wratio), Some(hratio)) = (given(self.wratio), given(self.hratio)) else {
+            return false;
+        };
+        given(self.wmin).is_none_or(|least| w >= least)
+            && u64::from(w) * u64::from(hratio) == u64::from(h) * u64::from(wratio)
+    }
+}
+
+view! {
+    'a =>
+    /// A video placement.
+    pub struct Video<'a> {
+        /// Supported content types.
+        mimes: Vec<Str<'a>> = b"mimes",
+        /// Least length in seconds.
+        minduration: Option<u32> = b"minduration",
+        /// Greatest length in seconds.
+        maxduration: Option<u32> = b"maxduration",
+        /// Exact lengths in seconds, which replace the range (2.6).
+        rqddurs: Vec<u32> = b"rqddurs",
+        /// Length in seconds of a dynamic pod that the ads share (2.6).
+        poddur: Option<u32> = b"poddur",
+        /// Least CPM for each second of the ad, in the imp's `bidfloorcur` (2.6).
+        mincpmpersec: Micros = b"mincpmpersec",
+        /// Least CPM by length of the ad, in the imp's `bidfloorcur` (2.6-202303).
+        durfloors: Vec<DurationFloor> = b"durfloors",
+        /// Supported VAST and DAAST versions; also the single `protocol` of 2.0.
+        protocols: CodeSet = b"protocols" or b"protocol",
+        /// Width of the player.
+        w: Option<u32> = b"w",
+        /// Height of the player.
+        h: Option<u32> = b"h",
+        /// Seconds into the content; 0 pre-roll, -1 mid-roll, -2 post-roll.
+        startdelay: Option<i32> = b"startdelay",
+        /// Placement type of 2.5.
+        placement: Option<i32> = b"placement",
+        /// Placement subtype of 2.6.
+        plcmt: Option<i32> = b"plcmt",
+        /// 1 linear, 2 overlay.
+        linearity: Option<i32> = b"linearity",
+        /// Whether the ad may be skipped; false forbids a skippable ad.
+        skip: Option<bool> = b"skip",
+        /// Seconds an ad must be longer than to be skippable.
+        skipmin: Option<u32> = b"skipmin",
+        /// Seconds to play before the skip button shows.
+        skipafter: Option<u32> = b"skipafter",
+        /// Blocked creative attributes.
+        battr: CodeSet = b"battr",
+        /// Supported API frameworks.
+        api: CodeSet = b"api",
+        /// Supported delivery: 1 streaming, 2 progressive, 3 download.
+        delivery: CodeSet = b"delivery",
+        /// Supported companion kinds.
+        companiontype: CodeSet = b"companiontype",
+        /// How playback starts.
+        playbackmethod: CodeSet = b"playbackmethod",
+        /// Position on the screen.
+        pos: Option<i32> = b"pos",
+        /// Least bit rate, kbit/s.
+        minbitrate: Option<u32> = b"minbitrate",
+        /// Greatest bit rate, kbit/s.
+        maxbitrate: Option<u32> = b"maxbitrate",
+        /// The 2.5 spelling of `imp.rwdd`.
+        rewarded: bool = ext b"rewarded",
+    }
+}
+
+view! {
+    'a =>
+    /// An audio placement.
+    pub struct Audio<'a> {
+        /// Supported content types.
+        mimes: Vec<Str<'a>> = b"mimes",
+        /// Least length in seconds.
+        minduration: Option<u32> = b"minduration",
+        /// Greatest length in seconds.
+        maxduration: Option<u32> = b"maxduration",
+        /// Exact lengths in seconds, which replace the range (2.6).
+        rqddurs: Vec<u32> = b"rqddurs",
+        /// Length in seconds of a dynamic pod that the ads share (2.6).
+        poddur: Option<u32> = b"poddur",
+        /// Least CPM for each second of the ad, in the imp's `bidfloorcur` (2.6).
+        mincpmpersec: Micros = b"mincpmpersec",
+        /// Least CPM by length of the ad, in the imp's `bidfloorcur` (2.6-202303).
+        durfloors: Vec<DurationFloor> = b"durfloors",
+        /// Supported VAST and DAAST versions.
+        protocols: CodeSet = b"protocols",
+        /// Seconds into the content; 0 pre-roll, -1 mid-roll, -2 post-roll.
+        startdelay: Option<i32> = b"startdelay",
+        /// Blocked creative attributes.
+        battr: CodeSet = b"battr",
+        /// Supported API frameworks.
+        api: CodeSet = b"api",
+        /// Supported delivery: 1 streaming, 2 progressive, 3 download.
+        delivery: CodeSet = b"delivery",
+        /// Supported companion kinds.
+        companiontype: CodeSet = b"companiontype",
+        /// Kind of feed: 1 music, 2 broadcast, 3 podcast.
+        feed: Option<i32> = b"feed",
+        /// The ad is stitched into the content.
+        stitched: Option<bool> = b"stitched",
+        /// Least bit rate, kbit/s.
+        minbitrate: Option<u32> = b"minbitrate",
+        /// Greatest bit rate, kbit/s.
+        maxbitrate: Option<u32> = b"maxbitrate",
+    }
+}
+
+view! {
+    'a =>
+    /// A floor for ads of some lengths.
+    pub struct DurationFloor {
+        /// Least length in seconds that it is for.
+        mindur: Option<u32> = b"mindur",
+        /// Greatest length in seconds that it is for.
+        maxdur: Option<u32> = b"maxdur",
+        /// The least CPM.
+        bidfloor: Micros = b"bidfloor",
+    }
+}
+
+macro_rules! timed {
+    ($type:ident) => {
+        impl $type<'_> {
+            /// Whether an ad of `seconds` may play: one of `rqddurs` when those are named, else
+            /// from `minduration` to `maxduration`; never longer than its pod.
+            #[must_use]
+            pub fn allows_duration(&self, seconds: u32) -> bool {
+                let in_range = if self.rqddurs.is_empty() {
+                    seconds >= self.minduration.unwrap_or(0)
+                        && given(self.maxduration).is_none_or(|most| seconds <= most)
+                } else {
+                    self.rqddurs.contains(&seconds)
+                };
+                in_range && given(self.poddur).is_none_or(|most| seconds <= most)
+            }
+
+            /// The least CPM of an ad of `seconds` by its length, in the imp's `bidfloorcur`; the
+            /// imp's own floor holds beside it.
+            #[must_use]
+            pub fn duration_floor(&self, seconds: u32) -> Micros {
+                let by_second = self.mincpmpersec.0.saturating_mul(u64::from(seconds));
+                self.durfloors
+                    .iter()
+                    .filter(|floor| {
+                        seconds >= floor.mindur.unwrap_or(0)
+                            && given(floor.maxdur).is_none_or(|most| seconds <= most)
+                    })
+                    .map(|floor| floor.bidfloor)
+                    .fold(Micros(by_second), Micros::max)
+            }
+        }
+    };
+}
+timed!(Video);
+timed!(Audio);
+
+view! {
+    'a =>
+    /// A native placement. What it asks for is in `request`; see [`Native::assets`].
+    pub struct Native<'a> {
+        /// The native request: text that holds JSON, or (against the standard) the object itself.
+        request: NativeSource<'a> = b"request",
+        /// The version that `request` follows.
+        ver: Str<'a> = b"ver",
+        /// Supported API frameworks.
+        api: CodeSet = b"api",
+        /// Blocked creative attributes.
+        battr: CodeSet = b"battr",
+    }
+}
+
+view! {
+    'a =>
+    /// The deals of an imp.
+    pub struct Pmp<'a> {
+        /// Only bids on one of the deals are taken.
+        private_auction: bool = b"private_auction",
+        /// The deals.
+        deals: Vec<Deal<'a>> = b"deals",
+    }
+}
+
+view! {
+    'a =>
+    /// One deal.
+    pub struct Deal<'a> {
+        /// Names the deal in a bid.
+        id: Str<'a> = b"id",
+        /// The lowest CPM, in `bidfloorcur`.
+        bidfloor: Micros = b"bidfloor",
+        /// The floor's currency as sent; see [`Deal::floor_currency`].
+        bidfloorcur: Str<'a> = b"bidfloorcur",
+        /// 1 first price, 2 second price, 3 the floor is the price.
+        at: Option<i32> = b"at",
+        /// Seats that may bid; empty means all.
+        wseat: Vec<Str<'a>> = b"wseat",
+        /// Advertiser domains that may bid; empty means all.
+        wadomain: Vec<Str<'a>> = b"wadomain",
+    }
+}
+
+impl Deal<'_> {
+    /// The floor's currency: US dollars when none is named, `None` when what is named is none.
+    #[must_use]
+    pub fn floor_currency(&self) -> Option<CurrencyCode> {
+        currency(&self.bidfloorcur)
+    }
+}

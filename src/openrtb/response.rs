@@ -1,0 +1,509 @@
+//! Answers: typed and borrowed for writing, typed and owned for reading.
+//!
+//! Written by hand: each value straight into the buffer, prices as exact decimals. Missing texts
+//! and empty lists are left out.
+
+use super::escape::Sink;
+use crate::units::{CurrencyCode, Micros};
+use serde::{Deserialize, Deserializer};
+use smallvec::SmallVec;
+use std::borrow::Cow;
+
+/// Why nothing is bid: OpenRTB's list 5.24, continued by AdCOM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NoBidReason(pub u16);
+
+impl NoBidReason {
+    /// Anything that has no number of its own.
+    pub const UNKNOWN: Self = Self(0);
+    /// A fault of ours.
+    pub const TECHNICAL_ERROR: Self = Self(1);
+    /// The request cannot be understood.
+    pub const INVALID_REQUEST: Self = Self(2);
+    /// The user is a known spider.
+    pub const KNOWN_SPIDER: Self = Self(3);
+    /// The user seems not to be human.
+    pub const SUSPECTED_NON_HUMAN: Self = Self(4);
+    /// The address is a data centre's or a proxy's.
+    pub const PROXY: Self = Self(5);
+    /// The device is not supported.
+    pub const UNSUPPORTED_DEVICE: Self = Self(6);
+    /// The publisher or site is blocked.
+    pub const BLOCKED_PUBLISHER: Self = Self(7);
+    /// The user is not known.
+    pub const UNMATCHED_USER: Self = Self(8);
+    /// The user has seen enough today.
+    pub const DAILY_USER_CAP: Self = Self(9);
+    /// The domain has shown enough today.
+    pub const DAILY_DOMAIN_CAP: Self = Self(10);
+    /// The seller's authorisation (ads.txt) is not available.
+    pub const ADS_TXT_UNAVAILABLE: Self = Self(11);
+    /// The seller is not authorised (ads.txt).
+    pub const ADS_TXT_VIOLATION: Self = Self(12);
+    /// The authentication certificate is not available.
+    pub const CERTIFICATE_UNAVAILABLE: Self = Self(13);
+    /// The authentication certificate is wrong.
+    pub const CERTIFICATE_VIOLATION: Self = Self(14);
+    /// `tmax` leaves too little time.
+    pub const TOO_LITTLE_TIME: Self = Self(15);
+    /// The supply chain is incomplete.
+    pub const INCOMPLETE_SUPPLY_CHAIN: Self = Self(16);
+    /// A seller in the supply chain is blocked.
+    pub const BLOCKED_SUPPLY_CHAIN_NODE: Self = Self(17);
+}
+
+/// An answer to one request.
+#[derive(Clone, Debug, Default)]
+pub struct BidResponse<'a> {
+    /// The request's id.
+    pub id: &'a str,
+    /// The bids by seat; empty seats are not allowed.
+    pub seatbid: SmallVec<[SeatBid<'a>; 1]>,
+    /// Our id for this answer; empty for none.
+    pub bidid: &'a str,
+    /// The currency of all prices.
+    pub cur: CurrencyCode,
+    /// Why nothing is bid.
+    pub nbr: Option<NoBidReason>,
+}
+
+/// The bids of one seat.
+#[derive(Clone, Debug, Default)]
+pub struct SeatBid<'a> {
+    /// The seat; empty for none.
+    pub seat: &'a str,
+    /// Its bids.
+    pub bid: SmallVec<[Bid<'a>; 1]>,
+}
+
+/// One bid. Empty texts and lists are not written.
+#[derive(Clone, Debug, Default)]
+pub struct Bid<'a> {
+    /// Our id for the bid.
+    pub id: Cow<'a, str>,
+    /// The imp that it is for.
+    pub impid: &'a str,
+    /// The price as a CPM in the answer's currency.
+    pub price: Micros,
+    /// Our id of the ad.
+    pub adid: &'a str,
+    /// Called when the bid wins.
+    pub nurl: Cow<'a, str>,
+    /// Called when the bid is billed.
+    pub burl: Cow<'a, str>,
+    /// Called when the bid loses.
+    pub lurl: Cow<'a, str>,
+    /// The markup.
+    pub adm: Cow<'a, str>,
+    /// The advertiser's domains.
+    pub adomain: SmallVec<[&'a str; 2]>,
+    /// The app that is advertised.
+    pub bundle: &'a str,
+    /// The campaign.
+    pub cid: &'a str,
+    /// The creative.
+    pub crid: &'a str,
+    /// The ad's categories.
+    pub cat: SmallVec<[&'a str; 4]>,
+    /// Taxonomy of `cat` (2.6).
+    pub cattax: Option<u16>,
+    /// The ad's attributes: bit n is code n.
+    pub attr: u64,
+    /// The language of the ad.
+    pub language: &'a str,
+    /// The deal that the bid is made under.
+    pub dealid: &'a str,
+    /// Width in pixels.
+    pub w: Option<u32>,
+    /// Height in pixels.
+    pub h: Option<u32>,
+    /// Kind of markup (2.6): 1 banner, 2 video, 3 audio, 4 native.
+    pub mtype: Option<u8>,
+    /// Length in seconds of video and audio (2.6).
+    pub dur: Option<u32>,
+    /// Seconds for which the bid holds.
+    pub exp: Option<u32>,
+    /// What a simulator is told, under `ext.outbid`; never sent to a real exchange.
+    pub simulation: Option<SimulationExt<'a>>,
+}
+
+/// What a bid tells a simulator: enough to hold predictions against its hidden truth.
+#[derive(Clone, Debug, Default)]
+pub struct SimulationExt<'a> {
+    /// The user's experiment arm.
+    pub arm: &'a str,
+    /// The predicted click probability.
+    pub pctr: f32,
+    /// The click URL that the markup contains.
+    pub click: Cow<'a, str>,
+}
+
+impl<'a> BidResponse<'a> {
+    /// The answer that bids nothing and says why.
+    #[must_use]
+    pub fn no_bid(id: &'a str, nbr: NoBidReason) -> Self {
+        Self { id, nbr: Some(nbr), ..Self::default() }
+    }
+
+    /// Appends the answer's JSON.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.put("{\"id\":");
+        out.put_json(self.id);
+        if !self.seatbid.is_empty() {
+            list(out, ",\"seatbid\":[", &self.seatbid, |seat, out| seat.write(out));
+            out.put(",\"cur\":\"");
+            out.put(self.cur.as_str());
+            out.put("\"");
+        }
+        text(out, ",\"bidid\":", self.bidid);
+        number(out, ",\"nbr\":", self.nbr.map(|reason| reason.0));
+        out.put("}");
+    }
+}
+
+impl SeatBid<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        list(out, "{\"bid\":[", &self.bid, |bid, out| bid.write(out));
+        text(out, ",\"seat\":", self.seat);
+        out.put("}");
+    }
+}
+
+impl Bid<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.put("{\"id\":");
+        out.put_json(&self.id);
+        out.put(",\"impid\":");
+        out.put_json(self.impid);
+        out.put(",\"price\":");
+        put_price(self.price, out);
+        text(out, ",\"adid\":", self.adid);
+        text(out, ",\"nurl\":", &self.nurl);
+        text(out, ",\"burl\":", &self.burl);
+        text(out, ",\"lurl\":", &self.lurl);
+        text(out, ",\"adm\":", &self.adm);
+        if !self.adomain.is_empty() {
+            list(out, ",\"adomain\":[", &self.adomain, |name, out| out.put_json(name));
+        }
+        text(out, ",\"bundle\":", self.bundle);
+        text(out, ",\"cid\":", self.cid);
+        text(out, ",\"crid\":", self.crid);
+        if !self.cat.is_empty() {
+            list(out, ",\"cat\":[", &self.cat, |name, out| out.put_json(name));
+        }
+        number(out, ",\"cattax\":", self.cattax);
+        self.write_attributes(out);
+        text(out, ",\"language\":", self.language);
+        text(out, ",\"dealid\":", self.dealid);
+        number(out, ",\"w\":", self.w);
+        number(out, ",\"h\":", self.h);
+        number(out, ",\"mtype\":", self.mtype);
+        number(out, ",\"dur\":", self.dur);
+        number(out, ",\"exp\":", self.exp);
+        if let Some(simulation) = &self.simulation {
+            out.put(",\"ext\":{\"outbid\":{\"arm\":");
+            out.put_json(simulation.arm);
+            text(out, ",\"click\":", &simulation.click);
+            out.put(",\"pctr\":");
+            out.put(&simulation.pctr.clamp(0.0, 1.0).to_string());
+            out.put("}}");
+        }
+        out.put("}");
+    }
+
+    fn write_attributes(&self, out: &mut Vec<u8>) {
+        let mut rest = self.attr;
+        let mut separator = ",\"attr\":[";
+        while rest != 0 {
+            out.put(separator);
+            out.put_number(u64::from(rest.trailing_zeros()));
+            rest &= rest - 1;
+            separator = ",";
+        }
+        if self.attr != 0 {
+            out.put("]");
+        }
+    }
+}
+
+fn text(out: &mut Vec<u8>, key: &str, value: &str) {
+    if !value.is_empty() {
+        out.put(key);
+        out.put_json(value);
+    }
+}
+
+fn number(out: &mut Vec<u8>, key: &str, value: Option<impl Into<u64>>) {
+    if let Some(value) = value {
+        out.put(key);
+        out.put_number(value.into());
+    }
+}
+
+fn list<T>(out: &mut Vec<u8>, open: &str, items: &[T], write: impl Fn(&T, &mut Vec<u8>)) {
+    out.put(open);
+    for (position, item) in items.iter().enumerate() {
+        if position > 0 {
+            out.put(",");
+        }
+        write(item, out);
+    }
+    out.put("]");
+}
+
+/// Appends a price as the decimal that it is: 1,250,000 micros are `1.25`.
+fn put_price(price: Micros, out: &mut Vec<u8>) {
+    out.put_number(price.0 / 1_000_000);
+    let mut fraction = price.0 % 1_000_000;
+    if fraction == 0 {
+        return;
+    }
+    let mut digits = *b".000000";
+    for digit in digits[1..].iter_mut().rev() {
+        *digit = b'0' + (fraction % 10) as u8;
+        fraction /= 10;
+    }
+    let end = digits.iter().rposition(|digit| *digit != b'0').unwrap_or(0);
+    out.extend_from_slice(&digits[..=end]);
+}
+
+/// An answer as a client reads it: what we read of others' answers, and of our own in tests.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ParsedResponse {
+    /// The request's id.
+    pub id: String,
+    /// The bids by seat.
+    #[serde(deserialize_with = "nullable")]
+    pub seatbid: Vec<ParsedSeatBid>,
+    /// The bidder's id for this answer.
+    #[serde(deserialize_with = "nullable")]
+    pub bidid: String,
+    /// The currency of all prices; empty means dollars.
+    #[serde(deserialize_with = "nullable")]
+    pub cur: String,
+    /// Why nothing is bid.
+    pub nbr: Option<i64>,
+}
+
+/// The bids of one seat, as a client reads them.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ParsedSeatBid {
+    /// The seat.
+    #[serde(deserialize_with = "nullable")]
+    pub seat: String,
+    /// Its bids.
+    #[serde(deserialize_with = "nullable")]
+    pub bid: Vec<ParsedBid>,
+}
+
+/// One bid, as a client reads it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ParsedBid {
+    /// The bidder's id for the bid.
+    pub id: String,
+    /// The imp that it is for.
+    pub impid: String,
+    /// The price as a CPM in the answer's currency.
+    #[serde(deserialize_with = "price")]
+    pub price: Micros,
+    /// The bidder's id of the ad.
+    pub adid: Option<String>,
+    /// Called when the bid wins.
+    pub nurl: Option<String>,
+    /// Called when the bid is billed.
+    pub burl: Option<String>,
+    /// Called when the bid loses.
+    pub lurl: Option<String>,
+    /// The markup.
+    pub adm: Option<String>,
+    /// The advertiser's domains.
+    #[serde(deserialize_with = "nullable")]
+    pub adomain: Vec<String>,
+    /// The app that is advertised.
+    pub bundle: Option<String>,
+    /// The campaign.
+    pub cid: Option<String>,
+    /// The creative.
+    pub crid: Option<String>,
+    /// The ad's categories.
+    #[serde(deserialize_with = "nullable")]
+    pub cat: Vec<String>,
+    /// Taxonomy of `cat`.
+    pub cattax: Option<i64>,
+    /// The ad's attributes.
+    #[serde(deserialize_with = "nullable")]
+    pub attr: Vec<i64>,
+    /// The language of the ad.
+    pub language: Option<String>,
+    /// The deal that the bid is made under.
+    pub dealid: Option<String>,
+    /// Width in pixels.
+    pub w: Option<i64>,
+    /// Height in pixels.
+    pub h: Option<i64>,
+    /// Kind of markup.
+    pub mtype: Option<i64>,
+    /// Length in seconds.
+    pub dur: Option<i64>,
+    /// Seconds for which the bid holds.
+    pub exp: Option<i64>,
+    /// Extensions; ours are under `outbid`.
+    pub ext: serde_json::Value,
+}
+
+impl ParsedBid {
+    /// The experiment's arm that our own answers carry.
+    #[must_use]
+    pub fn arm(&self) -> Option<&str> {
+        self.ext.pointer("/outbid/arm")?.as_str()
+    }
+}
+
+fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    source: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(source)?.unwrap_or_default())
+}
+
+/// Unlike a floor, a price that is negative or no number is an error: it cannot be paid.
+fn price<'de, D: Deserializer<'de>>(source: D) -> Result<Micros, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Price {
+        Number(f64),
+        Text(String),
+    }
+    match Price::deserialize(source)? {
+        Price::Number(cpm) => Micros::from_cpm_f64(cpm),
+        Price::Text(text) => Micros::parse_decimal(text.trim()),
+    }
+    .ok_or_else(|| serde::de::Error::custom("a price is a decimal that is not negative"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use smallvec::smallvec;
+
+    fn written(response: &BidResponse<'_>) -> String {
+        let mut out = Vec::new();
+        response.write(&mut out);
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn a_no_bid_says_why() {
+        let response = BidResponse::no_bid("r\"1", NoBidReason::TOO_LITTLE_TIME);
+        assert_eq!(written(&response), r#"{"id":"r\"1","nbr":15}"#);
+    }
+
+    #[test]
+    fn prices_are_exact_decimals() {
+        for (micros, expected) in [
+            (0, "0"),
+            (1, "0.000001"),
+            (1_250_000, "1.25"),
+            (10_000_000, "10"),
+            (123_456_789, "123.456789"),
+            (u64::MAX, "18446744073709.551615"),
+        ] {
+            let mut out = Vec::new();
+            put_price(Micros(micros), &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+            assert_eq!(Micros::parse_decimal(expected), Some(Micros(micros)));
+        }
+    }
+
+    #[test]
+    fn a_price_that_cannot_be_paid_is_refused() {
+        for (price, expected) in [
+            ("1.5", Some(1_500_000)),
+            ("\"1.5\"", Some(1_500_000)),
+            ("-1", None),
+            ("\"cheap\"", None),
+            ("null", None),
+        ] {
+            let text = format!("{{\"id\":\"b\",\"impid\":\"1\",\"price\":{price}}}");
+            let parsed = serde_json::from_str::<ParsedBid>(&text).ok();
+            assert_eq!(parsed.map(|bid| bid.price.0), expected, "{price}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(
+            texts in proptest::collection::vec(any::<String>(), 18),
+            prices in proptest::collection::vec(0..1_000_000_000u64, 2),
+            sizes in proptest::collection::vec(proptest::option::of(any::<u32>()), 4),
+            attr in any::<u64>(),
+            mtype in proptest::option::of(1..5u8),
+        ) {
+            let bid = |price: u64| Bid {
+                id: Cow::Borrowed(&texts[0]),
+                impid: &texts[1],
+                price: Micros(price),
+                adid: &texts[2],
+                nurl: Cow::Borrowed(&texts[3]),
+                burl: Cow::Borrowed(&texts[4]),
+                lurl: Cow::Borrowed(&texts[5]),
+                adm: Cow::Borrowed(&texts[6]),
+                adomain: smallvec![&*texts[7], &*texts[8]],
+                bundle: &texts[9],
+                cid: &texts[10],
+                crid: &texts[11],
+                cat: smallvec![&*texts[12]],
+                cattax: Some(2),
+                attr,
+                language: &texts[13],
+                dealid: &texts[14],
+                w: sizes[0],
+                h: sizes[1],
+                mtype,
+                dur: sizes[2],
+                exp: sizes[3],
+                simulation: Some(SimulationExt { arm: &texts[15], ..SimulationExt::default() }),
+            };
+            let response = BidResponse {
+                id: &texts[16],
+                seatbid: smallvec![SeatBid {
+                    seat: &texts[17],
+                    bid: prices.iter().map(|price| bid(*price)).collect(),
+                }],
+                ..BidResponse::default()
+            };
+            let parsed: ParsedResponse = serde_json::from_str(&written(&response)).expect("JSON");
+            prop_assert_eq!(&parsed.id, &texts[16]);
+            prop_assert_eq!(&parsed.cur, "USD");
+            prop_assert_eq!(&parsed.seatbid[0].seat, &texts[17]);
+            prop_assert_eq!(parsed.seatbid[0].bid.len(), prices.len());
+            for (bid, price) in parsed.seatbid[0].bid.iter().zip(&prices) {
+                let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+                prop_assert_eq!(bid.price, Micros(*price));
+                prop_assert_eq!(&bid.id, &texts[0]);
+                prop_assert_eq!(&bid.impid, &texts[1]);
+                let read = [
+                    &bid.adid, &bid.nurl, &bid.burl, &bid.lurl, &bid.adm, &bid.bundle, &bid.cid,
+                    &bid.crid, &bid.language, &bid.dealid,
+                ];
+                for (read, sent) in read.into_iter().zip([2, 3, 4, 5, 6, 9, 10, 11, 13, 14]) {
+                    prop_assert_eq!(read, &given(&texts[sent]));
+                }
+                prop_assert_eq!(&bid.adomain[..], &texts[7..9]);
+                prop_assert_eq!(&bid.cat[..], &texts[12..13]);
+                prop_assert_eq!(bid.cattax, Some(2));
+                let bits = bid.attr.iter().fold(0u64, |bits, code| bits | 1 << code);
+                prop_assert_eq!(bits, attr);
+                prop_assert_eq!(
+                    [bid.w, bid.h, bid.dur, bid.exp],
+                    [sizes[0], sizes[1], sizes[2], sizes[3]].map(|size| size.map(i64::from))
+                );
+                prop_assert_eq!(bid.mtype, mtype.map(i64::from));
+                prop_assert_eq!(bid.arm().map(str::to_owned), Some(texts[15].clone()));
+            }
+        }
+    }
+}

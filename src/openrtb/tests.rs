@@ -1,0 +1,318 @@
+//! What the room promises: lenience by table, borrowing, refusals, and one planted defect a rule.
+
+mod check;
+
+use self::check::{STRICT, good};
+use super::*;
+use crate::units::{CurrencyCode, Micros};
+use proptest::prelude::*;
+
+fn parsed(body: &str) -> BidRequest<'_> {
+    parse(body.as_bytes(), &Limits::default()).expect("an acceptable request")
+}
+
+fn refusal(body: &str) -> &'static str {
+    let error = parse(body.as_bytes(), &Limits::default()).expect_err("a refusal");
+    assert!(!error.to_string().is_empty());
+    error.as_str()
+}
+
+#[test]
+fn values_are_read_by_what_they_are() {
+    let floor = |text: &str| {
+        let body = format!(r#"{{"id":1,"imp":[{{"id":2,"bidfloor":{text}}}]}}"#);
+        let request = parsed(&body);
+        assert_eq!((&*request.id, &*request.imp[0].id), ("1", "2"));
+        request.imp[0].bidfloor.0
+    };
+    for (text, micros) in [
+        ("0.1", 100_000),
+        ("3", 3_000_000),
+        ("\"1.25\"", 1_250_000),
+        ("0.0000001", 1),
+        ("-1", 0),
+        ("-0.5", 0),
+        ("\"-2\"", 0),
+        ("1e30", u64::MAX),
+        ("18446744073709551615", u64::MAX),
+        ("null", 0),
+        ("\"free\"", 0),
+        ("\"NaN\"", 0),
+        ("[]", 0),
+        ("{}", 0),
+        ("true", 1_000_000),
+    ] {
+        assert_eq!(floor(text), micros, "{text}");
+    }
+    let width = |text: &str| {
+        let body = format!(r#"{{"id":"r","imp":{{"banner":{{"w":{text},"ext":[1]}}}}}}"#);
+        parsed(&body).imp[0].banner.as_ref().expect("a banner").w
+    };
+    for (text, expected) in [
+        ("300", Some(300)),
+        ("300.9", Some(300)),
+        ("\"300\"", Some(300)),
+        ("\" 300.0 \"", Some(300)),
+        ("[300]", Some(300)),
+        ("99999999999999999999", Some(u32::MAX)),
+        ("-1", None),
+        ("null", None),
+        ("\"wide\"", None),
+        ("{\"a\":[{}]}", None),
+    ] {
+        assert_eq!(width(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn flags_lists_and_codes_take_every_form() {
+    let request = parsed(
+        r#"{"id":"r","cur":"EUR","bcat":[null,"IAB1",7,""],"test":true,"wlang":null,"badv":{},
+            "imp":[null,3,{"id":"1","secure":"1","instl":"true","rwdd":2,"ext":"text",
+              "video":{"protocol":2,"battr":[1,"2",600,null],"api":5,"skip":0},"banner":[],
+              "audio":null,"native":{"request":null}}],
+            "site":{"ref":"u","keywords":["a,b"," c "],"ext":null},"app":null,
+            "user":{"kwarray":["x"],"keywords":null,"ext":[]},"device":"none"}"#,
+    );
+    assert!(request.allows_currency(CurrencyCode::parse("EUR").expect("a code")));
+    assert!(!request.allows_currency(CurrencyCode::USD));
+    assert_eq!(request.bcat, ["IAB1", "7"]);
+    assert!(request.test);
+    assert_eq!(request.imp.len(), 1);
+    let imp = &request.imp[0];
+    assert!(imp.secure && imp.instl && imp.rwdd);
+    assert!(imp.banner.is_none() && imp.audio.is_none());
+    let video = imp.video.as_ref().expect("a video");
+    assert!(video.protocols.contains(2) && !video.protocols.permits(3));
+    assert_eq!((video.battr.bits, video.battr.has_other), (0b110, true));
+    assert_eq!((video.api.bits, video.skip), (1 << 5, Some(false)));
+    assert!(imp.native.as_ref().is_some_and(|native| native.asks().is_none()));
+    let site = request.inventory().expect("a site");
+    assert_eq!(site.r#ref, "u");
+    assert_eq!(keywords(&site.keywords).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(keywords(&request.user.keywords).collect::<Vec<_>>(), ["x"]);
+}
+
+#[test]
+fn both_spellings_fill_one_field_and_the_newer_wins() {
+    for body in [
+        r#""regs":{"gdpr":1,"ext":{"gdpr":0,"us_privacy":"1YYN"}},"user":{"consent":"new","ext":{"consent":"old"}}"#,
+        r#""regs":{"ext":{"us_privacy":"1YYN","gdpr":0},"gdpr":1},"user":{"ext":{"consent":"old"},"consent":"new"}"#,
+    ] {
+        let body = format!(r#"{{"id":"r","imp":[{{"video":{{"ext":{{"rewarded":1}}}}}}],{body}}}"#);
+        let request = parsed(&body);
+        assert_eq!(request.regs.gdpr, Some(true));
+        assert_eq!(request.regs.us_privacy, "1YYN");
+        assert_eq!(request.user.consent, "new");
+        assert!(request.imp[0].rwdd);
+    }
+    let old = parsed(
+        r#"{"id":"r","imp":[{"ext":{"outbid":{"pctr":0.25,"pcvr":"0.5"}}}],"source":{"ext":{"schain":{
+            "complete":1,"nodes":[{"asi":"a.example","sid":"1"}]}}},"user":{"eids":[],"ext":{"eids":
+            [{"source":"s","uids":[{"id":"u"}]}]}}}"#,
+    );
+    let chain = old.source.schain.as_ref().expect("a chain");
+    assert_eq!(chain.nodes[0].asi, "a.example");
+    assert_eq!(old.user.eids[0].uids[0].id, "u");
+    let simulated = old.imp[0].outbid.as_ref().expect("predictions");
+    assert_eq!((simulated.pctr, simulated.pcvr), (Some(0.25), Some(0.5)));
+}
+
+#[test]
+fn text_without_escapes_is_borrowed() {
+    let body = r#"{"id":"plain","imp":[{"id":"1","tagid":"a\"b"}],"bcat":["IAB1"],"user":{
+        "eids":[{"source":"s","uids":[{"id":"u"}]}]},"site":{"page":"https://a.example/"}}"#;
+    let request = parsed(body);
+    let site = request.inventory().expect("a site");
+    for text in [
+        &request.id,
+        &request.imp[0].id,
+        &request.bcat[0],
+        &request.user.eids[0].uids[0].id,
+        &site.page,
+    ] {
+        assert!(text.is_borrowed(), "{text:?} was copied");
+    }
+    assert_eq!(request.imp[0].tagid, "a\"b");
+    assert!(!request.imp[0].tagid.is_borrowed());
+}
+
+#[test]
+fn refusals_have_reasons() {
+    let long = "x".repeat(STRING_BYTES_MAX + 1);
+    let many = "1,".repeat(LIST_ITEMS_MAX) + "1";
+    let imps = r#"{"id":"1"},"#.repeat(IMPS_MAX) + "{}";
+    for (body, expected) in [
+        (r#"{"imp":[{}]}"#.to_owned(), "no_id"),
+        (r#"{"id":"","imp":[{}]}"#.to_owned(), "no_id"),
+        (r#"{"id":"r"}"#.to_owned(), "no_imp"),
+        (r#"{"id":"r","imp":[null]}"#.to_owned(), "no_imp"),
+        (r#"["id"]"#.to_owned(), "not_an_object"),
+        (r#"{"id":"r","imp":[{}]}x"#.to_owned(), "not_json"),
+        (r#"{"id":"r","imp":[{}]"#.to_owned(), "not_json"),
+        (r#"{"id":"\ud800","imp":[{}]}"#.to_owned(), "not_json"),
+        (format!(r#"{{"id":"r","imp":[{imps}]}}"#), "too_many_imps"),
+        (format!(r#"{{"id":"{long}","imp":[{{}}]}}"#), "string_too_long"),
+        (
+            format!(r#"{{"id":"r","imp":[{{"pmp":{{"deals":[{{"wseat":[{many}]}}]}}}}]}}"#),
+            "list_too_long",
+        ),
+    ] {
+        assert_eq!(refusal(&body), expected, "{}", &body[..body.len().min(60)]);
+    }
+    let broken = parse(b"{\"id\":\"r\",\n\n  !}", &Limits::default());
+    assert_eq!(broken, Err(ParseError::NotJson { at: 15 }));
+    // What nobody reads has no limit of its own.
+    let unread = format!(r#"{{"id":"r","imp":[{{}}],"unread":"{long}","ext":[{many}]}}"#);
+    assert_eq!(parsed(&unread).id, "r");
+}
+
+#[test]
+fn sizes_fit_formats_ranges_and_ratios() {
+    for (banner, w, h, expected) in [
+        (r#"{"w":300,"h":250}"#, 300, 250, true),
+        (r#"{"w":300,"h":250}"#, 300, 251, false),
+        (r#"{"w":728,"h":90,"format":[{"w":300,"h":250}]}"#, 728, 90, false),
+        (r#"{"format":[{"w":1,"h":2},{"w":300,"h":250}]}"#, 300, 250, true),
+        (r#"{"format":[{}],"w":300,"h":250}"#, 300, 250, true),
+        (r#"{"format":[{"wratio":6,"hratio":5,"wmin":300}]}"#, 300, 250, true),
+        (r#"{"format":[{"wratio":6,"hratio":5,"wmin":301}]}"#, 300, 250, false),
+        (r#"{"w":300,"h":250,"wmin":200,"wmax":320,"hmin":200}"#, 320, 400, true),
+        (r#"{"wmin":200,"wmax":300}"#, 320, 400, false),
+        ("{}", 1, 1, true),
+    ] {
+        let body = format!(r#"{{"id":"r","imp":[{{"banner":{banner}}}]}}"#);
+        let request = parsed(&body);
+        let banner = request.imp[0].banner.as_ref().expect("a banner");
+        assert_eq!(banner.fits(w, h), expected, "{banner:?}");
+    }
+}
+
+#[test]
+fn floors_by_length_are_the_greatest_that_applies() {
+    let request = parsed(
+        r#"{"id":"r","imp":[{"video":{"mincpmpersec":0.1,"durfloors":[{"mindur":1,"maxdur":10,
+            "bidfloor":2},{"mindur":11,"bidfloor":1}],"rqddurs":[15,30]}}]}"#,
+    );
+    let video = request.imp[0].video.as_ref().expect("a video");
+    assert_eq!(video.duration_floor(10), Micros(2_000_000));
+    assert_eq!(video.duration_floor(15), Micros(1_500_000));
+    assert!(video.allows_duration(30) && !video.allows_duration(20));
+}
+
+const ASKED: &str = r#"{\"ver\":\"1.2\",\"eventtrackers\":[{\"event\":1,\"methods\":[1,2]}],\"assets\":[{\"id\":1,\"required\":1,\"title\":{\"len\":10}},{\"id\":2,\"img\":{\"type\":3,\"wmin\":100,\"mimes\":[\"image/png\"]}},{\"id\":3,\"data\":{\"type\":1}},{\"id\":4,\"video\":{}}]}"#;
+
+fn assets() -> NativeAssets<'static> {
+    NativeAssets {
+        title: "Boots",
+        image: Some(NativeImage {
+            url: "https://a.example/i.png",
+            w: 120,
+            h: 60,
+            mime: "image/png",
+        }),
+        sponsored: "Shoe \"Co\"",
+        ..NativeAssets::default()
+    }
+}
+
+#[test]
+fn native_requests_are_answered_in_their_form() {
+    let object = ASKED.replace("\\\"", "\"");
+    for (request, is_wrapped) in [
+        (format!("\"{ASKED}\""), false),
+        (format!("\"{{\\\"native\\\":{ASKED}}}\""), true),
+        (object.clone(), false),
+        (format!("{{\"native\":{object}}}"), true),
+    ] {
+        let body = format!(r#"{{"id":"r","imp":[{{"native":{{"request":{request}}}}}]}}"#);
+        let outer = parsed(&body);
+        let native = outer.imp[0].native.as_ref().expect("native");
+        let asked = native.asks().expect("a native request");
+        assert_eq!(asked.inner().assets.len(), 4);
+        let links = NativeLinks {
+            click: "https://a.example/?a=\"b\"",
+            impressions: &["https://a.example/p"],
+        };
+        let mut out = String::new();
+        write_native(&asked, &assets(), &links, &mut out).expect("an answer");
+        let value: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        let inner = if is_wrapped { &value["native"] } else { &value };
+        assert_eq!(inner["assets"][0]["title"]["text"], "Boots");
+        assert_eq!(inner["assets"][1]["img"]["w"], 120);
+        assert_eq!(inner["assets"][2]["data"]["value"], "Shoe \"Co\"");
+        assert_eq!(inner["assets"].as_array().map(Vec::len), Some(3));
+        assert_eq!(inner["link"]["url"], links.click);
+        assert_eq!(inner["eventtrackers"][0]["url"], links.impressions[0]);
+        assert!(inner.get("imptrackers").is_none());
+
+        // A title that does not fit is required: no answer, and nothing written.
+        let long = NativeAssets { title: "A title too long", ..assets() };
+        let mut nothing = String::new();
+        assert_eq!(write_native(&asked, &long, &links, &mut nothing), None);
+        assert!(nothing.is_empty());
+    }
+}
+
+#[test]
+fn a_native_request_cannot_smuggle_depth() {
+    let nested = "[".repeat(20_000);
+    let body = format!(r#"{{"id":"r","imp":[{{"native":{{"request":"{nested}"}}}}]}}"#);
+    let limits = Limits { string_bytes: 1 << 20, ..Limits::default() };
+    // With many openers the guard scans, and brackets in a string do not count for it.
+    let request = parse(body.as_bytes(), &limits).expect("text is text");
+    assert_eq!(request.imp[0].native.as_ref().and_then(|native| native.asks()), None);
+}
+
+proptest! {
+    /// No bytes make the parser panic, and what it accepts it accepts again.
+    #[test]
+    fn mutated_requests_never_panic(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), 1..12),
+    ) {
+        let mut body = STRICT.as_bytes().to_vec();
+        for (index, byte, kind) in edits {
+            if body.is_empty() {
+                break;
+            }
+            let at = index.index(body.len());
+            match kind {
+                0 => body[at] = byte,
+                1 => body.insert(at, byte),
+                2 => drop(body.remove(at)),
+                _ => body.truncate(at),
+            }
+        }
+        if let Ok(request) = parse(&body, &Limits::default()) {
+            for imp in &request.imp {
+                if let Some(native) = &imp.native {
+                    let _ = native.asks();
+                }
+            }
+            for index in 0..request.imp.len() {
+                let _ = super::check(&request, index, &good());
+            }
+        }
+    }
+
+    /// Whatever JSON a field holds, the request around it is accepted.
+    #[test]
+    fn any_value_in_any_field_is_accepted(
+        key in prop::sample::select(vec![
+            "site", "app", "device", "user", "regs", "source", "test", "at", "tmax", "wseat",
+            "cur", "bcat", "badv", "ext", "cattax",
+        ]),
+        value in prop::sample::select(vec![
+            "null", "true", "0", "-1", "1.5", "1e300", "\"\"", "\"x\"", "\"\\u00e9\"", "[]", "{}",
+            "[[[1]]]", "[{\"ext\":[]}]", "{\"ext\":{\"gdpr\":{}}}", "[null,1,\"a\",{},[]]",
+            "{\"geo\":[],\"data\":{\"segment\":{\"id\":1}},\"eids\":\"x\",\"schain\":[1]}",
+        ]),
+    ) {
+        let body = format!(r#"{{"id":"r","{key}":{value},"imp":[{{"id":"1","{key}":{value}}}]}}"#);
+        prop_assert!(parse(body.as_bytes(), &Limits::default()).is_ok(), "{}", body);
+    }
+}
+
+/// The view is read on the stack of the worker and never moved far: its size is its cost.
+const _: () = assert!(size_of::<BidRequest<'_>>() <= 2_048);
+const _: () = assert!(size_of::<Imp<'_>>() <= 1_024);

@@ -1,0 +1,155 @@
+//! The actor that owns the learner: the only writer of the model, off every bid's path.
+
+use super::config::{Config, Error};
+use super::features::AdFeatures;
+use super::join::Example;
+use super::learner::{Learner, LearnerStatus};
+use super::score::ModelSnapshot;
+use crate::units::{HoldId, Timestamp};
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Messages that may wait: a show or click costs under 1 µs, so these are 10 ms of work, and what
+/// arrives at 8,000 shows a second while a tick learns for a whole second. Senders that find it
+/// full keep their message or count it lost; they never go round the bound.
+const MAILBOX_MAX: usize = 8_192;
+
+/// The learner and what it published, outside the actor's value: a panic in a handler kills the
+/// actor, and its successor goes on with the same weights.
+#[derive(Clone)]
+pub struct LearnerState {
+    // A mutex only so that a successor can take over: there is one actor at a time, and nothing
+    // else locks it.
+    learner: Arc<Mutex<Learner>>,
+    published: Arc<ArcSwap<ModelSnapshot>>,
+}
+
+impl LearnerState {
+    /// A learner that has seen nothing, with its first snapshot published.
+    ///
+    /// # Errors
+    /// When a setting lies outside its range.
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        let mut learner = Learner::new(config)?;
+        let published = Arc::new(ArcSwap::new(learner.publish()));
+        Ok(Self { learner: Arc::new(Mutex::new(learner)), published })
+    }
+
+    /// Where snapshots appear.
+    #[must_use]
+    pub fn published(&self) -> Arc<ArcSwap<ModelSnapshot>> {
+        Arc::clone(&self.published)
+    }
+}
+
+/// Learns from shows and clicks, and publishes the model at each tick.
+pub struct LearnerActor {
+    state: LearnerState,
+}
+
+impl LearnerActor {
+    /// An actor over `state`; start at most one over the same state.
+    #[must_use]
+    pub const fn new(state: LearnerState) -> Self {
+        Self { state }
+    }
+}
+
+impl Actor for LearnerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX_MAX);
+    }
+}
+
+/// An ad was shown.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Impression(pub Box<Example>);
+
+/// An ad was clicked.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Click {
+    /// The show's hold.
+    pub hold: HoldId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The catalog changed: these are all ads now.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct AdsChanged(pub Arc<[AdFeatures]>);
+
+/// Time passed. The answer comes after every earlier message's effect is published.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Published")]
+pub struct Tick {
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// The answer to [`Tick`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The snapshot that is now published; unchanged if nothing was learned.
+    pub epoch: u64,
+}
+
+/// Asks for the learner's figures.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "LearnerStatus")]
+pub struct Status;
+
+// Mailboxes move messages by value.
+const _: () = assert!(size_of::<Impression>() <= 128 && size_of::<Click>() <= 128);
+const _: () = assert!(size_of::<AdsChanged>() <= 128 && size_of::<Tick>() <= 128);
+
+impl Handler<Impression> for LearnerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Impression, _: &mut Self::Context) {
+        self.state.learner.lock().impression(message.0);
+    }
+}
+
+impl Handler<Click> for LearnerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Click, _: &mut Self::Context) {
+        self.state.learner.lock().click(message.hold, message.at);
+    }
+}
+
+impl Handler<AdsChanged> for LearnerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: AdsChanged, _: &mut Self::Context) {
+        self.state.learner.lock().replace_ads(&message.0);
+    }
+}
+
+impl Handler<Tick> for LearnerActor {
+    type Result = MessageResult<Tick>;
+
+    fn handle(&mut self, message: Tick, _: &mut Self::Context) -> Self::Result {
+        let mut learner = self.state.learner.lock();
+        learner.expire(message.now);
+        let snapshot = learner.publish();
+        let epoch = snapshot.epoch();
+        self.state.published.store(snapshot);
+        MessageResult(Published { epoch })
+    }
+}
+
+impl Handler<Status> for LearnerActor {
+    type Result = MessageResult<Status>;
+
+    fn handle(&mut self, _: Status, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.state.learner.lock().status())
+    }
+}

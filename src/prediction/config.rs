@@ -1,0 +1,169 @@
+//! The learner's settings: one place for every default, refused as a whole when one is wrong.
+
+use serde::{Deserialize, Serialize};
+
+/// Why the room refused to start.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting lies outside its range.
+    #[error("prediction.{key} is {value}, but must lie in {range}")]
+    OutOfRange {
+        /// The setting's name in the configuration.
+        key: &'static str,
+        /// What was set.
+        value: f64,
+        /// What is allowed.
+        range: &'static str,
+    },
+}
+
+/// Settings of the click model and its learner. `Default` is what a new installation runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Log2 of the number of linear weights, 10 to 24. At 18 they take 2 MB to learn (weight and
+    /// accumulator, 8 B) and 1 MB to serve.
+    pub linear_bits: u8,
+    /// Log2 of the number of factor vectors, 8 to 22. At 16 they take 4 MB to learn (64 B each)
+    /// and 2 MB to serve.
+    pub vector_bits: u8,
+    /// Seeds the vectors' first values.
+    pub seed: u64,
+    /// The click rate assumed before anything was learned or released, in (0, 1).
+    pub base_rate: f64,
+    /// How long a shown ad waits for its click before it counts as not clicked, in ms, at least 1.
+    /// A compressed simulated day shortens it.
+    pub click_window_ms: i64,
+    /// How many shown ads may wait at once, 1 to [`Config::JOIN_MAX`].
+    pub join_max: usize,
+    /// FTRL-Proximal's alpha: the linear weights' learning rate, in (0, 10].
+    pub linear_rate: f32,
+    /// FTRL-Proximal's beta: damps the first steps of a weight, in (0, 100].
+    pub linear_beta: f32,
+    /// FTRL-Proximal's L1: a weight stays 0 until its gradients add up to more, in [0, 100].
+    pub linear_l1: f32,
+    /// FTRL-Proximal's L2, in [0, 100].
+    pub linear_l2: f32,
+    /// AdaGrad's rate for the vectors, in [0, 1]. Above 0.05 it overfits streams of 1e4 examples.
+    pub vector_rate: f32,
+    /// AdaGrad's first accumulator of a vector's component, in (0, 100].
+    pub vector_accumulator: f32,
+    /// Vectors start uniform in ±this, in [0, 1]. At 0 the gradient of every pair is 0 for ever,
+    /// which leaves logistic regression alone.
+    pub vector_init: f32,
+    /// AdaGrad's rate for the field matrix, in [0, 1].
+    pub field_rate: f32,
+    /// AdaGrad's rate for the coefficient of the campaign's prior, in [0, 1].
+    pub prior_rate: f32,
+}
+
+impl Config {
+    /// Most shown ads that may wait for a click: 2^20 are 250 MB, and at the default window 1,700
+    /// impressions a second on this node.
+    pub const JOIN_MAX: usize = 1 << 20;
+
+    /// Checks every setting against the range in its documentation.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] names the first wrong setting.
+    pub fn validate(&self) -> Result<(), Error> {
+        let check = |key, value: f64, range, inside: bool| {
+            if inside { Ok(()) } else { Err(Error::OutOfRange { key, value, range }) }
+        };
+        let within = |key, value: f32, range, low_open: bool, high: f32| {
+            let above = if low_open { value > 0.0 } else { value >= 0.0 };
+            check(key, f64::from(value), range, above && value <= high)
+        };
+        check(
+            "linear_bits",
+            self.linear_bits.into(),
+            "10..=24",
+            (10..=24).contains(&self.linear_bits),
+        )?;
+        check(
+            "vector_bits",
+            self.vector_bits.into(),
+            "8..=22",
+            (8..=22).contains(&self.vector_bits),
+        )?;
+        check("base_rate", self.base_rate, "(0, 1)", self.base_rate > 0.0 && self.base_rate < 1.0)?;
+        check("click_window_ms", self.click_window_ms as f64, "1..", self.click_window_ms >= 1)?;
+        check(
+            "join_max",
+            self.join_max as f64,
+            "1..=1048576",
+            (1..=Self::JOIN_MAX).contains(&self.join_max),
+        )?;
+        within("linear_rate", self.linear_rate, "(0, 10]", true, 10.0)?;
+        within("linear_beta", self.linear_beta, "(0, 100]", true, 100.0)?;
+        within("linear_l1", self.linear_l1, "[0, 100]", false, 100.0)?;
+        within("linear_l2", self.linear_l2, "[0, 100]", false, 100.0)?;
+        within("vector_rate", self.vector_rate, "[0, 1]", false, 1.0)?;
+        let accumulator = self.vector_accumulator;
+        within("vector_accumulator", accumulator, "(0, 100]", true, 100.0)?;
+        within("vector_init", self.vector_init, "[0, 1]", false, 1.0)?;
+        within("field_rate", self.field_rate, "[0, 1]", false, 1.0)?;
+        within("prior_rate", self.prior_rate, "[0, 1]", false, 1.0)
+    }
+
+    /// The logit of [`Config::base_rate`].
+    #[must_use]
+    pub fn base_logit(&self) -> f32 {
+        (self.base_rate / (1.0 - self.base_rate)).ln() as f32
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            linear_bits: 18,
+            vector_bits: 16,
+            seed: 1,
+            base_rate: 0.01,
+            click_window_ms: 600_000,
+            join_max: 1 << 18,
+            linear_rate: 0.1,
+            linear_beta: 1.0,
+            linear_l1: 0.0,
+            linear_l2: 0.1,
+            vector_rate: 0.05,
+            vector_accumulator: 0.1,
+            vector_init: 0.05,
+            field_rate: 0.05,
+            prior_rate: 0.02,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_in_range_and_wrong_settings_are_named() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        let wrong = |key: &str, spoil: fn(&mut Config)| {
+            let mut config = Config::default();
+            spoil(&mut config);
+            let named = match config.validate() {
+                Err(Error::OutOfRange { key, .. }) => Some(key),
+                Ok(()) => None,
+            };
+            assert_eq!(named, Some(key));
+        };
+        wrong("linear_bits", |config| config.linear_bits = 30);
+        wrong("vector_bits", |config| config.vector_bits = 2);
+        wrong("base_rate", |config| config.base_rate = f64::NAN);
+        wrong("click_window_ms", |config| config.click_window_ms = 0);
+        wrong("join_max", |config| config.join_max = usize::MAX);
+        wrong("vector_rate", |config| config.vector_rate = f32::NAN);
+        wrong("linear_rate", |config| config.linear_rate = 0.0);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        assert!(toml::from_str::<Config>("linear_bits = 12").is_ok());
+        assert!(toml::from_str::<Config>("linear_bit = 12").is_err());
+    }
+}

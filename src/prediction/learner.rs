@@ -1,0 +1,201 @@
+//! The learner: shows and clicks in, model snapshots out. No actor, clock or socket here.
+
+use super::config::{Config, Error};
+use super::features::AdFeatures;
+use super::fwfm::{Fwfm, Sample};
+use super::join::{Admission, Example, JoinTable, Matched};
+use super::publish::{Publisher, Rebuilt};
+use super::quality::{Quality, QualitySummary};
+use super::score::ModelSnapshot;
+use crate::units::{HoldId, Timestamp};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Arms of an experiment whose quality is kept apart; more would be labels without bound.
+pub(super) const ARMS: usize = 4;
+
+/// What came in and what became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Shows that were let in to wait.
+    pub impressions: u64,
+    /// Shows whose hold was waiting already.
+    pub duplicate_impressions: u64,
+    /// Shows that came after their own window.
+    pub stale_impressions: u64,
+    /// Shows turned away because the join table was full: lost to the model.
+    pub dropped_impressions: u64,
+    /// First clicks of waiting shows.
+    pub clicks: u64,
+    /// Repeated clicks.
+    pub duplicate_clicks: u64,
+    /// Clicks after the show's window, whose show counts as not clicked.
+    pub late_clicks: u64,
+    /// Clicks of shows that nobody told us of, or that had left the table.
+    pub unknown_clicks: u64,
+    /// Shows whose window ended with a click.
+    pub positives: u64,
+    /// Shows whose window ended without.
+    pub negatives: u64,
+    /// Outcomes that the model learned from.
+    pub learned: u64,
+}
+
+/// The learner's state in figures.
+#[derive(Clone, Debug, Serialize)]
+pub struct LearnerStatus {
+    /// The last published snapshot.
+    pub epoch: u64,
+    /// Holds in the join table.
+    pub waiting: usize,
+    /// What came in.
+    pub counters: Counters,
+    /// Ads that keep a row.
+    pub ads: usize,
+    /// Ads refused a row because their slot number is too high.
+    pub ads_refused: u64,
+    /// What the last publication wrote.
+    pub rebuilt: Rebuilt,
+    /// The learned coefficient of the campaign's prior.
+    pub prior_weight: f32,
+    /// The probabilities that were bid on, against their outcomes.
+    pub served: QualitySummary,
+    /// The same by arm of the experiment.
+    pub arms: Vec<QualitySummary>,
+    /// The model's own prediction of each example just before it learned from it (progressive
+    /// validation).
+    pub progressive: QualitySummary,
+}
+
+/// The model, its join table and its figures.
+pub struct Learner {
+    model: Fwfm,
+    publisher: Publisher,
+    join: JoinTable,
+    snapshot: Arc<ModelSnapshot>,
+    is_changed: bool,
+    counters: Counters,
+    rebuilt: Rebuilt,
+    ads: usize,
+    served: Quality,
+    arms: [Quality; ARMS],
+    progressive: Quality,
+}
+
+impl Learner {
+    /// A learner that has seen nothing.
+    ///
+    /// # Errors
+    /// When a setting lies outside its range.
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        config.validate()?;
+        let model = Fwfm::new(config);
+        let mut publisher = Publisher::new(&model);
+        let snapshot = publisher.snapshot(&model);
+        Ok(Self {
+            model,
+            publisher,
+            join: JoinTable::new(config.click_window_ms, config.join_max),
+            snapshot,
+            is_changed: false,
+            counters: Counters::default(),
+            rebuilt: Rebuilt::default(),
+            ads: 0,
+            served: Quality::default(),
+            arms: Default::default(),
+            progressive: Quality::default(),
+        })
+    }
+
+    /// An ad was shown: it waits for its click.
+    pub fn impression(&mut self, example: Box<Example>) {
+        let counter = match self.join.admit(example) {
+            Admission::Waiting => &mut self.counters.impressions,
+            Admission::Duplicate => &mut self.counters.duplicate_impressions,
+            Admission::Stale => &mut self.counters.stale_impressions,
+            Admission::Full => &mut self.counters.dropped_impressions,
+        };
+        *counter += 1;
+    }
+
+    /// An ad was clicked, which is learned when its window ends.
+    pub fn click(&mut self, hold: HoldId, at: Timestamp) {
+        let counter = match self.join.click(hold, at) {
+            Matched::First => &mut self.counters.clicks,
+            Matched::Duplicate => &mut self.counters.duplicate_clicks,
+            Matched::Late => &mut self.counters.late_clicks,
+            Matched::Unknown => &mut self.counters.unknown_clicks,
+        };
+        *counter += 1;
+    }
+
+    /// Learns from every show whose window has ended by `now`, in the order of their windows: about
+    /// 6 µs each, at most `Config::join_max` of them.
+    pub fn expire(&mut self, now: Timestamp) {
+        self.join.advance(now);
+        while let Some((example, is_clicked)) = self.join.next_ended() {
+            let counter = if is_clicked {
+                &mut self.counters.positives
+            } else {
+                &mut self.counters.negatives
+            };
+            *counter += 1;
+            self.outcome(&example, is_clicked);
+        }
+    }
+
+    /// Replaces the ads that snapshots keep rows of. Takes about 0.3 µs an ad.
+    pub fn replace_ads(&mut self, ads: &[AdFeatures]) {
+        self.ads = self.publisher.replace_ads(&self.model, ads);
+        self.is_changed = true;
+    }
+
+    /// The model as it stands, as a snapshot. The same snapshot as before if nothing changed.
+    pub fn publish(&mut self) -> Arc<ModelSnapshot> {
+        if self.is_changed {
+            self.rebuilt = self.publisher.refresh(&mut self.model);
+            self.snapshot = self.publisher.snapshot(&self.model);
+            self.is_changed = false;
+        }
+        Arc::clone(&self.snapshot)
+    }
+
+    /// The figures.
+    #[must_use]
+    pub fn status(&self) -> LearnerStatus {
+        LearnerStatus {
+            epoch: self.snapshot.epoch(),
+            waiting: self.join.len(),
+            counters: self.counters,
+            ads: self.ads,
+            ads_refused: self.publisher.ads_refused,
+            rebuilt: self.rebuilt,
+            prior_weight: self.model.prior_weight(),
+            served: self.served.summary(),
+            arms: self.arms.iter().map(Quality::summary).collect(),
+            progressive: self.progressive.summary(),
+        }
+    }
+
+    fn outcome(&mut self, example: &Example, is_clicked: bool) {
+        self.served.record(example.predicted, is_clicked);
+        let arm = usize::from(example.arm).min(ARMS - 1);
+        self.arms[arm].record(example.predicted, is_clicked);
+        if !example.learn {
+            return;
+        }
+        let sample = Sample { context: &example.context, ad: &example.ad, cross: example.cross };
+        let predicted = self.model.learn(sample, is_clicked);
+        self.progressive.record(predicted, is_clicked);
+        self.counters.learned += 1;
+        self.is_changed = true;
+    }
+}
+
+#[cfg(test)]
+impl Learner {
+    /// The model, to compare snapshots with.
+    pub(super) const fn model(&self) -> &Fwfm {
+        &self.model
+    }
+}

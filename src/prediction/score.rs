@@ -1,0 +1,287 @@
+//! Scoring: what the bid path reads, and the arithmetic of one candidate.
+//!
+//! In the FwFM sum an ad meets the request only through `Σ_g <Σ_c r_cg v_c, v_g>`. So the request
+//! is reduced once to `S_C` (its own terms) and `U` (one vector per ad field, `Σ_c r_cg v_c`), an
+//! ad keeps `s_a` (its own terms) and `Q_a` (its vectors, side by side), and
+//!
+//! ```text
+//! logit = S_C + s_a + <U, Q_a> + c[interest] + β (prior − base)
+//! ```
+//! is the same sum in 40 multiplications instead of 1,848.
+
+use super::features::{
+    AD_FIELD_NAMES, AD_FIELDS, CONTEXT_FIELD_NAMES, CONTEXT_FIELDS, ContextFeatures, Cross, FIELDS,
+    FORMATS, INTEREST_BUCKETS,
+};
+use super::fwfm::{DIM, Vector, add_scaled, inner};
+use super::tables::Chunked;
+use crate::units::Slot;
+use ndarray::Array2;
+
+/// Length of `U` and of each `Q_a`.
+pub(super) const ROW: usize = AD_FIELDS * DIM;
+/// Lanes summed side by side: two SSE registers or one AVX register. The compiler vectorises the
+/// loop; a plain `zip().sum()` may not reorder the additions and takes three times as long.
+const LANES: usize = 8;
+const _: () = assert!(ROW.is_multiple_of(LANES));
+
+/// Linear weights a chunk: 4 kB, one page to copy.
+pub(super) const LINEAR_CHUNK: usize = 1024;
+/// Vectors a chunk: 4 kB.
+pub(super) const VECTOR_CHUNK: usize = 128;
+/// Ad rows a chunk: 12 kB.
+pub(super) const ROW_CHUNK: usize = 64;
+
+/// One ad, reduced: three cache lines, read by one candidate and nothing else.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct AdRow {
+    /// `Q_a`: the ad's vectors, side by side.
+    vectors: [f32; ROW],
+    /// `s_a`: the ad's linear weights and the pairs within it.
+    own: f32,
+    pub(super) generation: u32,
+    pub(super) ids: [u32; AD_FIELDS],
+    pub(super) is_present: bool,
+}
+const _: () = assert!(size_of::<AdRow>() == 192);
+
+impl AdRow {
+    /// A slot without an ad.
+    pub(super) const ABSENT: Self = Self {
+        vectors: [0.0; ROW],
+        own: 0.0,
+        generation: 0,
+        ids: [0; AD_FIELDS],
+        is_present: false,
+    };
+
+    /// The row of an ad whose fields have these linear weights and vectors.
+    pub(super) fn new(
+        ids: [u32; AD_FIELDS],
+        generation: u32,
+        linear: [f32; AD_FIELDS],
+        vectors: &[Vector; AD_FIELDS],
+        field_weights: &Array2<f32>,
+    ) -> Self {
+        let mut own: f32 = linear.iter().sum();
+        for first in 0..AD_FIELDS {
+            for second in first + 1..AD_FIELDS {
+                let weight = field_weights[(CONTEXT_FIELDS + first, CONTEXT_FIELDS + second)];
+                own += weight * inner(&vectors[first], &vectors[second]);
+            }
+        }
+        Self {
+            vectors: std::array::from_fn(|lane| vectors[lane / DIM][lane % DIM]),
+            own,
+            generation,
+            ids,
+            is_present: true,
+        }
+    }
+
+    /// Whether this is the row of the ad that `slot` means.
+    fn is_of(&self, slot: Slot) -> bool {
+        self.is_present && self.generation == slot.generation
+    }
+
+    fn vector(&self, field: usize) -> Vector {
+        std::array::from_fn(|component| self.vectors[field * DIM + component])
+    }
+}
+
+/// One request, reduced. Reused from request to request; holds no heap memory.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct ScoreScratch {
+    /// `U`.
+    pulls: [f32; ROW],
+    /// `c[interest]` for this request's format.
+    interest: [f32; INTEREST_BUCKETS],
+    /// `S_C`.
+    context: f32,
+}
+
+impl Default for ScoreScratch {
+    fn default() -> Self {
+        Self { pulls: [0.0; ROW], interest: [0.0; INTEREST_BUCKETS], context: 0.0 }
+    }
+}
+
+/// A model as it stood at one tick: immutable, shared, never waited for.
+pub struct ModelSnapshot {
+    pub(super) epoch: u64,
+    pub(super) base_logit: f32,
+    pub(super) bias: f32,
+    pub(super) prior_weight: f32,
+    pub(super) interest: [[f32; INTEREST_BUCKETS]; FORMATS],
+    pub(super) field_weights: Array2<f32>,
+    pub(super) linear: Chunked<f32, LINEAR_CHUNK>,
+    pub(super) vectors: Chunked<Vector, VECTOR_CHUNK>,
+    pub(super) rows: Chunked<AdRow, ROW_CHUNK>,
+}
+
+impl ModelSnapshot {
+    /// Counts publications; each decision records it.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Reduces a request, once. What was in `scratch` before does not matter.
+    pub fn prepare(&self, context: &ContextFeatures, scratch: &mut ScoreScratch) {
+        let vectors = self.context_vectors(context);
+        let mut own = self.base_logit + self.bias;
+        let mut pulls = [[0.0; DIM]; AD_FIELDS];
+        for (field, vector) in vectors.iter().enumerate() {
+            own += self.linear(context.ids[field]);
+            let weights = self.field_weights.row(field);
+            let mut before = [0.0; DIM];
+            for (&weight, other) in weights.iter().zip(&vectors[..field]) {
+                add_scaled(&mut before, weight, other);
+            }
+            own += inner(&before, vector);
+            for (&weight, pull) in weights.iter().skip(CONTEXT_FIELDS).zip(&mut pulls) {
+                add_scaled(pull, weight, vector);
+            }
+        }
+        scratch.context = own;
+        for (lanes, pull) in scratch.pulls.as_chunks_mut::<DIM>().0.iter_mut().zip(pulls) {
+            *lanes = pull;
+        }
+        scratch.interest = self.interest[context.format as usize];
+    }
+
+    /// The logit of showing the ad in slot `ad` for the prepared request. An ad that this snapshot
+    /// does not know scores as the request, the interest and the prior alone.
+    #[inline]
+    #[must_use]
+    pub fn logit(&self, scratch: &ScoreScratch, ad: Slot, cross: Cross) -> f32 {
+        let neutral = scratch.context
+            + scratch.interest[cross.interest_bucket()]
+            + self.prior_weight * cross.prior_offset(self.base_logit);
+        match self.row(ad) {
+            Some(row) => neutral + row.own + dot(&scratch.pulls, &row.vectors),
+            None => neutral,
+        }
+    }
+
+    /// The feature ids of the ad in slot `ad`, for the example to learn from; `None` for an ad that
+    /// this snapshot does not know.
+    #[must_use]
+    pub fn ad_ids(&self, ad: Slot) -> Option<[u32; AD_FIELDS]> {
+        self.row(ad).map(|row| row.ids)
+    }
+
+    /// The same logit taken apart, for people: named terms that sum to it. A field's name alone is
+    /// its linear weight; "… x ad" is what a request field and the ad have to do with each other.
+    /// Allocates; not for the bid path.
+    #[must_use]
+    pub fn contributions(
+        &self,
+        context: &ContextFeatures,
+        ad: Slot,
+        cross: Cross,
+    ) -> Vec<(&'static str, f32)> {
+        let vectors = self.context_vectors(context);
+        let mut terms = vec![
+            ("base rate", self.base_logit),
+            ("bias", self.bias),
+            (
+                "interest in category",
+                self.interest[context.format as usize][cross.interest_bucket()],
+            ),
+            ("campaign prior", self.prior_weight * cross.prior_offset(self.base_logit)),
+        ];
+        let names = CONTEXT_FIELD_NAMES.iter().zip(context.ids);
+        terms.extend(names.map(|(&name, id)| (name, self.linear(id))));
+        let mut pairs = 0.0;
+        for first in 0..CONTEXT_FIELDS {
+            for second in first + 1..CONTEXT_FIELDS {
+                let weight = self.field_weights[(first, second)];
+                pairs += weight * inner(&vectors[first], &vectors[second]);
+            }
+        }
+        terms.push(("request pairs", pairs));
+        let Some(row) = self.row(ad) else {
+            return terms;
+        };
+        let linear = row.ids.map(|id| self.linear(id));
+        terms.extend(AD_FIELD_NAMES.into_iter().zip(linear));
+        terms.push(("ad pairs", row.own - linear.iter().sum::<f32>()));
+        for (field, &name) in WITH_AD_NAMES.iter().enumerate() {
+            let with_ad = (0..AD_FIELDS).map(|ad_field| {
+                self.field_weights[(field, CONTEXT_FIELDS + ad_field)]
+                    * inner(&vectors[field], &row.vector(ad_field))
+            });
+            terms.push((name, with_ad.sum()));
+        }
+        terms
+    }
+
+    /// How many ads have a row.
+    #[must_use]
+    pub fn ads(&self) -> usize {
+        let rows = (0..self.rows.len()).filter_map(|index| self.rows.get(index));
+        rows.filter(|row| row.is_present).count()
+    }
+
+    #[inline]
+    fn row(&self, ad: Slot) -> Option<&AdRow> {
+        self.rows.get(ad.index as usize).filter(|row| row.is_of(ad))
+    }
+
+    fn context_vectors(&self, context: &ContextFeatures) -> [Vector; CONTEXT_FIELDS] {
+        let mask = self.vectors.len() - 1;
+        let vector = |id: u32| self.vectors.get(id as usize & mask).copied();
+        context.ids.map(|id| vector(id).unwrap_or_default())
+    }
+
+    fn linear(&self, id: u32) -> f32 {
+        let index = id as usize & (self.linear.len() - 1);
+        self.linear.get(index).copied().unwrap_or_default()
+    }
+}
+
+/// [`CONTEXT_FIELD_NAMES`], each together with the ad.
+const WITH_AD_NAMES: [&str; CONTEXT_FIELDS] = [
+    "exchange x ad",
+    "publisher x ad",
+    "placement x ad",
+    "format x ad",
+    "size x ad",
+    "position x ad",
+    "device x ad",
+    "os x ad",
+    "country x ad",
+    "region x ad",
+    "hour x ad",
+    "weekday x ad",
+    "page_category x ad",
+    "interest_1 x ad",
+    "interest_2 x ad",
+    "interest_3 x ad",
+    "last_event x ad",
+];
+const _: () = assert!(WITH_AD_NAMES.len() + AD_FIELDS == FIELDS);
+
+/// The probability of a logit. NaN stays NaN; ±infinity is 1 or 0.
+#[inline]
+#[must_use]
+pub fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
+/// The inner product in [`LANES`] running sums.
+#[inline]
+fn dot(left: &[f32; ROW], right: &[f32; ROW]) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    let (left, right) = (left.as_chunks::<LANES>().0, right.as_chunks::<LANES>().0);
+    for (left, right) in left.iter().zip(right) {
+        for lane in 0..LANES {
+            sums[lane] += left[lane] * right[lane];
+        }
+    }
+    let half: [f32; LANES / 2] = std::array::from_fn(|lane| sums[lane] + sums[lane + LANES / 2]);
+    (half[0] + half[2]) + (half[1] + half[3])
+}

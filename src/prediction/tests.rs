@@ -1,0 +1,349 @@
+//! The room's promises: factorised scoring is the full sum, an unknown ad is neutral, snapshots do
+//! not move, shows and clicks join once, and the actor publishes what it learned.
+
+use super::actor::{AdsChanged, Click, Impression, LearnerActor, LearnerState, Status, Tick};
+use super::config::Config;
+use super::features::{
+    AD_FIELDS, AdFeatures, AdInput, CONTEXT_FIELDS, ContextFeatures, Cross, SlotFormat,
+};
+use super::fwfm::Sample;
+use super::join::Example;
+use super::learner::Learner;
+use super::score::{ModelSnapshot, ScoreScratch};
+use crate::units::{
+    AdvertiserId, CampaignId, CategoryId, CreativeId, HoldId, LeaseId, Slot, Timestamp,
+};
+use actix::prelude::*;
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
+
+/// Small tables, so that features collide: what must hold, must hold then too.
+fn small(seed: u64) -> Config {
+    Config {
+        linear_bits: 10,
+        vector_bits: 8,
+        seed,
+        vector_init: 0.3,
+        vector_rate: 0.1,
+        linear_rate: 0.3,
+        field_rate: 0.1,
+        prior_rate: 0.1,
+        click_window_ms: 1_000,
+        join_max: 64,
+        ..Config::default()
+    }
+}
+
+fn hold(sequence: u32) -> HoldId {
+    HoldId { lease: LeaseId::default(), sequence }
+}
+
+fn random_context(random: &mut ChaCha8Rng) -> ContextFeatures {
+    ContextFeatures {
+        ids: [(); CONTEXT_FIELDS].map(|()| random.random_range(0..2_000)),
+        bucket: 0,
+        format: SlotFormat::ALL[random.random_range(0..4)],
+    }
+}
+
+fn random_ad(random: &mut ChaCha8Rng, index: u32) -> AdFeatures {
+    AdFeatures {
+        slot: Slot { index, generation: random.random_range(0..3) },
+        campaign: CampaignId(index.into()),
+        ids: [(); AD_FIELDS].map(|()| random.random_range(0..2_000)),
+        is_active: true,
+    }
+}
+
+fn random_cross(random: &mut ChaCha8Rng) -> Cross {
+    Cross {
+        interest: [-1.0, 0.0, 0.02, 1.5, 50.0][random.random_range(0..5)],
+        prior_logit: [f32::NAN, -5.0, -2.0, 40.0][random.random_range(0..4)],
+    }
+}
+
+fn example(sequence: u32, at: i64, context: ContextFeatures, ad: &AdFeatures) -> Box<Example> {
+    Box::new(Example {
+        hold: hold(sequence),
+        context,
+        ad: ad.ids,
+        cross: Cross::NEUTRAL,
+        predicted: 0.01,
+        at: Timestamp(at),
+        arm: 0,
+        learn: true,
+    })
+}
+
+/// A learner with `ads` ads after `examples` random outcomes, half of them clicks.
+fn random_learner(seed: u64, ads: u32, examples: u32) -> (Learner, Vec<AdFeatures>, ChaCha8Rng) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut learner = Learner::new(&small(seed)).unwrap();
+    let ads: Vec<_> = (0..ads).map(|index| random_ad(&mut random, index)).collect();
+    learner.replace_ads(&ads);
+    learn(&mut learner, &ads, &mut random, 0..examples);
+    (learner, ads, random)
+}
+
+/// Learns from random outcomes, half of them clicks.
+fn learn(
+    learner: &mut Learner,
+    ads: &[AdFeatures],
+    random: &mut ChaCha8Rng,
+    sequences: std::ops::Range<u32>,
+) {
+    for sequence in sequences {
+        let at = i64::from(sequence) * 1_000;
+        let ad = &ads[random.random_range(0..ads.len())];
+        let mut shown = example(sequence, at, random_context(random), ad);
+        shown.cross = random_cross(random);
+        learner.impression(shown);
+        if random.random() {
+            learner.click(hold(sequence), Timestamp(at));
+        }
+        learner.expire(Timestamp(at + 1_000));
+    }
+}
+
+fn score(snapshot: &ModelSnapshot, context: &ContextFeatures, slot: Slot, cross: Cross) -> f32 {
+    let mut scratch = ScoreScratch::default();
+    snapshot.prepare(context, &mut scratch);
+    snapshot.logit(&scratch, slot, cross)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn factorised_scores_are_the_full_sum(seed in any::<u64>(), examples in 0u32..120) {
+        let (mut learner, ads, mut random) = random_learner(seed, 5, examples / 2);
+        // Twice, so that incremental publication is put to the test too.
+        learner.publish();
+        learn(&mut learner, &ads, &mut random, examples / 2..examples);
+        let snapshot = learner.publish();
+        for ad in &ads {
+            let (context, cross) = (random_context(&mut random), random_cross(&mut random));
+            let full = learner.model().logit(Sample { context: &context, ad: &ad.ids, cross });
+            let factorised = score(&snapshot, &context, ad.slot, cross);
+            prop_assert!((full - factorised).abs() < 1e-4, "{full} against {factorised}");
+            let explained = snapshot.contributions(&context, ad.slot, cross);
+            let total: f32 = explained.iter().map(|(_, term)| term).sum();
+            prop_assert!((full - total).abs() < 1e-4, "{full} against {total} explained");
+        }
+    }
+
+    #[test]
+    fn an_unknown_ad_scores_as_the_request_alone(seed in any::<u64>()) {
+        let (mut learner, mut ads, mut random) = random_learner(seed, 4, 20);
+        ads[3].is_active = false;
+        learner.replace_ads(&ads);
+        let snapshot = learner.publish();
+        let (context, cross) = (random_context(&mut random), random_cross(&mut random));
+        let neutral = score(&snapshot, &context, Slot { index: 1 << 30, generation: 0 }, cross);
+        let reused = Slot { generation: ads[0].slot.generation + 1, ..ads[0].slot };
+        for slot in [reused, ads[3].slot, Slot { index: 63, generation: 0 }] {
+            prop_assert_eq!(score(&snapshot, &context, slot, cross), neutral);
+            prop_assert_eq!(snapshot.ad_ids(slot), None);
+            let explained = snapshot.contributions(&context, slot, cross);
+            let total: f32 = explained.iter().map(|(_, term)| term).sum();
+            prop_assert!((neutral - total).abs() < 1e-4);
+        }
+        prop_assert_ne!(score(&snapshot, &context, ads[0].slot, cross), neutral);
+        prop_assert_eq!(snapshot.ad_ids(ads[1].slot), Some(ads[1].ids));
+        prop_assert_eq!(snapshot.ads(), 3);
+    }
+}
+
+#[test]
+fn a_published_snapshot_never_moves() {
+    let (mut learner, ads, mut random) = random_learner(5, 4, 50);
+    let snapshot = learner.publish();
+    let context = random_context(&mut random);
+    let score_of =
+        |snapshot: &ModelSnapshot| score(snapshot, &context, ads[2].slot, Cross::NEUTRAL);
+    let before = score_of(&snapshot);
+    assert_eq!(learner.publish().epoch(), snapshot.epoch(), "nothing was learned");
+    learn(&mut learner, &ads, &mut random, 50..100);
+    let next = learner.publish();
+    assert_eq!(score_of(&snapshot), before);
+    assert_ne!(score_of(&next), before);
+    assert_eq!(next.epoch(), snapshot.epoch() + 1);
+}
+
+#[test]
+fn publication_writes_only_what_was_touched() {
+    let config = Config::default();
+    let mut learner = Learner::new(&config).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(9);
+    let mut ads: Vec<_> = (0..100).map(|index| random_ad(&mut random, index)).collect();
+    for (number, ad) in ads.iter_mut().enumerate() {
+        ad.ids = std::array::from_fn(|field| (10_000 + number * 10 + field) as u32);
+    }
+    learner.replace_ads(&ads);
+    let before = learner.publish();
+    learner.impression(example(1, 0, random_context(&mut random), &ads[7]));
+    learner.expire(Timestamp(config.click_window_ms));
+    let after = learner.publish();
+    let rebuilt = learner.status().rebuilt;
+    assert_eq!((rebuilt.linear, rebuilt.vectors, rebuilt.rows), (22, 22, 1));
+    assert_eq!(after.rows.chunks_unshared_with(&before.rows), 1);
+    assert!(after.vectors.chunks_unshared_with(&before.vectors) <= 22);
+}
+
+#[test]
+fn the_same_stream_teaches_the_same_model() {
+    let scores = || {
+        let (mut learner, ads, mut random) = random_learner(77, 6, 200);
+        let snapshot = learner.publish();
+        let context = random_context(&mut random);
+        let slots = ads.iter().map(|ad| score(&snapshot, &context, ad.slot, Cross::NEUTRAL));
+        slots.map(f32::to_bits).collect::<Vec<_>>()
+    };
+    assert_eq!(scores(), scores());
+}
+
+#[test]
+fn a_fresh_model_predicts_the_prior_or_else_the_base_rate() {
+    let config = Config::default();
+    let mut learner = Learner::new(&config).unwrap();
+    let snapshot = learner.publish();
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let context = random_context(&mut random);
+    for (prior_logit, expected) in [(f32::NAN, config.base_logit()), (-3.0, -3.0), (-6.5, -6.5)] {
+        let cross = Cross { interest: 1.0, prior_logit };
+        let logit = score(&snapshot, &context, Slot::default(), cross);
+        // What is left is the vectors' first values: a tenth of a logit would be a bid 10 % off.
+        assert!((logit - expected).abs() < 0.1, "{logit} against {expected}");
+    }
+}
+
+#[test]
+fn shows_and_clicks_join_once() {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let ad = random_ad(&mut random, 0);
+    let context = random_context(&mut random);
+    let mut learner = Learner::new(&Config { join_max: 3, ..small(1) }).unwrap();
+    // Each line: what happens, when, to which hold.
+    for (what, at, sequence) in [
+        ("show", 0, 1),
+        ("show", 0, 1), // duplicate
+        ("click", 10, 1),
+        ("click", 11, 1), // duplicate
+        ("show", 12, 1),  // duplicate, after its click
+        ("click", 12, 9), // unknown
+        ("show", 20, 2),
+        ("show", 30, 3),
+        ("show", 40, 4),     // dropped: the table holds 1, 2 and 3
+        ("click", 1_020, 2), // late: the window ended at 1,020
+        ("tick", 1_020, 0),  // 1 is a positive, 2 a negative
+        ("show", 20, 2),     // stale
+        ("click", 1_021, 2), // unknown by now
+        ("tick", 900, 0),    // time does not go back
+        ("show", 1_021, 5),
+        ("tick", 5_000, 0), // 3 and 5 are negatives
+    ] {
+        match what {
+            "show" => learner.impression(example(sequence, at, context, &ad)),
+            "click" => learner.click(hold(sequence), Timestamp(at)),
+            _ => learner.expire(Timestamp(at)),
+        }
+    }
+    let status = learner.status();
+    let counters = status.counters;
+    assert_eq!(counters.impressions, 4);
+    assert_eq!(counters.duplicate_impressions, 2);
+    assert_eq!(counters.stale_impressions, 1);
+    assert_eq!(counters.dropped_impressions, 1);
+    assert_eq!(counters.clicks, 1);
+    assert_eq!(counters.duplicate_clicks, 1);
+    assert_eq!(counters.late_clicks, 1);
+    assert_eq!(counters.unknown_clicks, 2);
+    assert_eq!((counters.positives, counters.negatives), (1, 3));
+    assert_eq!(counters.learned, 4);
+    assert_eq!((status.served.examples, status.served.clicks), (4, 1));
+    assert_eq!(status.waiting, 0);
+}
+
+#[test]
+fn an_arm_that_may_not_teach_is_still_measured() {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let ad = random_ad(&mut random, 0);
+    let mut learner = Learner::new(&small(1)).unwrap();
+    let epoch = learner.publish().epoch();
+    let mut shown = example(1, 0, random_context(&mut random), &ad);
+    shown.learn = false;
+    shown.arm = 200;
+    learner.impression(shown);
+    learner.expire(Timestamp(9_999));
+    let status = learner.status();
+    assert_eq!((status.served.examples, status.progressive.examples), (1, 0));
+    assert_eq!(status.arms.iter().map(|arm| arm.examples).collect::<Vec<_>>(), [0, 0, 0, 1]);
+    assert_eq!(learner.publish().epoch(), epoch);
+}
+
+#[test]
+fn senseless_inputs_do_not_spoil_the_model() {
+    let (mut learner, ads, mut random) = random_learner(4, 2, 10);
+    for (sequence, value) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e38].iter().enumerate() {
+        let mut shown = example(sequence as u32, 100_000, random_context(&mut random), &ads[0]);
+        shown.predicted = *value;
+        shown.cross = Cross { interest: *value, prior_logit: *value };
+        learner.impression(shown);
+    }
+    learner.expire(Timestamp(i64::MAX));
+    let snapshot = learner.publish();
+    let context = random_context(&mut random);
+    assert!(score(&snapshot, &context, ads[0].slot, Cross::NEUTRAL).is_finite());
+    assert!(learner.status().served.log_loss.is_finite());
+}
+
+#[actix::test]
+async fn the_tick_answers_after_its_effects_are_published() {
+    let mut random = ChaCha8Rng::seed_from_u64(2);
+    let input = AdInput {
+        advertiser: AdvertiserId(1),
+        campaign: CampaignId(2),
+        creative: CreativeId(3),
+        category: CategoryId(4),
+        format: SlotFormat::Native,
+        size: (0, 0),
+        is_active: true,
+    };
+    let slot = Slot { index: 70, generation: 1 };
+    let ad = AdFeatures::new(slot, &input);
+    let state = LearnerState::new(&small(2)).unwrap();
+    let published = state.published();
+    let address = LearnerActor::new(state.clone()).start();
+    let first = published.load_full();
+    address.send(AdsChanged(Arc::from([ad]))).await.unwrap();
+    let context = random_context(&mut random);
+    address.send(Impression(example(1, 0, context, &ad))).await.unwrap();
+    let click = Click { hold: hold(1), at: Timestamp(5) };
+    address.send(click).await.unwrap();
+    assert_eq!(published.load().epoch(), first.epoch(), "published by ticks only");
+    let now = Timestamp(1_000);
+    let answer = address.send(Tick { now }).await.unwrap();
+    let second = published.load_full();
+    assert_eq!(answer.epoch, second.epoch());
+    assert!(second.epoch() > first.epoch());
+    assert_eq!(second.ad_ids(slot), Some(ad.ids));
+    assert!(
+        score(&second, &context, slot, Cross::NEUTRAL)
+            > score(&first, &context, slot, Cross::NEUTRAL)
+    );
+    let status = address.send(Status).await.unwrap();
+    assert_eq!((status.counters.clicks, status.ads), (1, 1));
+    assert!(serde_json::to_string(&status).unwrap().contains("\"clicks\":1"));
+
+    // Another actor over the same state goes on where this one stopped.
+    let successor = LearnerActor::new(state).start();
+    assert_eq!(successor.send(Status).await.unwrap().counters.clicks, 1);
+}
+
+#[test]
+fn a_wrong_setting_makes_no_learner() {
+    let config = Config { vector_bits: 40, ..Config::default() };
+    assert!(LearnerState::new(&config).is_err());
+}

@@ -1,0 +1,232 @@
+//! The admin listener: measurements, health, campaigns, explanations, the simulated clock. Loopback
+//! unless configured; every route but health needs the admin key, and the Host header must name an
+//! address of ours, so that a web page cannot reach it through a rebound name.
+
+use crate::catalog::{CampaignEdit, EditCampaign, EditError, Reload};
+use crate::server::bid::refuse;
+use crate::server::body;
+use crate::server::engine::Engine;
+use crate::server::keys::Scope;
+use crate::units::Timestamp;
+use actix_web::http::StatusCode;
+use actix_web::http::header::HOST;
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+type Shared = Data<Arc<Engine>>;
+
+/// `GET /healthz`: the process answers.
+pub async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().body("ok\n")
+}
+
+/// `GET /readyz`: bids can be made and paid for.
+pub async fn readyz(engine: Shared) -> HttpResponse {
+    match engine.unready().await {
+        None => HttpResponse::Ok().body("ready\n"),
+        Some(reason) => HttpResponse::ServiceUnavailable().body(format!("{reason}\n")),
+    }
+}
+
+/// The answer to a caller without the admin key, or from a page of another host.
+fn gate(engine: &Engine, head: &HttpRequest) -> Result<(), HttpResponse> {
+    let host = head.headers().get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !is_own_host(host) {
+        return Err(refuse(StatusCode::MISDIRECTED_REQUEST, "this host is not served here"));
+    }
+    if !engine.is_authorised(head, Scope::Admin) {
+        return Err(refuse(
+            StatusCode::UNAUTHORIZED,
+            "the admin key is needed: Authorization: Bearer KEY",
+        ));
+    }
+    Ok(())
+}
+
+/// An address or `localhost`, with or without a port: names that nobody else can register.
+fn is_own_host(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name == "localhost" || name.parse::<IpAddr>().is_ok()
+}
+
+/// `GET /metrics`: counters in Prometheus' text format.
+pub async fn metrics(engine: Shared, head: HttpRequest) -> HttpResponse {
+    if let Err(refused) = gate(&engine, &head) {
+        return refused;
+    }
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match engine.metrics.text() {
+        Ok(text) => HttpResponse::Ok().content_type(kind).body(text),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// `GET /latency`: percentiles by stage as JSON; with `?stage=NAME` that stage's histogram as
+/// `.hgrm` text.
+pub async fn latency(engine: Shared, head: HttpRequest) -> HttpResponse {
+    if let Err(refused) = gate(&engine, &head) {
+        return refused;
+    }
+    engine.publish_latency().await;
+    let merged = engine.board.merged();
+    let asked = head.query_string().split('&').find_map(|pair| pair.strip_prefix("stage="));
+    let Some(name) = asked else { return HttpResponse::Ok().json(merged.summary()) };
+    match crate::latency::Stage::ALL.into_iter().find(|stage| stage.name() == name) {
+        Some(stage) => {
+            HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(merged.hgrm(stage))
+        }
+        None => refuse(StatusCode::NOT_FOUND, "no such stage"),
+    }
+}
+
+/// `GET /api/v1/campaigns`: all campaigns.
+pub async fn campaigns(engine: Shared, head: HttpRequest) -> HttpResponse {
+    if let Err(refused) = gate(&engine, &head) {
+        return refused;
+    }
+    let catalog = engine.published.catalog.load();
+    let names = catalog.all_campaigns().map(|campaign| campaign.name.as_str());
+    let views: Vec<_> = names.filter_map(|name| catalog.campaign_view(name)).collect();
+    HttpResponse::Ok().json(views)
+}
+
+/// `GET /api/v1/campaigns/{id}`: one campaign.
+pub async fn campaign(engine: Shared, head: HttpRequest, name: Path<String>) -> HttpResponse {
+    if let Err(refused) = gate(&engine, &head) {
+        return refused;
+    }
+    match engine.published.catalog.load().campaign_view(&name) {
+        Some(view) => HttpResponse::Ok().json(view),
+        None => refuse(StatusCode::NOT_FOUND, "no such campaign"),
+    }
+}
+
+/// `PUT /api/v1/campaigns/{id}`: changes budget, terms, targeting or status; what is not named
+/// stays. In effect when the answer arrives.
+pub async fn edit_campaign(
+    engine: Shared,
+    head: HttpRequest,
+    name: Path<String>,
+    payload: Payload,
+) -> HttpResponse {
+    if let Err(refused) = gate(&engine, &head) {
+        return refused;
+    }
+    engine.simulate(&head).await;
+    let edit: CampaignEdit = match read_json(&engine, payload).await {
+        Ok(edit) => edit,
+        Err(refused) => return refused,
+    };
+    let message = EditCampaign { name: name.clone(), edit: Box::new(edit) };
+    match engine.catalog.address().send(message).await {
+        Ok(Ok(catalog)) => {
+            engine.is_unsettled.store(true, Ordering::Release);
+            engine.settle().await;
+            HttpResponse::Ok().json(catalog.campaign_view(&name))
+        }
+        Ok(Err(EditError::UnknownCampaign(_))) => refuse(StatusCode::NOT_FOUND, "no such campaign"),
+        Ok(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the catalog is not available"),
+    }
+}
+
+/// `POST /api/v1/reload`: reads the catalog's files again; on errors the old catalog stays.
+pub async fn reload(engine: Shared, head: HttpRequest) -> HttpResponse {
+    if let Err(refused) = gate(&engine, &head) {
+        return refused;
+    }
+    match engine.catalog.address().send(Reload).await {
+        Ok(Ok(catalog)) => {
+            engine.is_unsettled.store(true, Ordering::Release);
+            engine.settle().await;
+            HttpResponse::Ok().json(serde_json::json!({ "epoch": catalog.epoch }))
+        }
+        Ok(Err(errors)) => HttpResponse::UnprocessableEntity()
+            .json(serde_json::json!({ "error": "the old catalog stays", "errors": errors })),
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the catalog is not available"),
+    }
+}
+
+/// `GET /api/v1/report`: requests, reasons, accounts, controllers, the model, privacy spent.
+pub async fn report(engine: Shared, head: HttpRequest) -> HttpResponse {
+    if let Err(refused) = gate(&engine, &head) {
+        return refused;
+    }
+    HttpResponse::Ok().json(engine.report().await)
+}
+
+/// `POST /explain` (`?exchange=NAME`): takes the decision on the request in the body apart.
+pub async fn explain_request(engine: Shared, head: HttpRequest, payload: Payload) -> HttpResponse {
+    if let Err(refused) = gate(&engine, &head) {
+        return refused;
+    }
+    engine.simulate(&head).await;
+    let server = &engine.config.server;
+    let body = body::read(payload, server.body_bytes_max, server.body_deadline_ms).await;
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let asked = head.query_string().split('&').find_map(|pair| pair.strip_prefix("exchange="));
+    match engine.explain(asked, &body) {
+        Ok(explanation) => HttpResponse::Ok().json(explanation),
+        Err(reason) => refuse(StatusCode::BAD_REQUEST, &reason),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockTo {
+    now: i64,
+}
+
+/// `POST /api/v1/simulation/clock`: moves simulated time on, running every tick on the way.
+pub async fn clock(engine: Shared, head: HttpRequest, payload: Payload) -> HttpResponse {
+    if let Err(refused) = gate(&engine, &head) {
+        return refused;
+    }
+    let to: ClockTo = match read_json(&engine, payload).await {
+        Ok(to) => to,
+        Err(refused) => return refused,
+    };
+    if !engine.civil.is_simulated() {
+        return refuse(StatusCode::CONFLICT, "the server does not run in simulation mode");
+    }
+    engine.advance(Timestamp(to.now)).await;
+    HttpResponse::Ok().json(serde_json::json!({ "now": engine.civil.now() }))
+}
+
+async fn read_json<T: for<'de> Deserialize<'de>>(
+    engine: &Engine,
+    payload: Payload,
+) -> Result<T, HttpResponse> {
+    let server = &engine.config.server;
+    let body = body::read(payload, server.body_bytes_max, server.body_deadline_ms)
+        .await
+        .map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))?;
+    let mut source = serde_json::Deserializer::from_slice(&body);
+    serde_path_to_error::deserialize(&mut source)
+        .map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_own_host;
+
+    #[test]
+    fn only_addresses_and_localhost_are_own_hosts() {
+        for host in ["127.0.0.1:8082", "localhost", "localhost:1", "[::1]:80", "10.0.0.1"] {
+            assert!(is_own_host(host), "{host}");
+        }
+        for host in ["", "evil.example", "127.0.0.1.evil.example:8082", "localhost.evil"] {
+            assert!(!is_own_host(host), "{host}");
+        }
+    }
+}

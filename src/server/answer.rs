@@ -1,0 +1,361 @@
+//! From an outcome to bytes: sealed URLs, markup, our own check, the response.
+
+use crate::auction::{AuctionInput, Pick};
+use crate::catalog::{Ad, AdKind, Campaign, Catalog};
+use crate::notice::token::{BidToken, NonceSequence, Purpose, Sealed, Sealer, TEXT_LEN};
+use crate::openrtb::markup::{BannerMarkup, VastMarkup, VastVersion, write_banner, write_vast};
+use crate::openrtb::response::SimulationExt;
+use crate::openrtb::{
+    Bid, BidRequest, BidResponse, CheckedBid, Defect, Imp, Media, NativeAssets, NativeImage,
+    NativeLinks, NativeRequest, SeatBid, check, write_native,
+};
+use crate::prediction::sigmoid;
+use crate::privacy::ContextBucket;
+use crate::rates::{Rate, Rates};
+use crate::units::Micros;
+use smallvec::SmallVec;
+use std::borrow::Cow;
+
+/// What every answer of one exchange shares.
+pub struct Desk<'a> {
+    /// Seals tokens.
+    pub sealer: &'a Sealer,
+    /// How the public listener is reached, without a slash at the end.
+    pub public_url: &'a str,
+    /// The exchange's name.
+    pub exchange: &'a str,
+    /// Our seat with it.
+    pub seat: &'a str,
+    /// Milliseconds for which notices of a bid are taken.
+    pub token_ttl_ms: i64,
+    /// Currency rates.
+    pub rates: &'a Rates,
+    /// Whether to tell a simulator what we think.
+    pub is_simulation: bool,
+}
+
+/// A bid that our own check refused.
+pub struct Refused {
+    /// The bid.
+    pub pick: Pick,
+    /// What was wrong with it.
+    pub defect: Defect,
+}
+
+/// Writes the answer to `request` into `out`. Bids that fail our own check are left out and
+/// returned, so that their money is released; `out` stays empty when none is left.
+pub fn write(
+    desk: &Desk<'_>,
+    nonces: &mut NonceSequence,
+    request: &BidRequest<'_>,
+    input: &AuctionInput,
+    out: &mut Vec<u8>,
+) -> SmallVec<[Refused; 1]> {
+    let mut refused = SmallVec::new();
+    let mut bids: SmallVec<[Bid<'_>; 1]> = SmallVec::new();
+    let catalog = input.outcome.catalog.as_deref();
+    for pick in &input.outcome.picks {
+        let bid = catalog
+            .ok_or(Defect::UnknownImp)
+            .and_then(|catalog| bid(desk, nonces, request, input, catalog, pick));
+        match bid {
+            Ok(bid) => bids.push(bid),
+            Err(defect) => refused.push(Refused { pick: *pick, defect }),
+        }
+    }
+    if !bids.is_empty() {
+        let response = BidResponse {
+            id: &request.id,
+            seatbid: SmallVec::from_buf([SeatBid { seat: desk.seat, bid: bids }]),
+            bidid: "",
+            cur: input.currency,
+            nbr: None,
+        };
+        response.write(out);
+    }
+    refused
+}
+
+fn bid<'a>(
+    desk: &Desk<'a>,
+    nonces: &mut NonceSequence,
+    request: &'a BidRequest<'_>,
+    input: &AuctionInput,
+    catalog: &'a Catalog,
+    pick: &Pick,
+) -> Result<Bid<'a>, Defect> {
+    let imp = request.imp.get(usize::from(pick.imp)).ok_or(Defect::UnknownImp)?;
+    let campaign = catalog.campaign(pick.campaign).ok_or(Defect::UnknownImp)?;
+    let ad = catalog.ad(pick.ad).ok_or(Defect::UnknownImp)?;
+    let token = token_of(desk, input, campaign, ad, pick);
+    let sealed =
+        desk.sealer.seal(crate::hash::stable_lower(desk.exchange), &token, nonces.next_nonce());
+    let urls = Urls::of(desk, &sealed);
+    let native = imp.native.as_ref().and_then(|native| native.asks());
+    let assets = assets(ad);
+    let native = native.as_ref().zip(assets.as_ref());
+    let adm = markup(imp, ad, native, &urls).ok_or(Defect::NoMarkup)?;
+    let deal = pick.deal.and_then(|deal| imp.pmp.deals.get(usize::from(deal)));
+    let checked = CheckedBid {
+        impid: &imp.id,
+        price: pick.price,
+        currency: input.currency,
+        floor: floor(desk, input, imp, pick),
+        seat: desk.seat,
+        dealid: deal.map_or("", |deal| deal.id.as_str()),
+        adomain: &ad.adomain,
+        bundle: "",
+        cat: &ad.iab_cats,
+        cattax: 1,
+        attr: ad.attr,
+        language: "",
+        api: 0,
+        markup: &adm,
+        media: media(ad, imp, native).ok_or(Defect::MediaNotAllowed)?,
+    };
+    check(request, usize::from(pick.imp), &checked)?;
+    let (w, h, mtype, dur) = shape(ad);
+    Ok(Bid {
+        id: Cow::Owned(format!("{}", pick.imp + 1)),
+        impid: &imp.id,
+        price: pick.price,
+        adid: &ad.name,
+        nurl: Cow::Owned(urls.win),
+        burl: Cow::Owned(urls.billing),
+        lurl: Cow::Owned(urls.loss),
+        adm: Cow::Owned(adm),
+        adomain: ad.adomain.iter().map(String::as_str).collect(),
+        bundle: "",
+        cid: &campaign.name,
+        crid: &ad.name,
+        cat: ad.iab_cats.iter().map(String::as_str).collect(),
+        cattax: None,
+        attr: ad.attr,
+        language: "",
+        dealid: deal.map_or("", |deal| deal.id.as_str()),
+        w,
+        h,
+        mtype: Some(mtype),
+        dur,
+        exp: None,
+        simulation: desk.is_simulation.then(|| SimulationExt {
+            arm: input.arm.as_str(),
+            pctr: sigmoid(pick.logit),
+            click: Cow::Owned(urls.click),
+        }),
+    })
+}
+
+/// The floor that the bid must keep, worked out from the request once more and not from the input,
+/// so that the check trusts nothing that the auction did.
+fn floor(desk: &Desk<'_>, input: &AuctionInput, imp: &Imp<'_>, pick: &Pick) -> Micros {
+    let deal = pick.deal.and_then(|deal| imp.pmp.deals.get(usize::from(deal)));
+    let (floor, currency) = match deal {
+        Some(deal) => (deal.bidfloor, deal.floor_currency()),
+        None => (imp.bidfloor, imp.floor_currency()),
+    };
+    let floor = currency.and_then(|currency| desk.rates.convert(floor, currency, input.currency));
+    floor.unwrap_or(Micros(u64::MAX))
+}
+
+fn token_of(
+    desk: &Desk<'_>,
+    input: &AuctionInput,
+    campaign: &Campaign,
+    ad: &Ad,
+    pick: &Pick,
+) -> BidToken {
+    let imp = input.imps.iter().find(|imp| imp.position == pick.imp);
+    let format = imp.map_or(0, |imp| imp.format as u8);
+    BidToken {
+        hold: pick.held.hold,
+        advertiser: campaign.advertiser,
+        campaign: campaign.id,
+        creative: ad.id,
+        ad: ad.slot,
+        day: pick.held.day.0,
+        price: pick.held.price,
+        bid_price: pick.price,
+        bid_currency: input.currency,
+        // Both currencies have a rate, or there would be no pick.
+        rate: desk.rates.rate(input.currency, campaign.currency).unwrap_or(Rate::ONE),
+        user: input.user.filter(|_| input.permissions.measure),
+        measure: input.permissions.measure,
+        arm: input.arm as u8,
+        bucket: ContextBucket::of(input.user_context.device_type, format).index() as u8,
+        issued: input.now,
+        expires: input.now.plus_millis(desk.token_ttl_ms),
+    }
+}
+
+/// The URLs of one bid.
+struct Urls {
+    win: String,
+    billing: String,
+    loss: String,
+    click: String,
+}
+
+impl Urls {
+    fn of(desk: &Desk<'_>, sealed: &Sealed<'_>) -> Self {
+        let url = |purpose: Purpose, ending: &str| {
+            let parts = [desk.public_url, purpose.path(), "?e=", desk.exchange, "&t="];
+            let length =
+                parts.iter().map(|part| part.len()).sum::<usize>() + TEXT_LEN + ending.len();
+            let mut url = String::with_capacity(length);
+            parts.iter().for_each(|part| url.push_str(part));
+            sealed.write(purpose, &mut url);
+            url.push_str(ending);
+            url
+        };
+        Self {
+            win: url(Purpose::Win, "&price=${AUCTION_PRICE}"),
+            billing: url(Purpose::Billing, "&price=${AUCTION_PRICE}"),
+            loss: url(Purpose::Loss, "&reason=${AUCTION_LOSS}&min=${AUCTION_MIN_TO_WIN}"),
+            click: url(Purpose::Click, ""),
+        }
+    }
+}
+
+fn markup(
+    imp: &Imp<'_>,
+    ad: &Ad,
+    native: Option<(&NativeRequest<'_>, &NativeAssets<'_>)>,
+    urls: &Urls,
+) -> Option<String> {
+    let mut out = String::with_capacity(1_024);
+    match &ad.kind {
+        AdKind::Banner(banner) => {
+            let markup = BannerMarkup {
+                click: &urls.click,
+                image: &banner.image_url,
+                impressions: &[],
+                w: banner.w,
+                h: banner.h,
+                alt: &ad.name,
+            };
+            write_banner(&markup, &mut out);
+        }
+        AdKind::Video(video) => {
+            let version = VastVersion::choose(imp.video.as_ref()?.protocols)?;
+            let size = Some((video.w, video.h));
+            vast(
+                ad,
+                version,
+                video.duration_s,
+                &video.media_url,
+                &video.mime,
+                size,
+                urls,
+                &mut out,
+            );
+        }
+        AdKind::Audio(audio) => {
+            let version = VastVersion::choose(imp.audio.as_ref()?.protocols)?;
+            vast(
+                ad,
+                version,
+                audio.duration_s,
+                &audio.media_url,
+                &audio.mime,
+                None,
+                urls,
+                &mut out,
+            );
+        }
+        AdKind::Native(_) => {
+            let links = NativeLinks { click: &urls.click, impressions: &[] };
+            let (request, assets) = native?;
+            write_native(request, assets, &links, &mut out)?;
+        }
+    }
+    Some(out)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one VAST document, named at both ends")]
+fn vast(
+    ad: &Ad,
+    version: VastVersion,
+    duration_s: u32,
+    media: &str,
+    mime: &str,
+    size: Option<(u32, u32)>,
+    urls: &Urls,
+    out: &mut String,
+) {
+    let markup = VastMarkup {
+        version,
+        id: &ad.name,
+        title: &ad.name,
+        duration_s,
+        media,
+        mime,
+        size,
+        bitrate: 0,
+        skip_after_s: None,
+        click: &urls.click,
+        impressions: &[],
+    };
+    write_vast(&markup, out);
+}
+
+fn assets(ad: &Ad) -> Option<NativeAssets<'_>> {
+    let AdKind::Native(native) = &ad.kind else { return None };
+    let icon = NativeImage { url: &native.icon_url, w: ICON_SIDE, h: ICON_SIDE, mime: "" };
+    let image = &native.image;
+    Some(NativeAssets {
+        title: &native.title,
+        icon: Some(icon),
+        image: Some(NativeImage { url: &image.url, w: image.w, h: image.h, mime: "" }),
+        description: &native.description,
+        sponsored: &native.sponsored,
+        cta: &native.cta,
+    })
+}
+
+/// Icons of native ads are squares of this side, in pixels; the catalog's documentation says so.
+const ICON_SIDE: u32 = 128;
+
+/// Kind of our banners in OpenRTB's list 5.2: an image with a link is an XHTML banner ad.
+const BANNER_TYPE: u8 = 2;
+
+fn media<'b>(
+    ad: &'b Ad,
+    imp: &Imp<'_>,
+    native: Option<(&'b NativeRequest<'b>, &'b NativeAssets<'b>)>,
+) -> Option<Media<'b>> {
+    Some(match &ad.kind {
+        AdKind::Banner(banner) => {
+            Media::Banner { w: banner.w, h: banner.h, mime: "", btype: BANNER_TYPE }
+        }
+        AdKind::Video(video) => Media::Video {
+            mime: &video.mime,
+            protocol: VastVersion::choose(imp.video.as_ref()?.protocols)?.protocol(),
+            duration_s: video.duration_s,
+            linearity: 1,
+            is_skippable: false,
+            bitrate: 0,
+        },
+        AdKind::Audio(audio) => Media::Audio {
+            mime: &audio.mime,
+            protocol: VastVersion::choose(imp.audio.as_ref()?.protocols)?.protocol(),
+            duration_s: audio.duration_s,
+            bitrate: 0,
+        },
+        AdKind::Native(_) => {
+            let (request, assets) = native?;
+            Media::Native { request, assets }
+        }
+    })
+}
+
+/// Width, height, markup type (OpenRTB `mtype`: 1 banner, 2 video, 3 audio, 4 native) and
+/// duration, as the answer says them.
+fn shape(ad: &Ad) -> (Option<u32>, Option<u32>, u8, Option<u32>) {
+    match &ad.kind {
+        AdKind::Banner(banner) => (Some(banner.w), Some(banner.h), 1, None),
+        AdKind::Video(video) => (Some(video.w), Some(video.h), 2, Some(video.duration_s)),
+        AdKind::Audio(audio) => (None, None, 3, Some(audio.duration_s)),
+        AdKind::Native(_) => (None, None, 4, None),
+    }
+}

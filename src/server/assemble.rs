@@ -1,0 +1,268 @@
+//! From a configuration to an engine: loads what is on disk, starts the control actors.
+
+use crate::auction::{Arms, Published};
+use crate::budget::{BudgetActor, CampaignTerms, LedgerWriter, SetCampaigns, Shared, Windows};
+use crate::catalog::{Campaign, Catalog, CatalogActor, CatalogChanged, CatalogKeeper};
+use crate::clock::Civil;
+use crate::config::Config;
+use crate::hash::{UserHasher, stable_lower};
+use crate::latency::LatencyBoard;
+use crate::notice::Sealer;
+use crate::openrtb::Limits;
+use crate::prediction::{
+    self, AdFeatures, AdInput, AdsChanged, LearnerActor, LearnerState, SlotFormat,
+};
+use crate::privacy::{Aggregates, DeclareCells, Plan};
+use crate::rates::Rates;
+use crate::server::engine::{Engine, ExchangeDesk, NODE};
+use crate::server::keys::Keys;
+use crate::server::metrics::Metrics;
+use crate::server::supervised::Supervised;
+use crate::session::{SessionConfig, SessionTable, ShardMap, ShardState};
+use crate::store::{Faults, MemoryLog, OrderedLog};
+use crate::strategy::pacing::PacingKind;
+use crate::strategy::{PacingChoice, Strategies};
+use crate::units::{CampaignId, Nanos};
+use actix::prelude::*;
+use anyhow::Context as _;
+use parking_lot::Mutex;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// What an engine is made of, beside its configuration: the parts that a benchmark or test brings
+/// along.
+pub struct Parts {
+    /// The catalog and what changes it.
+    pub keeper: Arc<CatalogKeeper>,
+    /// Bidding strategies.
+    pub strategies: Arc<Strategies>,
+}
+
+impl Parts {
+    /// What the configuration's folders hold.
+    ///
+    /// # Errors
+    /// Every problem found, a line each.
+    pub fn load(config: &Config) -> anyhow::Result<Self> {
+        let strategies = Strategies::load(&config.paths.strategies).map_err(|e| lines(&e))?;
+        let names = strategies.names().map(str::to_owned).collect();
+        let keeper = CatalogKeeper::open(config.paths.catalog.clone(), names);
+        let keeper = Arc::new(keeper.map_err(|errors| lines(&errors))?);
+        Ok(Self { keeper, strategies: Arc::new(strategies) })
+    }
+}
+
+fn lines<E: std::fmt::Display>(errors: &[E]) -> anyhow::Error {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!(lines.join("\n"))
+}
+
+/// Builds the engine; its control actors run in `control`.
+///
+/// # Errors
+/// A part of the configuration that cannot be used.
+pub fn assemble(
+    config: Config,
+    parts: Parts,
+    keys: Keys,
+    civil: Civil,
+    worker_count: usize,
+    control: &ArbiterHandle,
+) -> anyhow::Result<Arc<Engine>> {
+    let now = civil.now();
+    let rates = Rates::parse(config.currency.base, &config.currency.rates).context("currency")?;
+    let arms = Arms::from_shares(&config.experiment.arms).map_err(anyhow::Error::msg)?;
+    let plan = Plan::try_from(&config.privacy).context("privacy")?;
+    tracing::info!("privacy: {}", plan.claim());
+    let privacy = Aggregates::start(&plan, now).context("privacy")?;
+    let model = model_config(&config);
+    let learner = LearnerState::new(&model).context("prediction")?;
+    let delay = Duration::from_millis(config.budget.log_delay_ms);
+    let log: Arc<dyn OrderedLog> =
+        Arc::new(MemoryLog::with_faults(civil.clone(), delay, Faults::default())?);
+    let ledger = LedgerWriter::new(log, keys.boot);
+    let window_ms = config.exchanges.values().map(|exchange| exchange.billing_window_s).max();
+    let window_ms = u64::from(window_ms.unwrap_or(0)) * 1_000;
+    let budget = Shared::new(ledger.clone(), civil.clone(), NODE, keys.boot, window_ms);
+    let catalog = parts.keeper.published();
+    let published = Published {
+        catalog,
+        model: learner.published(),
+        pacing: budget.snapshot(),
+        releases: privacy.releases(),
+        strategies: parts.strategies,
+        rates: Arc::new(rates),
+        base_logit: model.base_logit(),
+    };
+    let (sessions, shard_map, shards) = sessions(&config, worker_count);
+    let aggregates = privacy.clone();
+    let keeper = parts.keeper;
+    let engine = Arc::new(Engine {
+        hasher: UserHasher::new(keys.user_hash_key),
+        nonce_start: nonce_start()?,
+        sealer: Sealer::new(&keys.token_key, 1),
+        public_url: config.public_url(),
+        is_https: config.public_url().starts_with("https://"),
+        limits: Limits { body_bytes: config.server.body_bytes_max, ..Limits::default() },
+        metrics: Metrics::new(),
+        board: LatencyBoard::default(),
+        budget: Supervised::start(control, move || BudgetActor::new(budget.clone())),
+        aggregates: Supervised::start(control, move || aggregates.actor()),
+        learner: Supervised::start(control, move || LearnerActor::new(learner.clone())),
+        catalog: Supervised::start(control, move || CatalogActor::new(keeper.clone())),
+        orders: Mutex::default(),
+        ticks: tokio::sync::Mutex::new(None),
+        is_unsettled: AtomicBool::new(true),
+        exchanges: desks(&config),
+        workers: (0..worker_count).map(|_| Default::default()).collect(),
+        ledger,
+        privacy,
+        published,
+        sessions,
+        shard_map,
+        shards,
+        arms,
+        keys,
+        civil,
+        config,
+    });
+    Ok(engine)
+}
+
+fn nonce_start() -> anyhow::Result<[u8; 10]> {
+    let mut start = [0; 10];
+    let filled = SystemRandom::new().fill(&mut start);
+    filled.map_err(|_| anyhow::anyhow!("the machine gave no random bytes"))?;
+    Ok(start)
+}
+
+fn model_config(config: &Config) -> prediction::Config {
+    prediction::Config {
+        seed: config.prediction.seed,
+        base_rate: f64::from(config.prediction.base_click_rate),
+        click_window_ms: i64::from(config.prediction.click_window_s) * 1_000,
+        ..prediction::Config::default()
+    }
+}
+
+fn desks(config: &Config) -> BTreeMap<String, ExchangeDesk> {
+    let named = config.exchanges.iter().zip(0..);
+    let desk = |((name, exchange), number): ((&String, &crate::config::Exchange), u16)| {
+        let windows = Windows {
+            decision_ttl_ms: exchange.decision_ttl_s.saturating_mul(1_000),
+            billing_window_ms: exchange.billing_window_s.saturating_mul(1_000),
+        };
+        let (name, config, key) = (name.clone(), exchange.clone(), stable_lower(name));
+        (name.clone(), ExchangeDesk { name, number, key, config, windows })
+    };
+    named.map(desk).collect()
+}
+
+type Shards = Vec<Arc<Mutex<ShardState>>>;
+
+fn sessions(config: &Config, workers: usize) -> (Arc<SessionTable>, ShardMap, Shards) {
+    let table = Arc::new(SessionTable::new(SessionConfig {
+        sessions_max: config.session.sessions_max,
+        idle_s: config.session.idle_s,
+        ..SessionConfig::default()
+    }));
+    let map = ShardMap::even(workers);
+    let shards = (0..workers)
+        .map(|shard| Arc::new(Mutex::new(ShardState::new(table.clone(), shard, map.clone()))))
+        .collect();
+    (table, map, shards)
+}
+
+/// Tells everybody who works from the catalog of its state: the learner of the ads, the ledger of
+/// the budgets, the releases of the cells.
+pub async fn spread(engine: &Engine, catalog: &Catalog) {
+    let ads = AdsChanged(ads_of(catalog));
+    let campaigns = SetCampaigns(terms_of(engine, catalog));
+    let cells: Arc<[CampaignId]> = catalog.all_campaigns().map(|campaign| campaign.id).collect();
+    let failed = [
+        engine.learner.address().send(ads).await.is_err(),
+        engine.budget.address().send(campaigns).await.is_err(),
+        engine.aggregates.address().send(DeclareCells(cells)).await.is_err(),
+    ];
+    for _ in failed.into_iter().filter(|failed| *failed) {
+        engine.metrics.refused("catalog");
+    }
+}
+
+fn ads_of(catalog: &Catalog) -> Arc<[AdFeatures]> {
+    let ads = catalog.all_campaigns().flat_map(|campaign| {
+        catalog.ads_of(campaign).map(move |ad| {
+            let (format, size) = shape(ad);
+            AdFeatures::new(
+                ad.slot,
+                &AdInput {
+                    advertiser: campaign.advertiser,
+                    campaign: campaign.id,
+                    creative: ad.id,
+                    category: campaign.category,
+                    format,
+                    size,
+                    is_active: true,
+                },
+            )
+        })
+    });
+    ads.collect()
+}
+
+fn shape(ad: &crate::catalog::Ad) -> (SlotFormat, (u16, u16)) {
+    use crate::catalog::AdKind;
+    let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
+    match &ad.kind {
+        AdKind::Banner(banner) => (SlotFormat::Banner, (side(banner.w), side(banner.h))),
+        AdKind::Video(video) => (SlotFormat::Video, (side(video.w), side(video.h))),
+        AdKind::Native(native) => {
+            (SlotFormat::Native, (side(native.image.w), side(native.image.h)))
+        }
+        AdKind::Audio(_) => (SlotFormat::Audio, (0, 0)),
+    }
+}
+
+fn terms_of(engine: &Engine, catalog: &Catalog) -> Arc<[CampaignTerms]> {
+    catalog.all_campaigns().map(|campaign| campaign_terms(engine, campaign)).collect()
+}
+
+fn campaign_terms(engine: &Engine, campaign: &Campaign) -> CampaignTerms {
+    let strategies = &engine.published.strategies;
+    let strategy = strategies.get(&campaign.strategy).and_then(|id| strategies.strategy(id));
+    let is_paced = engine.config.budget.pacing
+        && strategy.is_some_and(|strategy| strategy.pacing() == PacingChoice::Dual);
+    let per_action = campaign.bid.target_cpa.map(Nanos::from_micros);
+    CampaignTerms {
+        id: campaign.id,
+        advertiser: campaign.advertiser,
+        slot: campaign.slot,
+        daily: campaign.daily_budget,
+        lifetime: campaign.lifetime_budget,
+        advertiser_bound: None,
+        time_zone: campaign.time_zone.clone(),
+        pacing: if is_paced { PacingKind::Dual } else { PacingKind::None },
+        target_cpa: per_action.filter(|_| is_paced),
+        max_price: campaign.bid.max_cpm,
+        is_active: campaign.status == crate::catalog::Status::Active,
+    }
+}
+
+/// Listens for new catalogs and spreads them.
+pub struct Spreader(pub Arc<Engine>);
+
+impl Actor for Spreader {
+    type Context = Context<Self>;
+}
+
+impl Handler<CatalogChanged> for Spreader {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, changed: CatalogChanged, _: &mut Self::Context) -> Self::Result {
+        let engine = self.0.clone();
+        Box::pin(async move { spread(&engine, &changed.0).await })
+    }
+}

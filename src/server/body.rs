@@ -1,0 +1,92 @@
+//! Reading a request body with the two limits that actix-web does not set: bytes and time.
+
+use actix_web::web::{Bytes, BytesMut, Payload};
+use futures_util::StreamExt;
+use std::task::Poll;
+use std::time::Duration;
+
+/// Why a body was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// More bytes than allowed.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The rest did not come in time.
+    #[error("the body did not arrive within {0} ms")]
+    TooSlow(u64),
+    /// The connection broke, or its framing was wrong.
+    #[error("the body could not be read")]
+    Broken,
+}
+
+/// The whole body, if it has at most `bytes_max` bytes and is complete within `deadline_ms`.
+///
+/// # Errors
+/// See [`BodyError`]; nothing of a refused body is kept.
+pub async fn read(
+    mut payload: Payload,
+    bytes_max: usize,
+    deadline_ms: u64,
+) -> Result<Bytes, BodyError> {
+    // Nearly every body lies in the socket already: take what is there without arming a timer.
+    let mut body = Gathered::new(bytes_max);
+    let ready = std::future::poll_fn(|context| {
+        loop {
+            match payload.poll_next_unpin(context) {
+                Poll::Ready(Some(Ok(chunk))) => match body.push(chunk) {
+                    Ok(()) => {}
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                },
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(BodyError::Broken))),
+                Poll::Ready(None) => return Poll::Ready(Some(Ok(()))),
+                Poll::Pending => return Poll::Ready(None),
+            }
+        }
+    })
+    .await;
+    if let Some(outcome) = ready {
+        return outcome.map(|()| body.finish());
+    }
+    let rest = async {
+        while let Some(chunk) = payload.next().await {
+            body.push(chunk.map_err(|_| BodyError::Broken)?)?;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(Duration::from_millis(deadline_ms), rest)
+        .await
+        .map_err(|_| BodyError::TooSlow(deadline_ms))??;
+    Ok(body.finish())
+}
+
+/// A body so far: the common single chunk is never copied.
+struct Gathered {
+    first: Bytes,
+    rest: BytesMut,
+    bytes_max: usize,
+}
+
+impl Gathered {
+    fn new(bytes_max: usize) -> Self {
+        Self { first: Bytes::new(), rest: BytesMut::new(), bytes_max }
+    }
+
+    fn push(&mut self, chunk: Bytes) -> Result<(), BodyError> {
+        if self.first.len().max(self.rest.len()) + chunk.len() > self.bytes_max {
+            return Err(BodyError::TooLarge(self.bytes_max));
+        }
+        if self.first.is_empty() && self.rest.is_empty() {
+            self.first = chunk;
+            return Ok(());
+        }
+        if self.rest.is_empty() {
+            self.rest.extend_from_slice(&self.first);
+        }
+        self.rest.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    fn finish(self) -> Bytes {
+        if self.rest.is_empty() { self.first } else { self.rest.freeze() }
+    }
+}

@@ -1,0 +1,246 @@
+//! Everything that listeners and workers share: snapshots, control actors, secrets, counters.
+
+use crate::auction::{self, Arms, AuctionActor, Core, Published};
+use crate::budget::{self, BudgetActor, LeaseBook, LedgerWriter, Register, Windows};
+use crate::catalog::CatalogActor;
+use crate::clock::Civil;
+use crate::config::{Config, Exchange};
+use crate::hash::UserHasher;
+use crate::latency::{LatencyBoard, StageRecorder};
+use crate::notice::Sealer;
+use crate::openrtb::Limits;
+use crate::prediction::LearnerActor;
+use crate::privacy::{AggregateActor, Aggregates};
+use crate::server::keys::{Keys, Scope};
+use crate::server::metrics::Metrics;
+use crate::server::post::Post;
+use crate::server::recent::Recent;
+use crate::server::supervised::Supervised;
+use crate::session::{SessionShard, SessionTable, ShardMap, ShardState};
+use crate::units::{Timestamp, UserKey};
+use actix::prelude::*;
+use actix_web::HttpRequest;
+use actix_web::http::header::AUTHORIZATION;
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// One exchange as workers use it.
+pub struct ExchangeDesk {
+    /// Its name in the configuration and in paths.
+    pub name: String,
+    /// Its number in this process.
+    pub number: u16,
+    /// Stable hash of its name: tokens are bound to it.
+    pub key: u64,
+    /// Its configuration.
+    pub config: Exchange,
+    /// How long it may take with its notices.
+    pub windows: Windows,
+}
+
+/// One worker's actors, as others reach them.
+#[derive(Clone)]
+pub struct WorkerAddresses {
+    /// Its auction actor.
+    pub auction: Addr<AuctionActor>,
+    /// Its session shard.
+    pub shard: Addr<SessionShard>,
+}
+
+/// What listeners and workers share.
+pub struct Engine {
+    /// The configuration.
+    pub config: Config,
+    /// Civil time.
+    pub civil: Civil,
+    /// Secrets.
+    pub keys: Keys,
+    /// Replaces raw user ids.
+    pub hasher: UserHasher,
+    /// Ten random bytes, drawn at this start, from which the workers' nonces count on.
+    pub nonce_start: [u8; 10],
+    /// Seals and opens notice tokens.
+    pub sealer: Sealer,
+    /// What the lower row publishes.
+    pub published: Published,
+    /// User sessions.
+    pub sessions: Arc<SessionTable>,
+    /// Which shard writes which user.
+    pub shard_map: ShardMap,
+    /// Experiment arms.
+    pub arms: Arms,
+    /// Limits of a request.
+    pub limits: Limits,
+    /// How the public listener is reached, without a slash at the end.
+    pub public_url: String,
+    /// Whether that is https, as secure imps demand of their markup.
+    pub is_https: bool,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Stage histograms of all workers.
+    pub board: LatencyBoard,
+    /// Appends to the ledger's log.
+    pub ledger: LedgerWriter,
+    /// The ledger's actor.
+    pub budget: Supervised<BudgetActor>,
+    /// The releases' actor.
+    pub aggregates: Supervised<AggregateActor>,
+    /// The learner.
+    pub learner: Supervised<LearnerActor>,
+    /// The catalog's actor.
+    pub catalog: Supervised<CatalogActor>,
+    /// Releases, to read what they cost.
+    pub privacy: Aggregates,
+    /// Orders that were counted as conversions.
+    pub orders: Mutex<Recent>,
+    /// Whether something was sent to the ledger since the last [`Engine::settle`]. Set before the
+    /// message is sent and read before anything depends on its effect, on one thread's order: the
+    /// simulator has one call open at a time.
+    pub is_unsettled: AtomicBool,
+    /// Ticks of simulated time, one at a time.
+    pub ticks: tokio::sync::Mutex<Option<Timestamp>>,
+    pub(super) exchanges: BTreeMap<String, ExchangeDesk>,
+    pub(super) shards: Vec<Arc<Mutex<ShardState>>>,
+    pub(super) workers: Vec<ArcSwapOption<WorkerAddresses>>,
+}
+
+impl Engine {
+    /// The exchange of this name.
+    pub fn exchange(&self, name: &str) -> Option<&ExchangeDesk> {
+        self.exchanges.get(name)
+    }
+
+    /// Milliseconds for which notices of a bid are taken: past the billing window they still say
+    /// whose loss it is.
+    pub fn token_ttl_ms(&self, desk: &ExchangeDesk) -> i64 {
+        TOKEN_TTL_MS.max(2 * i64::from(desk.windows.billing_window_ms))
+    }
+
+    /// Whether the request carries the key of `scope`.
+    pub fn is_authorised(&self, head: &HttpRequest, scope: Scope) -> bool {
+        let header = head.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        header
+            .and_then(|text| text.strip_prefix("Bearer "))
+            .is_some_and(|key| self.keys.admits(scope, key.trim()))
+    }
+
+    /// The state of one core, for its worker.
+    pub fn core(self: &Arc<Self>, number: u16, recorder: Rc<RefCell<StageRecorder>>) -> Core {
+        let leases = LeaseBook::new(NODE, number, self.keys.boot);
+        let outbox = Box::new(Post { engine: self.clone() });
+        Core::new(number, &self.published, leases, recorder, outbox, self.civil.clone())
+    }
+
+    /// Starts the session shard of a worker on the present thread.
+    pub fn start_shard(&self, number: usize) -> Addr<SessionShard> {
+        SessionShard::new(self.shards[number].clone(), self.civil.clone()).start()
+    }
+
+    /// Makes a worker's actors known.
+    pub fn register(&self, number: u16, auction: Addr<AuctionActor>, shard: Addr<SessionShard>) {
+        let holder = auction.clone().recipient();
+        self.workers[usize::from(number)].store(Some(Arc::new(WorkerAddresses { auction, shard })));
+        // Goes round the mailbox's bound: once a worker and start, and nothing works without it.
+        self.budget.address().do_send(Register { core: number, boot: self.keys.boot, holder });
+    }
+
+    /// Makes the successor of a worker's auction actor known.
+    pub fn replace_auction(&self, number: u16, auction: Addr<AuctionActor>) {
+        if let Some(worker) = self.worker(number) {
+            self.register(number, auction, worker.shard.clone());
+        }
+    }
+
+    /// One worker's actors, once it has started.
+    pub fn worker(&self, number: u16) -> Option<Arc<WorkerAddresses>> {
+        self.workers.get(usize::from(number))?.load_full()
+    }
+
+    /// All workers that have started.
+    pub fn workers(&self) -> impl Iterator<Item = Arc<WorkerAddresses>> {
+        self.workers.iter().filter_map(ArcSwapOption::load_full)
+    }
+
+    /// How many workers there will be.
+    pub fn worker_count(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Tells the auction actor of one core, waiting for room in its mailbox.
+    pub async fn tell_core<M>(&self, core: u16, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        AuctionActor: Handler<M>,
+    {
+        let Some(worker) = self.worker(core) else {
+            self.metrics.refused("unknown_core");
+            return;
+        };
+        if worker.auction.send(message).await.is_err() {
+            self.metrics.refused("auction");
+        }
+    }
+
+    /// Tells the shard of one user, waiting for room in its mailbox.
+    pub async fn tell_shard<M>(&self, user: UserKey, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        SessionShard: Handler<M>,
+    {
+        self.tell_shard_number(self.shard_map.shard_of(user), message).await;
+    }
+
+    /// Tells one shard, waiting for room in its mailbox.
+    pub async fn tell_shard_number<M>(&self, shard: usize, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        SessionShard: Handler<M>,
+    {
+        let worker = u16::try_from(shard).ok().and_then(|number| self.worker(number));
+        let Some(worker) = worker else {
+            self.metrics.refused("unknown_shard");
+            return;
+        };
+        if worker.shard.send(message).await.is_err() {
+            self.metrics.refused("shard");
+        }
+    }
+}
+
+/// Notices are taken for two days at least.
+const TOKEN_TTL_MS: i64 = 2 * 86_400_000;
+/// This process is the only node until there is a cluster.
+pub const NODE: u16 = 1;
+
+impl Engine {
+    /// The first exchange of the configuration.
+    pub fn first_exchange(&self) -> Option<&ExchangeDesk> {
+        self.exchanges.values().next()
+    }
+
+    /// Why no bid could be made and paid for now; `None` when one could.
+    pub async fn unready(&self) -> Option<&'static str> {
+        if self.workers().count() < self.worker_count() {
+            return Some("workers are starting");
+        }
+        match self.budget.address().send(budget::Status).await {
+            Ok(status) if status.house.is_poisoned => Some("the ledger is poisoned"),
+            Ok(_) => None,
+            Err(_) => Some("the ledger does not answer"),
+        }
+    }
+
+    /// Makes every worker hand out its histograms.
+    pub async fn publish_latency(&self) {
+        let now = self.civil.now();
+        for worker in self.workers() {
+            // A worker that ends has handed out its own.
+            let _ = worker.auction.send(auction::Tick { now }).await;
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Secrets of one installation: made at the first start, kept in the state folder, shown once.
+
+use ring::digest;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// What a caller may do with its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Read and change campaigns, read reports and measurements.
+    Admin,
+    /// Send behaviour events.
+    Events,
+}
+
+/// The secrets as the state folder keeps them: API keys only as their SHA-256.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    version: u32,
+    boot: u32,
+    user_hash_key: String,
+    token_key: String,
+    admin_key_sha256: String,
+    events_key_sha256: String,
+}
+
+/// The secrets of a running server.
+#[derive(Clone)]
+pub struct Keys {
+    /// Replaces raw user ids.
+    pub user_hash_key: [u8; 16],
+    /// Seals notice tokens.
+    pub token_key: [u8; 32],
+    /// Counts the starts; part of every lease id.
+    pub boot: u32,
+    admin_sha256: [u8; 32],
+    events_sha256: [u8; 32],
+}
+
+/// API keys in clear, on the one occasion that they can be shown.
+pub struct FreshKeys {
+    /// For `/api/v1` and the other admin routes.
+    pub admin: String,
+    /// For `POST /events`.
+    pub events: String,
+}
+
+impl Keys {
+    /// Reads the secrets below `state`, making them first where there are none; counts the boot.
+    /// The API keys come back in clear only when they were made now.
+    ///
+    /// # Errors
+    /// The file cannot be read, written or understood.
+    pub fn open(state: &Path) -> anyhow::Result<(Self, Option<FreshKeys>)> {
+        std::fs::create_dir_all(state)?;
+        let file = state.join("keys.toml");
+        let (mut stored, fresh) = match std::fs::read_to_string(&file) {
+            Ok(text) => (toml::from_str::<Stored>(&text)?, None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let (stored, fresh) = Stored::generate()?;
+                (stored, Some(fresh))
+            }
+            Err(error) => return Err(error.into()),
+        };
+        stored.boot = stored.boot.checked_add(1).ok_or_else(|| anyhow::anyhow!("boots ran out"))?;
+        write_private(&file, &toml::to_string(&stored)?)?;
+        Ok((stored.open()?, fresh))
+    }
+
+    /// Secrets for one run, kept nowhere.
+    ///
+    /// # Errors
+    /// The machine has no random source.
+    pub fn ephemeral() -> anyhow::Result<(Self, FreshKeys)> {
+        let (stored, fresh) = Stored::generate()?;
+        Ok((stored.open()?, fresh))
+    }
+
+    /// Whether `presented` is a key of this scope.
+    #[must_use]
+    pub fn admits(&self, scope: Scope, presented: &str) -> bool {
+        let expected = match scope {
+            Scope::Admin => &self.admin_sha256,
+            Scope::Events => &self.events_sha256,
+        };
+        // Comparing digests leaks nothing useful: whoever times it learns digest bytes of his own
+        // guess, and cannot aim at the next one.
+        digest::digest(&digest::SHA256, presented.as_bytes()).as_ref() == expected
+    }
+}
+
+impl Stored {
+    fn generate() -> anyhow::Result<(Self, FreshKeys)> {
+        let fresh = FreshKeys {
+            admin: format!("outbid_admin_{}", random_hex::<32>()?),
+            events: format!("outbid_events_{}", random_hex::<32>()?),
+        };
+        let sha256 = |key: &str| to_hex(digest::digest(&digest::SHA256, key.as_bytes()).as_ref());
+        let stored = Self {
+            version: 1,
+            boot: 0,
+            user_hash_key: random_hex::<16>()?,
+            token_key: random_hex::<32>()?,
+            admin_key_sha256: sha256(&fresh.admin),
+            events_key_sha256: sha256(&fresh.events),
+        };
+        Ok((stored, fresh))
+    }
+
+    fn open(&self) -> anyhow::Result<Keys> {
+        anyhow::ensure!(self.version == 1, "keys.toml: version {} is not known", self.version);
+        Ok(Keys {
+            user_hash_key: from_hex(&self.user_hash_key)?,
+            token_key: from_hex(&self.token_key)?,
+            boot: self.boot,
+            admin_sha256: from_hex(&self.admin_key_sha256)?,
+            events_sha256: from_hex(&self.events_key_sha256)?,
+        })
+    }
+}
+
+fn random_hex<const BYTES: usize>() -> anyhow::Result<String> {
+    let mut bytes = [0; BYTES];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map_err(|_| anyhow::anyhow!("the machine gave no random bytes"))?;
+    Ok(to_hex(&bytes))
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+        text
+    })
+}
+
+fn from_hex<const BYTES: usize>(text: &str) -> anyhow::Result<[u8; BYTES]> {
+    anyhow::ensure!(text.len() == 2 * BYTES && text.is_ascii(), "keys.toml: a key is damaged");
+    let mut bytes = [0; BYTES];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16)?;
+    }
+    Ok(bytes)
+}
+
+/// Replaces `file` in one step, readable by its owner alone.
+fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let draft = file.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut open = options.open(&draft)?;
+    open.write_all(text.as_bytes())?;
+    open.sync_all()?;
+    std::fs::rename(&draft, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_shown_once_and_kept_hashed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (first, fresh) = Keys::open(folder.path()).expect("made");
+        let fresh = fresh.expect("shown at the first start");
+        assert!(first.admits(Scope::Admin, &fresh.admin));
+        assert!(!first.admits(Scope::Events, &fresh.admin), "scopes are apart");
+        assert!(!first.admits(Scope::Admin, ""));
+        let text = std::fs::read_to_string(folder.path().join("keys.toml")).expect("kept");
+        assert!(!text.contains(&fresh.admin) && !text.contains(&fresh.events));
+
+        let (second, shown) = Keys::open(folder.path()).expect("read");
+        assert!(shown.is_none());
+        assert_eq!((first.boot, second.boot), (1, 2));
+        assert_eq!(first.user_hash_key, second.user_hash_key);
+        assert!(second.admits(Scope::Events, &fresh.events));
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        Keys::open(folder.path()).expect("made");
+        let file = folder.path().join("keys.toml");
+        let text = std::fs::read_to_string(&file).expect("kept");
+        std::fs::write(&file, text.replace("token_key = \"", "token_key = \"zz")).expect("written");
+        assert!(Keys::open(folder.path()).is_err());
+    }
+}

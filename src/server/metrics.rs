@@ -1,0 +1,147 @@
+//! Counters for operators, in Prometheus' text format. Labels come from closed lists; nothing here
+//! is counted per campaign or per user (such figures exist only as private releases).
+
+use crate::auction::NoBid;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use std::fmt;
+
+/// One label from a closed list.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Label {
+    what: &'static str,
+}
+
+/// One label that tells notices apart.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct NoticeLabels {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+/// All counters. The bid path holds the counters themselves: an increment is one atomic addition,
+/// without a look-up.
+pub struct Metrics {
+    registry: Registry,
+    /// Bid requests received.
+    pub requests: Counter,
+    /// Requests answered with at least one bid.
+    pub answers: Counter,
+    /// Bids in those answers.
+    pub bids: Counter,
+    no_bids: [Counter; NoBid::ALL.len()],
+    /// Session reads that found the stripe taken and went on with a cold profile.
+    pub sessions_contended: Counter,
+    /// Messages that a full mailbox refused, by what they carried.
+    pub refused: Family<Label, Counter>,
+    /// Events by outcome.
+    pub events: Family<Label, Counter>,
+    /// Notices by kind and outcome.
+    pub notices: Family<NoticeLabels, Counter>,
+    /// Clicks by outcome.
+    pub clicks: Family<Label, Counter>,
+    /// Charges by where their price came from.
+    pub prices: Family<Label, Counter>,
+}
+
+impl Metrics {
+    /// Fresh counters, all at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("outbid");
+        let counter = |registry: &mut Registry, name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let requests = counter(&mut registry, "bid_requests", "Bid requests received");
+        let answers = counter(&mut registry, "bid_answers", "Requests answered with a bid");
+        let bids = counter(&mut registry, "bids", "Bids made");
+        let sessions_contended =
+            counter(&mut registry, "sessions_contended", "Session reads given up for a lock");
+        let by_reason = Family::<Label, Counter>::default();
+        registry.register("no_bids", "Requests without a bid, by reason", by_reason.clone());
+        let no_bids = NoBid::ALL
+            .map(|reason| by_reason.get_or_create(&Label { what: reason.as_str() }).clone());
+        let family = |registry: &mut Registry, name: &str, help: &str| {
+            let family = Family::<Label, Counter>::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        let refused = family(&mut registry, "messages_refused", "Messages a mailbox refused");
+        let events = family(&mut registry, "events", "Behaviour events, by outcome");
+        let clicks = family(&mut registry, "clicks", "Click redirects, by outcome");
+        let prices = family(&mut registry, "charges", "Charging notices, by the price's source");
+        let notices = Family::<NoticeLabels, Counter>::default();
+        registry.register("notices", "Notices, by kind and outcome", notices.clone());
+        Self {
+            registry,
+            requests,
+            answers,
+            bids,
+            no_bids,
+            sessions_contended,
+            refused,
+            events,
+            notices,
+            clicks,
+            prices,
+        }
+    }
+
+    /// Counts a request that got no bid.
+    pub fn no_bid(&self, reason: NoBid) {
+        self.no_bids[reason as usize].inc();
+    }
+
+    /// Requests without a bid so far, by reason.
+    #[must_use]
+    pub fn no_bids(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.no_bids.iter().map(Counter::get);
+        NoBid::ALL.iter().map(|reason| reason.as_str()).zip(counts).collect()
+    }
+
+    /// Counts a message that a full mailbox refused.
+    pub fn refused(&self, what: &'static str) {
+        self.refused.get_or_create(&Label { what }).inc();
+    }
+
+    /// Counts events of one outcome.
+    pub fn events(&self, what: &'static str, count: u64) {
+        self.events.get_or_create(&Label { what }).inc_by(count);
+    }
+
+    /// Counts a click redirect.
+    pub fn click(&self, what: &'static str) {
+        self.clicks.get_or_create(&Label { what }).inc();
+    }
+
+    /// Counts a charge by where its price came from.
+    pub fn price(&self, what: &'static str) {
+        self.prices.get_or_create(&Label { what }).inc();
+    }
+
+    /// Counts a notice.
+    pub fn notice(&self, kind: &'static str, outcome: &'static str) {
+        self.notices.get_or_create(&NoticeLabels { kind, outcome }).inc();
+    }
+
+    /// All counters in Prometheus' text format.
+    ///
+    /// # Errors
+    /// Formatting failed, which a `String` does not do.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,177 @@
+//! Win, billing, loss, pixel and click: sealed tokens come back. What moves money is durable in the
+//! log before it is acknowledged; what follows from it (session, learner, releases) comes after.
+
+use crate::auction::{BidClicked, BidShown, ReleaseBid};
+use crate::budget::{Command, DayNumber, Due, Held, Notice};
+use crate::notice::{BidToken, Effect, Purpose, Query, TokenError, decide};
+use crate::privacy::{Cell, ContextBucket};
+use crate::server::bid::refuse;
+use crate::server::engine::{Engine, ExchangeDesk};
+use crate::session::{CancelShow, ConfirmShow};
+use crate::units::Timestamp;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// `GET /notice/win`.
+pub async fn win(engine: Data<Arc<Engine>>, head: HttpRequest) -> HttpResponse {
+    notice(&engine, &head, Purpose::Win).await
+}
+
+/// `GET /notice/billing`.
+pub async fn billing(engine: Data<Arc<Engine>>, head: HttpRequest) -> HttpResponse {
+    notice(&engine, &head, Purpose::Billing).await
+}
+
+/// `GET /notice/loss`.
+pub async fn loss(engine: Data<Arc<Engine>>, head: HttpRequest) -> HttpResponse {
+    notice(&engine, &head, Purpose::Loss).await
+}
+
+/// `GET /pixel`: the ad was shown.
+pub async fn pixel(engine: Data<Arc<Engine>>, head: HttpRequest) -> HttpResponse {
+    notice(&engine, &head, Purpose::View).await
+}
+
+/// `GET /click`: counts the click and sends the browser on to where the catalog says.
+pub async fn click(engine: Data<Arc<Engine>>, head: HttpRequest) -> HttpResponse {
+    engine.simulate(&head).await;
+    let (desk, token, query) = match open(&engine, &head, Purpose::Click) {
+        Ok(opened) => opened,
+        Err(response) => return response,
+    };
+    let catalog = engine.published.catalog.load();
+    let ad = catalog.ad(token.ad.index).filter(|ad| ad.slot == token.ad && ad.id == token.creative);
+    let Some(ad) = ad else {
+        engine.metrics.click("ad_gone");
+        return refuse(StatusCode::NOT_FOUND, "the ad is gone");
+    };
+    let separator = if ad.landing_url.contains('?') { '&' } else { '?' };
+    let target = format!("{}{separator}obclid={}.{}", ad.landing_url, desk.name, query.token);
+    let clicked = BidClicked {
+        hold: token.hold,
+        user: token.user.filter(|_| token.measure),
+        cell: cell_of(&token),
+        at: engine.civil.now(),
+    };
+    engine.metrics.click("redirected");
+    engine.tell_core(token.hold.lease.core, clicked).await;
+    HttpResponse::Found()
+        .insert_header((LOCATION, target))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .finish()
+}
+
+async fn notice(engine: &Engine, head: &HttpRequest, purpose: Purpose) -> HttpResponse {
+    engine.simulate(head).await;
+    let (desk, token, query) = match open(engine, head, purpose) {
+        Ok(opened) => opened,
+        Err(response) => return response,
+    };
+    let held = held_of(desk, &token);
+    let effect = decide(purpose, desk.config.charge_on, &token, &query);
+    engine.metrics.notice(purpose.label(), effect.label());
+    match effect {
+        Effect::Charge { price, source } => {
+            engine.metrics.price(source.label());
+            engine.is_unsettled.store(true, Ordering::Release);
+            let command = Command::settle(&held, price, notice_of(purpose));
+            if engine.ledger.append(&command).await.is_err() {
+                engine.metrics.notice(purpose.label(), "not_durable");
+                return refuse(StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written");
+            }
+            shown(engine, &token).await;
+        }
+        Effect::Release => released(engine, &token, held).await,
+        Effect::Evidence | Effect::Click => {}
+    }
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).finish()
+}
+
+/// The token of a notice, or the answer to who sent something else.
+fn open<'a>(
+    engine: &'a Engine,
+    head: &'a HttpRequest,
+    purpose: Purpose,
+) -> Result<(&'a ExchangeDesk, BidToken, Query<'a>), HttpResponse> {
+    let refused = |label, status, reason: &str| {
+        engine.metrics.notice(purpose.label(), label);
+        refuse(status, reason)
+    };
+    let query = Query::parse(head.query_string())
+        .map_err(|error| refused("malformed", StatusCode::BAD_REQUEST, &error.to_string()))?;
+    let desk = engine
+        .exchange(query.exchange)
+        .ok_or_else(|| refused("unknown", StatusCode::NOT_FOUND, "no such exchange"))?;
+    let now = engine.civil.now();
+    let token = engine.sealer.open(purpose, desk.key, query.token, now).map_err(|error| {
+        let status = match error {
+            TokenError::Expired => StatusCode::GONE,
+            TokenError::Malformed => StatusCode::BAD_REQUEST,
+            _ => StatusCode::FORBIDDEN,
+        };
+        refused(error.label(), status, &error.to_string())
+    })?;
+    Ok((desk, token, query))
+}
+
+/// The hold that the token was sealed for. Windows are the exchange's: they were the same when the
+/// bid was made, unless its configuration changed in between.
+fn held_of(desk: &ExchangeDesk, token: &BidToken) -> Held {
+    Held {
+        hold: token.hold,
+        campaign: token.campaign,
+        day: DayNumber(token.day),
+        due: Due::of(token.issued, desk.windows),
+        price: token.price,
+    }
+}
+
+const fn notice_of(purpose: Purpose) -> Notice {
+    match purpose {
+        Purpose::Win => Notice::Win,
+        Purpose::View => Notice::Impression,
+        _ => Notice::Billing,
+    }
+}
+
+fn cell_of(token: &BidToken) -> Cell {
+    let bucket = ContextBucket::from_index(token.bucket).unwrap_or_default();
+    Cell { campaign: token.campaign, bucket }
+}
+
+/// The ad was shown and paid for: the session counts it, the learner and the releases hear of it.
+async fn shown(engine: &Engine, token: &BidToken) {
+    let at = engine.civil.now();
+    if let Some(user) = token.user {
+        let show = ConfirmShow {
+            user,
+            campaign: token.campaign,
+            creative: token.creative,
+            hold: token.hold,
+            at,
+        };
+        engine.tell_shard(user, show).await;
+    }
+    let user = token.user.filter(|_| token.measure);
+    let shown = BidShown { hold: token.hold, user, cell: cell_of(token), at };
+    engine.tell_core(token.hold.lease.core, shown).await;
+}
+
+async fn released(engine: &Engine, token: &BidToken, held: Held) {
+    if let Some(user) = token.user {
+        engine.tell_shard(user, CancelShow { user, hold: token.hold }).await;
+    }
+    engine.tell_core(token.hold.lease.core, ReleaseBid(held)).await;
+}
+
+/// The token behind `obclid`, as the landing page got it: exchange and click token.
+pub fn open_click(engine: &Engine, obclid: &str, now: Timestamp) -> Option<BidToken> {
+    let (exchange, token) = obclid.split_once('.')?;
+    let desk = engine.exchange(exchange)?;
+    engine.sealer.open(Purpose::Click, desk.key, token, now).ok()
+}

@@ -1,0 +1,100 @@
+//! Time in the engine: a tick at a time, each run to quiescence. In real time a timer starts them;
+//! in simulation mode the clock moves with the header `X-Outbid-Now`, and whatever is due has
+//! happened before the request is answered.
+
+use crate::auction;
+use crate::budget;
+use crate::catalog;
+use crate::prediction;
+use crate::privacy;
+use crate::server::engine::Engine;
+use crate::session;
+use crate::units::Timestamp;
+use actix_web::HttpRequest;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The header that carries simulated time, in Unix milliseconds.
+const NOW_HEADER: &str = "x-outbid-now";
+/// Ticks run for one jump of the simulated clock: a month of minutes. A longer jump is refused bit
+/// by bit: the clock still moves, with the ticks left out.
+const TICKS_MAX: u32 = 43_200;
+
+impl Engine {
+    /// Moves simulated time to what the request says, if it says so and time is simulated.
+    pub async fn simulate(&self, head: &HttpRequest) {
+        if !self.civil.is_simulated() {
+            return;
+        }
+        let header = head.headers().get(NOW_HEADER).and_then(|value| value.to_str().ok());
+        if let Some(now) = header.and_then(|text| text.parse().ok()) {
+            self.advance(Timestamp(now)).await;
+        }
+        self.settle().await;
+    }
+
+    /// Moves the simulated clock to `to`, stopping at each tick on the way.
+    pub async fn advance(&self, to: Timestamp) {
+        // One at a time: the public and the exchange listener may both bring news of the time.
+        let mut last = self.ticks.lock().await;
+        let tick_ms = i64::try_from(self.config.budget.tick_ms).unwrap_or(i64::MAX);
+        let mut tick = last.unwrap_or_else(|| self.civil.now());
+        for _ in 0..TICKS_MAX {
+            let next = Timestamp((tick.0.div_euclid(tick_ms) + 1).saturating_mul(tick_ms));
+            if next > to {
+                break;
+            }
+            self.civil.advance(next);
+            self.run_tick(next).await;
+            tick = next;
+        }
+        *last = Some(tick);
+        self.civil.advance(to);
+    }
+
+    /// One tick of everything, in the order of the data: cores report, the budget folds, releases
+    /// and model are published.
+    pub async fn run_tick(&self, now: Timestamp) {
+        for worker in self.workers() {
+            // A worker's actors end with it; then there is nothing to tick.
+            let _ = worker.shard.send(session::Tick { now }).await;
+            let _ = worker.auction.send(auction::Tick { now }).await;
+        }
+        let failed = [
+            self.budget.address().send(budget::Tick { now }).await.is_err(),
+            self.aggregates.address().send(privacy::Tick { now }).await.is_err(),
+            self.learner.address().send(prediction::Tick { now }).await.is_err(),
+            self.catalog.address().send(catalog::Tick { now }).await.is_err(),
+        ];
+        for _ in failed.into_iter().filter(|failed| *failed) {
+            self.metrics.refused("tick");
+        }
+        self.is_unsettled.store(true, Ordering::Release);
+        self.settle().await;
+    }
+
+    /// Waits, in simulation mode, until every append so far is folded and every grant has arrived.
+    pub async fn settle(&self) {
+        if !self.civil.is_simulated() || !self.is_unsettled.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        if self.budget.address().send(budget::Quiesce).await.is_err() {
+            self.metrics.refused("quiesce");
+        }
+        for worker in self.workers() {
+            // Grants are in the mailbox; an answer to anything sent now comes after them.
+            let _ = worker.auction.send(auction::Status).await;
+        }
+    }
+}
+
+/// Runs ticks in real time until the engine is dropped.
+pub async fn tick_in_real_time(engine: Arc<Engine>) {
+    let mut timer = tokio::time::interval(Duration::from_millis(engine.config.budget.tick_ms));
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        timer.tick().await;
+        engine.run_tick(engine.civil.now()).await;
+    }
+}

@@ -1,0 +1,299 @@
+//! Frequency caps: how often a user was shown what.
+//!
+//! A user's shows are one bounded log of records of (campaign, creative, time, count). A cap reads
+//! it directly, so any count and any window up to [`WINDOW_S_MAX`] is exact while the log has room
+//! (32 records). Everything that loses detail errs to the side of the cap:
+//! * Times are whole seconds: a show's rounds up, the present rounds down.
+//! * A pending show (bid, not yet known to be won) counts in every window until it expires.
+//! * A full log merges two records into one with the later time and both counts: of one campaign
+//!   and creative where there are such, else into a record that counts against every cap.
+//! * Keys are 32-bit tags: a collision counts a show twice.
+
+use crate::hash;
+use crate::units::{CampaignId, CreativeId, HoldId, Timestamp};
+
+/// The longest window of a cap, in seconds: 30 days. Shows are remembered for no longer; a longer
+/// cap is answered as if it were reached.
+pub const WINDOW_S_MAX: u32 = 30 * 86_400;
+
+/// Records a user keeps: 640 bytes at worst. A user of more shows within the caps' windows is
+/// rare, and is answered more strictly instead of wrongly.
+pub const SHOWS_MAX: usize = 32;
+
+/// At most `count` shows within any `window_s` seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CapWindow {
+    /// Shows allowed within the window; 0 allows none.
+    pub count: u16,
+    /// Length of the sliding window in seconds, at most [`WINDOW_S_MAX`].
+    pub window_s: u32,
+}
+
+/// What a cap counts: the shows of one campaign or of one creative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CapKey(u64);
+
+impl CapKey {
+    const CREATIVE: u64 = 1;
+
+    /// Counts a campaign's shows.
+    #[must_use]
+    pub const fn campaign(id: CampaignId) -> Self {
+        Self(hash::mix(id.0) & !Self::CREATIVE)
+    }
+
+    /// Counts a creative's shows.
+    #[must_use]
+    pub const fn creative(id: CreativeId) -> Self {
+        Self(hash::mix(id.0) | Self::CREATIVE)
+    }
+
+    const fn is_creative(self) -> bool {
+        self.0 & Self::CREATIVE != 0
+    }
+
+    /// 32 bits of the id, never [`EVERY`].
+    const fn tag(self) -> u32 {
+        let tag = (self.0 >> 32) as u32;
+        if tag == EVERY { 1 } else { tag }
+    }
+}
+
+/// The tag of a record that counts against every campaign or creative.
+const EVERY: u32 = 0;
+
+/// 46 bits of a hold's hash (two of a user's 32 records share them once in 10^11 users), above
+/// them a bit that is always set, so that no hold has 0, and lowest whether the show is pending.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Mark([u16; 3]);
+
+impl Mark {
+    fn of(hold: HoldId) -> Self {
+        let lease = hold.lease;
+        let place = u64::from(lease.node) << 48 | u64::from(lease.core) << 32;
+        let lease = hash::combine(place | u64::from(lease.boot), u64::from(lease.number));
+        let tag = hash::combine(lease, u64::from(hold.sequence));
+        Self([tag as u16 & !1, (tag >> 16) as u16, (tag >> 32) as u16 | 1])
+    }
+
+    const fn pending(self) -> Self {
+        Self([self.0[0] | 1, self.0[1], self.0[2]])
+    }
+
+    const fn shown(self) -> Self {
+        Self([self.0[0] & !1, self.0[1], self.0[2]])
+    }
+
+    const fn is_pending(self) -> bool {
+        self.0[0] & 1 == 1
+    }
+
+    /// What is left of a mark when its record is merged: the state without the hold.
+    const fn merged(self) -> Self {
+        Self([self.0[0] & 1, 0, 0])
+    }
+}
+
+/// One record of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Show {
+    campaign: u32,
+    creative: u32,
+    /// When it was shown, rounded up; for a pending show, when it expires.
+    at_s: u32,
+    mark: Mark,
+    /// How many shows; `u16::MAX` reaches every cap.
+    count: u16,
+}
+
+const _: () = assert!(size_of::<Show>() == 20);
+
+impl Show {
+    fn new(campaign: CampaignId, creative: CreativeId, mark: Mark, at_s: u32) -> Self {
+        Self {
+            campaign: CapKey::campaign(campaign).tag(),
+            creative: CapKey::creative(creative).tag(),
+            at_s,
+            mark,
+            count: 1,
+        }
+    }
+
+    /// As many shows of everything as reach any cap, at `at_s`: stands for what was forgotten.
+    pub(super) const fn forgotten(at_s: u32) -> Self {
+        Self { campaign: EVERY, creative: EVERY, at_s, mark: Mark([0; 3]), count: u16::MAX }
+    }
+
+    fn counts_for(&self, key: CapKey) -> bool {
+        let tag = if key.is_creative() { self.creative } else { self.campaign };
+        tag == EVERY || tag == key.tag()
+    }
+
+    /// Whether the record counts in a window of this length that ends at `now_s`.
+    pub(super) const fn is_within(&self, window_s: u32, now_s: u32) -> bool {
+        if self.mark.is_pending() {
+            self.at_s >= now_s
+        } else {
+            self.at_s.saturating_add(window_s) > now_s
+        }
+    }
+
+    /// The latest moment at which it was, or may yet be, shown.
+    pub(super) const fn latest_s(&self) -> u32 {
+        self.at_s
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.campaign == other.campaign
+            && self.creative == other.creative
+            && self.mark.is_pending() == other.mark.is_pending()
+    }
+}
+
+/// Whether one more show keeps within `cap`, after these shows.
+pub(super) fn allows(shows: &[Show], cap: CapWindow, key: CapKey, now_s: u32) -> bool {
+    let counted = shows
+        .iter()
+        .filter(|show| show.counts_for(key) && show.is_within(cap.window_s, now_s))
+        .map(|show| u32::from(show.count))
+        .sum::<u32>();
+    counted < u32::from(cap.count)
+}
+
+/// The second at or after this time: for shows and expiries, which must not end early.
+pub(super) fn seconds_up(at: Timestamp) -> u32 {
+    at.plus_millis(999).as_secs_u32()
+}
+
+/// What became of a change to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Noted {
+    /// It is in the log.
+    Stored,
+    /// It is in the log, and two records were merged for it.
+    Merged,
+    /// It changed nothing: a repetition, too old to matter, or unknown.
+    Unneeded,
+}
+
+/// The shows of one user; no heap while there are none, and never more of it than they need.
+#[derive(Debug, Default)]
+pub(super) struct ShowLog(Box<[Show]>);
+
+impl ShowLog {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn as_slice(&self) -> &[Show] {
+        &self.0
+    }
+
+    /// A show that may happen until `expires`.
+    pub(super) fn pend(
+        &mut self,
+        campaign: CampaignId,
+        creative: CreativeId,
+        hold: HoldId,
+        expires: Timestamp,
+    ) -> Noted {
+        let mark = Mark::of(hold);
+        let show = Show::new(campaign, creative, mark.pending(), seconds_up(expires));
+        match self.find(mark) {
+            Some(known) if known.mark.is_pending() && known.at_s < show.at_s => {
+                *known = show; // announced anew, for longer
+                Noted::Stored
+            }
+            Some(_) => Noted::Unneeded,
+            None => self.push(show),
+        }
+    }
+
+    /// A show that happened, whether or not it was pending, once for each hold.
+    pub(super) fn confirm(
+        &mut self,
+        campaign: CampaignId,
+        creative: CreativeId,
+        hold: HoldId,
+        at: Timestamp,
+    ) -> Noted {
+        let mark = Mark::of(hold);
+        let show = Show::new(campaign, creative, mark.shown(), seconds_up(at));
+        match self.find(mark) {
+            Some(known) if known.mark.is_pending() => {
+                *known = show;
+                Noted::Stored
+            }
+            Some(_) => Noted::Unneeded,
+            None => self.push(show),
+        }
+    }
+
+    /// A pending show will not happen; one that happened stays. Whether there was one.
+    pub(super) fn cancel(&mut self, hold: HoldId) -> bool {
+        let mark = Mark::of(hold).pending();
+        let was = self.0.len();
+        self.retain(|show| show.mark != mark);
+        self.0.len() < was
+    }
+
+    /// Forgets what counts in no window of `keep_s` seconds any more.
+    pub(super) fn purge(&mut self, keep_s: u32, now_s: u32) {
+        self.retain(|show| show.is_within(keep_s, now_s));
+    }
+
+    /// Adds what an earlier session of this user, now evicted, may have held.
+    pub(super) fn inherit(&mut self, forgotten: Show) {
+        self.push(forgotten);
+    }
+
+    fn find(&mut self, mark: Mark) -> Option<&mut Show> {
+        self.0.iter_mut().find(|show| show.mark.shown() == mark)
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Show) -> bool) {
+        if !self.0.iter().all(&keep) {
+            self.0 = self.0.iter().copied().filter(keep).collect();
+        }
+    }
+
+    fn push(&mut self, show: Show) -> Noted {
+        let mut shows = std::mem::take(&mut self.0).into_vec();
+        let is_full = shows.len() >= SHOWS_MAX;
+        if is_full {
+            merge_two(&mut shows);
+        }
+        shows.reserve_exact(1);
+        shows.push(show);
+        self.0 = shows.into_boxed_slice();
+        if is_full { Noted::Merged } else { Noted::Stored }
+    }
+}
+
+/// Makes one record of two, so that it counts wherever either did: the two nearest in time of one
+/// campaign and creative, else the two oldest pending ones (which end soonest), else the two
+/// oldest. Needs three records, of which two are always of one state.
+fn merge_two(shows: &mut Vec<Show>) {
+    let like = (0..shows.len())
+        .flat_map(|one| (one + 1..shows.len()).map(move |other| (one, other)))
+        .filter(|&(one, other)| shows[one].is_like(&shows[other]))
+        .min_by_key(|&(one, other)| shows[one].at_s.abs_diff(shows[other].at_s));
+    let (one, other) = match like {
+        Some(pair) => pair,
+        None => {
+            shows.sort_unstable_by_key(|show| (!show.mark.is_pending(), show.at_s));
+            let has_two_pending = shows[1].mark.is_pending();
+            // One pending record alone stands first, before those that were shown.
+            if has_two_pending || !shows[0].mark.is_pending() { (0, 1) } else { (1, 2) }
+        }
+    };
+    let absorbed = shows.swap_remove(other);
+    let kept = &mut shows[one];
+    if !kept.is_like(&absorbed) {
+        kept.campaign = EVERY;
+        kept.creative = EVERY;
+    }
+    kept.at_s = kept.at_s.max(absorbed.at_s);
+    kept.count = kept.count.saturating_add(absorbed.count);
+    kept.mark = kept.mark.merged();
+}

@@ -1,0 +1,212 @@
+//! One lock's worth of sessions: an index over a dense slab, with second-chance eviction.
+
+use super::frequency::Show;
+use super::profile::{Profile, ReadOutcome};
+use super::slab::Slab;
+use super::table::SessionConfig;
+use super::user::UserSession;
+use crate::hash;
+use crate::units::{Timestamp, UserKey};
+use rustc_hash::FxHashMap;
+
+/// Sessions looked at to find one to evict: bounds the time under the lock to a few microseconds.
+const EVICT_STEPS_MAX: usize = 64;
+
+/// Slots that remember when shows were forgotten with an evicted session. The more there are, the
+/// fewer strangers are refused for somebody else's shows; 1 kB a stripe, and only once needed.
+const FORGOTTEN_SLOTS: usize = 256;
+
+/// How many sessions came and went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turnover {
+    pub(super) created: u64,
+    pub(super) expired: u64,
+    pub(super) evicted: u64,
+}
+
+/// The sessions behind one lock.
+#[derive(Debug, Default)]
+pub(super) struct Stripe {
+    // User keys are keyed hashes already: a stranger cannot aim at this map.
+    index: FxHashMap<u64, u32>,
+    sessions: Slab,
+    /// Where the search for a victim goes on.
+    hand: usize,
+    /// By hash of the user: the second of the latest show that went with an evicted session.
+    forgotten: Option<Box<[u32; FORGOTTEN_SLOTS]>>,
+}
+
+impl Stripe {
+    pub(super) const fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is a session, without marking it used.
+    #[cfg(test)]
+    pub(super) fn knows(&self, user: UserKey) -> bool {
+        self.index.contains_key(&user.0)
+    }
+
+    /// Copies `user`'s session into `profile`.
+    pub(super) fn read(
+        &self,
+        user: UserKey,
+        config: &SessionConfig,
+        now: Timestamp,
+        profile: &mut Profile,
+    ) -> ReadOutcome {
+        let now_s = now.as_secs_u32();
+        let session = self.index.get(&user.0).and_then(|&place| self.sessions.get(place as usize));
+        match session {
+            Some(session) if !session.is_expired(config, now_s) => {
+                session.mark_used();
+                profile.copy_from(session, config, now_s);
+                ReadOutcome::Known
+            }
+            _ => {
+                profile.become_stranger(self.forgotten(user, config, now_s), config);
+                ReadOutcome::Unknown
+            }
+        }
+    }
+
+    /// Lets `act` change `user`'s session, after dropping what has expired in it; a session left
+    /// with nothing in it is removed. `None` when there is no session and none may be created.
+    pub(super) fn write<R>(
+        &mut self,
+        user: UserKey,
+        may_create: bool,
+        (config, now): (&SessionConfig, Timestamp),
+        turnover: &mut Turnover,
+        act: impl FnOnce(&mut UserSession) -> R,
+    ) -> Option<R> {
+        let place = match self.index.get(&user.0) {
+            Some(&place) => place as usize,
+            None if may_create => self.admit(user, config, now, turnover),
+            None => return None,
+        };
+        let session = self.sessions.get_mut(place)?;
+        session.tidy(config, now.as_secs_u32());
+        session.mark_used();
+        let result = act(session);
+        if session.is_empty() {
+            self.remove(place);
+            turnover.expired += 1;
+        }
+        Some(result)
+    }
+
+    /// Visits up to `slots` sessions from `place` on and drops what has expired. Returns how many
+    /// it visited, and where to go on; `None` at the end.
+    pub(super) fn sweep(
+        &mut self,
+        mut place: usize,
+        slots: usize,
+        (config, now): (&SessionConfig, Timestamp),
+        turnover: &mut Turnover,
+    ) -> (usize, Option<usize>) {
+        let mut visited = 0;
+        while visited < slots
+            && let Some(session) = self.sessions.get_mut(place)
+        {
+            visited += 1;
+            session.tidy(config, now.as_secs_u32());
+            if session.is_empty() {
+                self.remove(place); // brings the last session here, which is visited next
+                turnover.expired += 1;
+            } else {
+                place += 1;
+            }
+        }
+        (visited, (place < self.sessions.len()).then_some(place))
+    }
+
+    /// A fresh session for `user`, in the place of another if the stripe is full.
+    fn admit(
+        &mut self,
+        user: UserKey,
+        config: &SessionConfig,
+        now: Timestamp,
+        turnover: &mut Turnover,
+    ) -> usize {
+        let now_s = now.as_secs_u32();
+        let mut session = UserSession::new(user, now);
+        let place = if self.sessions.len() >= config.stripe_sessions_max() {
+            self.make_room(config, now_s, turnover)
+        } else {
+            self.sessions.len()
+        };
+        if let Some(forgotten) = self.forgotten(user, config, now_s) {
+            session.shows.inherit(forgotten);
+        }
+        self.index.insert(user.0, place as u32);
+        match self.sessions.get_mut(place) {
+            Some(evicted) => *evicted = session,
+            None => self.sessions.push(session),
+        }
+        turnover.created += 1;
+        place
+    }
+
+    /// Frees the place of one session (which stays there, out of the index, to be overwritten).
+    fn make_room(&mut self, config: &SessionConfig, now_s: u32, turnover: &mut Turnover) -> usize {
+        let place = self.choose_victim(config, now_s);
+        let Some(victim) = self.sessions.get(place) else { return place };
+        let user = victim.user;
+        if victim.is_expired(config, now_s) {
+            turnover.expired += 1;
+        } else {
+            turnover.evicted += 1;
+        }
+        if let Some(latest_s) = victim.latest_live_show_s(config, now_s) {
+            let slots = self.forgotten.get_or_insert_with(|| Box::new([0; FORGOTTEN_SLOTS]));
+            let slot = &mut slots[forgotten_slot(user)];
+            *slot = latest_s.max(*slot);
+        }
+        self.index.remove(&user.0);
+        place
+    }
+
+    /// Second chance: the first session from the hand on that was not used since the hand last
+    /// came by, if possible one without shows that a cap still needs.
+    fn choose_victim(&mut self, config: &SessionConfig, now_s: u32) -> usize {
+        let len = self.sessions.len();
+        let mut second_choice = None;
+        for _ in 0..EVICT_STEPS_MAX.min(2 * len) {
+            let place = self.hand % len;
+            self.hand = place + 1;
+            let Some(session) = self.sessions.get_mut(place) else { continue };
+            if session.is_expired(config, now_s) {
+                return place;
+            }
+            if session.take_used() {
+                continue;
+            }
+            if !session.has_live_shows(config, now_s) {
+                return place;
+            }
+            second_choice.get_or_insert(place);
+        }
+        second_choice.unwrap_or(self.hand % len)
+    }
+
+    fn remove(&mut self, place: usize) {
+        let Some(gone) = self.sessions.swap_remove(place) else { return };
+        self.index.remove(&gone.user.0);
+        if let Some(moved) = self.sessions.get(place) {
+            self.index.insert(moved.user.0, place as u32);
+        }
+    }
+
+    /// The shows that this user may have had in a session that was evicted.
+    fn forgotten(&self, user: UserKey, config: &SessionConfig, now_s: u32) -> Option<Show> {
+        let latest_s = self.forgotten.as_ref()?[forgotten_slot(user)];
+        let show = Show::forgotten(latest_s);
+        show.is_within(config.shows_keep_s, now_s).then_some(show)
+    }
+}
+
+fn forgotten_slot(user: UserKey) -> usize {
+    // The lowest bits chose the stripe, so they say nothing here.
+    (hash::mix(user.0) % FORGOTTEN_SLOTS as u64) as usize
+}

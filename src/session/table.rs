@@ -1,0 +1,172 @@
+//! All sessions of the machine: partitions of striped locks, read by every core.
+//!
+//! A user's partition is `key mod 64`; each partition has one writer, its shard. Writers lock one
+//! stripe for one event. Readers only try: a stripe that is being written reads as contended.
+
+use super::frequency::WINDOW_S_MAX;
+use super::profile::{Profile, ReadOutcome};
+use super::stripe::{Stripe, Turnover};
+use super::user::UserSession;
+use crate::units::{Timestamp, UserKey};
+use parking_lot::RwLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What is moved between shards (and, in a cluster, between nodes) as a whole.
+pub const PARTITIONS: usize = 64;
+
+/// Locks in a partition. A write holds one of the 1,024 for well below a microsecond, so at a
+/// million events a second a read meets one in about a thousand.
+pub const STRIPES_PER_PARTITION: usize = 16;
+
+const STRIPES: usize = PARTITIONS * STRIPES_PER_PARTITION;
+
+/// Limits of the session table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Hard bound on sessions, spread over 1,024 stripes (so that about 0.97 of it is reached
+    /// before the first eviction at a million); at least 1,024. Each takes up to 256 bytes.
+    pub sessions_max: usize,
+    /// Interest expires when nothing happened for this long, in seconds.
+    pub idle_s: u32,
+    /// Shows are kept for this long, in seconds, and sessions for their sake: the longest window of
+    /// any cap in use. At most [`WINDOW_S_MAX`]; a longer cap is answered as if it were reached.
+    pub shows_keep_s: u32,
+}
+
+impl Default for SessionConfig {
+    /// A million sessions (about 250 MB), expiring after three days, when an eighth is left of the
+    /// slow interest.
+    fn default() -> Self {
+        Self { sessions_max: 1_000_000, idle_s: 3 * 86_400, shows_keep_s: WINDOW_S_MAX }
+    }
+}
+
+impl SessionConfig {
+    /// The bound of one stripe.
+    pub(super) const fn stripe_sessions_max(&self) -> usize {
+        let share = self.sessions_max / STRIPES;
+        if share == 0 { 1 } else { share }
+    }
+}
+
+/// A lock on its own cache line, so that writing one does not slow the reader of the next.
+#[repr(align(64))]
+#[derive(Debug, Default)]
+struct Padded(RwLock<Stripe>);
+
+/// The sessions of all users. Shared by `Arc`; lives outside of any actor, so a panic loses none.
+#[derive(Debug)]
+pub struct SessionTable {
+    stripes: Box<[Padded]>,
+    config: SessionConfig,
+    // A count that nothing else is ordered by.
+    contended: AtomicU64,
+}
+
+impl SessionTable {
+    /// An empty table. Limits outside of their range are taken as the nearest within.
+    #[must_use]
+    pub fn new(config: SessionConfig) -> Self {
+        let config = SessionConfig {
+            sessions_max: config.sessions_max.max(STRIPES),
+            shows_keep_s: config.shows_keep_s.min(WINDOW_S_MAX),
+            ..config
+        };
+        Self {
+            stripes: (0..STRIPES).map(|_| Padded::default()).collect(),
+            config,
+            contended: AtomicU64::new(0),
+        }
+    }
+
+    /// The partition of this user, below [`PARTITIONS`].
+    #[must_use]
+    pub const fn partition_of(user: UserKey) -> usize {
+        (user.0 % PARTITIONS as u64) as usize
+    }
+
+    /// Copies what is known of `user` into `profile`, whatever it held. Never waits, never creates,
+    /// never allocates. After `Contended` the profile is cold and refuses every cap, and after
+    /// `Unknown` those that a forgotten session of this user may have reached.
+    pub fn read(&self, user: UserKey, now: Timestamp, profile: &mut Profile) -> ReadOutcome {
+        let Some(stripe) = self.stripe(user).try_read() else {
+            self.contended.fetch_add(1, Ordering::Relaxed);
+            profile.become_contended(now, &self.config);
+            return ReadOutcome::Contended;
+        };
+        stripe.read(user, &self.config, now, profile)
+    }
+
+    /// Reads so far that met a locked stripe.
+    #[must_use]
+    pub fn contended_reads(&self) -> u64 {
+        self.contended.load(Ordering::Relaxed)
+    }
+
+    /// Sessions in `partition` now.
+    #[must_use]
+    pub fn sessions(&self, partition: usize) -> usize {
+        let stripes = self.stripes.iter().skip(partition * STRIPES_PER_PARTITION);
+        stripes.take(STRIPES_PER_PARTITION).map(|stripe| stripe.0.read().len()).sum()
+    }
+
+    /// Lets the owner of the user's partition change the session; see `Stripe::write`.
+    pub(super) fn write<R>(
+        &self,
+        user: UserKey,
+        may_create: bool,
+        now: Timestamp,
+        turnover: &mut Turnover,
+        act: impl FnOnce(&mut UserSession) -> R,
+    ) -> Option<R> {
+        let mut stripe = self.stripe(user).write();
+        stripe.write(user, may_create, (&self.config, now), turnover, act)
+    }
+
+    /// Sweeps up to `slots` sessions of one stripe of `partition`; see `Stripe::sweep`.
+    pub(super) fn sweep(
+        &self,
+        (partition, stripe): (usize, usize),
+        place: usize,
+        slots: usize,
+        now: Timestamp,
+        turnover: &mut Turnover,
+    ) -> (usize, Option<usize>) {
+        match self.stripes.get(partition * STRIPES_PER_PARTITION + stripe) {
+            Some(stripe) => stripe.0.write().sweep(place, slots, (&self.config, now), turnover),
+            None => (0, None),
+        }
+    }
+
+    pub(super) fn stripe(&self, user: UserKey) -> &RwLock<Stripe> {
+        let lock = user.0 / PARTITIONS as u64 % STRIPES_PER_PARTITION as u64;
+        &self.stripes[Self::partition_of(user) * STRIPES_PER_PARTITION + lock as usize].0
+    }
+}
+
+/// Which shard writes which partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardMap {
+    shards: [u16; PARTITIONS],
+}
+
+impl ShardMap {
+    /// Partitions dealt evenly to `shards` shards, numbered from 0; at least one, and no more than
+    /// there are partitions.
+    #[must_use]
+    pub fn even(shards: usize) -> Self {
+        let shards = shards.clamp(1, PARTITIONS);
+        Self { shards: std::array::from_fn(|partition| (partition % shards) as u16) }
+    }
+
+    /// The shard to which this user's events and shows go.
+    #[must_use]
+    pub fn shard_of(&self, user: UserKey) -> usize {
+        usize::from(self.shards[SessionTable::partition_of(user)])
+    }
+
+    /// The partitions that `shard` writes.
+    pub fn partitions_of(&self, shard: usize) -> impl Iterator<Item = usize> {
+        (0..PARTITIONS).filter(move |&partition| usize::from(self.shards[partition]) == shard)
+    }
+}

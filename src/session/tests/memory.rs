@@ -1,0 +1,51 @@
+//! What a million sessions take.
+
+use super::*;
+use crate::hash;
+
+const USERS: u64 = 1_000_000;
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("this runs on Linux");
+    let pages: u64 =
+        statm.split(' ').nth(1).and_then(|field| field.parse().ok()).expect("a number");
+    pages * 4_096
+}
+
+/// Run alone, and optimised where the time matters:
+/// `cargo test --lib session::tests::memory -- --ignored --nocapture`
+#[test]
+#[ignore = "takes a gigabyte and a minute; prints figures"]
+fn a_million_sessions_take_less_than_256_bytes_each() {
+    let config = SessionConfig { sessions_max: 2 * USERS as usize, ..SessionConfig::default() };
+    let (_, mut state) = shard(config);
+    // A measure of the sessions, and not of the event ids that a shard remembers.
+    let before = resident_bytes();
+    for number in 0..USERS {
+        let user = UserKey(hash::mix(number));
+        // One to twelve events in as many categories of three tenants: seven entries at most stay.
+        let events: Vec<_> = (0..=hash::mix(user.0) % 12)
+            .map(|event| Event {
+                advertiser: AdvertiserId(event % 3 * 2),
+                ..view(0, user, (user.0 as u32).wrapping_add(event as u32), at(event as i64))
+            })
+            .collect();
+        for event in &events {
+            state.record(event, at(20));
+        }
+    }
+    let interest = (resident_bytes() - before) / USERS;
+    println!("interest alone: {interest} B a session");
+    for (share, users) in [("one in four", USERS / 4), ("each", USERS)] {
+        for number in 0..users {
+            let user = UserKey(hash::mix(number));
+            state.confirm(&confirm_of(user, number as u32, at(20)), at(20));
+        }
+        assert_eq!(state.status().counters.shows_confirmed, users);
+        let with_shows = (resident_bytes() - before) / USERS;
+        println!("and a show for {share}: {with_shows} B a session");
+        assert!(users == USERS || with_shows < 256);
+    }
+    assert_eq!(state.status().sessions as u64, USERS);
+    assert!(interest < 256);
+}

@@ -1,0 +1,125 @@
+//! What is remembered of one user.
+
+use super::behaviour::Event;
+use super::frequency::{Show, ShowLog};
+use super::interest::Interests;
+use super::table::SessionConfig;
+use crate::units::{Timestamp, UserKey};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Items remembered: what a co-visitation lookup asks for.
+pub(super) const ITEMS_MAX: usize = 4;
+
+/// The last items that a user touched, newest first. 0 stands for none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RecentItems([u32; ITEMS_MAX]);
+
+impl RecentItems {
+    /// Moves `item` to the front.
+    fn push(&mut self, item: u32) {
+        let known = self.0.iter().position(|&one| one == item).unwrap_or(ITEMS_MAX - 1);
+        self.0[..=known].rotate_right(1);
+        self.0[0] = item;
+    }
+
+    pub(super) fn as_slice(&self) -> &[u32] {
+        let len = self.0.iter().position(|&item| item == 0).unwrap_or(ITEMS_MAX);
+        &self.0[..len]
+    }
+}
+
+/// One session.
+#[derive(Debug)]
+pub(super) struct UserSession {
+    pub(super) user: UserKey,
+    pub(super) shows: ShowLog,
+    interests: Interests,
+    items: RecentItems,
+    /// The latest behaviour, or when the session was made.
+    seen_s: u32,
+    // Set by readers under a shared lock; a hint for eviction, so relaxed order is enough.
+    is_used: AtomicBool,
+}
+
+// With its share of the index (17 B a bucket, between 7/16 and 7/8 full) and of the slab's slack a
+// session stays below 256 bytes; `tests/memory.rs` measures it.
+const _: () = assert!(size_of::<UserSession>() <= 200);
+
+impl UserSession {
+    pub(super) fn new(user: UserKey, now: Timestamp) -> Self {
+        Self {
+            user,
+            shows: ShowLog::default(),
+            interests: Interests::default(),
+            items: RecentItems::default(),
+            seen_s: now.as_secs_u32(),
+            is_used: AtomicBool::new(true),
+        }
+    }
+
+    /// A behaviour event; the caller has seen to consent and repetition.
+    pub(super) fn record(&mut self, event: &Event) {
+        self.seen_s = self.seen_s.max(event.at.as_secs_u32());
+        let weight = event.kind.weight();
+        self.interests.record(event.category, event.advertiser, event.pooled, weight, event.at);
+        if let Some(item) = event.item {
+            self.items.push(item);
+        }
+    }
+
+    /// Whether interest has expired: nothing happened for `idle_s`.
+    pub(super) const fn is_idle(&self, config: &SessionConfig, now_s: u32) -> bool {
+        self.seen_s.saturating_add(config.idle_s) <= now_s
+    }
+
+    pub(super) fn has_live_shows(&self, config: &SessionConfig, now_s: u32) -> bool {
+        self.shows.as_slice().iter().any(|show| show.is_within(config.shows_keep_s, now_s))
+    }
+
+    /// Whether nothing here may be read any more: readers see an expired session as none, so that
+    /// no answer depends on when the sweep comes by.
+    pub(super) fn is_expired(&self, config: &SessionConfig, now_s: u32) -> bool {
+        self.is_idle(config, now_s) && !self.has_live_shows(config, now_s)
+    }
+
+    /// Drops what has expired within the session.
+    pub(super) fn tidy(&mut self, config: &SessionConfig, now_s: u32) {
+        self.shows.purge(config.shows_keep_s, now_s);
+        if self.is_idle(config, now_s) {
+            self.interests.clear();
+            self.items = RecentItems::default();
+        }
+    }
+
+    /// Whether there is nothing to remember.
+    pub(super) fn is_empty(&self) -> bool {
+        self.interests.is_empty() && self.shows.is_empty() && self.items.as_slice().is_empty()
+    }
+
+    /// The latest second at which a show that some cap may need was, or may yet be, shown.
+    pub(super) fn latest_live_show_s(&self, config: &SessionConfig, now_s: u32) -> Option<u32> {
+        let live = |show: &&Show| show.is_within(config.shows_keep_s, now_s);
+        self.shows.as_slice().iter().filter(live).map(Show::latest_s).max()
+    }
+
+    pub(super) const fn interests(&self) -> &Interests {
+        &self.interests
+    }
+
+    pub(super) const fn items(&self) -> &RecentItems {
+        &self.items
+    }
+
+    /// Notes a use, for eviction.
+    pub(super) fn mark_used(&self) {
+        // Most reads find it set; not writing keeps the line shared between cores.
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it was used since the last call.
+    pub(super) fn take_used(&mut self) -> bool {
+        std::mem::take(self.is_used.get_mut())
+    }
+}

@@ -1,0 +1,173 @@
+//! What a user allows, and how a bid request says so: TCF strings under the European law, US
+//! privacy and GPP strings under the American ones, COPPA for children. About one user in ten
+//! forbids personalisation.
+
+use super::spec::Law;
+use crate::units::Timestamp;
+use rand::{Rng, RngExt};
+
+/// What a user's bid requests say about privacy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// No law applies.
+    Unregulated,
+    /// European law, everything allowed.
+    GdprGranted,
+    /// European law, everything refused.
+    GdprRefused,
+    /// American law, not opted out.
+    UsAllowed,
+    /// American law, opted out of sale, said by `us_privacy`.
+    UsOptedOut,
+    /// The same, said by `gpp`.
+    GppOptedOut,
+    /// A child: COPPA.
+    Child,
+}
+
+/// Share of users who are children.
+const CHILD_SHARE: f64 = 0.02;
+/// Share that refuses under the European law.
+const GDPR_REFUSED_SHARE: f64 = 0.14;
+/// Share that opts out under the American ones.
+const US_OPTED_OUT_SHARE: f64 = 0.1;
+
+/// GPP with one section, the US privacy string (section 6), opted out of sale.
+pub(super) const GPP_OPTED_OUT: &str = "DBABTA~1YYN";
+/// Its section id.
+pub(super) const GPP_SID: u32 = 6;
+
+/// Vendors that a granting string names: more than the list has ever held.
+const VENDORS_MAX: u64 = 2_000;
+
+impl Choice {
+    /// Draws the choice of a user who lives under this law.
+    pub(super) fn draw(law: Law, rng: &mut impl Rng) -> Self {
+        if rng.random::<f64>() < CHILD_SHARE {
+            return Self::Child;
+        }
+        let point = rng.random::<f64>();
+        match law {
+            Law::None => Self::Unregulated,
+            Law::Gdpr if point < GDPR_REFUSED_SHARE => Self::GdprRefused,
+            Law::Gdpr => Self::GdprGranted,
+            Law::Us if point < US_OPTED_OUT_SHARE / 2.0 => Self::UsOptedOut,
+            Law::Us if point < US_OPTED_OUT_SHARE => Self::GppOptedOut,
+            Law::Us => Self::UsAllowed,
+        }
+    }
+
+    /// Whether the user may be addressed by interest.
+    #[must_use]
+    pub const fn personalises(self) -> bool {
+        matches!(self, Self::Unregulated | Self::GdprGranted | Self::UsAllowed)
+    }
+}
+
+/// A TCF 2 core string that grants or refuses all purposes and vendors ("Transparency and Consent
+/// String with Global Vendor & CMP List Formats v2", IAB Europe), written at `at`.
+pub(super) fn tcf(granted: bool, at: Timestamp) -> String {
+    let deciseconds = u64::try_from(at.0 / 100).unwrap_or(0);
+    let letter = |letter: u8| u64::from(letter - b'A');
+    let purposes = |count: u32| {
+        if granted { ((1 << count) - 1) << (24 - count) } else { 0 }
+    };
+    let mut bits = Bits::default();
+    bits.push(2, 6); // version
+    bits.push(deciseconds, 36); // created
+    bits.push(deciseconds, 36); // updated
+    bits.push(31, 12); // CMP
+    bits.push(1, 12); // its version
+    bits.push(1, 6); // screen
+    bits.push(letter(b'E'), 6); // language
+    bits.push(letter(b'N'), 6);
+    bits.push(200, 12); // vendor list
+    bits.push(4, 6); // policy version
+    bits.push(0, 2); // not service specific, standard texts
+    bits.push(0, 12); // special features
+    bits.push(purposes(11), 24); // consent
+    bits.push(purposes(11), 24); // legitimate interest
+    bits.push(0, 1); // purpose one treatment
+    bits.push(letter(b'D'), 6); // publisher's country
+    bits.push(letter(b'E'), 6);
+    for _ in ["consent", "legitimate interest"] {
+        bits.vendors(granted);
+    }
+    bits.push(0, 12); // publisher restrictions
+    bits.text
+}
+
+/// Bits as web-safe base 64, most significant first, padded with zeros.
+#[derive(Default)]
+struct Bits {
+    text: String,
+    free: u32,
+    last: u8,
+}
+
+impl Bits {
+    fn push(&mut self, value: u64, width: u32) {
+        const ALPHABET: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        for place in (0..width).rev() {
+            if self.free == 0 {
+                self.text.push('A');
+                self.free = 6;
+                self.last = 0;
+            }
+            self.free -= 1;
+            self.last |= u8::from(value >> place & 1 == 1) << self.free;
+            self.text.pop();
+            self.text.push(char::from(ALPHABET[usize::from(self.last)]));
+        }
+    }
+
+    /// A vendor section: all of them as one range, or none as an empty bit field.
+    fn vendors(&mut self, granted: bool) {
+        self.push(if granted { VENDORS_MAX } else { 0 }, 16);
+        self.push(u64::from(granted), 1);
+        if granted {
+            self.push(1, 12); // one entry
+            self.push(1, 1); // a range
+            self.push(1, 16);
+            self.push(VENDORS_MAX, 16);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::random::{Purpose, stream};
+
+    #[test]
+    fn about_one_in_ten_forbids() {
+        let mut rng = stream(1, Purpose::User, 0);
+        let laws = [Law::None, Law::Gdpr, Law::Us, Law::Us];
+        let forbids = |n: usize| !Choice::draw(laws[n % 4], &mut rng).personalises();
+        let share = (0..8_000).map(forbids).filter(|forbids| *forbids).count() as f64 / 8_000.0;
+        assert!((0.07..0.14).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn strings_have_the_bits_that_the_standard_gives() {
+        let at = Timestamp(1_700_000_000_000);
+        let granted = tcf(true, at);
+        assert!(granted.starts_with('C'), "version 2: {granted}");
+        // 213 bits of head, 62 bits a granting vendor section, 12 of restrictions.
+        assert_eq!(granted.len(), (213_usize + 2 * 62 + 12).div_ceil(6));
+        assert_eq!(tcf(false, at).len(), (213_usize + 2 * 17 + 12).div_ceil(6));
+        // Bits 152 to 175 are the purposes; 152 is bit 2 of letter 25.
+        let value = |letter: u8| match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'-' => 62,
+            _ => 63,
+        };
+        let bit = |text: &str, n: usize| value(text.as_bytes()[n / 6]) >> (5 - n % 6) & 1;
+        let purposes = |text: &str| (152..176).map(|n| u32::from(bit(text, n))).sum::<u32>();
+        assert_eq!((purposes(&granted), purposes(&tcf(false, at))), (11, 0));
+        assert_eq!((bit(&granted, 152), bit(&granted, 163)), (1, 0));
+    }
+}

@@ -1,0 +1,257 @@
+//! Reads a folder of strategies: all of it or nothing, each mistake with file, line and reason.
+//!
+//! A strategy's name is its file's stem. Keys (unknown ones are refused):
+//!
+//! | key | unit | meaning |
+//! |---|---|---|
+//! | `version` | | 1 |
+//! | `objective` | | `fixed_cpm`, `cpc`, `linear`, `target_cpa` |
+//! | `base_bid_micros` | CPM micros | needed by `linear`, allowed for `fixed_cpm` |
+//! | `pacing` | | `dual` or `none` |
+//! | `multiplier_min`, `multiplier_max` | factor | bounds of the pacing multiplier; 0.01 and 1 |
+//! | `max_cpm_micros` | CPM micros | a cap beside the campaign's |
+//! | `exploration` | | `none`, the only kind so far |
+
+use super::value::{Objective, Strategy};
+use crate::units::Micros;
+use serde::Deserialize;
+use std::path::Path;
+use toml::Spanned;
+
+/// Strategies in a folder: a person cannot tell more apart, and an id is 16 bits.
+const STRATEGIES_MAX: usize = 256;
+/// Bytes of one file: a page of comments fits thrice.
+const FILE_BYTES_MAX: u64 = 16 * 1024;
+/// Prices outside of this are taken for a mistake of units: 0.001 to 1,000,000 CPM.
+const PRICE_MICROS: std::ops::RangeInclusive<u64> = 1_000..=1_000_000_000_000;
+/// Multipliers outside of this are no pacing: a millionth to a million.
+const MULTIPLIERS: std::ops::RangeInclusive<f64> = 1e-6..=1e6;
+
+/// Who controls the multiplier between value and price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PacingChoice {
+    /// Nobody; it is 1.
+    None,
+    /// The dual controllers: the smaller of the budget's and the target CPA's.
+    Dual,
+}
+
+/// What is wrong with a strategy's file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}: {reason}")]
+pub struct StrategyError {
+    /// The file, or the folder.
+    pub file: String,
+    /// The line, from 1; 0 where the whole file is meant.
+    pub line: usize,
+    /// What is wrong, and what would be right.
+    pub reason: String,
+}
+
+/// A strategy by its place in its [`Strategies`]: another folder gives other ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StrategyId(pub u16);
+
+/// A folder of strategies, in the order of their names.
+#[derive(Clone, Debug, Default)]
+pub struct Strategies {
+    entries: Vec<(String, Strategy)>,
+}
+
+impl Strategies {
+    /// Reads every `*.toml` of a folder.
+    ///
+    /// # Errors
+    /// Every mistake of every file; then nothing is loaded.
+    pub fn load(folder: &Path) -> Result<Self, Vec<StrategyError>> {
+        let whole = |file: &Path, reason: String| StrategyError {
+            file: file.display().to_string(),
+            line: 0,
+            reason,
+        };
+        let mut files = Vec::new();
+        let entries = std::fs::read_dir(folder)
+            .map_err(|error| vec![whole(folder, format!("cannot be read: {error}"))])?;
+        for entry in entries {
+            let file = entry.map_err(|error| vec![whole(folder, error.to_string())])?.path();
+            if file.extension().is_some_and(|ending| ending == "toml") {
+                files.push(file);
+            }
+        }
+        files.sort();
+        if files.is_empty() || files.len() > STRATEGIES_MAX {
+            let reason = format!("holds {} strategies, not 1 to {STRATEGIES_MAX}", files.len());
+            return Err(vec![whole(folder, reason)]);
+        }
+        let (mut entries, mut errors) = (Vec::new(), Vec::new());
+        for file in &files {
+            match read(file) {
+                Ok(entry) => entries.push(entry),
+                Err((line, reason)) => errors.push(StrategyError { line, ..whole(file, reason) }),
+            }
+        }
+        if errors.is_empty() { Ok(Self { entries }) } else { Err(errors) }
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.entries.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The id of the strategy of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<StrategyId> {
+        let found = self.entries.binary_search_by(|(other, _)| other.as_str().cmp(name)).ok()?;
+        u16::try_from(found).ok().map(StrategyId)
+    }
+
+    /// The strategy with this id; `None` for an id of another folder.
+    #[must_use]
+    pub fn strategy(&self, id: StrategyId) -> Option<&Strategy> {
+        self.entries.get(usize::from(id.0)).map(|(_, strategy)| strategy)
+    }
+}
+
+/// Line, from 1, and reason.
+type Refusal = (usize, String);
+
+fn read(file: &Path) -> Result<(String, Strategy), Refusal> {
+    let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if name.is_empty() || !name.bytes().all(plain) {
+        return Err((0, "a strategy is named with a-z, 0-9 and _ only".to_owned()));
+    }
+    let whole = |error: std::io::Error| (0, format!("cannot be read: {error}"));
+    if std::fs::metadata(file).map_err(whole)?.len() > FILE_BYTES_MAX {
+        return Err((0, format!("is larger than {FILE_BYTES_MAX} bytes")));
+    }
+    let text = std::fs::read_to_string(file).map_err(whole)?;
+    parse(&text).map(|strategy| (name.to_owned(), strategy))
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    version: Spanned<u32>,
+    objective: Spanned<RawObjective>,
+    base_bid_micros: Option<Spanned<u64>>,
+    pacing: Spanned<PacingChoice>,
+    multiplier_min: Option<Spanned<f64>>,
+    multiplier_max: Option<Spanned<f64>>,
+    max_cpm_micros: Option<Spanned<u64>>,
+    exploration: Option<RawExploration>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawObjective {
+    FixedCpm,
+    Cpc,
+    Linear,
+    TargetCpa,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawExploration {
+    None,
+}
+
+/// Reads the text of one file.
+fn parse(text: &str) -> Result<Strategy, Refusal> {
+    let line = |at: usize| 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+    let raw: Raw = toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| line(span.start));
+        (at, error.message().replace('\n', " "))
+    })?;
+    raw.check().map_err(|(at, reason)| (line(at), reason))
+}
+
+impl Raw {
+    /// Byte offset and reason of the first thing that cannot be.
+    fn check(&self) -> Result<Strategy, (usize, String)> {
+        if *self.version.get_ref() != 1 {
+            let reason = "this version is not known; the known one is 1".to_owned();
+            return Err((self.version.span().start, reason));
+        }
+        let RawExploration::None = self.exploration.unwrap_or(RawExploration::None);
+        let base_bid = price("base_bid_micros", self.base_bid_micros.as_ref())?;
+        let max_cpm = price("max_cpm_micros", self.max_cpm_micros.as_ref())?;
+        if let (Some(base), Some(cap), Some(key)) = (base_bid, max_cpm, &self.base_bid_micros)
+            && base > cap
+        {
+            return Err((key.span().start, "base_bid_micros is above max_cpm_micros".to_owned()));
+        }
+        let (multiplier_min, multiplier_max) = self.multipliers()?;
+        Ok(Strategy {
+            objective: self.objective(base_bid)?,
+            pacing: *self.pacing.get_ref(),
+            multiplier_min,
+            multiplier_max,
+            max_cpm,
+        })
+    }
+
+    fn objective(&self, base_bid: Option<Micros>) -> Result<Objective, (usize, String)> {
+        let objective = match (self.objective.get_ref(), base_bid) {
+            (RawObjective::FixedCpm, base_bid) => Objective::FixedCpm { base_bid },
+            (RawObjective::Linear, Some(base_bid)) => Objective::Linear { base_bid },
+            (RawObjective::Linear, None) => {
+                let reason = "objective `linear` needs base_bid_micros".to_owned();
+                return Err((self.objective.span().start, reason));
+            }
+            (RawObjective::Cpc, _) => Objective::Cpc,
+            (RawObjective::TargetCpa, _) => Objective::TargetCpa,
+        };
+        match (&self.base_bid_micros, objective) {
+            (Some(key), Objective::Cpc | Objective::TargetCpa) => Err((
+                key.span().start,
+                format!("base_bid_micros has no part in objective `{}`", objective.name()),
+            )),
+            _ => Ok(objective),
+        }
+    }
+
+    fn multipliers(&self) -> Result<(f64, f64), (usize, String)> {
+        let keys = [&self.multiplier_min, &self.multiplier_max];
+        for key in keys.into_iter().flatten() {
+            let at = key.span().start;
+            if *self.pacing.get_ref() == PacingChoice::None {
+                return Err((at, "without pacing there is no multiplier to bound".to_owned()));
+            }
+            if !MULTIPLIERS.contains(key.get_ref()) {
+                return Err((at, "a multiplier lies between 1e-6 and 1e6".to_owned()));
+            }
+        }
+        let [min, max] = keys.map(|key| key.as_ref().map(|key| *key.get_ref()));
+        let (min, max) = match *self.pacing.get_ref() {
+            PacingChoice::None => (1.0, 1.0),
+            PacingChoice::Dual => (min.unwrap_or(0.01), max.unwrap_or(1.0)),
+        };
+        if min > max {
+            let at = keys.into_iter().flatten().next().map_or(0, |key| key.span().start);
+            return Err((at, format!("multiplier_min {min} is above multiplier_max {max}")));
+        }
+        Ok((min, max))
+    }
+}
+
+fn price(name: &str, key: Option<&Spanned<u64>>) -> Result<Option<Micros>, (usize, String)> {
+    let Some(key) = key else { return Ok(None) };
+    if PRICE_MICROS.contains(key.get_ref()) {
+        return Ok(Some(Micros(*key.get_ref())));
+    }
+    let reason = format!(
+        "{name} is {} CPM micros; it lies between {} and {}: 1.00 CPM is 1_000_000",
+        key.get_ref(),
+        PRICE_MICROS.start(),
+        PRICE_MICROS.end()
+    );
+    Err((key.span().start, reason))
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

@@ -1,0 +1,103 @@
+use super::*;
+use proptest::prelude::*;
+
+const GOOD: &str = "version = 1\nobjective = \"linear\"\nbase_bid_micros = 2_000_000\n\
+                    pacing = \"dual\"\nmultiplier_min = 0.5\nmultiplier_max = 2.0\n";
+
+#[test]
+fn the_shipped_strategies_load() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("strategies");
+    let strategies = Strategies::load(&folder).expect("good files");
+    let names: Vec<_> = strategies.names().collect();
+    assert_eq!(names, ["cpc", "fixed_cpm", "linear", "target_cpa"]);
+    for name in names {
+        let id = strategies.get(name).expect("an id");
+        let strategy = strategies.strategy(id).expect("a strategy");
+        assert_eq!(strategy.objective().name(), name);
+        assert_eq!(strategy.pacing(), PacingChoice::Dual);
+        let text = std::fs::read_to_string(folder.join(format!("{name}.toml"))).expect("a file");
+        assert!(
+            text.starts_with('#') && text.contains("Choose it"),
+            "{name} says when to choose it"
+        );
+    }
+    assert_eq!(strategies.get("none"), None);
+    assert_eq!(strategies.strategy(StrategyId(4)), None);
+}
+
+#[test]
+fn a_good_file_is_read_as_written() {
+    let strategy = parse(GOOD).expect("good");
+    assert_eq!(strategy.objective(), Objective::Linear { base_bid: Micros(2_000_000) });
+    assert_eq!(strategy.multiplier_bounds(), (0.5, 2.0));
+    let short = parse("version = 1\nobjective = 'cpc'\npacing = 'none'\n").expect("good");
+    assert_eq!(short.multiplier_bounds(), (1.0, 1.0));
+}
+
+#[test]
+fn wrong_files_are_refused_with_line_and_reason() {
+    for (from, to, line, reason) in [
+        ("version = 1", "version = 2", 1, "version is not known"),
+        ("version = 1\n", "", 0, "missing field `version`"),
+        ("linear", "liner", 2, "unknown variant `liner`"),
+        ("base_bid_micros", "base_bid", 3, "unknown field `base_bid`"),
+        ("2_000_000", "2.5", 3, "invalid type: floating point"),
+        ("2_000_000", "\"2.5\"", 3, "invalid type: string"),
+        ("2_000_000", "-2", 3, "invalid value: integer"),
+        ("2_000_000", "2", 3, "1.00 CPM is 1_000_000"),
+        ("2_000_000", "2_000_000_000_000_000", 3, "1.00 CPM is 1_000_000"),
+        ("base_bid_micros = 2_000_000", "", 2, "needs base_bid_micros"),
+        ("linear", "cpc", 3, "no part in objective `cpc`"),
+        ("linear", "target_cpa", 3, "no part in objective `target_cpa`"),
+        ("\"dual\"", "\"none\"", 5, "without pacing"),
+        ("= 0.5", "= 3.0", 5, "is above multiplier_max"),
+        ("= 0.5", "= 0.0", 5, "between 1e-6 and 1e6"),
+        ("= 0.5", "= nan", 5, "between 1e-6 and 1e6"),
+        ("= 0.5", "= 1e-9", 5, "between 1e-6 and 1e6"),
+        ("= 2.0\n", "= 2.0\nmax_cpm_micros = 1_999_999\n", 3, "above max_cpm_micros"),
+        ("= 2.0\n", "= 2.0\nmax_cpm_micros = 0\n", 7, "max_cpm_micros is 0"),
+        ("= 2.0\n", "= 2.0\nexploration = \"thompson\"\n", 7, "unknown variant `thompson`"),
+        ("= 2.0\n", "= 2.0\nversion = 1\n", 7, "duplicate key"),
+        ("= 2.0\n", "= \n", 6, ""),
+    ] {
+        let text = GOOD.replace(from, to);
+        assert_ne!(text, GOOD, "{from} stands in the good file");
+        let refusal = parse(&text).expect_err(&text);
+        let ok = refusal.1.contains(reason) && (refusal.0 == line || line == 0);
+        assert!(ok, "{refusal:?} instead of {line}: {reason}\n{text}");
+    }
+}
+
+#[test]
+fn a_folder_loads_as_a_whole_or_reports_each_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("a file");
+    };
+    let load = || Strategies::load(folder.path());
+    assert!(load().expect_err("empty")[0].reason.contains("holds 0 strategies"));
+    write("good.toml", GOOD);
+    write("notes.md", "not a strategy");
+    assert_eq!(load().expect("good").names().len(), 1);
+    write("wrong.toml", &GOOD.replace("version = 1", "version = 9"));
+    write("Upper.toml", GOOD);
+    write("vast.toml", &"#".repeat(20_000));
+    let errors = load().expect_err("three wrong files");
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(errors.len(), 3, "{texts:?}");
+    assert!(texts[0].contains("Upper.toml:0: a strategy is named"), "{texts:?}");
+    assert!(texts[1].contains("vast.toml:0: is larger"), "{texts:?}");
+    assert!(texts[2].contains("wrong.toml:1: this version"), "{texts:?}");
+    let absent = Strategies::load(&folder.path().join("absent")).expect_err("no folder");
+    assert!(absent[0].reason.contains("cannot be read"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in ".{0,200}", from in 0..100usize, to in 0..100usize) {
+        let _ = parse(&text);
+        let mut damaged = GOOD.to_owned();
+        damaged.replace_range(from.min(to)..from.max(to), &text);
+        let _ = parse(&damaged);
+    }
+}

@@ -1,0 +1,201 @@
+//! What an impression is worth to a campaign: pure arithmetic.
+//!
+//! Floats inside, because predictions are floats; out comes a whole number of CPM micros, rounded
+//! to the nearest (an error of at most half a micro, 5e-10 of a currency unit an impression), capped
+//! after pacing and never from NaN: an input that is no finite, non-negative number makes the value
+//! zero, which is no bid. The cap comes last, so that an impression worth ten times the cap is paced
+//! by its worth and not by the cap.
+
+use super::parse::PacingChoice;
+use crate::units::Micros;
+use smallvec::{SmallVec, smallvec};
+
+/// A thousand impressions to the CPM.
+const PER_MILLE: f64 = 1_000.0;
+
+/// How the value of an impression is computed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Objective {
+    /// The same CPM for all: this one, or the campaign's cap.
+    FixedCpm {
+        /// CPM micros.
+        base_bid: Option<Micros>,
+    },
+    /// `cpc x pCTR x 1000`.
+    Cpc,
+    /// `base x pCTR / average pCTR` (Perlich et al. 2012). Before there is an average: `base`.
+    Linear {
+        /// CPM micros for an impression of average promise.
+        base_bid: Micros,
+    },
+    /// `target CPA x CVR x pCTR x 1000`.
+    TargetCpa,
+}
+
+impl Objective {
+    /// The name in files.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::FixedCpm { .. } => "fixed_cpm",
+            Self::Cpc => "cpc",
+            Self::Linear { .. } => "linear",
+            Self::TargetCpa => "target_cpa",
+        }
+    }
+}
+
+/// What a value is computed from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ValueInput {
+    /// Predicted click probability, 0 to 1.
+    pub p_click: f64,
+    /// Its average over the campaign's recent auctions; 0 while unknown.
+    pub average_p_click: f64,
+    /// The campaign's cap, CPM micros.
+    pub max_cpm: Micros,
+    /// What a click may cost, micros of the account's currency.
+    pub cpc_micros: Option<u64>,
+    /// What a conversion may cost, micros of the account's currency.
+    pub target_cpa_micros: Option<u64>,
+    /// Expected conversions a click, 0 to 1.
+    pub expected_cvr: f64,
+}
+
+/// Named factors of a price, in the order of the computation.
+pub type Factors = SmallVec<[(&'static str, f64); 8]>;
+
+/// One strategy, checked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Strategy {
+    pub(super) objective: Objective,
+    pub(super) pacing: PacingChoice,
+    pub(super) multiplier_min: f64,
+    pub(super) multiplier_max: f64,
+    pub(super) max_cpm: Option<Micros>,
+}
+
+impl Strategy {
+    /// How values are computed.
+    #[must_use]
+    pub const fn objective(&self) -> Objective {
+        self.objective
+    }
+
+    /// Who controls the multiplier.
+    #[must_use]
+    pub const fn pacing(&self) -> PacingChoice {
+        self.pacing
+    }
+
+    /// The bounds of the pacing multiplier, lower and upper; (1, 1) without pacing.
+    #[must_use]
+    pub const fn multiplier_bounds(&self) -> (f64, f64) {
+        (self.multiplier_min, self.multiplier_max)
+    }
+
+    /// What an impression is worth unpaced: CPM micros, at most the caps.
+    #[must_use]
+    pub fn value(&self, input: &ValueInput) -> Micros {
+        self.price(input, 1.0)
+    }
+
+    /// The value times the pacing multiplier, which is first brought within its bounds (1 without
+    /// pacing); then capped by the campaign's and the strategy's caps. Zero is no bid.
+    #[must_use]
+    pub fn price(&self, input: &ValueInput, multiplier: f64) -> Micros {
+        self.capped(self.worth(input) * self.bounded(multiplier), input)
+    }
+
+    /// Why the price is what it is: each input of the formula, its result and the caps, in CPM
+    /// micros where the name ends so.
+    #[must_use]
+    pub fn factors(&self, input: &ValueInput, multiplier: f64) -> Factors {
+        let micros = |value: Option<u64>| value.unwrap_or(0) as f64;
+        let mut factors: Factors = match self.objective {
+            Objective::FixedCpm { base_bid } => {
+                smallvec![("base_bid_micros", base_bid.unwrap_or(input.max_cpm).0 as f64)]
+            }
+            Objective::Cpc => {
+                smallvec![("cpc_micros", micros(input.cpc_micros)), ("p_click", input.p_click)]
+            }
+            Objective::Linear { base_bid } => smallvec![
+                ("base_bid_micros", base_bid.0 as f64),
+                ("p_click", input.p_click),
+                ("average_p_click", input.average_p_click),
+            ],
+            Objective::TargetCpa => smallvec![
+                ("target_cpa_micros", micros(input.target_cpa_micros)),
+                ("expected_cvr", input.expected_cvr),
+                ("p_click", input.p_click),
+            ],
+        };
+        factors.push(("value_micros", self.worth(input)));
+        factors.push(("multiplier", self.bounded(multiplier)));
+        factors.push(("cap_micros", self.cap(input).0 as f64));
+        factors.push(("price_micros", self.price(input, multiplier).0 as f64));
+        factors
+    }
+
+    /// Whether a campaign with these terms can be bid for at all.
+    ///
+    /// # Errors
+    /// The term that is missing.
+    pub fn check_terms(&self, has_cpc: bool, has_target_cpa: bool) -> Result<(), &'static str> {
+        match self.objective {
+            Objective::Cpc if !has_cpc => Err("objective `cpc` needs a campaign with a cpc"),
+            Objective::TargetCpa if !has_target_cpa => {
+                Err("objective `target_cpa` needs a campaign with a target_cpa")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The objective's formula, in CPM micros, uncapped; NaN for a missing term.
+    fn worth(&self, input: &ValueInput) -> f64 {
+        let micros = |value: Option<u64>| value.map_or(f64::NAN, |value| value as f64);
+        let p_click = probability(input.p_click);
+        match self.objective {
+            Objective::FixedCpm { base_bid } => base_bid.unwrap_or(input.max_cpm).0 as f64,
+            Objective::Cpc => micros(input.cpc_micros) * p_click * PER_MILLE,
+            Objective::Linear { base_bid } if input.average_p_click > 0.0 => {
+                base_bid.0 as f64 * p_click / input.average_p_click
+            }
+            Objective::Linear { base_bid } => base_bid.0 as f64,
+            Objective::TargetCpa => {
+                micros(input.target_cpa_micros)
+                    * probability(input.expected_cvr)
+                    * p_click
+                    * PER_MILLE
+            }
+        }
+    }
+
+    const fn bounded(&self, multiplier: f64) -> f64 {
+        match self.pacing {
+            PacingChoice::None => 1.0,
+            // Both bounds are finite and in order: the file was checked.
+            PacingChoice::Dual => multiplier.clamp(self.multiplier_min, self.multiplier_max),
+        }
+    }
+
+    fn cap(&self, input: &ValueInput) -> Micros {
+        self.max_cpm.map_or(input.max_cpm, |cap| cap.min(input.max_cpm))
+    }
+
+    fn capped(&self, micros: f64, input: &ValueInput) -> Micros {
+        // A comparison with NaN is false; the cast of a finite float saturates.
+        let finite = micros >= 0.0 && micros.is_finite();
+        Micros(if finite { micros.round() as u64 } else { 0 }).min(self.cap(input))
+    }
+}
+
+/// A probability above 1 is 1; what is no number or negative stays no number, hence no bid.
+const fn probability(p: f64) -> f64 {
+    // `f64::min` alone would turn NaN into 1.
+    if p >= 0.0 { p.min(1.0) } else { f64::NAN }
+}
+
+#[cfg(test)]
+#[path = "value_tests.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+use super::{Strategy, *};
+use proptest::prelude::*;
+
+fn strategy(objective: Objective) -> Strategy {
+    Strategy {
+        objective,
+        pacing: PacingChoice::Dual,
+        multiplier_min: 0.1,
+        multiplier_max: 2.0,
+        max_cpm: None,
+    }
+}
+
+fn input() -> ValueInput {
+    ValueInput {
+        p_click: 0.01,
+        average_p_click: 0.005,
+        max_cpm: Micros(20_000_000),
+        cpc_micros: Some(500_000),
+        target_cpa_micros: Some(10_000_000),
+        expected_cvr: 0.05,
+    }
+}
+
+const BASE: Micros = Micros(1_000_000);
+
+#[test]
+fn each_objective_values_by_its_formula() {
+    let linear = Objective::Linear { base_bid: BASE };
+    for (objective, change, expected) in [
+        (Objective::FixedCpm { base_bid: Some(BASE) }, input(), 1_000_000),
+        (Objective::FixedCpm { base_bid: None }, input(), 20_000_000),
+        (Objective::Cpc, input(), 5_000_000),
+        (linear, input(), 2_000_000),
+        (linear, ValueInput { average_p_click: 0.0, ..input() }, 1_000_000),
+        (Objective::TargetCpa, input(), 5_000_000),
+        // Rounded to the nearest micro: 1e6 / 3 and 2e6 / 3.
+        (linear, ValueInput { average_p_click: 0.03, ..input() }, 333_333),
+        (linear, ValueInput { p_click: 0.02, average_p_click: 0.03, ..input() }, 666_667),
+        // Capped.
+        (Objective::Cpc, ValueInput { p_click: 0.9, ..input() }, 20_000_000),
+        (Objective::Cpc, ValueInput { p_click: 7.0, cpc_micros: Some(1), ..input() }, 1_000),
+        // What is missing or no number is no bid.
+        (Objective::Cpc, ValueInput { cpc_micros: None, ..input() }, 0),
+        (Objective::TargetCpa, ValueInput { target_cpa_micros: None, ..input() }, 0),
+        (Objective::TargetCpa, ValueInput { expected_cvr: f64::NAN, ..input() }, 0),
+        (Objective::Cpc, ValueInput { p_click: f64::NAN, ..input() }, 0),
+        (linear, ValueInput { average_p_click: f64::NAN, ..input() }, 1_000_000),
+        (Objective::TargetCpa, ValueInput { p_click: -1.0, expected_cvr: -1.0, ..input() }, 0),
+        (Objective::Cpc, ValueInput { p_click: -0.5, ..input() }, 0),
+        (linear, ValueInput { average_p_click: 5e-324, ..input() }, 0),
+    ] {
+        assert_eq!(
+            strategy(objective).value(&change),
+            Micros(expected),
+            "{objective:?} {change:?}"
+        );
+    }
+}
+
+#[test]
+fn pacing_comes_before_the_cap_and_keeps_its_bounds() {
+    let cpc = strategy(Objective::Cpc);
+    let unpaced = Strategy { pacing: PacingChoice::None, ..cpc };
+    let own_cap = Strategy { max_cpm: Some(Micros(3_000_000)), ..cpc };
+    let dear = ValueInput { p_click: 0.08, ..input() }; // worth 40 CPM, capped at 20
+    for (strategy, input, multiplier, expected) in [
+        (cpc, input(), 0.5, 2_500_000),
+        (cpc, input(), 0.01, 500_000),
+        (cpc, input(), 9.0, 10_000_000),
+        (cpc, input(), f64::NAN, 0),
+        (cpc, dear, 1.0, 20_000_000),
+        (cpc, dear, 0.6, 20_000_000),
+        (cpc, dear, 0.25, 10_000_000),
+        (unpaced, input(), 0.5, 5_000_000),
+        (own_cap, input(), 1.0, 3_000_000),
+    ] {
+        assert_eq!(strategy.price(&input, multiplier), Micros(expected), "{input:?} {multiplier}");
+    }
+}
+
+#[test]
+fn factors_tell_the_whole_price() {
+    let strategy = strategy(Objective::Linear { base_bid: BASE });
+    let factors = strategy.factors(&input(), 0.5);
+    let names: Vec<_> = factors.iter().map(|factor| factor.0).collect();
+    let expected = [
+        "base_bid_micros",
+        "p_click",
+        "average_p_click",
+        "value_micros",
+        "multiplier",
+        "cap_micros",
+        "price_micros",
+    ];
+    assert_eq!(names, expected);
+    let of = |name| factors.iter().find(|factor| factor.0 == name).expect("a factor").1;
+    assert_eq!(of("value_micros"), of("base_bid_micros") * of("p_click") / of("average_p_click"));
+    assert_eq!(of("price_micros"), of("value_micros") * of("multiplier"));
+}
+
+#[test]
+fn terms_that_an_objective_needs_are_demanded() {
+    assert!(strategy(Objective::Cpc).check_terms(true, false).is_ok());
+    assert!(strategy(Objective::Cpc).check_terms(false, true).is_err());
+    assert!(strategy(Objective::TargetCpa).check_terms(true, false).is_err());
+    assert!(strategy(Objective::TargetCpa).check_terms(false, true).is_ok());
+    assert!(strategy(Objective::FixedCpm { base_bid: None }).check_terms(false, false).is_ok());
+}
+
+proptest! {
+    /// Whatever the numbers: never above a cap, and monotone in the multiplier.
+    #[test]
+    fn a_price_is_never_above_its_caps(
+        floats in any::<[f64; 4]>(), caps in any::<[u64; 2]>(), terms in any::<[Option<u64>; 2]>(),
+        which in 0..4usize, base in any::<u64>(),
+    ) {
+        let base_bid = Micros(base);
+        let objective = [
+            Objective::FixedCpm { base_bid: Some(base_bid) },
+            Objective::Cpc,
+            Objective::Linear { base_bid },
+            Objective::TargetCpa,
+        ][which];
+        let strategy = Strategy { max_cpm: Some(Micros(caps[1])), ..strategy(objective) };
+        let input = ValueInput {
+            p_click: floats[0],
+            average_p_click: floats[1],
+            max_cpm: Micros(caps[0]),
+            cpc_micros: terms[0],
+            target_cpa_micros: terms[1],
+            expected_cvr: floats[2],
+        };
+        let price = strategy.price(&input, floats[3]);
+        prop_assert!(price.0 <= caps[0].min(caps[1]));
+        prop_assert!(strategy.price(&input, 0.5) <= strategy.price(&input, 1.5));
+        let told = strategy.factors(&input, floats[3]).last().copied();
+        prop_assert_eq!(told, Some(("price_micros", price.0 as f64)));
+    }
+}

@@ -1,0 +1,255 @@
+//! Promise: what the wild sends is accepted, read completely, and never fatal.
+//!
+//! Every decision field of the view is compared with what an independent reader (a table of paths
+//! over `serde_json::Value`) finds in the same body. The collection is read in place, from the
+//! folder that `OUTBID_SHARED` names (default `../shared`); without it the tests say so and pass.
+
+#[path = "corpus_parses/rows.rs"]
+mod rows;
+
+use outbid::openrtb::{BidRequest, Data, Imp, Limits, Native, parse};
+use rows::*;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// A collected body: its name in the collection, and the bytes.
+struct Collected {
+    id: String,
+    body: String,
+}
+
+/// The lines of `corpus/NAME`, or nothing (said aloud) when the collection is not there.
+fn collected(name: &str) -> Vec<Collected> {
+    let shared = std::env::var("OUTBID_SHARED").map_or_else(
+        |_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    );
+    let path = shared.join("corpus").join(name);
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        println!("SKIPPED: {} is not there (set OUTBID_SHARED)", path.display());
+        return Vec::new();
+    };
+    text.lines()
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).expect("a line of JSON");
+            let text = |key: &str| line[key].as_str().expect("text").to_owned();
+            Collected { id: text("id"), body: text("body") }
+        })
+        .collect()
+}
+
+/// The objects of a list.
+fn objects(value: &Value) -> Vec<Value> {
+    elements(value).into_iter().filter(Value::is_object).collect()
+}
+
+fn compare_data(id: &str, ours: &[Data<'_>], value: &Value, compared: &mut usize) {
+    use Kind::*;
+    let theirs = objects(value);
+    assert_eq!(ours.len(), theirs.len(), "{id}: data");
+    for (data, value) in ours.iter().zip(&theirs) {
+        let rows: Vec<Row> = vec![
+            ("id", t(&data.id), Text, &["id"]),
+            ("name", t(&data.name), Text, &["name"]),
+            ("segtax", n(data.segtax), Int, &["segtax", "ext.segtax"]),
+        ];
+        compare(id, "data.", value, rows, compared);
+        let segments = objects(&value["segment"]);
+        assert_eq!(data.segment.len(), segments.len(), "{id}: segment");
+        for (segment, value) in data.segment.iter().zip(&segments) {
+            let rows: Vec<Row> = vec![
+                ("id", t(&segment.id), Text, &["id"]),
+                ("name", t(&segment.name), Text, &["name"]),
+                ("value", t(&segment.value), Text, &["value"]),
+            ];
+            compare(id, "segment.", value, rows, compared);
+        }
+    }
+}
+
+fn compare_imp(id: &str, imp: &Imp<'_>, value: &Value, compared: &mut usize) {
+    compare(id, "imp.", value, imp_rows(imp), compared);
+    let deals = objects(&value["pmp"]["deals"]);
+    assert_eq!(imp.pmp.deals.len(), deals.len(), "{id}: deals");
+    for (deal, value) in imp.pmp.deals.iter().zip(&deals) {
+        compare(id, "deal.", value, deal_rows(deal), compared);
+    }
+    for (key, has) in [
+        ("banner", imp.banner.is_some()),
+        ("video", imp.video.is_some()),
+        ("audio", imp.audio.is_some()),
+        ("native", imp.native.is_some()),
+    ] {
+        assert_eq!(has, value[key].is_object(), "{id}: {key}");
+    }
+    if let Some(banner) = &imp.banner {
+        compare(id, "banner.", &value["banner"], banner_rows(banner), compared);
+        let sizes: Vec<Value> = banner
+            .format
+            .iter()
+            .map(|format| json!([format.w, format.h, format.wratio, format.hratio, format.wmin]))
+            .collect();
+        let theirs: Vec<Value> = objects(&value["banner"]["format"])
+            .iter()
+            .map(|format| {
+                let side = |key: &str| understood(&format[key], Kind::Size);
+                json!([side("w"), side("h"), side("wratio"), side("hratio"), side("wmin")])
+            })
+            .collect();
+        assert_eq!(sizes, theirs, "{id}: format");
+    }
+    if let Some(video) = &imp.video {
+        compare(id, "video.", &value["video"], video_rows(video), compared);
+    }
+    if let Some(audio) = &imp.audio {
+        compare(id, "audio.", &value["audio"], audio_rows(audio), compared);
+    }
+    if let Some(native) = &imp.native {
+        compare_native(id, native, &value["native"], compared);
+    }
+}
+
+fn compare_native(id: &str, native: &Native<'_>, value: &Value, compared: &mut usize) {
+    use Kind::*;
+    let rows: Vec<Row> = vec![
+        ("ver", t(&native.ver), Text, &["ver"]),
+        ("battr", c(native.battr), Codes, &["battr"]),
+        ("api", c(native.api), Codes, &["api"]),
+    ];
+    compare(id, "native.", value, rows, compared);
+    let theirs = match &value["request"] {
+        Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
+        other => other.clone(),
+    };
+    let theirs = if theirs["native"].is_object() { theirs["native"].clone() } else { theirs };
+    let asked = native.asks();
+    assert!(asked.is_some() || !theirs.is_object(), "{id}: native request");
+    let Some(asked) = asked else { return };
+    let assets = objects(&theirs["assets"]);
+    assert_eq!(asked.inner().assets.len(), assets.len(), "{id}: assets");
+    for (asset, value) in asked.inner().assets.iter().zip(&assets) {
+        let img = asset.img.clone().unwrap_or_default();
+        let data = asset.data.clone().unwrap_or_default();
+        let title = asset.title.clone().unwrap_or_default();
+        let rows: Vec<Row> = vec![
+            ("id", n(asset.id), Int, &["id"]),
+            ("required", f(asset.required), Flag, &["required"]),
+            ("title.len", n(title.len), Size, &["title.len"]),
+            ("img.type", n(img.r#type), Int, &["img.type"]),
+            ("img.w", n(img.w), Size, &["img.w"]),
+            ("img.h", n(img.h), Size, &["img.h"]),
+            ("img.wmin", n(img.wmin), Size, &["img.wmin"]),
+            ("img.hmin", n(img.hmin), Size, &["img.hmin"]),
+            ("img.mimes", ts(&img.mimes), Texts, &["img.mimes"]),
+            ("data.type", n(data.r#type), Int, &["data.type"]),
+            ("data.len", n(data.len), Size, &["data.len"]),
+        ];
+        compare(id, "asset.", value, rows, compared);
+    }
+}
+
+/// The first of `values` that is a list with objects in it, or an object.
+fn first_given(values: [&Value; 2]) -> &Value {
+    let [newer, older] = values;
+    if objects(newer).is_empty() { older } else { newer }
+}
+
+fn compare_request(id: &str, request: &BidRequest<'_>, value: &Value, compared: &mut usize) {
+    compare(id, "", value, request_rows(request), compared);
+    let chain = first_given([&value["source"]["schain"], &value["source"]["ext"]["schain"]]);
+    assert_eq!(request.source.schain.is_some(), chain.is_object(), "{id}: schain");
+    let mut flat = chain.clone();
+    if flat.is_object() {
+        let names: Vec<Value> =
+            objects(&chain["nodes"]).iter().map(|node| node["asi"].clone()).collect();
+        flat["asi"] = json!(names);
+    }
+    compare(id, "schain.", &flat, chain_rows(request), compared);
+    compare(id, "device.", &value["device"], device_rows(&request.device), compared);
+    compare(id, "device.geo.", &value["device"]["geo"], geo_rows(&request.device.geo), compared);
+    compare(id, "user.geo.", &value["user"]["geo"], geo_rows(&request.user.geo), compared);
+    compare_data(id, &request.user.data, &value["user"]["data"], compared);
+    for (key, ours) in [("site", &request.site), ("app", &request.app), ("dooh", &request.dooh)] {
+        assert_eq!(ours.is_some(), value[key].is_object(), "{id}: {key}");
+        let Some(inventory) = ours else { continue };
+        compare(id, "inventory.", &value[key], inventory_rows(inventory), compared);
+        let content = &value[key]["content"];
+        assert_eq!(inventory.content.is_some(), content.is_object(), "{id}: content");
+        if let Some(ours) = &inventory.content {
+            compare(id, "content.", content, content_rows(ours), compared);
+            compare_data(id, &ours.data, &content["data"], compared);
+        }
+    }
+    let eids = first_given([&value["user"]["eids"], &value["user"]["ext"]["eids"]]);
+    let eids = objects(eids);
+    assert_eq!(request.user.eids.len(), eids.len(), "{id}: eids");
+    for (ours, value) in request.user.eids.iter().zip(&eids) {
+        let rows: Vec<Row> = vec![("source", t(&ours.source), Kind::Text, &["source"])];
+        compare(id, "eids.", value, rows, compared);
+        for (uid, value) in ours.uids.iter().zip(&objects(&value["uids"])) {
+            let rows: Vec<Row> = vec![
+                ("id", t(&uid.id), Kind::Text, &["id"]),
+                ("atype", n(uid.atype), Kind::Int, &["atype"]),
+            ];
+            compare(id, "uids.", value, rows, compared);
+        }
+    }
+    let imps = objects(&value["imp"]);
+    assert_eq!(request.imp.len(), imps.len(), "{id}: imps");
+    for (imp, value) in request.imp.iter().zip(&imps) {
+        compare_imp(id, imp, value, compared);
+    }
+}
+
+#[test]
+fn collected_requests_are_accepted_and_read_completely() {
+    let requests = collected("requests.jsonl");
+    let (mut refused, mut compared) = (0, 0);
+    for Collected { id, body } in &requests {
+        match parse(body.as_bytes(), &Limits::default()) {
+            Ok(request) => {
+                let value: Value = serde_json::from_str(body).expect("JSON that we accepted");
+                compare_request(id, &request, &value, &mut compared);
+            }
+            Err(error) => {
+                refused += 1;
+                println!("refused {id}: {error}");
+            }
+        }
+    }
+    println!("{} requests, {refused} refused, {compared} given fields equal", requests.len());
+    assert!(refused * 100 <= requests.len(), "less than 99 % accepted");
+    assert!(requests.is_empty() || compared > 20_000, "the comparison compared nothing");
+}
+
+#[test]
+fn invalid_and_cut_bodies_never_panic() {
+    let mut accepted = 0;
+    let invalid = collected("invalid.jsonl");
+    for Collected { id, body } in &invalid {
+        match parse(body.as_bytes(), &Limits::default()) {
+            // Broken in what we do not read, or in what merely cannot be bid on.
+            Ok(_) => accepted += 1,
+            Err(error) => println!("refused {id}: {error}"),
+        }
+    }
+    println!("{} invalid requests, {accepted} accepted on purpose", invalid.len());
+    for Collected { id, body } in collected("requests.jsonl").iter().step_by(29) {
+        for cut in 0..body.len() {
+            let refused = parse(&body.as_bytes()[..cut], &Limits::default());
+            assert!(refused.is_err(), "{id} cut at {cut} was accepted");
+        }
+    }
+}
+
+#[test]
+fn a_body_of_nested_brackets_is_refused() {
+    for open in ["[", "{\"a\":", "{\"ext\":[", "[{\"imp\":"] {
+        let mut body = String::from("{\"id\":\"r\",\"imp\":[{\"id\":\"1\"}],\"ext\":");
+        while body.len() < 200_000 {
+            body.push_str(open);
+        }
+        let error = parse(body.as_bytes(), &Limits::default()).expect_err("a refusal");
+        assert_eq!(error.as_str(), "too_deep", "{open}");
+    }
+}

@@ -1,0 +1,368 @@
+//! The table: each decision field, how it is understood, and in which spellings it may stand.
+
+use outbid::openrtb::{
+    Audio, Banner, BidRequest, CodeSet, Content, Deal, Device, Geo, Imp, Inventory, Str, Video,
+};
+use outbid::units::Micros;
+use serde_json::{Value, json};
+
+/// How a wild value is understood: the same words as in the room's documentation, other code.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Text,
+    Texts,
+    Int,
+    Size,
+    Float,
+    Flag,
+    MaybeFlag,
+    Price,
+    Codes,
+    Ints,
+}
+
+pub fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Array(list) => number(list.first()?),
+        _ => None,
+    }
+}
+
+pub fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Array(list) => text(list.first()?),
+        _ => None,
+    }
+}
+
+pub fn elements(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Array(list) => list.clone(),
+        Value::Null => Vec::new(),
+        single => vec![single.clone()],
+    }
+}
+
+/// `value` as `kind`; null when it says nothing.
+pub fn understood(value: &Value, kind: Kind) -> Value {
+    match kind {
+        Kind::Text => json!(text(value)),
+        Kind::Texts => {
+            let texts: Vec<String> = elements(value).iter().filter_map(text).collect();
+            if texts.is_empty() { Value::Null } else { json!(texts) }
+        }
+        Kind::Int => json!(number(value).map(|number| number.trunc() as i64)),
+        Kind::Size => {
+            json!(number(value).filter(|number| *number >= 0.0).map(|number| number.trunc() as i64))
+        }
+        Kind::Float => json!(number(value)),
+        Kind::Flag => {
+            number(value).filter(|number| *number != 0.0).map_or(Value::Null, |_| json!(true))
+        }
+        Kind::MaybeFlag => json!(number(value).map(|number| number != 0.0)),
+        Kind::Price => number(value)
+            .map(|cpm| (cpm.max(0.0) * 1e6 - 1e-6).ceil() as u64)
+            .filter(|micros| *micros > 0)
+            .map_or(Value::Null, |micros| json!(micros)),
+        Kind::Codes => {
+            let codes: Vec<i64> = elements(value)
+                .iter()
+                .filter_map(|code| number(code).map(|code| code as i64))
+                .collect();
+            let mut known: Vec<i64> =
+                codes.iter().copied().filter(|code| (0..64).contains(code)).collect();
+            known.sort_unstable();
+            known.dedup();
+            let other = codes.iter().any(|code| !(0..64).contains(code));
+            if codes.is_empty() { Value::Null } else { json!([known, other]) }
+        }
+        Kind::Ints => {
+            let ints: Vec<i64> = elements(value)
+                .iter()
+                .filter_map(|code| number(code).map(|code| code as i64))
+                .collect();
+            if ints.is_empty() { Value::Null } else { json!(ints) }
+        }
+    }
+}
+
+pub fn at<'v>(value: &'v Value, path: &str) -> &'v Value {
+    path.split('.').fold(value, |value, key| &value[key])
+}
+
+/// One row: the field as we read it, how it is understood, and where it may stand.
+pub type Row = (&'static str, Value, Kind, &'static [&'static str]);
+
+pub fn compare(id: &str, place: &str, value: &Value, rows: Vec<Row>, compared: &mut usize) {
+    for (name, ours, kind, paths) in rows {
+        let theirs = paths
+            .iter()
+            .map(|path| understood(at(value, path), kind))
+            .find(|found| !found.is_null() && found != &json!(false))
+            .or_else(|| {
+                paths.iter().map(|path| understood(at(value, path), kind)).find(|v| !v.is_null())
+            })
+            .unwrap_or(Value::Null);
+        assert_eq!(ours, theirs, "{id}: {place}{name} as {kind:?}");
+        *compared += usize::from(!theirs.is_null());
+    }
+}
+
+pub fn t(ours: &Str<'_>) -> Value {
+    json!(ours.given())
+}
+pub fn ts(ours: &[Str<'_>]) -> Value {
+    if ours.is_empty() { Value::Null } else { json!(ours) }
+}
+pub fn f(ours: bool) -> Value {
+    if ours { json!(true) } else { Value::Null }
+}
+pub fn p(ours: Micros) -> Value {
+    if ours == Micros::ZERO { Value::Null } else { json!(ours.0) }
+}
+pub fn c(ours: CodeSet) -> Value {
+    let known: Vec<u8> = (0..64).filter(|code| ours.contains(*code)).collect();
+    if ours.is_given() { json!([known, ours.has_other]) } else { Value::Null }
+}
+pub fn n<T: serde::Serialize>(ours: Option<T>) -> Value {
+    json!(ours)
+}
+
+pub fn request_rows(request: &BidRequest<'_>) -> Vec<Row> {
+    use Kind::*;
+    let regs = &request.regs;
+    let source = &request.source;
+    let sids = if regs.gpp_sid.is_empty() { Value::Null } else { json!(regs.gpp_sid) };
+    vec![
+        ("id", t(&request.id), Text, &["id"]),
+        ("test", f(request.test), Flag, &["test"]),
+        ("at", n(request.at), Int, &["at"]),
+        ("tmax", n(request.tmax), Size, &["tmax"]),
+        ("wseat", ts(&request.wseat), Texts, &["wseat"]),
+        ("bseat", ts(&request.bseat), Texts, &["bseat"]),
+        ("wlang", ts(&request.wlang), Texts, &["wlang", "wlangb"]),
+        ("cur", ts(&request.cur), Texts, &["cur"]),
+        ("bcat", ts(&request.bcat), Texts, &["bcat"]),
+        ("acat", ts(&request.acat), Texts, &["acat"]),
+        ("cattax", n(request.cattax), Int, &["cattax", "ext.cattax"]),
+        ("badv", ts(&request.badv), Texts, &["badv"]),
+        ("bapp", ts(&request.bapp), Texts, &["bapp"]),
+        ("coppa", f(regs.coppa), Flag, &["regs.coppa"]),
+        ("gdpr", n(regs.gdpr), MaybeFlag, &["regs.gdpr", "regs.ext.gdpr"]),
+        ("us_privacy", t(&regs.us_privacy), Text, &["regs.us_privacy", "regs.ext.us_privacy"]),
+        ("gpp", t(&regs.gpp), Text, &["regs.gpp", "regs.ext.gpp"]),
+        ("gpp_sid", sids, Ints, &["regs.gpp_sid", "regs.ext.gpp_sid"]),
+        ("gpc", f(regs.gpc), Flag, &["regs.gpc", "regs.ext.gpc"]),
+        (
+            "dsa",
+            n(regs.dsa.required),
+            Int,
+            &[
+                "regs.dsa.dsarequired",
+                "regs.dsa.required",
+                "regs.ext.dsa.dsarequired",
+                "regs.ext.dsa.required",
+            ],
+        ),
+        ("source.fd", n(source.fd), MaybeFlag, &["source.fd"]),
+        ("user.id", t(&request.user.id), Text, &["user.id"]),
+        ("user.buyeruid", t(&request.user.buyeruid), Text, &["user.buyeruid"]),
+        ("user.yob", n(request.user.yob), Int, &["user.yob"]),
+        ("user.gender", t(&request.user.gender), Text, &["user.gender"]),
+        ("user.keywords", ts(&request.user.keywords), Texts, &["user.keywords", "user.kwarray"]),
+        ("user.consent", t(&request.user.consent), Text, &["user.consent", "user.ext.consent"]),
+    ]
+}
+
+pub fn chain_rows(request: &BidRequest<'_>) -> Vec<Row> {
+    use Kind::*;
+    let chain = request.source.schain.clone().unwrap_or_default();
+    let asi: Vec<&str> = chain.nodes.iter().filter_map(|node| node.asi.given()).collect();
+    let asi = if asi.is_empty() { Value::Null } else { json!(asi) };
+    vec![
+        ("complete", n(chain.complete), MaybeFlag, &["complete"]),
+        ("ver", t(&chain.ver), Text, &["ver"]),
+        ("nodes[].asi", asi, Texts, &["asi"]),
+    ]
+}
+
+pub fn inventory_rows(site: &Inventory<'_>) -> Vec<Row> {
+    use Kind::*;
+    vec![
+        ("id", t(&site.id), Text, &["id"]),
+        ("domain", t(&site.domain), Text, &["domain"]),
+        ("bundle", t(&site.bundle), Text, &["bundle"]),
+        ("page", t(&site.page), Text, &["page"]),
+        ("ref", t(&site.r#ref), Text, &["ref"]),
+        ("cat", ts(&site.cat), Texts, &["cat"]),
+        ("sectioncat", ts(&site.sectioncat), Texts, &["sectioncat"]),
+        ("pagecat", ts(&site.pagecat), Texts, &["pagecat"]),
+        ("cattax", n(site.cattax), Int, &["cattax", "ext.cattax"]),
+        ("keywords", ts(&site.keywords), Texts, &["keywords", "kwarray"]),
+        ("mobile", n(site.mobile), MaybeFlag, &["mobile"]),
+        ("venuetype", ts(&site.venuetype), Texts, &["venuetype"]),
+        ("publisher.id", t(&site.publisher.id), Text, &["publisher.id"]),
+        ("publisher.domain", t(&site.publisher.domain), Text, &["publisher.domain"]),
+        ("publisher.cat", ts(&site.publisher.cat), Texts, &["publisher.cat"]),
+    ]
+}
+
+pub fn content_rows(content: &Content<'_>) -> Vec<Row> {
+    use Kind::*;
+    vec![
+        ("id", t(&content.id), Text, &["id"]),
+        ("genre", t(&content.genre), Text, &["genre"]),
+        ("series", t(&content.series), Text, &["series"]),
+        ("cat", ts(&content.cat), Texts, &["cat"]),
+        ("cattax", n(content.cattax), Int, &["cattax", "ext.cattax"]),
+        ("language", t(&content.language), Text, &["language", "langb"]),
+        ("keywords", ts(&content.keywords), Texts, &["keywords", "kwarray"]),
+        ("contentrating", t(&content.contentrating), Text, &["contentrating"]),
+        ("context", n(content.context), Int, &["context"]),
+        ("livestream", n(content.livestream), MaybeFlag, &["livestream"]),
+        ("len", n(content.len), Size, &["len"]),
+    ]
+}
+
+pub fn device_rows(device: &Device<'_>) -> Vec<Row> {
+    use Kind::*;
+    vec![
+        ("dnt", f(device.dnt), Flag, &["dnt"]),
+        ("lmt", f(device.lmt), Flag, &["lmt"]),
+        ("devicetype", n(device.devicetype), Int, &["devicetype"]),
+        ("os", t(&device.os), Text, &["os"]),
+        ("osv", t(&device.osv), Text, &["osv"]),
+        ("ifa", t(&device.ifa), Text, &["ifa"]),
+        ("language", t(&device.language), Text, &["language", "langb"]),
+        ("w", n(device.w), Size, &["w"]),
+        ("h", n(device.h), Size, &["h"]),
+        ("connectiontype", n(device.connectiontype), Int, &["connectiontype"]),
+        ("make", t(&device.make), Text, &["make"]),
+        ("model", t(&device.model), Text, &["model"]),
+        ("js", n(device.js), MaybeFlag, &["js"]),
+    ]
+}
+
+pub fn geo_rows(geo: &Geo<'_>) -> Vec<Row> {
+    use Kind::*;
+    vec![
+        ("country", t(&geo.country), Text, &["country"]),
+        ("region", t(&geo.region), Text, &["region"]),
+        ("metro", t(&geo.metro), Text, &["metro"]),
+        ("city", t(&geo.city), Text, &["city"]),
+        ("zip", t(&geo.zip), Text, &["zip"]),
+        ("lat", json!(geo.lat), Float, &["lat"]),
+        ("lon", json!(geo.lon), Float, &["lon"]),
+        ("type", n(geo.r#type), Int, &["type"]),
+        ("utcoffset", n(geo.utcoffset), Int, &["utcoffset"]),
+    ]
+}
+
+pub fn imp_rows(imp: &Imp<'_>) -> Vec<Row> {
+    use Kind::*;
+    let outbid = imp.outbid.clone().unwrap_or_default();
+    vec![
+        ("id", t(&imp.id), Text, &["id"]),
+        ("instl", f(imp.instl), Flag, &["instl"]),
+        ("tagid", t(&imp.tagid), Text, &["tagid"]),
+        ("bidfloor", p(imp.bidfloor), Price, &["bidfloor"]),
+        ("bidfloorcur", t(&imp.bidfloorcur), Text, &["bidfloorcur"]),
+        ("secure", f(imp.secure), Flag, &["secure"]),
+        (
+            "rwdd",
+            f(imp.rwdd),
+            Flag,
+            &["rwdd", "ext.rewarded", "ext.is_rewarded_inventory", "video.ext.rewarded"],
+        ),
+        ("exp", n(imp.exp), Size, &["exp"]),
+        ("pctr", json!(outbid.pctr), Float, &["ext.outbid.pctr"]),
+        ("pcvr", json!(outbid.pcvr), Float, &["ext.outbid.pcvr"]),
+        ("private_auction", f(imp.pmp.private_auction), Flag, &["pmp.private_auction"]),
+    ]
+}
+
+pub fn deal_rows(deal: &Deal<'_>) -> Vec<Row> {
+    use Kind::*;
+    vec![
+        ("id", t(&deal.id), Text, &["id"]),
+        ("bidfloor", p(deal.bidfloor), Price, &["bidfloor"]),
+        ("bidfloorcur", t(&deal.bidfloorcur), Text, &["bidfloorcur"]),
+        ("at", n(deal.at), Int, &["at"]),
+        ("wseat", ts(&deal.wseat), Texts, &["wseat"]),
+        ("wadomain", ts(&deal.wadomain), Texts, &["wadomain"]),
+    ]
+}
+
+pub fn banner_rows(banner: &Banner<'_>) -> Vec<Row> {
+    use Kind::*;
+    vec![
+        ("w", n(banner.w), Size, &["w"]),
+        ("h", n(banner.h), Size, &["h"]),
+        ("wmin", n(banner.wmin), Size, &["wmin"]),
+        ("wmax", n(banner.wmax), Size, &["wmax"]),
+        ("hmin", n(banner.hmin), Size, &["hmin"]),
+        ("hmax", n(banner.hmax), Size, &["hmax"]),
+        ("btype", c(banner.btype), Codes, &["btype"]),
+        ("battr", c(banner.battr), Codes, &["battr"]),
+        ("api", c(banner.api), Codes, &["api"]),
+        ("mimes", ts(&banner.mimes), Texts, &["mimes"]),
+        ("pos", n(banner.pos), Int, &["pos"]),
+        ("topframe", n(banner.topframe), MaybeFlag, &["topframe"]),
+    ]
+}
+
+macro_rules! timed_rows {
+    ($media:expr) => {{
+        use Kind::*;
+        let media = $media;
+        let lengths = if media.rqddurs.is_empty() { Value::Null } else { json!(media.rqddurs) };
+        vec![
+            ("mimes", ts(&media.mimes), Texts, &["mimes"] as &[&str]),
+            ("minduration", n(media.minduration), Size, &["minduration"]),
+            ("maxduration", n(media.maxduration), Size, &["maxduration"]),
+            ("rqddurs", lengths, Ints, &["rqddurs"]),
+            ("poddur", n(media.poddur), Size, &["poddur"]),
+            ("mincpmpersec", p(media.mincpmpersec), Price, &["mincpmpersec"]),
+            ("protocols", c(media.protocols), Codes, &["protocols", "protocol"]),
+            ("startdelay", n(media.startdelay), Int, &["startdelay"]),
+            ("battr", c(media.battr), Codes, &["battr"]),
+            ("api", c(media.api), Codes, &["api"]),
+            ("delivery", c(media.delivery), Codes, &["delivery"]),
+            ("companiontype", c(media.companiontype), Codes, &["companiontype"]),
+            ("minbitrate", n(media.minbitrate), Size, &["minbitrate"]),
+            ("maxbitrate", n(media.maxbitrate), Size, &["maxbitrate"]),
+        ]
+    }};
+}
+
+pub fn video_rows(video: &Video<'_>) -> Vec<Row> {
+    use Kind::*;
+    let mut rows: Vec<Row> = timed_rows!(video);
+    rows.extend([
+        ("w", n(video.w), Size, &["w"] as &[&str]),
+        ("h", n(video.h), Size, &["h"]),
+        ("placement", n(video.placement), Int, &["placement"]),
+        ("plcmt", n(video.plcmt), Int, &["plcmt"]),
+        ("linearity", n(video.linearity), Int, &["linearity"]),
+        ("skip", n(video.skip), MaybeFlag, &["skip"]),
+        ("skipmin", n(video.skipmin), Size, &["skipmin"]),
+        ("skipafter", n(video.skipafter), Size, &["skipafter"]),
+        ("playbackmethod", c(video.playbackmethod), Codes, &["playbackmethod"]),
+        ("pos", n(video.pos), Int, &["pos"]),
+    ]);
+    rows
+}
+
+pub fn audio_rows(audio: &Audio<'_>) -> Vec<Row> {
+    let mut rows: Vec<Row> = timed_rows!(audio);
+    rows.extend([
+        ("feed", n(audio.feed), Kind::Int, &["feed"] as &[&str]),
+        ("stitched", n(audio.stitched), Kind::MaybeFlag, &["stitched"]),
+    ]);
+    rows
+}
