@@ -3,7 +3,7 @@
 
 mod check;
 mod demo;
-//mod exchange;
+mod exchange;
 mod explain;
 mod serve;
 
@@ -22,7 +22,7 @@ enum Command {
     Demo(demo::Args),
     Serve(serve::Args),
     Check(check::Args),
-    //Exchange(exchange::Args),
+    Exchange(exchange::Args),
     Explain(explain::Args),
 }
 
@@ -34,7 +34,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
-        //Command::Exchange(args) => exchange::run(&args),
+        Command::Exchange(args) => exchange::run(&args),
         Command::Explain(args) => explain::run(&args),
     };
     match outcome {

@@ -23,7 +23,7 @@ pub struct Args {
 
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    super::start_log("info");
+    super::start_log("info,actix_server=warn");
     let mut config = Config::load(&args.config)?;
     if let Some(workers) = args.workers {
         config.server.workers = workers;
