@@ -104,7 +104,7 @@ impl Aggregates {
             waiting: AtomicUsize::new(0),
             published: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            releases: Arc::new(ArcSwap::from_pointee(Releases::none())),
+            releases: Arc::new(ArcSwap::from_pointee(Releases::none(plan.base_rate()))),
         });
         let (orders, received) = sync_channel(ORDERS_MAX);
         let publisher = Publisher::new(plan, noise);

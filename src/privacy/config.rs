@@ -27,6 +27,10 @@ const USERS_MAX: u32 = 1 << 26;
 /// Longest half-life of the released sums: a year, after which nothing is "recent".
 const HALF_LIFE_HOURS_MAX: u32 = 8_760;
 
+/// The click rate before any release, where nobody says better: a display ad's, to a factor of
+/// three.
+pub(super) const BASE_RATE: f64 = 0.002;
+
 /// What an operator may set. Unknown keys are refused, and a kind's table must be complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -171,9 +175,24 @@ pub struct Plan {
     releases_per_day: u16,
     half_life_ms: i64,
     users_max: usize,
+    base_rate: f64,
 }
 
 impl Plan {
+    /// The plan with another click rate before any release: the model's, so that priors and model
+    /// start from one belief.
+    #[must_use]
+    pub const fn with_base_rate(mut self, base_rate: f64) -> Self {
+        self.base_rate = base_rate;
+        self
+    }
+
+    /// The click rate that is believed before any release.
+    #[must_use]
+    pub const fn base_rate(&self) -> f64 {
+        self.base_rate
+    }
+
     /// Bound, cost and noise of `kind`.
     #[must_use]
     pub const fn kind(&self, kind: Kind) -> &KindPlan {
@@ -290,6 +309,7 @@ impl TryFrom<&Config> for Plan {
             releases_per_day: config.releases_per_day,
             half_life_ms: i64::from(config.half_life_hours) * 3_600_000,
             users_max: config.users_max as usize,
+            base_rate: BASE_RATE,
         })
     }
 }

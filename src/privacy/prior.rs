@@ -17,8 +17,6 @@ use super::cell::{CONTEXT_BUCKETS, ContextBucket, KINDS, Kind};
 use crate::units::{CampaignId, Timestamp};
 use rustc_hash::FxHashMap;
 
-/// The click rate before any release: a display ad's, to a factor of three.
-const BASE_RATE: f64 = 0.002;
 /// How far rates scatter around the level above, relative to its rate: a market around the base
 /// rate, campaigns around the market, contexts around their campaign.
 const SPREAD_GLOBAL: f64 = 3.0;
@@ -90,25 +88,26 @@ struct Row {
 }
 
 impl Releases {
-    /// Before the first release: one prior for all.
+    /// Before the first release: one prior for all, the click rate `base`.
     #[must_use]
-    pub fn none() -> Self {
+    pub fn none(base: f64) -> Self {
         Self {
             epoch: 0,
             at: Timestamp::default(),
-            unknown: Prior::of(BASE_RATE, 0.0),
+            unknown: Prior::of(base, 0.0),
             campaigns: FxHashMap::default(),
         }
     }
 
     /// The snapshot of these released sums.
     pub(super) fn of<'a>(
+        base: f64,
         epoch: u64,
         at: Timestamp,
         sums: impl Iterator<Item = (CampaignId, &'a CampaignSums)> + Clone,
     ) -> Self {
         let total = sum_of(sums.clone().flat_map(|(_, cells)| cells));
-        let (global, _) = shrink(&total, BASE_RATE, SPREAD_GLOBAL);
+        let (global, _) = shrink(&total, base, SPREAD_GLOBAL);
         let campaigns = sums
             .map(|(campaign, cells)| {
                 let (rate, own_weight) = shrink(&sum_of(cells.iter()), global, SPREAD_CAMPAIGN);
@@ -202,6 +201,7 @@ fn shrink(sums: &CellSums, parent: f64, spread: f64) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::BASE_RATE;
     use super::*;
     use proptest::prelude::*;
 
@@ -256,7 +256,7 @@ mod tests {
                 *cell_sums = cell(shown, shown_var, clicks, clicks_var);
             }
             let id = CampaignId(1);
-            let releases = Releases::of(1, Timestamp(0), std::iter::once((id, &sums)));
+            let releases = Releases::of(BASE_RATE, 1, Timestamp(0), std::iter::once((id, &sums)));
             for index in 0..16 {
                 let bucket = ContextBucket::from_index(index).unwrap();
                 let prior = releases.prior(id, bucket);

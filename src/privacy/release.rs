@@ -29,6 +29,7 @@ pub(super) struct Closing {
 pub(super) struct Publisher {
     mechanism: Mechanism,
     half_life_ms: i64,
+    base_rate: f64,
     sums: FxHashMap<CampaignId, Known>,
     epoch: u64,
     at: Timestamp,
@@ -45,6 +46,7 @@ impl Publisher {
         Self {
             mechanism: Mechanism::new(plan, noise),
             half_life_ms: plan.half_life_ms(),
+            base_rate: plan.base_rate(),
             sums: FxHashMap::default(),
             epoch: 0,
             at: Timestamp::default(),
@@ -79,7 +81,7 @@ impl Publisher {
         }
         self.epoch += 1;
         let sums = self.sums.iter().map(|(&id, known)| (id, &known.sums));
-        Ok(Releases::of(self.epoch, closing.at, sums))
+        Ok(Releases::of(self.base_rate, self.epoch, closing.at, sums))
     }
 
     /// Ages every sum to `at` and forgets campaigns that were long not declared.

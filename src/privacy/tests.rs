@@ -58,7 +58,11 @@ impl Bench {
     fn new(plan: &Plan, noise: NoiseSource) -> Self {
         let mut aggregate = Aggregate::new(plan, Timestamp(0));
         aggregate.declare(&[CampaignId(1), CampaignId(2)]);
-        Self { aggregate, publisher: Publisher::new(plan, noise), releases: Releases::none() }
+        Self {
+            aggregate,
+            publisher: Publisher::new(plan, noise),
+            releases: Releases::none(plan.base_rate()),
+        }
     }
 
     fn silent(plan: &Plan) -> Self {
