@@ -106,6 +106,14 @@ impl Core {
         }
     }
 
+    /// Counts a show, once: its features are in the ring until then.
+    fn show(&mut self, hold: HoldId, user: Option<UserKey>, cell: Cell, at: Timestamp) {
+        let Some(mut example) = self.ring.take(hold) else { return };
+        example.at = at;
+        self.outbox.contribute(Contribute { user, at, cell, kind: Kind::Impression });
+        self.outbox.learn(example);
+    }
+
     fn ask_for_money(&mut self, now: Timestamp) {
         self.leases.due(now, &mut self.requests);
         if !self.requests.is_empty() {
@@ -285,12 +293,10 @@ impl Handler<BidShown> for AuctionActor {
 
     fn handle(&mut self, shown: BidShown, _: &mut Self::Context) {
         let mut core = self.core.borrow_mut();
-        // The features are there once: a repeated notice counts nothing twice.
-        let Some(mut example) = core.ring.take(shown.hold) else { return };
-        example.at = shown.at;
-        let (user, cell, at) = (shown.user, shown.cell, shown.at);
-        core.outbox.contribute(Contribute { user, at, cell, kind: Kind::Impression });
-        core.outbox.learn(example);
+        // A click that came before its bill has proved the show already.
+        if !core.clicked.contains(shown.hold) {
+            core.show(shown.hold, shown.user, shown.cell, shown.at);
+        }
     }
 }
 
@@ -304,9 +310,13 @@ impl Handler<BidClicked> for AuctionActor {
             return;
         }
         core.clicked.put(clicked.hold, ());
-        let (hold, at) = (clicked.hold, clicked.at);
+        let BidClicked { hold, user, cell, at } = clicked;
+        // Whatever was clicked was shown, also where the bill takes longer than the user: the
+        // learner must have the show before the click.
+        if core.ring.contains(hold) {
+            core.show(hold, user, cell, at);
+        }
         core.outbox.click(Click { hold, at });
-        let (user, cell) = (clicked.user, clicked.cell);
         core.outbox.contribute(Contribute { user, at, cell, kind: Kind::Click });
     }
 }

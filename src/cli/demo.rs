@@ -26,7 +26,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Bid requests of one day.
-    #[arg(long, default_value_t = 150_000)]
+    #[arg(long, default_value_t = 60_000)]
     requests: u64,
     /// Users of the simulated world.
     #[arg(long, default_value_t = 4_000)]

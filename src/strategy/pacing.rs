@@ -28,6 +28,9 @@ const AUCTION_GAIN: f64 = 0.3;
 const TICK_GAIN: f64 = 0.10;
 /// Ticks of the controllers in a day: three minutes each, long enough to hold several wins.
 const PERIODS_PER_DAY: i64 = 480;
+/// The plan ends this part of the day before the day does (22 minutes of 24 hours), so that bids
+/// which lose, or bills which are late, do not leave a remainder that nobody can spend any more.
+const PLAN_SLACK: i64 = 64;
 /// Spend, in bids at cap, that a period must expect for its error to be believed in full.
 const BELIEVED_BIDS: f64 = 30.0;
 /// Bids at cap for which the first guess of the cost ratio stands.
@@ -360,7 +363,10 @@ impl CampaignPacing {
         if let Some(cpa) = &mut self.cpa {
             cpa.tick(input.now, billed - first, period_ms);
         }
-        let left_ms = input.day_ends.millis_since(input.now).max(1) as f64;
+        // The plan is done a little before the day: what is left by then goes out at once.
+        let day_ms = input.day_ends.millis_since(input.day_starts);
+        let left_ms = input.day_ends.millis_since(input.now) - day_ms / PLAN_SLACK;
+        let left_ms = left_ms.max(period_ms) as f64;
         let in_flight = self.held.values().sum::<f64>() * self.cost_ratio();
         let spent = billed + in_flight;
         let target_per_ms = (input.unbilled.0 as f64 - in_flight).max(0.0) / left_ms;

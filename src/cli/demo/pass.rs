@@ -1,9 +1,10 @@
 //! One simulated day against an engine of its own.
 
 use crate::config::Config;
+use crate::rates::Rate;
 use crate::server::{self, FreshKeys, Keys, Options, Running};
 use crate::simulate::{Ad, Ads, DayPlan, DayResult, Endpoints, Progress, Spec, World, run_day};
-use crate::units::{Nanos, Timestamp};
+use crate::units::{CurrencyCode, Nanos, Timestamp};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub struct Pass {
     /// What each campaign may spend within the day, by name: its daily budget once for each of its
     /// own days that the simulated day touches.
     pub budgets: BTreeMap<String, Nanos>,
+    /// The same in the exchange's currency, in which its books are kept.
+    pub budgets_usd: BTreeMap<String, Nanos>,
     /// Names of campaigns by id, as the engine's report calls them.
     pub names: BTreeMap<u64, String>,
     /// `GET /latency` at the end.
@@ -67,14 +70,21 @@ impl Pass {
         };
         let catalog = running.engine().published.catalog.load_full();
         let mut ads = Ads::new();
-        let (mut budgets, mut names) = (BTreeMap::new(), BTreeMap::new());
+        let (mut budgets, mut budgets_usd) = (BTreeMap::new(), BTreeMap::new());
+        let mut names = BTreeMap::new();
+        let rates = &running.engine().published.rates;
         for campaign in catalog.all_campaigns() {
             let advertiser = catalog.advertiser(campaign.advertiser);
             let advertiser = advertiser.map_or(String::new(), |advertiser| advertiser.name.clone());
             let ad = Ad { advertiser, category: campaign.category_name.clone() };
             ads.insert(campaign.name.clone(), ad);
             let days = if campaign.time_zone_name() == "UTC" { 1 } else { 2 };
-            budgets.insert(campaign.name.clone(), Nanos(campaign.daily_budget.0 * days));
+            let budget = Nanos(campaign.daily_budget.0 * days);
+            // A rate is in units of 1e-12.
+            let rate = rates.rate(campaign.currency, CurrencyCode::USD).unwrap_or(Rate::ONE);
+            let in_usd = Nanos(budget.0 * i128::from(rate.0) / 1_000_000_000_000);
+            budgets.insert(campaign.name.clone(), budget);
+            budgets_usd.insert(campaign.name.clone(), in_usd);
             names.insert(campaign.id.0, campaign.name.clone());
         }
         let world = World::new(Spec::built_in()?, ads, plan.users, seed);
@@ -86,7 +96,7 @@ impl Pass {
         bar.finish_and_clear();
         runtime.block_on(running.engine().publish_latency());
         let latency = serde_json::to_value(running.engine().board.merged().summary())?;
-        Ok(Self { day, budgets, names, latency, running: Some(running), keys: fresh })
+        Ok(Self { day, budgets, budgets_usd, names, latency, running: Some(running), keys: fresh })
     }
 
     /// Stops the engine; the books stay.

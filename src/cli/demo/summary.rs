@@ -262,6 +262,7 @@ fn campaigns(last: &Pass, unpaced: &Pass, report: &Value) -> Vec<Campaign> {
         let id = account["campaign"].as_u64().unwrap_or(0);
         let Some(name) = last.names.get(&id) else { continue };
         let budget = last.budgets.get(name).copied().unwrap_or_default();
+        let in_usd = last.budgets_usd.get(name).copied().unwrap_or_default();
         let books = last.day.campaigns.get(name).cloned().unwrap_or_default();
         let without = unpaced.day.campaigns.get(name).cloned().unwrap_or_default();
         campaigns.push(Campaign {
@@ -272,8 +273,8 @@ fn campaigns(last: &Pass, unpaced: &Pass, report: &Value) -> Vec<Campaign> {
             leased_nanos: amount(account, "/account/total/leased"),
             absorbed_nanos: amount(account, "/account/total/absorbed"),
             exchange_billed_nanos: books.billed,
-            minute_spent_98: books.minute_of(budget, 980),
-            minute_spent_98_unpaced: without.minute_of(budget, 980),
+            minute_spent_98: books.minute_of(in_usd, 980),
+            minute_spent_98_unpaced: without.minute_of(in_usd, 980),
             impressions: books.impressions,
             clicks: books.clicks,
             conversions: books.conversions,
