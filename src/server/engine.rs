@@ -141,6 +141,11 @@ impl Engine {
         SessionShard::new(self.shards[number].clone(), self.civil.clone()).start()
     }
 
+    /// The sessions that one worker writes: to fill them before there is traffic.
+    pub fn shard(&self, number: usize) -> &Arc<Mutex<ShardState>> {
+        &self.shards[number]
+    }
+
     /// Makes a worker's actors known.
     pub fn register(&self, number: u16, auction: Addr<AuctionActor>, shard: Addr<SessionShard>) {
         let holder = auction.clone().recipient();
