@@ -48,8 +48,8 @@ fn money_moves_once_and_only_by_our_own_tokens() {
     for _ in 0..3 {
         assert_eq!(process.public.get(path_of(&billing)).status, 200);
     }
-    let duplicates = |report: &Value| report["budget"]["house"]["duplicates"].as_u64();
-    until("counted", || (duplicates(&report(&mut process)) == Some(3)).then_some(()));
+    let duplicate = "outbid_notices_total{kind=\"billing\",outcome=\"duplicate\"}";
+    assert_eq!(metric(&mut process, duplicate), 3);
     assert_eq!(account(&report(&mut process), 0, "billed"), 1_234_568);
 
     let lost = until("a bid", || bid(&mut process, &request("lost", "reader")));
@@ -65,7 +65,8 @@ fn money_moves_once_and_only_by_our_own_tokens() {
 
 fn forgeries_are_refused_and_counted(process: &mut Process, shown: &Bid) {
     let billing = path_of(&shown.billing).to_owned();
-    let token = billing.split("t=").nth(1).and_then(|rest| rest.split('&').next()).expect("a token");
+    let token =
+        billing.split("t=").nth(1).and_then(|rest| rest.split('&').next()).expect("a token");
     let middle = token.len() / 2;
     let swapped = if token.as_bytes()[middle] == b'A' { "B" } else { "A" };
     let altered = format!("{}{swapped}{}", &token[..middle], &token[middle + 1..]);

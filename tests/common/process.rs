@@ -29,19 +29,20 @@ impl Process {
             .spawn()
             .expect("the binary starts");
         let lines = read_lines(&mut child);
-        let mut said = |what: &str| {
+        let said = |what: &str| {
             let line: String =
                 lines.recv_timeout(std::time::Duration::from_secs(20)).expect("a line");
             let rest = line.strip_prefix(what).unwrap_or_else(|| panic!("`{line}`, not `{what}`"));
             rest.trim().to_owned()
         };
-        let mut address = |what: &str| -> SocketAddr {
+        let address = |what: &str| -> SocketAddr {
             let url = said(what);
             let host = url.trim_start_matches("http://").split('/').next().unwrap_or_default();
             host.parse().expect("an address")
         };
-        let (exchange, public, admin) = (address("exchanges"), address("notices"), address("admin"));
-        let mut key = |what: &str| said(what).trim_end_matches("(shown once)").trim().to_owned();
+        let (exchange, public, admin) =
+            (address("exchanges"), address("notices"), address("admin"));
+        let key = |what: &str| said(what).trim_end_matches("(shown once)").trim().to_owned();
         let shown = keys.is_none().then(|| (key("admin key"), key("events key")));
         let used = shown.clone().or(keys).unwrap_or_default();
         let mut process = Self {
