@@ -80,9 +80,17 @@ async fn notice(engine: &Engine, head: &HttpRequest, purpose: Purpose) -> HttpRe
             engine.metrics.price(source.label());
             engine.is_unsettled.store(true, Ordering::Release);
             let command = Command::settle(&held, price, notice_of(purpose));
-            if engine.ledger.append(&command).await.is_err() {
-                engine.metrics.notice(purpose.label(), "not_durable");
-                return refuse(StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written");
+            let before = engine.ledger.log().head();
+            match engine.ledger.append(&command).await {
+                // A copy gets the position of the first, so the ledger never sees it to count it.
+                Ok(position) if position <= before => {
+                    engine.metrics.notice(purpose.label(), "duplicate");
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    engine.metrics.notice(purpose.label(), "not_durable");
+                    return refuse(StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written");
+                }
             }
             shown(engine, &token).await;
         }

@@ -1,0 +1,89 @@
+//! The real binary: `outbid serve` as its own process.
+
+use super::http::Http;
+use super::site::Site;
+use super::until;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+
+pub struct Process {
+    child: Child,
+    pub exchange: Http,
+    pub public: Http,
+    pub admin: Http,
+    /// Admin and events key, if they were shown.
+    pub keys: Option<(String, String)>,
+}
+
+impl Process {
+    /// Starts `outbid serve` and waits until it is ready. `keys` are those of an earlier start.
+    pub fn serve(site: &Site, keys: Option<(String, String)>) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_outbid"))
+            .args(["serve", "--config"])
+            .arg(site.config_file())
+            .env("OUTBID_LOG", "warn")
+            .current_dir(site.folder())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let lines = read_lines(&mut child);
+        let said = |what: &str| {
+            let line: String =
+                lines.recv_timeout(std::time::Duration::from_secs(20)).expect("a line");
+            let rest = line.strip_prefix(what).unwrap_or_else(|| panic!("`{line}`, not `{what}`"));
+            rest.trim().to_owned()
+        };
+        let address = |what: &str| -> SocketAddr {
+            let url = said(what);
+            let host = url.trim_start_matches("http://").split('/').next().unwrap_or_default();
+            host.parse().expect("an address")
+        };
+        let (exchange, public, admin) =
+            (address("exchanges"), address("notices"), address("admin"));
+        let key = |what: &str| said(what).trim_end_matches("(shown once)").trim().to_owned();
+        let shown = keys.is_none().then(|| (key("admin key"), key("events key")));
+        let used = shown.clone().or(keys).unwrap_or_default();
+        let mut process = Self {
+            child,
+            exchange: Http::new(exchange, None),
+            public: Http::new(public, Some(&used.1)),
+            admin: Http::new(admin, Some(&used.0)),
+            keys: shown,
+        };
+        let ready = |process: &mut Self| process.admin.get("/readyz").status == 200;
+        until("ready", || ready(&mut process).then_some(()));
+        let more: Vec<_> = lines.try_iter().collect();
+        assert!(more.is_empty(), "nothing more is said: {more:?}");
+        process
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(name).arg(self.child.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
+    }
+
+    /// Waits for the end.
+    pub fn ended(&mut self) -> ExitStatus {
+        until("the process ends", || self.child.try_wait().expect("its status"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only when it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_lines(child: &mut Child) -> Receiver<String> {
+    let output = BufReader::new(child.stdout.take().expect("its output"));
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        output.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+    });
+    receiver
+}

@@ -1,0 +1,81 @@
+//! Conversions move the price: a target-CPA campaign whose clicks convert half as often bids less
+//! within the same simulated day. Purchases arrive through `/events` with the click's token.
+
+mod common;
+
+use common::{Campaign, Engine, Site, request};
+use serde_json::{Value, json};
+
+/// Midnight UTC of Monday, 2 March 2026.
+const MIDNIGHT: i64 = 1_772_409_600_000;
+/// Requests of the day, one every minute and a half.
+const REQUESTS: i64 = 960;
+const STEP_MS: i64 = 90_000;
+
+/// Plays the day: every bid wins, two of five are clicked as predicted, every `per`th click buys,
+/// each order sent twice. Answers the CPA multiplier's log and the CPA of the last third.
+fn day(per: usize) -> (f64, f64) {
+    let campaign = Campaign {
+        strategy: "conversions",
+        daily_budget: "1000",
+        bid: "max_cpm = \"900\"\ntarget_cpa = \"1.00\"\nexpected_cvr_ppm = 500_000",
+        ..Campaign::default()
+    };
+    let site = Site::new(&[campaign], "", "[budget]\ntick_ms = 60_000");
+    let mut engine = Engine::start(site, Some(MIDNIGHT));
+    let mut clicks = 0;
+    let (mut late_cost, mut late_orders) = (0.0, 0.0);
+    for number in 0..REQUESTS {
+        let now = MIDNIGHT + number * STEP_MS;
+        engine.at(now);
+        let mut asked = request(&format!("r-{number}"), &format!("u-{number}"));
+        asked["imp"][0]["ext"] = json!({ "outbid": { "pctr": 0.4 } });
+        let Some(bid) = engine.bid(&asked) else { continue };
+        assert_eq!(engine.fetch(&bid.billed_at(&bid.price.to_string())).status, 200);
+        let is_late = number >= 2 * REQUESTS / 3;
+        late_cost += if is_late { bid.price / 1_000.0 } else { 0.0 };
+        if number % 5 >= 2 {
+            continue;
+        }
+        let clicked = engine.fetch(&bid.click);
+        assert_eq!(clicked.status, 302);
+        clicks += 1;
+        if clicks % per == 0 {
+            late_orders += if is_late { 1.0 } else { 0.0 };
+            buy(&mut engine, now, number, clicked.header("location").unwrap_or_default());
+        }
+    }
+    let report = engine.report();
+    let pacing = &report["budget"]["campaigns"][0]["pacing"];
+    println!("every {per}th of {clicks} clicks buys: {pacing}");
+    let ln_cpa = pacing["ln_cpa"].as_f64().expect("a multiplier");
+    let counted = pacing["conversions"].as_u64().expect("a count");
+    assert_eq!(counted, (clicks / per) as u64, "a repeated order counts once");
+    (ln_cpa, late_cost / late_orders)
+}
+
+fn buy(engine: &mut Engine, now: i64, number: i64, landing: &str) {
+    let click = landing.split("obclid=").nth(1).expect("a click token");
+    for repeated in 0..2 {
+        let event: Value = json!({
+            "id": format!("e-{number}-{repeated}"), "type": "purchase", "ts": now,
+            "user": { "id": format!("u-{number}") }, "consent": true, "advertiser": "acme",
+            "category": "running-shoes", "price": "20.00", "order_id": format!("o-{number}"),
+            "click": click,
+        });
+        let reply = engine.public.post("/events", event.to_string().as_bytes());
+        assert_eq!(reply.json()["accepted"], 1, "{}", reply.text());
+    }
+}
+
+#[test]
+fn half_the_conversions_lower_the_multiplier_and_bring_the_cpa_back() {
+    let (often, cpa_often) = day(2);
+    let (seldom, cpa_seldom) = day(4);
+    println!(
+        "ln multiplier {often:.3} and {seldom:.3}, late CPA {cpa_often:.2} and {cpa_seldom:.2}"
+    );
+    assert!(seldom < often - 0.3, "ln multiplier {seldom} against {often}");
+    // Left alone the CPA would be 2.00; its target is 1.00.
+    assert!((0.7..1.35).contains(&cpa_seldom), "{cpa_seldom}");
+}
