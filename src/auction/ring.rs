@@ -1,6 +1,7 @@
 //! The features of recent bids, waiting for their impressions: bounded, overwritten by age, and a
 //! miss is counted, never guessed.
 
+use crate::hash::mix;
 use crate::units::HoldId;
 
 /// Bids remembered by one core: at 1,000 bids a second whose impressions come within a minute, none
@@ -26,10 +27,10 @@ impl<T> Ring<T> {
     }
 
     fn place(hold: HoldId) -> usize {
-        // Sequences of one lease follow one another, so they spread without a hash; the lease's
-        // number is spread by a multiplication.
-        let lease = u64::from(hold.lease.number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        ((lease >> 32) as usize ^ hold.sequence as usize) & (RING_MAX - 1)
+        // Lease and sequence together: one campaign's leases are short, and runs that each begin
+        // at a place of their own would still lie on one another.
+        let key = u64::from(hold.lease.number) << 32 | u64::from(hold.sequence);
+        mix(key) as usize & (RING_MAX - 1)
     }
 
     /// Remembers what `hold` was bid on.
@@ -88,10 +89,26 @@ mod tests {
     #[test]
     fn an_older_bid_gives_way_and_is_counted() {
         let mut ring = Ring::new();
+        let place = Ring::<&str>::place(hold(1, 5));
+        let rival = (6..).map(|sequence| hold(1, sequence));
+        let rival = rival.into_iter().find(|rival| Ring::<&str>::place(*rival) == place);
+        let rival = rival.expect("places are few");
         ring.put(hold(1, 5), "old");
-        ring.put(hold(1, 5 + RING_MAX as u32), "new");
+        ring.put(rival, "new");
         assert_eq!(ring.take(hold(1, 5)), None);
-        assert_eq!(ring.take(hold(1, 5 + RING_MAX as u32)), Some("new"));
+        assert_eq!(ring.take(rival), Some("new"));
         assert_eq!((ring.missed, ring.overwritten), (1, 1));
+    }
+
+    #[test]
+    fn short_leases_spread() {
+        let mut ring = Ring::new();
+        for number in 0..512 {
+            for sequence in 0..16 {
+                ring.put(hold(number, sequence), ());
+            }
+        }
+        // 8,192 in 65,536 places at random: 6 % meet.
+        assert!(ring.overwritten < 700, "{}", ring.overwritten);
     }
 }

@@ -146,6 +146,16 @@ pub struct Scored {
     pub truth: f64,
     /// Whether it was clicked.
     pub clicked: bool,
+    /// Whether the prediction is the whole model's: of the arm `full`, or where there are no arms.
+    /// The other arms bid on less on purpose.
+    pub by_model: bool,
+}
+
+impl Scored {
+    /// The model's prediction, where it is its own.
+    fn predicted(&self) -> Option<f64> {
+        self.predicted.filter(|_| self.by_model)
+    }
 }
 
 /// What a day came to.
@@ -178,28 +188,28 @@ impl DayResult {
     /// AUC of the engine's predictions over the impressions that carry one.
     #[must_use]
     pub fn auc(&self) -> Option<f64> {
-        let pairs = self.scored.iter().filter_map(|one| Some((one.predicted?, one.clicked)));
+        let pairs = self.scored.iter().filter_map(|one| Some((one.predicted()?, one.clicked)));
         auc(&pairs.collect::<Vec<_>>())
     }
 
     /// AUC of the truth over the same impressions: what no prediction can pass but by luck.
     #[must_use]
     pub fn auc_of_truth(&self) -> Option<f64> {
-        let known = self.scored.iter().filter(|one| one.predicted.is_some());
+        let known = self.scored.iter().filter(|one| one.predicted().is_some());
         auc(&known.map(|one| (one.truth, one.clicked)).collect::<Vec<_>>())
     }
 
     /// Predictions against clicks, by decile of prediction.
     #[must_use]
     pub fn calibration(&self) -> Vec<Decile> {
-        let clicked = |one: &Scored| Some((one.predicted?, f64::from(u8::from(one.clicked))));
+        let clicked = |one: &Scored| Some((one.predicted()?, f64::from(u8::from(one.clicked))));
         deciles(&self.scored.iter().filter_map(clicked).collect::<Vec<_>>())
     }
 
     /// Predictions against the truth, by decile of prediction: the same without chance.
     #[must_use]
     pub fn calibration_to_truth(&self) -> Vec<Decile> {
-        let pairs = self.scored.iter().filter_map(|one| Some((one.predicted?, one.truth)));
+        let pairs = self.scored.iter().filter_map(|one| Some((one.predicted()?, one.truth)));
         deciles(&pairs.collect::<Vec<_>>())
     }
 }

@@ -157,7 +157,9 @@ impl Run<'_> {
         let truth = self.world.click_probability(&showing);
         let clicked = rng.random::<f64>() < truth;
         let simulated = &bid.ext.outbid;
-        self.result.scored.push(Scored { predicted: simulated.pctr, truth, clicked });
+        let by_model = simulated.arm.as_deref().is_none_or(|arm| arm == "full");
+        let scored = Scored { predicted: simulated.pctr, truth, clicked, by_model };
+        self.result.scored.push(scored);
         let arm = self.result.arms.entry(simulated.arm.clone().unwrap_or_default()).or_default();
         arm.impressions += 1;
         arm.clicks += u64::from(clicked);
