@@ -33,14 +33,6 @@ impl CatalogKeeper {
         Ok(Self { folder, strategies, published, edits: Mutex::default() })
     }
 
-    /// Keeps a catalog that came from no folder, such as [`super::generated`]; a reload finds
-    /// nothing and changes nothing.
-    #[must_use]
-    pub fn holding(catalog: Catalog, strategies: BTreeSet<String>) -> Self {
-        let published = Arc::new(ArcSwap::from_pointee(catalog));
-        Self { folder: PathBuf::new(), strategies, published, edits: Mutex::default() }
-    }
-
     /// Where readers find the catalog of the moment.
     #[must_use]
     pub fn published(&self) -> Arc<ArcSwap<Catalog>> {
