@@ -33,6 +33,14 @@ impl CatalogKeeper {
         Ok(Self { folder, strategies, published, edits: Mutex::default() })
     }
 
+    /// Starts from a catalog made in memory, which no reload can read again: a reload is refused as
+    /// that of an empty folder name is.
+    #[must_use]
+    pub fn of(catalog: Catalog, strategies: BTreeSet<String>) -> Self {
+        let published = Arc::new(ArcSwap::from_pointee(catalog));
+        Self { folder: PathBuf::new(), strategies, published, edits: Mutex::default() }
+    }
+
     /// Where readers find the catalog of the moment.
     #[must_use]
     pub fn published(&self) -> Arc<ArcSwap<Catalog>> {

@@ -1,0 +1,85 @@
+//! A process under test as the bench sees it: its addresses, its processor time, its end.
+
+use anyhow::Context as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+/// Clock ticks a second in `/proc/PID/stat`: 100 on every Linux that we know.
+const TICKS_PER_S: f64 = 100.0;
+
+/// A child of this program on core 0.
+pub struct Process {
+    child: Child,
+    /// Where bid requests go.
+    pub exchange: SocketAddr,
+    /// Where notices go.
+    pub public: SocketAddr,
+    /// Where operators look.
+    pub admin: SocketAddr,
+    /// The operators' key.
+    pub key: String,
+}
+
+impl Process {
+    /// Runs this program once more as `role` and waits until it listens.
+    pub fn start(role: &str, value: &str) -> anyhow::Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args([role, value])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [exchange, public, admin, key] = words[..] else {
+            anyhow::bail!("the {role} did not start")
+        };
+        let (exchange, public, admin) = (exchange.parse()?, public.parse()?, admin.parse()?);
+        Ok(Self { child, exchange, public, admin, key: key.to_owned() })
+    }
+
+    /// Seconds of user and system time that all its threads have used.
+    pub fn seconds(&self) -> anyhow::Result<(f64, f64)> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name in parentheses may hold spaces; fields 14 and 15 are counted from 1.
+        let after = stat.rsplit(')').next().context("no stat")?;
+        let field = |at: usize| {
+            after.split_whitespace().nth(at - 3).and_then(|word| word.parse::<f64>().ok())
+        };
+        let (user, system) = field(14).zip(field(15)).context("no times")?;
+        Ok((user / TICKS_PER_S, system / TICKS_PER_S))
+    }
+
+    /// Stops it from running, so that it takes nothing from the other's core, or lets it go on.
+    pub fn pause(&self, is_paused: bool) -> anyhow::Result<()> {
+        let signal = if is_paused { "-STOP" } else { "-CONT" };
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status()?;
+        anyhow::ensure!(status.success(), "kill {signal} failed");
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A failure means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One HTTP request on a connection of its own: status and body.
+pub fn call(at: SocketAddr, head: &str, body: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(at)?;
+    let length = body.len();
+    write!(
+        stream,
+        "{head}\r\nhost: {at}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    )?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").context("no head")?;
+    let status = answer.get(9..12).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    Ok((status.context("no status")?, answer.split_off(end + 4)))
+}
