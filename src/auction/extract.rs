@@ -408,3 +408,41 @@ fn user_context(request: &BidRequest<'_>, input: &AuctionInput) -> ContextInput 
         ..ContextInput::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn side() -> impl Strategy<Value = Option<u32>> {
+        prop_oneof![Just(None), Just(Some(0)), (1u32..5).prop_map(Some), Just(Some(70_000))]
+    }
+
+    prop_compose! {
+        fn format()(w in side(), h in side(), wratio in side(), hratio in side(), wmin in side())
+            -> Format {
+            Format { w, h, wratio, hratio, wmin }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_096))]
+
+        #[test]
+        fn size_rules_admit_what_the_last_check_admits(
+            exact in (side(), side()),
+            least in (side(), side()),
+            most in (side(), side()),
+            format in prop::collection::vec(format(), 0..3),
+            ours in (1u32..6, 1u32..6),
+        ) {
+            let banner = Banner {
+                w: exact.0, h: exact.1, wmin: least.0, hmin: least.1, wmax: most.0, hmax: most.1,
+                format, ..Banner::default()
+            };
+            let slot = banner_slot(&banner);
+            let admits = slot.sizes.iter().any(|rule| rule.admits(ours.0, ours.1));
+            prop_assert_eq!(admits, banner.fits(ours.0, ours.1));
+        }
+    }
+}

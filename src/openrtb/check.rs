@@ -247,8 +247,11 @@ fn primary(tag: &str) -> &str {
 
 /// Whether one of `ours` is one of `listed`, or lies below it: "shop.example" is "example".
 fn is_of_domain<S: AsRef<str>>(ours: &[S], listed: &[Str<'_>]) -> bool {
-    ours.iter()
-        .any(|ours| listed.iter().any(|listed| is_below(ours.as_ref(), host(listed), b'.', true)))
+    let covers = |ours: &str, listed: &str| {
+        // A lone top-level label is nobody's domain: it covers itself alone.
+        is_below(ours, listed, b'.', true) && (listed.contains('.') || ours.len() == listed.len())
+    };
+    ours.iter().any(|ours| listed.iter().any(|listed| covers(ours.as_ref(), host(listed))))
 }
 
 /// The host of a listed domain, which may come as an address, with a port or a "www.".
