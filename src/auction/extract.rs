@@ -1,13 +1,16 @@
 //! From the parsed request to what the auction needs: the last place that sees OpenRTB types.
 
 use crate::auction::input::{
-    AuctionInput, BannerSlot, DealInput, ImpInput, MediaSlot, NativeSlot, SizeRule,
+    AuctionInput, BannerSlot, DealInput, ImpInput, KeySet, MediaSlot, NativeAsk, NativePart,
+    NativeSlot, SizeRule,
 };
 use crate::auction::reason::NoBid;
 use crate::catalog::{category_key, deal_key, domain_key};
 use crate::consent::Permissions;
 use crate::hash::stable_lower;
-use crate::openrtb::{Audio, Banner, BidRequest, Format, Imp, Native, Str, Video, keywords};
+use crate::openrtb::{
+    Asset, Audio, Banner, BidRequest, CodeSet, Format, Imp, Native, Str, Video, keywords,
+};
 use crate::prediction::{ContextInput, SlotFormat};
 use crate::rates::Rates;
 use crate::units::CurrencyCode;
@@ -45,12 +48,20 @@ pub fn extract(
     if request.regs.dsa.required.is_some_and(|level| level >= 2) {
         return Err(NoBid::TransparencyRequired);
     }
+    // Our categories are of taxonomy 1, and what cannot be shown to be permitted is not.
+    if !request.acat.is_empty() && request.cattax.unwrap_or(1) != 1 {
+        return Err(NoBid::Blocked);
+    }
     input.currency = answer_currency(request, context.rates).ok_or(NoBid::CurrencyUnknown)?;
     input.permissions = context.permissions;
     input.seed = stable_lower(&request.id);
     input.exchange_hash = stable_lower(context.exchange);
     blocks(request, input);
     for (position, imp) in request.imp.iter().enumerate().take(u8::MAX as usize) {
+        // An exchange finds an imp by its id: of two with one id, the first is answered.
+        if request.imp[..position].iter().any(|earlier| earlier.id == imp.id) {
+            continue;
+        }
         let slot = imp_input(imp, position as u8, context, input.currency);
         input.imps.extend(slot);
     }
@@ -69,10 +80,10 @@ fn answer_currency(request: &BidRequest<'_>, rates: &Rates) -> Option<CurrencyCo
 
 fn blocks(request: &BidRequest<'_>, input: &mut AuctionInput) {
     let blocks = &mut input.blocks;
-    blocks.badv.extend(request.badv.iter().map(|domain| domain_key(domain)));
-    blocks.bcat.extend(request.bcat.iter().map(|category| category_key(category)));
-    blocks.acat.extend(request.acat.iter().map(|category| category_key(category)));
-    blocks.bapp.extend(request.bapp.iter().map(|bundle| stable_lower(bundle.trim())));
+    blocks.badv.fill(request.badv.iter().map(|domain| domain_key(domain)));
+    blocks.bcat.fill(request.bcat.iter().map(|category| category_key(category)));
+    blocks.acat.fill(request.acat.iter().map(|category| category_key(category)));
+    blocks.bapp.fill(request.bapp.iter().map(|bundle| stable_lower(bundle.trim())));
 }
 
 fn imp_input(
@@ -83,9 +94,16 @@ fn imp_input(
 ) -> Option<ImpInput> {
     let floor = context.rates.convert(imp.bidfloor, imp.floor_currency()?, currency)?;
     let banner = imp.banner.as_ref().map(banner_slot);
-    let video = imp.video.as_ref().map(video_slot);
-    let audio = imp.audio.as_deref().map(audio_slot);
-    let native = imp.native.as_deref().map(native_slot);
+    // Floors by the ad's length are honoured by staying away.
+    let video =
+        imp.video.as_ref().filter(|video| video.mincpmpersec.0 == 0 && video.durfloors.is_empty());
+    let video = video.map(video_slot);
+    let audio = imp
+        .audio
+        .as_deref()
+        .filter(|audio| audio.mincpmpersec.0 == 0 && audio.durfloors.is_empty());
+    let audio = audio.map(audio_slot);
+    let native = imp.native.as_deref().and_then(native_slot);
     let format = match (&video, &banner, &native, &audio) {
         (Some(_), ..) => SlotFormat::Video,
         (_, Some(_), ..) => SlotFormat::Banner,
@@ -96,9 +114,6 @@ fn imp_input(
     if imp.id.is_empty() || (imp.secure && !context.is_https) {
         return None;
     }
-    // Floors by the ad's length are honoured by staying away.
-    let by_length = |video: &Video<'_>| video.mincpmpersec.0 > 0 || !video.durfloors.is_empty();
-    let video = video.filter(|_| !imp.video.as_ref().is_some_and(by_length));
     let given = imp.outbid.as_ref().filter(|_| context.is_simulation);
     Some(ImpInput {
         position,
@@ -135,29 +150,17 @@ fn primary_size(imp: &Imp<'_>) -> (u16, u16) {
     video.or(banner).unwrap_or((0, 0))
 }
 
+/// Formats of one imp that are looked at; real ones name a handful. What comes after gets no bid.
+const FORMATS_MAX: usize = 64;
+
+/// The sizes as rules that admit what `openrtb::Banner::fits` admits.
 fn banner_slot(banner: &Banner<'_>) -> BannerSlot {
-    let mut sizes: SmallVec<[SizeRule; 4]> = banner.format.iter().filter_map(size_rule).collect();
+    let rules = banner.format.iter().filter_map(size_rule).take(FORMATS_MAX);
+    let mut sizes: SmallVec<[SizeRule; 4]> = rules.collect();
     if sizes.is_empty() {
-        let least = |least: Option<u32>, exact: Option<u32>, most: Option<u32>| {
-            let is_range = least.is_some() || most.is_some();
-            if is_range { side(least) } else { side(exact) }
-        };
-        let greatest = |least: Option<u32>, exact: Option<u32>, most: Option<u32>| {
-            let bound = if least.is_some() || most.is_some() { most } else { exact };
-            match side(bound) {
-                0 => u16::MAX,
-                pixels => pixels,
-            }
-        };
         sizes.push(SizeRule::Range {
-            w: (
-                least(banner.wmin, banner.w, banner.wmax),
-                greatest(banner.wmin, banner.w, banner.wmax),
-            ),
-            h: (
-                least(banner.hmin, banner.h, banner.hmax),
-                greatest(banner.hmin, banner.h, banner.hmax),
-            ),
+            w: side_rule(banner.w, banner.wmin, banner.wmax),
+            h: side_rule(banner.h, banner.hmin, banner.hmax),
         });
     }
     BannerSlot {
@@ -168,27 +171,39 @@ fn banner_slot(banner: &Banner<'_>) -> BannerSlot {
     }
 }
 
-fn size_rule(format: &Format) -> Option<SizeRule> {
-    match (side(format.w), side(format.h), side(format.wratio), side(format.hratio)) {
-        (w, h, ..) if w > 0 && h > 0 => Some(SizeRule::Range { w: (w, w), h: (h, h) }),
-        (_, _, wratio, hratio) if wratio > 0 && hratio > 0 => {
-            Some(SizeRule::Ratio { wratio, hratio, wmin: side(format.wmin) })
-        }
-        _ => None,
+/// A number given as 0 is a number not given.
+fn given(number: Option<u32>) -> Option<u32> {
+    number.filter(|number| *number > 0)
+}
+
+/// From least to most where either is given, else exactly so much, else anything.
+fn side_rule(exact: Option<u32>, least: Option<u32>, most: Option<u32>) -> (u32, u32) {
+    match (given(exact), given(least), given(most)) {
+        (Some(exact), None, None) => (exact, exact),
+        (_, least, most) => (least.unwrap_or(0), most.unwrap_or(u32::MAX)),
     }
 }
 
-fn hashes<const N: usize>(list: &[Str<'_>]) -> SmallVec<[u64; N]> {
+fn size_rule(format: &Format) -> Option<SizeRule> {
+    if let (Some(w), Some(h)) = (given(format.w), given(format.h)) {
+        return Some(SizeRule::Range { w: (w, w), h: (h, h) });
+    }
+    let (wratio, hratio) = (given(format.wratio)?, given(format.hratio)?);
+    Some(SizeRule::Ratio { wratio, hratio, wmin: format.wmin.unwrap_or(0) })
+}
+
+fn hashes(list: &[Str<'_>]) -> KeySet {
     list.iter().map(|text| stable_lower(text.trim())).collect()
 }
 
 fn video_slot(video: &Video<'_>) -> MediaSlot {
     MediaSlot {
         mimes: hashes(&video.mimes),
-        protocols: video.protocols.bits,
+        protocols: protocols(video.protocols),
         seconds_min: video.minduration.unwrap_or(0),
-        seconds_max: seconds_max(video.maxduration, video.poddur),
-        seconds_exact: video.rqddurs.iter().copied().collect(),
+        seconds_max: given(video.maxduration).unwrap_or(u32::MAX),
+        pod_seconds: given(video.poddur).unwrap_or(u32::MAX),
+        seconds_exact: video.rqddurs.iter().copied().take(LENGTHS_MAX).collect(),
         battr: video.battr.bits,
         accepts_linear: video.linearity.is_none_or(|linearity| linearity == 1),
     }
@@ -197,28 +212,81 @@ fn video_slot(video: &Video<'_>) -> MediaSlot {
 fn audio_slot(audio: &Audio<'_>) -> MediaSlot {
     MediaSlot {
         mimes: hashes(&audio.mimes),
-        protocols: audio.protocols.bits,
+        protocols: protocols(audio.protocols),
         seconds_min: audio.minduration.unwrap_or(0),
-        seconds_max: seconds_max(audio.maxduration, audio.poddur),
-        seconds_exact: audio.rqddurs.iter().copied().collect(),
+        seconds_max: given(audio.maxduration).unwrap_or(u32::MAX),
+        pod_seconds: given(audio.poddur).unwrap_or(u32::MAX),
+        seconds_exact: audio.rqddurs.iter().copied().take(LENGTHS_MAX).collect(),
         battr: audio.battr.bits,
         accepts_linear: true,
     }
 }
 
-fn seconds_max(longest: Option<u32>, pod: Option<u32>) -> u32 {
-    let bounds = [longest, pod].into_iter().flatten().filter(|seconds| *seconds > 0);
-    bounds.min().unwrap_or(u32::MAX)
+/// Exact lengths of one imp that are looked at; what comes after gets no bid.
+const LENGTHS_MAX: usize = 64;
+
+/// A list that names only codes unknown to us permits nothing of ours; one that is empty, all.
+fn protocols(named: CodeSet) -> u64 {
+    if named.is_given() { named.bits } else { u64::MAX }
 }
 
-fn native_slot(native: &Native<'_>) -> NativeSlot {
-    NativeSlot { battr: native.battr.bits }
+/// Assets of one imp that are looked at; the standard's layouts have fewer than ten.
+const ASSETS_MAX: usize = 32;
+
+/// `None` for what cannot be understood, or asks for more than we look at: no native bid then.
+fn native_slot(native: &Native<'_>) -> Option<NativeSlot> {
+    let request = native.asks()?;
+    let assets = &request.inner().assets;
+    let asks = |asset: &Asset<'_>| NativeAsk {
+        is_required: asset.required,
+        part: native_part(asset).unwrap_or(NativePart::Unknown),
+    };
+    (assets.len() <= ASSETS_MAX)
+        .then(|| NativeSlot { battr: native.battr.bits, assets: assets.iter().map(asks).collect() })
+}
+
+/// `None` for what our ads cannot answer.
+fn native_part(asset: &Asset<'_>) -> Option<NativePart> {
+    asset.id?;
+    let most = |len: Option<u32>| given(len).unwrap_or(u32::MAX);
+    if let Some(title) = &asset.title {
+        return Some(NativePart::Title(most(title.len)));
+    }
+    if let Some(image) = &asset.img {
+        // The types of our images are not declared, so no list of types permits them.
+        if !image.mimes.is_empty() {
+            return None;
+        }
+        let size = SizeRule::Range {
+            w: side_rule(image.w, image.wmin, None),
+            h: side_rule(image.h, image.hmin, None),
+        };
+        return match image.r#type {
+            Some(1 | 2) => Some(NativePart::Icon(size)),
+            Some(3) | None => Some(NativePart::Image(size)),
+            Some(_) => None,
+        };
+    }
+    let text = asset.data.as_ref()?;
+    let most = most(text.len);
+    match text.r#type? {
+        1 => Some(NativePart::Sponsored(most)),
+        2 => Some(NativePart::Description(most)),
+        12 => Some(NativePart::CallToAction(most)),
+        _ => None,
+    }
 }
 
 fn deals(imp: &Imp<'_>, context: &Context<'_>, currency: CurrencyCode) -> SmallVec<[DealInput; 2]> {
     let seat_may = |seats: &[Str<'_>]| seats.is_empty() || seats.iter().any(|s| *s == context.seat);
     let deals = imp.pmp.deals.iter().enumerate().take(u8::MAX as usize);
-    let usable = deals.filter(|(_, deal)| !deal.id.is_empty() && seat_may(&deal.wseat));
+    // As with imps: of two deals with one id the first counts.
+    let is_first = |position: usize, id: &Str<'_>| {
+        !imp.pmp.deals[..position].iter().any(|earlier| earlier.id == *id)
+    };
+    let usable = deals.filter(|(position, deal)| {
+        !deal.id.is_empty() && seat_may(&deal.wseat) && is_first(*position, &deal.id)
+    });
     usable
         .filter_map(|(position, deal)| {
             let floor = context.rates.convert(deal.bidfloor, deal.floor_currency()?, currency)?;
@@ -296,7 +364,7 @@ fn imp_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {
             for rule in &banner.sizes {
                 match rule {
                     SizeRule::Range { w, h } if w.0 == w.1 && h.0 == h.1 => {
-                        facts.push_banner_size(u32::from(w.0), u32::from(h.0));
+                        facts.push_banner_size(w.0, h.0);
                     }
                     _ => facts.push_banner_of_any_size(),
                 }
@@ -338,5 +406,43 @@ fn user_context(request: &BidRequest<'_>, input: &AuctionInput) -> ContextInput 
         weekday: ((local.utc_day() + 3).rem_euclid(7)) as u8,
         page_category: category.map_or(0, |category| stable_lower(category)),
         ..ContextInput::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn side() -> impl Strategy<Value = Option<u32>> {
+        prop_oneof![Just(None), Just(Some(0)), (1u32..5).prop_map(Some), Just(Some(70_000))]
+    }
+
+    prop_compose! {
+        fn format()(w in side(), h in side(), wratio in side(), hratio in side(), wmin in side())
+            -> Format {
+            Format { w, h, wratio, hratio, wmin }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_096))]
+
+        #[test]
+        fn size_rules_admit_what_the_last_check_admits(
+            exact in (side(), side()),
+            least in (side(), side()),
+            most in (side(), side()),
+            format in prop::collection::vec(format(), 0..3),
+            ours in (1u32..6, 1u32..6),
+        ) {
+            let banner = Banner {
+                w: exact.0, h: exact.1, wmin: least.0, hmin: least.1, wmax: most.0, hmax: most.1,
+                format, ..Banner::default()
+            };
+            let slot = banner_slot(&banner);
+            let admits = slot.sizes.iter().any(|rule| rule.admits(ours.0, ours.1));
+            prop_assert_eq!(admits, banner.fits(ours.0, ours.1));
+        }
     }
 }

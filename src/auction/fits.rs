@@ -1,9 +1,12 @@
 //! Whether a campaign may answer a request, and an ad an imp: the filters after targeting. Each
 //! refusal has a name, since the same functions explain decisions.
 
-use crate::auction::input::{AuctionInput, BannerSlot, Blocks, DealInput, ImpInput, MediaSlot};
+use crate::auction::input::{
+    AuctionInput, BannerSlot, Blocks, DealInput, ImpInput, KeySet, MediaSlot, NativePart,
+    NativeSlot,
+};
 use crate::auction::reason::NoBid;
-use crate::catalog::{Ad, AdKind, Campaign, CapScope, Dimension};
+use crate::catalog::{Ad, AdKind, Campaign, CapScope, Dimension, Native};
 use crate::session::{CapKey, CapWindow};
 
 /// Why an ad may not take an imp.
@@ -30,6 +33,8 @@ pub enum Misfit {
     Duration,
     /// The ad has an attribute that is blocked.
     Attribute,
+    /// A required native asset is one that the ad lacks, or is out of bounds.
+    Asset,
     /// The imp is sold through deals that the campaign does not have.
     Deal,
 }
@@ -51,7 +56,7 @@ impl Misfit {
 /// # Errors
 /// The first block that hits.
 pub fn unblocked(ad: &Ad, blocks: &Blocks) -> Result<(), Misfit> {
-    let hits = |list: &[u64], keys: &[u64]| keys.iter().any(|key| list.contains(key));
+    let hits = |list: &KeySet, keys: &[u64]| keys.iter().any(|key| list.has(*key));
     if hits(&blocks.badv, &ad.adomain_keys) {
         return Err(Misfit::AdvertiserBlocked);
     }
@@ -98,8 +103,9 @@ pub fn fits(ad: &Ad, imp: &ImpInput) -> Result<(), Misfit> {
             let slot = imp.audio.as_ref().ok_or(Misfit::Format)?;
             media_fits(ad, VAST_INLINE, audio.duration_s, slot)
         }
-        AdKind::Native(_) => {
+        AdKind::Native(native) => {
             let slot = imp.native.as_ref().ok_or(Misfit::Format)?;
+            native_fits(native, slot)?;
             attributes(ad, slot.battr)
         }
     }
@@ -113,8 +119,7 @@ const VAST_INLINE: u64 = 1 << 2 | 1 << 3 | 1 << 7 | 1 << 11 | 1 << 13;
 const BANNER_TYPE_XHTML_BANNER: u64 = 1 << 2;
 
 fn banner_fits(ad: &Ad, w: u32, h: u32, slot: &BannerSlot) -> Result<(), Misfit> {
-    let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
-    if !slot.sizes.iter().any(|rule| rule.admits(side(w), side(h))) {
+    if !slot.sizes.iter().any(|rule| rule.admits(w, h)) {
         return Err(Misfit::Size);
     }
     mime(ad, &slot.mimes)?;
@@ -129,22 +134,45 @@ fn media_fits(ad: &Ad, protocols: u64, seconds: u32, slot: &MediaSlot) -> Result
         return Err(Misfit::Format);
     }
     mime(ad, &slot.mimes)?;
-    if slot.protocols != 0 && slot.protocols & protocols == 0 {
+    if slot.protocols & protocols == 0 {
         return Err(Misfit::Protocol);
     }
     let in_time = if slot.seconds_exact.is_empty() {
         (slot.seconds_min..=slot.seconds_max).contains(&seconds)
     } else {
-        slot.seconds_exact.contains(&seconds) && seconds <= slot.seconds_max
+        slot.seconds_exact.contains(&seconds)
     };
-    if !in_time {
+    if !in_time || seconds > slot.pod_seconds {
         return Err(Misfit::Duration);
     }
     attributes(ad, slot.battr)
 }
 
-fn mime(ad: &Ad, allowed: &[u64]) -> Result<(), Misfit> {
-    let is_allowed = allowed.is_empty() || ad.mime.is_none_or(|mime| allowed.contains(&mime));
+/// Icons of native ads are squares of this side, in pixels; the catalog's documentation says so.
+pub const NATIVE_ICON_SIDE: u32 = 128;
+
+/// Says of the ad what `openrtb::NativeAssets::can_answer` will say when the answer is written.
+fn native_fits(native: &Native, slot: &NativeSlot) -> Result<(), Misfit> {
+    let answers = |part: NativePart| match part {
+        NativePart::Title(most) => is_text(&native.title, most),
+        NativePart::Sponsored(most) => is_text(&native.sponsored, most),
+        NativePart::Description(most) => is_text(&native.description, most),
+        NativePart::CallToAction(most) => is_text(&native.cta, most),
+        NativePart::Icon(size) => size.admits(NATIVE_ICON_SIDE, NATIVE_ICON_SIDE),
+        NativePart::Image(size) => size.admits(native.image.w, native.image.h),
+        NativePart::Unknown => false,
+    };
+    let all = slot.assets.iter().all(|ask| !ask.is_required || answers(ask.part));
+    let is_answer = all && slot.assets.iter().any(|ask| answers(ask.part));
+    if is_answer { Ok(()) } else { Err(Misfit::Asset) }
+}
+
+fn is_text(text: &str, most: u32) -> bool {
+    !text.is_empty() && text.chars().count() as u64 <= u64::from(most)
+}
+
+fn mime(ad: &Ad, allowed: &KeySet) -> Result<(), Misfit> {
+    let is_allowed = allowed.is_empty() || ad.mime.is_none_or(|mime| allowed.has(mime));
     if is_allowed { Ok(()) } else { Err(Misfit::Mime) }
 }
 
@@ -162,15 +190,13 @@ pub fn deal<'a>(
     imp: &'a ImpInput,
 ) -> Result<Option<&'a DealInput>, Misfit> {
     let wanted = campaign.filters.included(Dimension::Deal);
+    if wanted.is_empty() && !imp.is_private {
+        return Ok(None);
+    }
     let deal = imp.deals.iter().find(|deal| {
         (wanted.is_empty() || wanted.contains(&deal.key))
             && (deal.advertisers.is_empty()
-                || ad.adomain_keys.iter().any(|key| deal.advertisers.contains(key)))
+                || ad.adomain_keys.iter().any(|key| deal.advertisers.has(*key)))
     });
-    match deal {
-        // A deal that the campaign asked for, or the only way in.
-        Some(deal) if imp.is_private || !wanted.is_empty() => Ok(Some(deal)),
-        _ if imp.is_private || !wanted.is_empty() => Err(Misfit::Deal),
-        _ => Ok(None),
-    }
+    deal.map(Some).ok_or(Misfit::Deal)
 }

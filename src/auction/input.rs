@@ -54,13 +54,51 @@ pub struct AuctionInput {
 #[derive(Debug, Default)]
 pub struct Blocks {
     /// Advertiser domains, as hashes.
-    pub badv: SmallVec<[u64; 8]>,
+    pub badv: KeySet,
     /// Content categories, as hashes.
-    pub bcat: SmallVec<[u64; 8]>,
+    pub bcat: KeySet,
     /// The only content categories permitted, as hashes; empty means all.
-    pub acat: SmallVec<[u64; 8]>,
+    pub acat: KeySet,
     /// Apps that may not be advertised, as hashes of their bundles.
-    pub bapp: SmallVec<[u64; 4]>,
+    pub bapp: KeySet,
+}
+
+/// Hashes to look ads up in, sorted: a request may list thousands, and each ad asks.
+#[derive(Clone, Debug, Default)]
+pub struct KeySet(SmallVec<[u64; 8]>);
+
+impl KeySet {
+    /// Puts `keys` in place of what was there and keeps the memory.
+    pub fn fill(&mut self, keys: impl Iterator<Item = u64>) {
+        self.0.clear();
+        self.0.extend(keys);
+        self.0.sort_unstable();
+    }
+
+    /// Whether `key` is listed.
+    #[must_use]
+    pub fn has(&self, key: u64) -> bool {
+        self.0.binary_search(&key).is_ok()
+    }
+
+    /// Whether nothing is listed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Empties the set and keeps its memory.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl FromIterator<u64> for KeySet {
+    fn from_iter<I: IntoIterator<Item = u64>>(keys: I) -> Self {
+        let mut set = Self::default();
+        set.fill(keys.into_iter());
+        set
+    }
 }
 
 /// One imp.
@@ -100,31 +138,31 @@ pub enum SizeRule {
     /// From the first to the second, both included.
     Range {
         /// Width.
-        w: (u16, u16),
+        w: (u32, u32),
         /// Height.
-        h: (u16, u16),
+        h: (u32, u32),
     },
     /// Any size of this shape and at least this width.
     Ratio {
         /// Relative width.
-        wratio: u16,
+        wratio: u32,
         /// Relative height.
-        hratio: u16,
+        hratio: u32,
         /// Least width; 0 is any.
-        wmin: u16,
+        wmin: u32,
     },
 }
 
 impl SizeRule {
     /// Whether a banner of `w` x `h` pixels keeps the rule.
     #[must_use]
-    pub fn admits(self, w: u16, h: u16) -> bool {
+    pub fn admits(self, w: u32, h: u32) -> bool {
         match self {
             Self::Range { w: wide, h: high } => {
                 (wide.0..=wide.1).contains(&w) && (high.0..=high.1).contains(&h)
             }
             Self::Ratio { wratio, hratio, wmin } => {
-                w >= wmin && u32::from(w) * u32::from(hratio) == u32::from(h) * u32::from(wratio)
+                w >= wmin && u64::from(w) * u64::from(hratio) == u64::from(h) * u64::from(wratio)
             }
         }
     }
@@ -140,20 +178,22 @@ pub struct BannerSlot {
     /// Banner types blocked, one bit each.
     pub btype: u64,
     /// MIME types allowed, as hashes; empty means any.
-    pub mimes: SmallVec<[u64; 4]>,
+    pub mimes: KeySet,
 }
 
 /// Where a video or audio ad may play.
 #[derive(Clone, Debug, Default)]
 pub struct MediaSlot {
     /// MIME types allowed, as hashes; empty means any.
-    pub mimes: SmallVec<[u64; 4]>,
-    /// Protocols allowed, one bit each; 0 means any.
+    pub mimes: KeySet,
+    /// Protocols allowed, one bit each; all bits mean any.
     pub protocols: u64,
     /// Shortest duration allowed, in seconds.
     pub seconds_min: u32,
     /// Longest duration allowed, in seconds.
     pub seconds_max: u32,
+    /// Length of the pod that the ads share, in seconds.
+    pub pod_seconds: u32,
     /// The only durations allowed, in place of the range; empty means the range.
     pub seconds_exact: SmallVec<[u32; 2]>,
     /// Attributes blocked, one bit each.
@@ -162,11 +202,41 @@ pub struct MediaSlot {
     pub accepts_linear: bool,
 }
 
-/// Where a native ad may stand. Its assets are matched when the answer is written.
+/// Where a native ad may stand.
 #[derive(Clone, Debug, Default)]
 pub struct NativeSlot {
     /// Attributes blocked, one bit each.
     pub battr: u64,
+    /// What is asked for, so that no ad is picked which could not be written down.
+    pub assets: SmallVec<[NativeAsk; 4]>,
+}
+
+/// One part that a native placement asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NativeAsk {
+    /// Without it the ad is not shown.
+    pub is_required: bool,
+    /// Which part.
+    pub part: NativePart,
+}
+
+/// A part of a native ad, with the bounds that it must keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NativePart {
+    /// A title of at most so many characters.
+    Title(u32),
+    /// Who pays, in at most so many characters.
+    Sponsored(u32),
+    /// The text below the title, at most so many characters.
+    Description(u32),
+    /// The button's text, at most so many characters.
+    CallToAction(u32),
+    /// An icon of this size.
+    Icon(SizeRule),
+    /// A main image of this size.
+    Image(SizeRule),
+    /// Something that no ad of ours has.
+    Unknown,
 }
 
 /// A deal on an imp.
@@ -179,7 +249,7 @@ pub struct DealInput {
     /// Its floor in the currency of the answer.
     pub floor: Micros,
     /// Advertisers that may use it, as hashes of their domains; empty means all.
-    pub advertisers: SmallVec<[u64; 2]>,
+    pub advertisers: KeySet,
 }
 
 impl AuctionInput {

@@ -30,9 +30,10 @@ pub use arm::{Arm, Arms};
 pub use decide::{Auctioneer, Purse, Scored};
 pub use explain::{ExplainedAd, ExplainedPrice, Explanation, explain};
 pub use extract::{Context, extract};
-pub use fits::Misfit;
+pub use fits::{Misfit, NATIVE_ICON_SIDE};
 pub use input::{
-    AuctionInput, BannerSlot, Blocks, DealInput, ImpInput, MediaSlot, NativeSlot, SizeRule,
+    AuctionInput, BannerSlot, Blocks, DealInput, ImpInput, KeySet, MediaSlot, NativeAsk,
+    NativePart, NativeSlot, SizeRule,
 };
 pub use outcome::{Outcome, Pick};
 pub use reason::NoBid;

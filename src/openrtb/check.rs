@@ -247,7 +247,22 @@ fn primary(tag: &str) -> &str {
 
 /// Whether one of `ours` is one of `listed`, or lies below it: "shop.example" is "example".
 fn is_of_domain<S: AsRef<str>>(ours: &[S], listed: &[Str<'_>]) -> bool {
-    ours.iter().any(|ours| listed.iter().any(|listed| is_below(ours.as_ref(), listed, b'.', true)))
+    let covers = |ours: &str, listed: &str| {
+        // A lone top-level label is nobody's domain: it covers itself alone.
+        is_below(ours, listed, b'.', true) && (listed.contains('.') || ours.len() == listed.len())
+    };
+    ours.iter().any(|ours| listed.iter().any(|listed| covers(ours.as_ref(), host(listed))))
+}
+
+/// The host of a listed domain, which may come as an address, with a port or a "www.".
+fn host(listed: &str) -> &str {
+    let text = listed.trim();
+    let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let text = text.split(['/', ':', '?', '#']).next().unwrap_or(text).trim_end_matches('.');
+    match text.get(..4) {
+        Some(start) if start.eq_ignore_ascii_case("www.") => &text[4..],
+        _ => text,
+    }
 }
 
 /// Whether one of `ours` is one of `listed`, or a part of it: "IAB25-3" is in "IAB25".
@@ -329,7 +344,7 @@ fn in_range(rate: u32, least: Option<u32>, most: Option<u32>) -> bool {
 
 /// An empty list permits every type.
 fn has_mime(listed: &[Str<'_>], mime: &str) -> bool {
-    listed.is_empty() || listed.iter().any(|listed| listed.eq_ignore_ascii_case(mime))
+    listed.is_empty() || listed.iter().any(|listed| listed.trim().eq_ignore_ascii_case(mime))
 }
 
 fn check_codes<S>(bid: &CheckedBid<'_, S>, battr: CodeSet, api: CodeSet) -> Result<(), Defect> {

@@ -1,6 +1,6 @@
 //! From an outcome to bytes: sealed URLs, markup, our own check, the response.
 
-use crate::auction::{AuctionInput, Pick};
+use crate::auction::{AuctionInput, NATIVE_ICON_SIDE, Pick};
 use crate::catalog::{Ad, AdKind, Campaign, Catalog};
 use crate::notice::token::{BidToken, NonceSequence, Purpose, Sealed, Sealer, TEXT_LEN};
 use crate::openrtb::markup::{BannerMarkup, VastMarkup, VastVersion, write_banner, write_vast};
@@ -301,7 +301,8 @@ fn vast(
 
 fn assets(ad: &Ad) -> Option<NativeAssets<'_>> {
     let AdKind::Native(native) = &ad.kind else { return None };
-    let icon = NativeImage { url: &native.icon_url, w: ICON_SIDE, h: ICON_SIDE, mime: "" };
+    let icon =
+        NativeImage { url: &native.icon_url, w: NATIVE_ICON_SIDE, h: NATIVE_ICON_SIDE, mime: "" };
     let image = &native.image;
     Some(NativeAssets {
         title: &native.title,
@@ -312,9 +313,6 @@ fn assets(ad: &Ad) -> Option<NativeAssets<'_>> {
         cta: &native.cta,
     })
 }
-
-/// Icons of native ads are squares of this side, in pixels; the catalog's documentation says so.
-const ICON_SIDE: u32 = 128;
 
 /// Kind of our banners in OpenRTB's list 5.2: an image with a link is an XHTML banner ad.
 const BANNER_TYPE: u8 = 2;

@@ -22,7 +22,7 @@ pub struct Worker {
     /// Stage histograms of this worker, shared with its core.
     pub recorder: Rc<RefCell<StageRecorder>>,
     auction: RefCell<Addr<AuctionActor>>,
-    #[expect(
+    #[allow(
         clippy::vec_box,
         reason = "the boxes cross the mailbox; moving 2 kB twice would not pay"
     )]
