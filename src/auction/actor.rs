@@ -6,26 +6,31 @@ use crate::auction::decide::Auctioneer;
 use crate::auction::input::AuctionInput;
 use crate::auction::outcome::Pick;
 use crate::auction::purse::LeasePurse;
+use crate::auction::reason::NoBid;
 use crate::auction::ring::Ring;
 use crate::auction::world::{Published, World, WorldCache};
 use crate::budget::{Held, LeaseBook, LeaseEvent, LeaseRequest};
-use crate::clock::Civil;
+use crate::clock::{Civil, Mono};
 use crate::latency::StageRecorder;
 use crate::prediction::{Click, Cross, Example, sigmoid};
 use crate::privacy::{Cell, Contribute, Kind};
-use crate::session::PendShow;
+use crate::session::{CancelShow, PendShow};
 use crate::strategy::pacing::{LocalPacing, LocalReport};
 use crate::units::{HoldId, Nanos, Slot, Timestamp, UserKey};
 use actix::prelude::*;
+use parking_lot::Mutex;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Where an auction's side effects go; the server wires it. Each call must return at once: a full
 /// mailbox is the callee's to count.
 pub trait Outbox {
     /// A bid was made that will count as shown until it is lost or expires.
     fn pend_show(&self, show: PendShow);
+    /// A bid that was announced will not be shown: its answer was not sent.
+    fn cancel_show(&self, show: CancelShow);
     /// An impression's features, for the learner.
     fn learn(&self, example: Box<Example>);
     /// A click, for the learner.
@@ -52,6 +57,7 @@ pub struct Core {
     outbox: Box<dyn Outbox>,
     clock: Civil,
     requests: Vec<LeaseRequest>,
+    unsent: Arc<Unsent>,
     auctions: u64,
     bids: u64,
 }
@@ -79,6 +85,7 @@ impl Core {
             outbox,
             clock,
             requests: Vec::new(),
+            unsent: Arc::default(),
             auctions: 0,
             bids: 0,
         }
@@ -86,7 +93,13 @@ impl Core {
 
     /// Decides on `input`, announces what it bid, and asks for more money where it runs low.
     pub fn run(&mut self, input: &mut AuctionInput) {
+        self.free_unsent();
         self.auctions += 1;
+        if Mono::now() > input.deadline {
+            // It waited too long: no money is held for an answer that nobody wants.
+            input.outcome.no_bid = Some(NoBid::Deadline);
+            return;
+        }
         let world = self.world.refresh();
         let mut purse = LeasePurse { leases: &mut self.leases, pacing: &self.pacing };
         let mut recorder = self.recorder.borrow_mut();
@@ -112,6 +125,16 @@ impl Core {
         example.at = at;
         self.outbox.contribute(Contribute { user, at, cell, kind: Kind::Impression });
         self.outbox.learn(example);
+    }
+
+    /// Frees what was held for answers that nobody waited for.
+    fn free_unsent(&mut self) {
+        for (held, user) in self.unsent.0.lock().drain(..) {
+            self.leases.release(&held);
+            if let Some(user) = user {
+                self.outbox.cancel_show(CancelShow { user, hold: held.hold });
+            }
+        }
     }
 
     fn ask_for_money(&mut self, now: Timestamp) {
@@ -203,8 +226,39 @@ impl Actor for AuctionActor {
 
 /// Runs an auction; the box comes back with its outcome.
 #[derive(Message)]
-#[rtype(result = "Box<AuctionInput>")]
+#[rtype(result = "Decided")]
 pub struct RunAuction(pub Box<AuctionInput>);
+
+/// Bids whose answers were dropped before anybody took them.
+#[derive(Debug, Default)]
+struct Unsent(Mutex<Vec<(Held, Option<UserKey>)>>);
+
+/// A decision on its way back. Whoever waits for it may be gone (a handler ends with its
+/// connection): a decision that is dropped and not taken gives its money back to the core.
+#[derive(Debug)]
+pub struct Decided {
+    input: Option<Box<AuctionInput>>,
+    // Messages are `Send`; only the core's own thread ever locks it, for some 10 ns.
+    unsent: Arc<Unsent>,
+}
+
+impl Decided {
+    /// Takes the decision, and with it the care for its holds.
+    #[must_use]
+    pub fn take(mut self) -> Box<AuctionInput> {
+        self.input.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Decided {
+    fn drop(&mut self) {
+        let Some(input) = self.input.take().filter(|input| !input.outcome.picks.is_empty()) else {
+            return;
+        };
+        let picks = input.outcome.picks.iter().map(|pick| (pick.held, input.user));
+        self.unsent.0.lock().extend(picks);
+    }
+}
 
 /// A bid is worth nothing any more: it lost, or its answer was not sent.
 #[derive(Clone, Copy, Debug, Message)]
@@ -275,8 +329,9 @@ impl Handler<RunAuction> for AuctionActor {
     type Result = MessageResult<RunAuction>;
 
     fn handle(&mut self, RunAuction(mut input): RunAuction, _: &mut Self::Context) -> Self::Result {
-        self.core.borrow_mut().run(&mut input);
-        MessageResult(input)
+        let mut core = self.core.borrow_mut();
+        core.run(&mut input);
+        MessageResult(Decided { input: Some(input), unsent: core.unsent.clone() })
     }
 }
 
@@ -337,6 +392,7 @@ impl Handler<Tick> for AuctionActor {
 
     fn handle(&mut self, Tick { now }: Tick, _: &mut Self::Context) {
         let mut core = self.core.borrow_mut();
+        core.free_unsent();
         core.ask_for_money(now);
         let core = &mut *core;
         let world = core.world.refresh();
@@ -362,5 +418,49 @@ impl Handler<Status> for AuctionActor {
             features_overwritten: core.ring.overwritten,
             clicks_repeated: core.clicks_repeated,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::{DayNumber, Due, Windows};
+    use crate::units::{CampaignId, LeaseId, Micros};
+
+    fn decided(unsent: &Arc<Unsent>) -> Decided {
+        let lease = LeaseId { node: 1, core: 0, boot: 1, number: 0 };
+        let windows = Windows { decision_ttl_ms: 1_000, billing_window_ms: 2_000 };
+        let held = Held {
+            hold: HoldId { lease, sequence: 7 },
+            campaign: CampaignId(1),
+            day: DayNumber(1),
+            due: Due::of(Timestamp(0), windows),
+            price: Micros(1_000),
+        };
+        let mut input = Box::new(AuctionInput::new());
+        input.user = Some(UserKey(9));
+        input.outcome.picks.push(Pick {
+            imp: 0,
+            deal: None,
+            campaign: 0,
+            ad: 0,
+            price: Micros(1_000),
+            held,
+            logit: 0.0,
+            prior_logit: 0.0,
+            interest: 0.0,
+        });
+        Decided { input: Some(input), unsent: unsent.clone() }
+    }
+
+    #[test]
+    fn a_decision_that_nobody_takes_gives_its_money_back() {
+        let unsent = Arc::default();
+        assert_eq!(decided(&unsent).take().outcome.picks.len(), 1);
+        assert!(unsent.0.lock().is_empty(), "taken: the answer's business");
+        drop(decided(&unsent));
+        let left = unsent.0.lock();
+        assert_eq!(left.len(), 1);
+        assert_eq!((left[0].0.hold.sequence, left[0].1), (7, Some(UserKey(9))));
     }
 }

@@ -14,7 +14,7 @@ use crate::server::answer::{self, Desk};
 use crate::server::body::{self, BodyError};
 use crate::server::engine::{Engine, ExchangeDesk};
 use crate::server::worker::Worker;
-use crate::session::{ReadOutcome, UserId};
+use crate::session::{CancelShow, ReadOutcome, UserId};
 use crate::units::UserKey;
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path, Payload};
@@ -77,7 +77,7 @@ async fn answer(
         return no_bid(worker, desk, Some(request), reason);
     }
     let input = match worker.auction().send(RunAuction(input)).await {
-        Ok(input) => input,
+        Ok(decided) => decided.take(),
         // The actor died on this request; its successor goes on with the same leases.
         Err(_) => return no_bid(worker, desk, Some(request), NoBid::Overload),
     };
@@ -159,7 +159,7 @@ fn encode(
         return no_bid(worker, desk, Some(request), reason);
     }
     if Mono::now() > input.deadline {
-        input.outcome.picks.iter().for_each(|pick| release(worker, pick.held));
+        input.outcome.picks.iter().for_each(|pick| release(worker, input, pick.held));
         return no_bid(worker, desk, Some(request), NoBid::Deadline);
     }
     let start = Mono::now();
@@ -178,7 +178,7 @@ fn encode(
         answer::write(&answer_desk, &mut worker.nonces.borrow_mut(), request, input, &mut out);
     for refused in &refused {
         tracing::warn!(defect = refused.defect.as_str(), "own bid refused");
-        release(worker, refused.pick.held);
+        release(worker, input, refused.pick.held);
     }
     worker.record(Stage::Encode, start);
     if out.is_empty() {
@@ -192,7 +192,10 @@ fn encode(
 /// Room for an answer with one bid: two thirds of it are URLs and markup.
 const ANSWER_BYTES: usize = 4_096;
 
-fn release(worker: &Worker, held: Held) {
+fn release(worker: &Worker, input: &AuctionInput, held: Held) {
+    if let Some(user) = input.user {
+        worker.engine.cancel_show(CancelShow { user, hold: held.hold });
+    }
     if worker.auction().try_send(ReleaseBid(held)).is_err() {
         worker.engine.metrics.refused("release_bid");
     }

@@ -16,7 +16,7 @@ use crate::server::metrics::Metrics;
 use crate::server::post::Post;
 use crate::server::recent::Recent;
 use crate::server::supervised::Supervised;
-use crate::session::{SessionShard, SessionTable, ShardMap, ShardState};
+use crate::session::{CancelShow, SessionShard, SessionTable, ShardMap, ShardState};
 use crate::units::{Timestamp, UserKey};
 use actix::prelude::*;
 use actix_web::HttpRequest;
@@ -198,6 +198,16 @@ impl Engine {
         SessionShard: Handler<M>,
     {
         self.tell_shard_number(self.shard_map.shard_of(user), message).await;
+    }
+
+    /// Takes back the announcement of a show, without waiting: what a full mailbox refuses is
+    /// counted, and the announcement expires by itself.
+    pub fn cancel_show(&self, show: CancelShow) {
+        let shard = self.shard_map.shard_of(show.user);
+        let worker = u16::try_from(shard).ok().and_then(|number| self.worker(number));
+        if worker.is_none_or(|worker| worker.shard.try_send(show).is_err()) {
+            self.metrics.refused("cancel_show");
+        }
     }
 
     /// Tells one shard, waiting for room in its mailbox.

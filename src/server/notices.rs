@@ -66,7 +66,7 @@ pub async fn click(engine: Data<Arc<Engine>>, head: HttpRequest) -> HttpResponse
         .finish()
 }
 
-async fn notice(engine: &Engine, head: &HttpRequest, purpose: Purpose) -> HttpResponse {
+async fn notice(engine: &Arc<Engine>, head: &HttpRequest, purpose: Purpose) -> HttpResponse {
     engine.simulate(head).await;
     let (desk, token, query) = match open(engine, head, purpose) {
         Ok(opened) => opened,
@@ -75,6 +75,23 @@ async fn notice(engine: &Engine, head: &HttpRequest, purpose: Purpose) -> HttpRe
     let held = held_of(desk, &token);
     let effect = decide(purpose, desk.config.charge_on, &token, &query);
     engine.metrics.notice(purpose.label(), effect.label());
+    // Exchanges fire and forget: a handler ends with its connection, what it has begun must not.
+    let work = actix_web::rt::spawn(take_effect(engine.clone(), purpose, token, held, effect));
+    work.await.unwrap_or_else(|_| {
+        engine.metrics.notice(purpose.label(), "failed");
+        refuse(StatusCode::INTERNAL_SERVER_ERROR, "the notice was not taken")
+    })
+}
+
+/// Does what a notice says, to its end.
+async fn take_effect(
+    engine: Arc<Engine>,
+    purpose: Purpose,
+    token: BidToken,
+    held: Held,
+    effect: Effect,
+) -> HttpResponse {
+    let engine = &*engine;
     match effect {
         Effect::Charge { price, source } => {
             engine.metrics.price(source.label());

@@ -6,7 +6,7 @@ use crate::budget::{LeaseRequest, Report, Requests};
 use crate::prediction::{Click, Example, Impression};
 use crate::privacy::Contribute;
 use crate::server::engine::Engine;
-use crate::session::PendShow;
+use crate::session::{CancelShow, PendShow};
 use crate::strategy::pacing::LocalReport;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,6 +24,10 @@ impl Outbox for Post {
         if worker.is_none_or(|worker| worker.shard.try_send(show).is_err()) {
             self.engine.metrics.refused("pend_show");
         }
+    }
+
+    fn cancel_show(&self, show: CancelShow) {
+        self.engine.cancel_show(show);
     }
 
     fn learn(&self, example: Box<Example>) {

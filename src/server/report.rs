@@ -9,6 +9,26 @@ use crate::server::engine::Engine;
 use crate::session;
 use serde_json::{Value, json};
 
+/// The learner's figures without what it counted over users: impressions and clicks leave their
+/// actor as releases only. Ratios over all campaigns stay.
+fn without_counts(status: &prediction::LearnerStatus) -> Value {
+    let quality = |quality: &prediction::QualitySummary| {
+        json!({
+            "log_loss": quality.recent_log_loss,
+            "predicted_over_actual": quality.recent_predicted_over_actual,
+            "auc": quality.auc,
+        })
+    };
+    json!({
+        "epoch": status.epoch,
+        "ads": status.ads,
+        "ads_refused": status.ads_refused,
+        "prior_weight": status.prior_weight,
+        "served": quality(&status.served),
+        "progressive": quality(&status.progressive),
+    })
+}
+
 impl Engine {
     /// The report.
     pub async fn report(&self) -> Value {
@@ -26,7 +46,7 @@ impl Engine {
             "no_bid_reasons": no_bids,
             "campaigns": self.campaign_reports(),
             "budget": self.budget.address().send(budget::Status).await.ok(),
-            "learner": self.learner.address().send(prediction::Status).await.ok(),
+            "learner": self.learner.address().send(prediction::Status).await.ok().map(|s| without_counts(&s)),
             "privacy": self.privacy.status(),
             "cores": cores,
             "shards": shards,
@@ -59,5 +79,19 @@ impl Engine {
             + self.aggregates.revivals()
             + self.learner.revivals()
             + self.catalog.revivals()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learner_reports_no_count_over_users() {
+        let learner = prediction::Learner::new(&prediction::Config::default()).expect("defaults");
+        let text = without_counts(&learner.status()).to_string();
+        for hidden in ["buckets", "clicks", "examples", "arms", "waiting", "counters"] {
+            assert!(!text.contains(hidden), "{hidden} in {text}");
+        }
     }
 }

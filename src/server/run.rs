@@ -350,7 +350,8 @@ async fn until_stopped(stopped: oneshot::Receiver<()>) {
     }
 }
 
-/// In the order of the data: no new bids, then no new notices, then the last tick.
+/// The last tick while the workers live (their actors end with the exchange's listener), then the
+/// listeners in the order of the data: no new bids, no new notices, no more questions.
 async fn close(engine: &Engine, servers: &[ServerHandle]) {
     engine.run_tick(engine.civil.now()).await;
     for server in servers {

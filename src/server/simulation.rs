@@ -17,9 +17,9 @@ use std::time::Duration;
 
 /// The header that carries simulated time, in Unix milliseconds.
 const NOW_HEADER: &str = "x-outbid-now";
-/// Ticks run for one jump of the simulated clock: a month of minutes. A longer jump is refused bit
-/// by bit: the clock still moves, with the ticks left out.
-const TICKS_MAX: u32 = 43_200;
+/// Ticks run for one jump of the simulated clock: two days of seconds. Of a longer jump, as the
+/// first one from the epoch to the present, only the last tick is run.
+const TICKS_MAX: i64 = 172_800;
 
 impl Engine {
     /// Moves simulated time to what the request says, if it says so and time is simulated.
@@ -39,10 +39,10 @@ impl Engine {
         // One at a time: the public and the exchange listener may both bring news of the time.
         let mut last = self.ticks.lock().await;
         let tick_ms = i64::try_from(self.config.budget.tick_ms).unwrap_or(i64::MAX);
-        let mut tick = last.unwrap_or_else(|| self.civil.now());
-        for _ in 0..TICKS_MAX {
+        let mut tick = start_of(last.unwrap_or_else(|| self.civil.now()), to, tick_ms);
+        loop {
             let next = Timestamp((tick.0.div_euclid(tick_ms) + 1).saturating_mul(tick_ms));
-            if next > to {
+            if next > to || next <= tick {
                 break;
             }
             self.civil.advance(next);
@@ -89,6 +89,15 @@ impl Engine {
     }
 }
 
+/// Where ticks on the way from `last` to `to` begin: a jump past [`TICKS_MAX`] leaves all but its
+/// last tick out, now and for every later call.
+fn start_of(last: Timestamp, to: Timestamp, tick_ms: i64) -> Timestamp {
+    if to.0.saturating_sub(last.0) / tick_ms <= TICKS_MAX {
+        return last;
+    }
+    Timestamp((to.0.div_euclid(tick_ms) - 1).saturating_mul(tick_ms))
+}
+
 /// Runs ticks in real time until the engine is dropped.
 pub async fn tick_in_real_time(engine: Arc<Engine>) {
     let mut timer = tokio::time::interval(Duration::from_millis(engine.config.budget.tick_ms));
@@ -96,5 +105,19 @@ pub async fn tick_in_real_time(engine: Arc<Engine>) {
     loop {
         timer.tick().await;
         engine.run_tick(engine.civil.now()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_from_the_epoch_runs_one_tick_and_not_every_second_since_1970() {
+        let now = Timestamp(1_790_000_000_500);
+        assert_eq!(start_of(Timestamp(0), now, 1_000), Timestamp(1_789_999_999_000));
+        let an_hour_ago = now.plus_millis(-3_600_000);
+        assert_eq!(start_of(an_hour_ago, now, 1_000), an_hour_ago);
+        assert_eq!(start_of(now, Timestamp(0), 1_000), now, "time does not go back");
     }
 }

@@ -101,7 +101,12 @@ mod tests {
         let counting =
             Supervised::start(&arbiter.handle(), move || Counting { total: state.clone() });
         assert_eq!(counting.address().send(Ask::Add).await.ok(), Some(1));
-        assert!(counting.address().send(Ask::Panic).await.is_err());
+        let dying = counting.address();
+        assert!(dying.send(Ask::Panic).await.is_err());
+        // The caller hears of the panic while the mailbox is still being unwound.
+        while dying.connected() {
+            actix_web::rt::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
         assert_eq!(counting.address().send(Ask::Add).await.ok(), Some(2));
         assert_eq!(counting.revivals(), 1);
         arbiter.stop();
