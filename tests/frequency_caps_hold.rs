@@ -1,6 +1,8 @@
 //! A campaign's cap holds while notices are late: what was bid counts as shown until a loss or its
 //! window says otherwise.
 
+#![allow(clippy::disallowed_methods, reason = "a test outside of the engine waits in real time")]
+
 mod common;
 
 use common::{Bid, Campaign, Engine, MINUTE, NOON, Site, counter, request, until};

@@ -2,6 +2,8 @@
 //! look, break, stop, start. The ledger lies in memory for now, so a restart begins new accounts;
 //! what outlives it here are the keys.
 
+#![allow(clippy::disallowed_methods, reason = "a test outside of the engine waits in real time")]
+
 mod common;
 
 use common::{Bid, Campaign, Process, Site, account, counter, path_of, request, until, with_price};

@@ -1,6 +1,7 @@
 //! What the promises' tests share: a site on disk, an engine over it, and a small HTTP client that
 //! speaks plain sockets, so that nothing of ours judges itself.
 
+#![allow(clippy::disallowed_methods, reason = "a test outside of the engine waits in real time")]
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
 mod http;
