@@ -268,6 +268,19 @@ impl Config {
         if self.version != 1 {
             return Err(format!("version {} is not known; this is version 1", self.version));
         }
+        if !self.server.exchange_listen.ip().is_loopback() {
+            return Err("server.exchange_listen must be a loopback address: exchanges cannot be \
+                        authenticated yet, so put a proxy that does it in front"
+                .to_owned());
+        }
+        if self.server.public_listen.ip().is_unspecified() && self.server.public_url.is_empty() {
+            return Err(
+                "server.public_url is needed: notices cannot be sent to every address".to_owned()
+            );
+        }
+        if self.server.workers > WORKERS_MAX {
+            return Err(format!("server.workers is above {WORKERS_MAX}"));
+        }
         if self.exchanges.is_empty() {
             return Err("at least one [exchange.NAME] is needed".to_owned());
         }
@@ -314,6 +327,9 @@ impl Config {
 /// Exchanges are numbered in a `u16` within tokens and metrics; a hundred is far past any bidder.
 const EXCHANGES_MAX: usize = 100;
 
+/// Workers are numbered in lease ids and nonces; more cores than this are several machines.
+const WORKERS_MAX: usize = 1_024;
+
 /// The line, from 1, that holds byte `offset` of `text`.
 #[must_use]
 pub fn line_of(text: &str, offset: usize) -> usize {
@@ -355,6 +371,8 @@ mod tests {
                 "0: experiment.arms add up to 99",
             ),
             (format!("{GOOD}charge_on = 'never'\n"), "7: unknown variant"),
+            (format!("{GOOD}[server]\nexchange_listen = '0.0.0.0:80'\n"), "0: server.exchange"),
+            (format!("{GOOD}[server]\npublic_listen = '0.0.0.0:80'\n"), "0: server.public_url"),
         ] {
             let error = load(&text).expect_err(expected);
             assert!(error.contains(expected), "{error} against {expected}");

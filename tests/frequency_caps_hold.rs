@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Bid, Campaign, Engine, MINUTE, NOON, Site, counter, request, until};
-use std::sync::Mutex;
+use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 const CAPPED: Campaign = Campaign {
@@ -47,13 +47,13 @@ fn four_workers_show_three_while_every_notice_is_late() {
                     let body = request(&id, "one").to_string();
                     let reply = client.post("/openrtb2/x/bid", body.as_bytes());
                     if reply.status == 200 {
-                        bids.lock().expect("no panic").push(Bid::of(&reply.json()));
+                        bids.lock().push(Bid::of(&reply.json()));
                     }
                 }
             });
         }
     });
-    let bids = bids.into_inner().expect("no panic");
+    let bids = bids.into_inner();
     let beyond = bids.len().saturating_sub(3);
     println!("{} bids for a cap of 3, {beyond} beyond it in one flush", bids.len());
     assert!(bids.len() >= 3 && beyond <= FLUSH_MAX, "{} bids", bids.len());

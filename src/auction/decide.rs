@@ -6,7 +6,7 @@ use crate::auction::arm::Arm;
 use crate::auction::fits;
 use crate::auction::input::{AuctionInput, ImpInput};
 use crate::auction::outcome::Pick;
-use crate::auction::price::{self, Priced};
+use crate::auction::price::{self, Priced, Terms};
 use crate::auction::reason::NoBid;
 use crate::auction::select::{Candidate, Page, Shortlist};
 use crate::auction::world::World;
@@ -64,6 +64,7 @@ pub struct Auctioneer {
     eligibility: EligibilityScratch,
     eligible: Vec<u32>,
     contexts: Vec<ContextFeatures>,
+    crosses: Vec<Option<Cross>>,
     scratches: Vec<ScoreScratch>,
     scored: Vec<Scored>,
     shortlists: Vec<Shortlist>,
@@ -81,6 +82,9 @@ impl Auctioneer {
     ) {
         let start = Mono::now();
         let mut gate = NoBid::NoCampaign;
+        // What the last request left must not be priced for this one.
+        self.scored.clear();
+        self.contexts.clear();
         world.catalog.eligible(&input.facts, &mut self.eligibility, &mut self.eligible);
         let eligible = Mono::now();
         recorder.record(Stage::Eligibility, eligible.nanos_since(start));
@@ -114,11 +118,13 @@ impl Auctioneer {
     }
 
     fn score(&mut self, world: &World, input: &AuctionInput, gate: &mut NoBid) {
-        self.scored.clear();
         // Out of the way while `self` is written; put back below with its memory.
         let eligible = std::mem::take(&mut self.eligible);
         for &index in &eligible {
             let Some(campaign) = world.catalog.campaign(index) else { continue };
+            // The ads of a campaign share what is known of it and the user.
+            self.crosses.clear();
+            self.crosses.resize(input.imps.len(), None);
             for &ad_index in &campaign.ads {
                 let Some(ad) = world.catalog.ad(ad_index) else { continue };
                 let open = fits::unblocked(ad, &input.blocks)
@@ -152,7 +158,8 @@ impl Auctioneer {
             };
             *gate = (*gate).max(NoBid::BelowFloor);
             let context = &self.contexts[position];
-            let cross = cross_of(world, input, campaign, context);
+            let cross = *self.crosses[position]
+                .get_or_insert_with(|| cross_of(world, input, campaign, context));
             let logit = match input.arm {
                 Arm::Full | Arm::NoInterest => {
                     world.model.logit(&self.scratches[position], ad.slot, cross)
@@ -178,9 +185,15 @@ impl Auctioneer {
         self.shortlists
             .resize_with(input.imps.len().max(self.shortlists.len()), Shortlist::default);
         self.shortlists.iter_mut().for_each(Shortlist::clear);
+        // The ads of one campaign follow one another, and share all but their probability.
+        let mut last: Option<(u32, Option<Terms<'_>>)> = None;
         for scored in &self.scored {
             let Some(campaign) = world.catalog.campaign(scored.campaign) else { continue };
-            let Priced::Bid(price) = price::price(world, purse, input, campaign, scored) else {
+            if last.as_ref().is_none_or(|(index, _)| *index != scored.campaign) {
+                last = Some((scored.campaign, Terms::of(world, purse, input, campaign)));
+            }
+            let terms = last.as_ref().and_then(|(_, terms)| terms.as_ref());
+            let Some(Priced::Bid(price)) = terms.map(|terms| terms.price(scored)) else {
                 continue;
             };
             *gate = (*gate).max(NoBid::PageRules);
@@ -202,9 +215,6 @@ impl Auctioneer {
                 advertiser: campaign.advertiser,
                 category: campaign.category,
             });
-        }
-        if self.eligible.is_empty() {
-            self.scored.clear();
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::auction::decide::{Auctioneer, Purse, Scored};
 use crate::auction::fits;
 use crate::auction::input::AuctionInput;
-use crate::auction::price::{self, Priced};
+use crate::auction::price::{Priced, Terms};
 use crate::auction::reason::NoBid;
 use crate::auction::world::World;
 use crate::budget::{Held, Windows};
@@ -190,13 +190,12 @@ fn explain_price(
     campaign: &Campaign,
     scored: &Scored,
 ) -> ExplainedPrice {
-    let value = world.strategy_of(campaign).map_or(Micros::ZERO, |strategy| {
-        strategy.value(&price::value_input(world, campaign, scored))
-    });
-    let (price, clears_floor) = match price::price(world, &DryPurse, input, campaign, scored) {
-        Priced::Bid(price) => (price, true),
-        Priced::BelowFloor(price) => (price, false),
-        Priced::Unpriced => (Micros::ZERO, false),
+    let terms = Terms::of(world, &DryPurse, input, campaign);
+    let value = terms.as_ref().map_or(Micros::ZERO, |terms| terms.value(scored));
+    let (price, clears_floor) = match terms.as_ref().map(|terms| terms.price(scored)) {
+        Some(Priced::Bid(price)) => (price, true),
+        Some(Priced::BelowFloor(price)) => (price, false),
+        Some(Priced::Unpriced) | None => (Micros::ZERO, false),
     };
     ExplainedPrice {
         contributions: contributions(world, auctioneer, scored),
@@ -204,7 +203,7 @@ fn explain_price(
         prior_p_click: sigmoid(scored.prior_logit),
         interest: scored.interest,
         value_micros: value.0,
-        multiplier: price::multiplier(world, &DryPurse, campaign),
+        multiplier: terms.map_or(0.0, |terms| terms.multiplier()),
         price_micros: price.0,
         floor_micros: scored.floor.0,
         clears_floor,

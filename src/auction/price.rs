@@ -6,7 +6,8 @@ use crate::auction::world::World;
 use crate::catalog::Campaign;
 use crate::hash;
 use crate::prediction::sigmoid;
-use crate::strategy::ValueInput;
+use crate::rates::Rate;
+use crate::strategy::{Strategy, ValueInput};
 use crate::units::Micros;
 
 /// The price of one candidate.
@@ -20,39 +21,66 @@ pub enum Priced {
     Unpriced,
 }
 
-/// Value x pacing multiplier, capped, in the currency of the answer (rounded down: never more than
-/// the advertiser's terms), held against the floor.
-pub fn price(
-    world: &World,
-    purse: &impl Purse,
-    input: &AuctionInput,
-    campaign: &Campaign,
-    scored: &Scored,
-) -> Priced {
-    let Some(strategy) = world.strategy_of(campaign) else { return Priced::Unpriced };
-    let input_of = value_input(world, campaign, scored);
-    let paced = strategy.price(&input_of, multiplier(world, purse, campaign));
-    let rate = world.rates.rate(input.currency, campaign.currency);
-    let Some(price) = rate.and_then(|rate| rate.largest_within(paced)) else {
-        return Priced::Unpriced;
-    };
-    if price.0 == 0 || price < scored.floor {
-        Priced::BelowFloor(price)
-    } else {
-        Priced::Bid(price)
+/// What all ads of a campaign are priced by in one auction.
+pub struct Terms<'w> {
+    strategy: &'w Strategy,
+    input: ValueInput,
+    multiplier: f64,
+    rate: Rate,
+}
+
+impl<'w> Terms<'w> {
+    /// The terms of `campaign`; `None` where its strategy or the rate of its currency is unknown.
+    pub fn of(
+        world: &'w World,
+        purse: &impl Purse,
+        input: &AuctionInput,
+        campaign: &Campaign,
+    ) -> Option<Self> {
+        Some(Self {
+            strategy: world.strategy_of(campaign)?,
+            input: value_input(world, campaign),
+            multiplier: multiplier(world, purse, campaign),
+            rate: world.rates.rate(input.currency, campaign.currency)?,
+        })
+    }
+
+    /// Value x pacing multiplier, capped, in the currency of the answer (rounded down: never more
+    /// than the advertiser's terms), held against the floor.
+    pub fn price(&self, scored: &Scored) -> Priced {
+        let paced = self.strategy.price(&self.input_of(scored), self.multiplier);
+        match self.rate.largest_within(paced) {
+            None => Priced::Unpriced,
+            Some(price) if price.0 == 0 || price < scored.floor => Priced::BelowFloor(price),
+            Some(price) => Priced::Bid(price),
+        }
+    }
+
+    /// What the strategy finds an impression worth before pacing, in the account's currency.
+    pub fn value(&self, scored: &Scored) -> Micros {
+        self.strategy.value(&self.input_of(scored))
+    }
+
+    /// What pacing leaves of the value.
+    pub const fn multiplier(&self) -> f64 {
+        self.multiplier
+    }
+
+    fn input_of(&self, scored: &Scored) -> ValueInput {
+        ValueInput { p_click: f64::from(sigmoid(scored.logit)), ..self.input }
     }
 }
 
 /// The pacing multiplier: exp of the smaller of the budget's and the CPA's logarithm, the budget's
 /// moved by what this core has seen since the snapshot.
-pub fn multiplier(world: &World, purse: &impl Purse, campaign: &Campaign) -> f64 {
+fn multiplier(world: &World, purse: &impl Purse, campaign: &Campaign) -> f64 {
     f64::from(purse.pace(campaign, &world.pacing).multiplier())
 }
 
-/// What a strategy is told.
-pub fn value_input(world: &World, campaign: &Campaign, scored: &Scored) -> ValueInput {
+/// What a strategy is told, but for the click probability.
+fn value_input(world: &World, campaign: &Campaign) -> ValueInput {
     ValueInput {
-        p_click: f64::from(sigmoid(scored.logit)),
+        p_click: 0.0,
         average_p_click: f64::from(world.releases.campaign_prior(campaign.id).rate),
         max_cpm: campaign.bid.max_cpm,
         cpc_micros: campaign.bid.cpc,
