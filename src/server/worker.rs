@@ -22,10 +22,6 @@ pub struct Worker {
     /// Stage histograms of this worker, shared with its core.
     pub recorder: Rc<RefCell<StageRecorder>>,
     auction: RefCell<Addr<AuctionActor>>,
-    #[allow(
-        clippy::vec_box,
-        reason = "the boxes cross the mailbox; moving 2 kB twice would not pay"
-    )]
     pool: RefCell<Vec<Box<AuctionInput>>>,
     in_flight: Rc<Cell<usize>>,
 }
