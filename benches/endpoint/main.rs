@@ -40,17 +40,42 @@ fn main() -> anyhow::Result<()> {
             pin(0)?;
             echo(bytes.parse()?)
         }
-        _ => bench(arguments.iter().any(|argument| argument == "--quick")),
+        _ => bench(&Plan::parse(&arguments)?),
     }
 }
 
-fn bench(is_quick: bool) -> anyhow::Result<()> {
+/// How much is measured.
+struct Plan {
+    rounds: usize,
+    seconds: u64,
+    eligible: Vec<f64>,
+}
+
+impl Plan {
+    /// `--quick` is one round of a second; `--rounds N`, `--seconds N` and `--eligible N` say how
+    /// many rounds, how long each, and one row alone.
+    fn parse(arguments: &[String]) -> anyhow::Result<Self> {
+        let is_quick = arguments.iter().any(|argument| argument == "--quick");
+        let value = |name: &str| {
+            let at = arguments.iter().position(|argument| argument == name)?;
+            Some(arguments.get(at + 1).map_or("", String::as_str).parse::<u64>())
+        };
+        let rounds = value("--rounds").unwrap_or(Ok(if is_quick { 1 } else { 5 }))?;
+        let seconds = value("--seconds").unwrap_or(Ok(if is_quick { 1 } else { 4 }))?;
+        let eligible = match value("--eligible").transpose()? {
+            Some(one) => vec![one as f64],
+            None => ELIGIBLE.to_vec(),
+        };
+        Ok(Self { rounds: rounds as usize, seconds, eligible })
+    }
+}
+
+fn bench(plan: &Plan) -> anyhow::Result<()> {
     pin(1)?;
-    let (rounds, seconds) = if is_quick { (1, 1) } else { (5, 4) };
-    for target in ELIGIBLE {
+    for &target in &plan.eligible {
         let bodies = requests::bodies(BODIES, target as u64);
         let selectivity = calibrated(target, &bodies[..SAMPLE]);
-        row(selectivity, bodies, rounds, seconds * 1_000)?;
+        row(selectivity, bodies, plan.rounds, plan.seconds * 1_000)?;
     }
     Ok(())
 }
