@@ -9,7 +9,8 @@ use crate::catalog::{category_key, deal_key, domain_key};
 use crate::consent::Permissions;
 use crate::hash::stable_lower;
 use crate::openrtb::{
-    Asset, Audio, Banner, BidRequest, CodeSet, Format, Imp, Native, Str, Video, keywords,
+    Asset, Audio, Banner, BidRequest, CodeSet, DELIVERY_PROGRESSIVE, Format, Imp, Native, Str,
+    Video, keywords,
 };
 use crate::prediction::{ContextInput, SlotFormat};
 use crate::rates::Rates;
@@ -94,14 +95,18 @@ fn imp_input(
 ) -> Option<ImpInput> {
     let floor = context.rates.convert(imp.bidfloor, imp.floor_currency()?, currency)?;
     let banner = imp.banner.as_ref().map(banner_slot);
-    // Floors by the ad's length are honoured by staying away.
-    let video =
-        imp.video.as_ref().filter(|video| video.mincpmpersec.0 == 0 && video.durfloors.is_empty());
+    // Floors by the ad's length are honoured by staying away, and so are players that only stream.
+    let video = imp.video.as_ref().filter(|video| {
+        video.mincpmpersec.0 == 0
+            && video.durfloors.is_empty()
+            && video.delivery.permits(DELIVERY_PROGRESSIVE)
+    });
     let video = video.map(video_slot);
-    let audio = imp
-        .audio
-        .as_deref()
-        .filter(|audio| audio.mincpmpersec.0 == 0 && audio.durfloors.is_empty());
+    let audio = imp.audio.as_deref().filter(|audio| {
+        audio.mincpmpersec.0 == 0
+            && audio.durfloors.is_empty()
+            && audio.delivery.permits(DELIVERY_PROGRESSIVE)
+    });
     let audio = audio.map(audio_slot);
     let native = imp.native.as_deref().and_then(native_slot);
     let format = match (&video, &banner, &native, &audio) {
@@ -167,7 +172,7 @@ fn banner_slot(banner: &Banner<'_>) -> BannerSlot {
         sizes,
         battr: banner.battr.bits,
         btype: banner.btype.bits,
-        mimes: hashes(&banner.mimes),
+        mimes: image_types(&banner.mimes),
     }
 }
 
@@ -194,6 +199,14 @@ fn size_rule(format: &Format) -> Option<SizeRule> {
 
 fn hashes(list: &[Str<'_>]) -> KeySet {
     list.iter().map(|text| stable_lower(text.trim())).collect()
+}
+
+/// Types of images, of which many spell the commonest `image/jpg`.
+fn image_types(list: &[Str<'_>]) -> KeySet {
+    let proper = |name: &str| {
+        stable_lower(if name.eq_ignore_ascii_case("image/jpg") { "image/jpeg" } else { name })
+    };
+    list.iter().map(|text| proper(text.trim())).collect()
 }
 
 fn video_slot(video: &Video<'_>) -> MediaSlot {

@@ -164,6 +164,8 @@ defects! {
     ProtocolNotAllowed = "protocol_not_allowed",
     /// The length does not fit.
     DurationNotAllowed = "duration_not_allowed",
+    /// Our files are loaded as they play, and the player only streams.
+    DeliveryNotAllowed = "delivery_not_allowed",
     /// Linear where an overlay is asked for, or the other way.
     LinearityNotAllowed = "linearity_not_allowed",
     /// Skippable where that is forbidden.
@@ -201,6 +203,9 @@ pub fn check<S: AsRef<str>>(
     ensure(!imp.secure || is_secure(bid.markup), Defect::NotSecure)?;
     check_media(imp, bid)
 }
+
+/// Code of list 5.15 for files that are loaded as they play: the delivery that our VAST names.
+pub const DELIVERY_PROGRESSIVE: u8 = 2;
 
 fn ensure(holds: bool, defect: Defect) -> Result<(), Defect> {
     if holds { Ok(()) } else { Err(defect) }
@@ -310,6 +315,7 @@ fn check_media<S: AsRef<str>>(imp: &Imp<'_>, bid: &CheckedBid<'_, S>) -> Result<
             ensure(has_mime(&video.mimes, mime), Defect::MimeNotAllowed)?;
             ensure(video.protocols.permits(protocol), Defect::ProtocolNotAllowed)?;
             ensure(video.allows_duration(duration_s), Defect::DurationNotAllowed)?;
+            ensure(video.delivery.permits(DELIVERY_PROGRESSIVE), Defect::DeliveryNotAllowed)?;
             let asked = video.linearity.is_none_or(|asked| asked == i32::from(linearity));
             ensure(asked, Defect::LinearityNotAllowed)?;
             let is_too_short = duration_s <= video.skipmin.unwrap_or(0);
@@ -324,6 +330,7 @@ fn check_media<S: AsRef<str>>(imp: &Imp<'_>, bid: &CheckedBid<'_, S>) -> Result<
             ensure(has_mime(&audio.mimes, mime), Defect::MimeNotAllowed)?;
             ensure(audio.protocols.permits(protocol), Defect::ProtocolNotAllowed)?;
             ensure(audio.allows_duration(duration_s), Defect::DurationNotAllowed)?;
+            ensure(audio.delivery.permits(DELIVERY_PROGRESSIVE), Defect::DeliveryNotAllowed)?;
             let rate = in_range(bitrate, audio.minbitrate, audio.maxbitrate);
             ensure(rate, Defect::BitrateNotAllowed)?;
             check_codes(bid, audio.battr, audio.api)

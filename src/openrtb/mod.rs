@@ -19,7 +19,7 @@ pub mod response;
 mod tests;
 mod view;
 
-pub use check::{CheckedBid, Defect, Media, check};
+pub use check::{CheckedBid, DELIVERY_PROGRESSIVE, Defect, Media, check};
 pub use imp::{Audio, Banner, Deal, DurationFloor, Format, Imp, Native, Outbid, Pmp, Video};
 pub use lenient::{CodeSet, Str};
 pub use limits::{
