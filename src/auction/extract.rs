@@ -253,6 +253,7 @@ fn native_slot(native: &Native<'_>) -> Option<NativeSlot> {
     let asks = |asset: &Asset<'_>| NativeAsk {
         is_required: asset.required,
         part: native_part(asset).unwrap_or(NativePart::Unknown),
+        mimes: image_mimes(asset),
     };
     (assets.len() <= ASSETS_MAX)
         .then(|| NativeSlot { battr: native.battr.bits, assets: assets.iter().map(asks).collect() })
@@ -266,10 +267,6 @@ fn native_part(asset: &Asset<'_>) -> Option<NativePart> {
         return Some(NativePart::Title(most(title.len)));
     }
     if let Some(image) = &asset.img {
-        // The types of our images are not declared, so no list of types permits them.
-        if !image.mimes.is_empty() {
-            return None;
-        }
         let size = SizeRule::Range {
             w: side_rule(image.w, image.wmin, None),
             h: side_rule(image.h, image.hmin, None),
@@ -288,6 +285,11 @@ fn native_part(asset: &Asset<'_>) -> Option<NativePart> {
         12 => Some(NativePart::CallToAction(most)),
         _ => None,
     }
+}
+
+fn image_mimes(asset: &Asset<'_>) -> Option<Box<KeySet>> {
+    let listed = &asset.img.as_ref()?.mimes;
+    (!listed.is_empty()).then(|| Box::new(hashes(listed)))
 }
 
 fn deals(imp: &Imp<'_>, context: &Context<'_>, currency: CurrencyCode) -> SmallVec<[DealInput; 2]> {

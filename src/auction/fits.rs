@@ -2,11 +2,11 @@
 //! refusal has a name, since the same functions explain decisions.
 
 use crate::auction::input::{
-    AuctionInput, BannerSlot, Blocks, DealInput, ImpInput, KeySet, MediaSlot, NativePart,
-    NativeSlot,
+    AuctionInput, BannerSlot, Blocks, DealInput, ImpInput, KeySet, MediaSlot, NativeAsk,
+    NativePart, NativeSlot,
 };
 use crate::auction::reason::NoBid;
-use crate::catalog::{Ad, AdKind, Campaign, CapScope, Dimension, Native};
+use crate::catalog::{Ad, AdKind, Campaign, CapScope, Dimension, Native, image_mime, mime_key};
 use crate::session::{CapKey, CapWindow};
 
 /// Why an ad may not take an imp.
@@ -153,17 +153,24 @@ pub const NATIVE_ICON_SIDE: u32 = 128;
 
 /// Says of the ad what `openrtb::NativeAssets::can_answer` will say when the answer is written.
 fn native_fits(native: &Native, slot: &NativeSlot) -> Result<(), Misfit> {
-    let answers = |part: NativePart| match part {
+    let is_of = |mimes: &Option<Box<KeySet>>, url: &str| {
+        mimes.as_ref().is_none_or(|mimes| mimes.has(mime_key(image_mime(url))))
+    };
+    let answers = |ask: &NativeAsk| match ask.part {
         NativePart::Title(most) => is_text(&native.title, most),
         NativePart::Sponsored(most) => is_text(&native.sponsored, most),
         NativePart::Description(most) => is_text(&native.description, most),
         NativePart::CallToAction(most) => is_text(&native.cta, most),
-        NativePart::Icon(size) => size.admits(NATIVE_ICON_SIDE, NATIVE_ICON_SIDE),
-        NativePart::Image(size) => size.admits(native.image.w, native.image.h),
+        NativePart::Icon(size) => {
+            size.admits(NATIVE_ICON_SIDE, NATIVE_ICON_SIDE) && is_of(&ask.mimes, &native.icon_url)
+        }
+        NativePart::Image(size) => {
+            size.admits(native.image.w, native.image.h) && is_of(&ask.mimes, &native.image.url)
+        }
         NativePart::Unknown => false,
     };
-    let all = slot.assets.iter().all(|ask| !ask.is_required || answers(ask.part));
-    let is_answer = all && slot.assets.iter().any(|ask| answers(ask.part));
+    let all = slot.assets.iter().all(|ask| !ask.is_required || answers(ask));
+    let is_answer = all && slot.assets.iter().any(answers);
     if is_answer { Ok(()) } else { Err(Misfit::Asset) }
 }
 
@@ -199,4 +206,80 @@ pub fn deal<'a>(
                 || ad.adomain_keys.iter().any(|key| deal.advertisers.has(*key)))
     });
     deal.map(Some).ok_or(Misfit::Deal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auction::{Context, extract};
+    use crate::catalog::NativeImage;
+    use crate::consent;
+    use crate::openrtb::{self, Limits, NativeAssets};
+    use crate::rates::Rates;
+    use crate::units::CurrencyCode;
+    use std::collections::BTreeMap;
+
+    fn native() -> Native {
+        Native {
+            title: "Boots".to_owned(),
+            description: "For rain".to_owned(),
+            sponsored: "Shoes".to_owned(),
+            cta: "See".to_owned(),
+            icon_url: "https://a.example/i.webp".to_owned(),
+            image: NativeImage { url: "https://a.example/w.png".to_owned(), w: 1_200, h: 627 },
+        }
+    }
+
+    fn assets(native: &Native) -> NativeAssets<'_> {
+        let image = |url, w, h| openrtb::NativeImage { url, w, h, mime: image_mime(url) };
+        NativeAssets {
+            title: &native.title,
+            icon: Some(image(&native.icon_url, NATIVE_ICON_SIDE, NATIVE_ICON_SIDE)),
+            image: Some(image(&native.image.url, native.image.w, native.image.h)),
+            description: &native.description,
+            sponsored: &native.sponsored,
+            cta: &native.cta,
+        }
+    }
+
+    /// Both judge the same request: the auction's slot, and the check before the answer leaves.
+    #[test]
+    fn native_ads_fit_where_their_answer_can_be_written() {
+        let native = native();
+        let rates = Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates");
+        for (asset, expected) in [
+            (r#"{"id":1,"required":1,"img":{"type":3}}"#, true),
+            (r#"{"id":1,"required":1,"img":{"type":3,"mimes":["image/gif"," IMAGE/png "]}}"#, true),
+            (
+                r#"{"id":1,"required":1,"img":{"type":3,"mimes":["image/jpeg","image/webp"]}}"#,
+                false,
+            ),
+            (r#"{"id":1,"required":1,"img":{"type":3,"w":1,"mimes":["image/png"]}}"#, false),
+            (r#"{"id":1,"required":1,"img":{"type":1,"mimes":["image/webp"]}}"#, true),
+            (r#"{"id":1,"required":1,"img":{"type":1,"mimes":["image/png"]}}"#, false),
+            (r#"{"id":1,"img":{"type":3,"mimes":["image/gif"]}}"#, false),
+            (r#"{"id":1,"img":{"type":3,"mimes":["image/gif"]}},{"id":2,"title":{}}"#, true),
+            (r#"{"id":1,"required":1,"title":{"len":5},"img":{"mimes":["image/gif"]}}"#, true),
+            (r#"{"id":1,"required":1,"title":{"len":4}}"#, false),
+        ] {
+            let body = format!(
+                r#"{{"id":"r","imp":[{{"id":"n","native":{{"request":{{"assets":[{asset}]}}}}}}]}}"#
+            );
+            let request = openrtb::parse(body.as_bytes(), &Limits::default()).expect("parses");
+            let context = Context {
+                exchange: "x",
+                seat: "seat",
+                rates: &rates,
+                permissions: consent::decide(&request),
+                is_simulation: false,
+                is_https: true,
+            };
+            let mut input = AuctionInput::new();
+            assert!(extract(&request, &context, &mut input).is_ok());
+            let slot = input.imps[0].native.as_ref().expect("a native slot");
+            assert_eq!(native_fits(&native, slot).is_ok(), expected, "{asset}");
+            let asked = request.imp[0].native.as_ref().and_then(|native| native.asks());
+            assert_eq!(assets(&native).can_answer(&asked.expect("asks")), expected, "{asset}");
+        }
+    }
 }

@@ -212,12 +212,15 @@ pub struct NativeSlot {
 }
 
 /// One part that a native placement asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct NativeAsk {
     /// Without it the ad is not shown.
     pub is_required: bool,
     /// Which part.
     pub part: NativePart,
+    /// MIME types allowed of an image, as hashes; `None` means any. Boxed, since few ask and every
+    /// imp has room for four of these.
+    pub mimes: Option<Box<KeySet>>,
 }
 
 /// A part of a native ad, with the bounds that it must keep.

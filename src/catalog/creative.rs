@@ -137,7 +137,8 @@ pub fn mime_key(mime: &str) -> u64 {
 }
 
 /// The mime type of an image by its file name's ending; JPEG where it says nothing.
-pub(super) fn image_mime(url: &str) -> &'static str {
+#[must_use]
+pub fn image_mime(url: &str) -> &'static str {
     let path = url.split(['?', '#']).next().unwrap_or(url);
     match path.rsplit_once('.').map(|(_, ending)| ending) {
         Some("png") => "image/png",

@@ -40,7 +40,7 @@ pub use actor::{
 pub use campaign::{
     Advertiser, BidTerms, Campaign, CapScope, FrequencyCap, Sector, Sensitivity, Status,
 };
-pub use creative::{Ad, AdKind, Audio, Banner, Native, NativeImage, Video, mime_key};
+pub use creative::{Ad, AdKind, Audio, Banner, Native, NativeImage, Video, image_mime, mime_key};
 pub use edit::{AdView, BidEdit, CampaignEdit, CampaignView, EditError};
 pub use facts::{RequestFacts, category_key, deal_key, domain_key};
 pub use filters::{Dimension, Filters, Reason};

@@ -338,11 +338,12 @@ impl Sealed<'_> {
                 &mut [],
             )
             .expect("nothing can be sealed");
-        let mut text = [0; TEXT_LEN];
-        text[..CORE_TEXT].copy_from_slice(&self.text);
-        base64::encode(stamp.as_ref(), &mut text[CORE_TEXT..]);
-        // The alphabet is ASCII, so this never takes the empty default.
-        out.push_str(std::str::from_utf8(&text).unwrap_or_default());
+        let mut text = [0; STAMP_TEXT];
+        base64::encode(stamp.as_ref(), &mut text);
+        for part in [&self.text[..], &text] {
+            // The alphabet is ASCII, so this never takes the empty default.
+            out.push_str(std::str::from_utf8(part).unwrap_or_default());
+        }
     }
 }
 

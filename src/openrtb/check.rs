@@ -3,6 +3,7 @@
 //!
 //! Nothing here allocates, and nothing here trusts that targeting did its work.
 
+use super::escape::plain_prefix;
 use super::imp::{Deal, Imp};
 use super::lenient::{CodeSet, Str};
 use super::native::{NativeAssets, NativeRequest};
@@ -256,29 +257,44 @@ fn is_of_domain<S: AsRef<str>>(ours: &[S], listed: &[Str<'_>]) -> bool {
         // A lone top-level label is nobody's domain: it covers itself alone.
         is_below(ours, listed, b'.', true) && (listed.contains('.') || ours.len() == listed.len())
     };
-    ours.iter().any(|ours| listed.iter().any(|listed| covers(ours.as_ref(), host(listed))))
+    // Each of thousands listed is read once, whatever we have.
+    listed
+        .iter()
+        .map(|listed| host(listed))
+        .any(|listed| ours.iter().any(|ours| covers(ours.as_ref(), listed)))
 }
 
 /// The host of a listed domain, which may come as an address, with a port or a "www.".
 fn host(listed: &str) -> &str {
     let text = listed.trim();
-    let text = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let text = text.split(['/', ':', '?', '#']).next().unwrap_or(text).trim_end_matches('.');
+    let ends = |byte| (byte == b'/') | (byte == b':') | (byte == b'?') | (byte == b'#');
+    let end = plain_prefix(text.as_bytes(), ends);
+    // Nearly all are bare: nothing to cut off.
+    let is_bare = end == text.len() && !text.ends_with('.');
+    let text = if is_bare { text } else { host_of_address(text) };
     match text.get(..4) {
         Some(start) if start.eq_ignore_ascii_case("www.") => &text[4..],
         _ => text,
     }
 }
 
+fn host_of_address(text: &str) -> &str {
+    let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+    text.split(['/', ':', '?', '#']).next().unwrap_or(text).trim_end_matches('.').trim()
+}
+
 /// Whether one of `ours` is one of `listed`, or a part of it: "IAB25-3" is in "IAB25".
 fn is_of_category<S: AsRef<str>>(ours: &[S], listed: &[Str<'_>]) -> bool {
-    ours.iter().any(|ours| listed.iter().any(|listed| is_below(ours.as_ref(), listed, b'-', false)))
+    listed
+        .iter()
+        .map(|listed| listed.trim())
+        .any(|listed| ours.iter().any(|ours| is_below(ours.as_ref(), listed, b'-', false)))
 }
 
 /// Whether `name` is `above`, in any case, or continues it past `separator`: before `above` when
 /// names grow to the left (domains), after it when they grow to the right.
 fn is_below(name: &str, above: &str, separator: u8, grows_left: bool) -> bool {
-    let (name, above) = (name.as_bytes(), above.trim().as_bytes());
+    let (name, above) = (name.as_bytes(), above.as_bytes());
     let Some(extra) = name.len().checked_sub(above.len()) else {
         return false;
     };
@@ -290,15 +306,24 @@ fn is_below(name: &str, above: &str, separator: u8, grows_left: bool) -> bool {
     } else {
         (&name[..above.len()], (extra > 0).then_some(above.len()))
     };
-    part.eq_ignore_ascii_case(above) && border.is_none_or(|border| name[border] == separator)
+    border.is_none_or(|border| name[border] == separator) && part.eq_ignore_ascii_case(above)
 }
 
 /// Whether `markup` names no address without TLS. Names of XML namespaces are not addresses, but
 /// our markup has none either.
 fn is_secure(markup: &str) -> bool {
-    let bytes = markup.as_bytes();
-    let scheme = b"http:";
-    !bytes.windows(scheme.len()).any(|part| part[4] == b':' && part.eq_ignore_ascii_case(scheme))
+    let mut rest = markup.as_bytes();
+    loop {
+        // What ends in a colon may end in the scheme; no part of "http" reaches over one.
+        let (before, from) = rest.split_at(plain_prefix(rest, |byte| byte == b':'));
+        if from.is_empty() {
+            return true;
+        }
+        if before.last_chunk::<4>().is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"http")) {
+            return false;
+        }
+        rest = &from[1..];
+    }
 }
 
 fn check_media<S: AsRef<str>>(imp: &Imp<'_>, bid: &CheckedBid<'_, S>) -> Result<(), Defect> {

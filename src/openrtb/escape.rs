@@ -1,9 +1,44 @@
-//! Text into JSON: what the response and the native markup are written with.
+//! Text into JSON, and how text is looked through for what must not stand in it: what the response
+//! and all markup are written with.
+
+/// Bytes that are looked at together: a vector register of any x86-64 or ARM.
+const BLOCK: usize = 16;
+
+/// How many bytes at the start of `bytes` are not special. Fast where `is_special` is made of
+/// comparisons joined by `|`.
+#[inline]
+pub(super) fn plain_prefix(bytes: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
+    // No branch within a block, so that the compiler compares all of its bytes at once.
+    let first_special = |block: &[u8; BLOCK]| {
+        let marks = block.map(|byte| if is_special(byte) { u8::MAX } else { 0 });
+        u128::from_le_bytes(marks).trailing_zeros() as usize / 8
+    };
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    for (number, block) in blocks.iter().enumerate() {
+        let found = first_special(block);
+        if found < BLOCK {
+            return number * BLOCK + found;
+        }
+    }
+    if rest.is_empty() {
+        return bytes.len();
+    }
+    // What is left is the end of a block that reaches back into plain bytes, or of a padded one.
+    if let Some(last) = bytes.last_chunk() {
+        return bytes.len() - BLOCK + first_special(last);
+    }
+    let mut padded = [0; BLOCK];
+    padded[..rest.len()].copy_from_slice(rest);
+    first_special(&padded).min(rest.len())
+}
 
 /// Something that text can be appended to.
 pub(super) trait Sink {
     /// Appends `text`.
     fn put(&mut self, text: &str);
+
+    /// Appends an ASCII letter.
+    fn put_letter(&mut self, letter: char);
 
     /// Appends a number in decimals.
     fn put_number(&mut self, number: u64) {
@@ -18,46 +53,84 @@ pub(super) trait Sink {
                 break;
             }
         }
-        // Digits are ASCII.
-        self.put(std::str::from_utf8(&digits[start..]).unwrap_or_default());
+        digits[start..].iter().for_each(|digit| self.put_letter(char::from(*digit)));
     }
 
     /// Appends `text` as a JSON string, quotes included (RFC 8259 §7).
     fn put_json(&mut self, text: &str) {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         self.put("\"");
-        let mut written = 0;
-        for (at, byte) in text.bytes().enumerate() {
-            if byte >= b' ' && byte != b'"' && byte != b'\\' {
-                continue;
-            }
-            // All three kinds are ASCII, so `at` is a character boundary.
-            self.put(&text[written..at]);
-            written = at + 1;
-            match byte {
-                b'"' => self.put("\\\""),
-                b'\\' => self.put("\\\\"),
-                b'\n' => self.put("\\n"),
-                control => {
-                    let digit = HEX[usize::from(control & 15)];
-                    self.put(if control < 16 { "\\u000" } else { "\\u001" });
-                    self.put(char::from(digit).encode_utf8(&mut [0; 4]));
-                }
+        let mut rest = text;
+        loop {
+            let is_special = |byte| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+            // All three kinds are ASCII, so both ends are character boundaries.
+            let (plain, special) = rest.split_at(plain_prefix(rest.as_bytes(), is_special));
+            self.put(plain);
+            let Some(byte) = special.bytes().next() else { break };
+            self.put_escaped(byte);
+            rest = &special[1..];
+        }
+        self.put("\"");
+    }
+
+    /// Appends the escape of a byte that may not stand in a JSON string.
+    fn put_escaped(&mut self, byte: u8) {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        match byte {
+            b'"' => self.put("\\\""),
+            b'\\' => self.put("\\\\"),
+            b'\n' => self.put("\\n"),
+            control => {
+                let digit = HEX[usize::from(control & 15)];
+                self.put(if control < 16 { "\\u000" } else { "\\u001" });
+                self.put_letter(char::from(digit));
             }
         }
-        self.put(&text[written..]);
-        self.put("\"");
     }
 }
 
 impl Sink for Vec<u8> {
+    #[inline]
     fn put(&mut self, text: &str) {
         self.extend_from_slice(text.as_bytes());
+    }
+    #[inline]
+    fn put_letter(&mut self, letter: char) {
+        debug_assert!(letter.is_ascii());
+        self.push(letter as u8);
     }
 }
 
 impl Sink for String {
+    #[inline]
     fn put(&mut self, text: &str) {
         self.push_str(text);
+    }
+    #[inline]
+    fn put_letter(&mut self, letter: char) {
+        self.push(letter);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_plain_prefix_ends_where_the_first_special_byte_is(
+            bytes in proptest::collection::vec(0..40u8, 0..70),
+            special in 0..60u8,
+        ) {
+            let expected = bytes.iter().position(|byte| *byte == special).unwrap_or(bytes.len());
+            prop_assert_eq!(plain_prefix(&bytes, |byte| byte == special), expected);
+        }
+
+        #[test]
+        fn json_strings_read_back(text in "[a-z\"\\\\\n\r\u{0}\u{1f}é ]{0,60}") {
+            let mut out = String::new();
+            out.put_json(&text);
+            prop_assert_eq!(serde_json::from_str::<String>(&out).expect("JSON"), text);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Markup of banners, video and audio. Whatever goes in is escaped for the place it goes to, so no
 //! text of a request, campaign or macro can become markup.
 
-use super::escape::Sink;
+use super::escape::{Sink, plain_prefix};
 use super::lenient::CodeSet;
 
 /// A banner: an image behind a link, and a pixel that reports the impression.
@@ -203,41 +203,71 @@ fn write_time(seconds: u32, out: &mut String) {
 /// Appends `text` so that it stays text between tags and in quoted attributes, of HTML and of XML.
 /// Control characters, which XML cannot hold, are left out.
 fn escape(text: &str, out: &mut String) {
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\t' | '\n' | '\r' => out.push(letter),
-            control if control.is_control() => {}
-            '\u{fffe}' | '\u{ffff}' => {}
-            plain => out.push(plain),
-        }
-    }
+    let is_markup =
+        |byte| (byte == b'&') | (byte == b'<') | (byte == b'>') | (byte == b'"') | (byte == b'\'');
+    let is_special = |byte| may_be_unfit(byte) | is_markup(byte);
+    put_careful(text, out, is_special, |letter, out| match letter {
+        '&' => out.push_str("&amp;"),
+        '<' => out.push_str("&lt;"),
+        '>' => out.push_str("&gt;"),
+        '"' => out.push_str("&quot;"),
+        '\'' => out.push_str("&#39;"),
+        '\t' | '\n' | '\r' => out.push(letter),
+        unfit if is_unfit(unfit) => {}
+        plain => out.push(plain),
+    });
 }
 
 /// Appends `text` as a CDATA section; an end mark inside is split over two sections.
 fn cdata(text: &str, out: &mut String) {
     out.push_str("<![CDATA[");
-    let mut brackets = 0;
-    for letter in text.chars() {
-        if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') {
-            continue;
-        }
-        if letter == '>' && brackets >= 2 {
+    let is_special = |byte| may_be_unfit(byte) | (byte == b'>');
+    put_careful(text, out, is_special, |letter, out| {
+        if letter == '>' && out.ends_with("]]") {
             out.push_str("]]><![CDATA[");
         }
-        brackets = if letter == ']' { brackets + 1 } else { 0 };
-        out.push(letter);
-    }
+        if !is_unfit(letter) {
+            out.push(letter);
+        }
+    });
     out.push_str("]]>");
+}
+
+/// Appends runs of `text` without a special byte as they are, and hands the letter at each special
+/// byte to `put`. A special byte is the first of its letter.
+#[inline]
+fn put_careful(
+    text: &str,
+    out: &mut String,
+    is_special: impl Fn(u8) -> bool + Copy,
+    put: impl Fn(char, &mut String),
+) {
+    let mut rest = text;
+    loop {
+        let (plain, special) = rest.split_at(plain_prefix(rest.as_bytes(), is_special));
+        out.push_str(plain);
+        let mut letters = special.chars();
+        let Some(letter) = letters.next() else { return };
+        put(letter, out);
+        rest = letters.as_str();
+    }
+}
+
+/// Control characters and the two that are none at all: XML cannot hold them.
+fn is_unfit(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}')
+}
+
+/// Whether an unfit letter may begin with `byte`: a control of ASCII, those from U+0080 (`c2 80`),
+/// U+FFFE and U+FFFF (`ef bf be`).
+const fn may_be_unfit(byte: u8) -> bool {
+    (byte < b' ') | (byte == 0x7f) | (byte == 0xc2) | (byte == 0xef)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// What a hostile text tries, in each place that takes text.
     const HOSTILE: &str = "x\"'><script>alert(1)</script>]]><Impression>&\u{0}";
@@ -314,5 +344,44 @@ mod tests {
         assert!(xml.contains("skipoffset=\"00:00:05\"><Duration>01:01:15<"), "{xml}");
         assert!(!xml.contains("UniversalAdId"));
         assert!(!vast(VastVersion::V2, "plain").contains("skipoffset"));
+    }
+
+    /// What an escape must be, letter by letter.
+    fn escaped(letter: char) -> String {
+        match letter {
+            '&' => "&amp;".into(),
+            '<' => "&lt;".into(),
+            '>' => "&gt;".into(),
+            '"' => "&quot;".into(),
+            '\'' => "&#39;".into(),
+            '\t' | '\n' | '\r' => letter.into(),
+            '\u{fffe}' | '\u{ffff}' => String::new(),
+            control if control.is_control() => String::new(),
+            plain => plain.into(),
+        }
+    }
+
+    const LETTERS: &str = "[a-e&<>\"'\\]\\[\t\n\u{0}\u{1f}\u{7f}\u{80}\u{9f}\u{a0}é\u{fffd}-\u{ffff}\u{10ffff}]{0,50}";
+
+    proptest! {
+        #[test]
+        fn texts_are_escaped_letter_by_letter(text in LETTERS) {
+            let mut out = "before ".to_owned();
+            escape(&text, &mut out);
+            let expected: String = text.chars().map(escaped).collect();
+            prop_assert_eq!(out, format!("before {expected}"));
+        }
+
+        #[test]
+        fn sections_hold_the_text_without_what_xml_cannot(text in LETTERS) {
+            let mut out = String::new();
+            cdata(&text, &mut out);
+            let sections = out.strip_prefix("<![CDATA[").and_then(|rest| rest.strip_suffix("]]>"));
+            let sections = sections.expect("opened and closed").split("]]><![CDATA[");
+            let sections: Vec<_> = sections.collect();
+            prop_assert!(sections.iter().all(|section| !section.contains("]]>")), "{}", out);
+            let fit = |letter: &char| !letter.is_control() && !['\u{fffe}', '\u{ffff}'].contains(letter);
+            prop_assert_eq!(sections.concat(), text.chars().filter(fit).collect::<String>());
+        }
     }
 }

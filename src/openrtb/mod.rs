@@ -31,7 +31,7 @@ pub use native::{
     NativeLinks, NativeRequest, NativeSource, write_native,
 };
 pub use parse::parse;
-pub use response::{Bid, BidResponse, SeatBid};
+pub use response::{Bid, BidResponse};
 pub use view::{
     BidRequest, Content, Data, Device, Dsa, Eid, Geo, Inventory, Publisher, Regs, Segment, Source,
     SupplyChain, SupplyNode, Uid, User, keywords,

@@ -290,7 +290,7 @@ impl NativeImage<'_> {
             (Some(exact), _) if exact > 0 => ours == exact,
             _ => true,
         };
-        let mime = |name: &Str<'_>| name.eq_ignore_ascii_case(self.mime);
+        let mime = |name: &Str<'_>| name.trim().eq_ignore_ascii_case(self.mime);
         side(self.w, wanted.w, wanted.wmin)
             && side(self.h, wanted.h, wanted.hmin)
             && (wanted.mimes.is_empty() || wanted.mimes.iter().any(mime))

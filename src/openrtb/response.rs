@@ -6,8 +6,6 @@
 use super::escape::Sink;
 use crate::units::{CurrencyCode, Micros};
 use serde::{Deserialize, Deserializer};
-use smallvec::SmallVec;
-use std::borrow::Cow;
 
 /// Why nothing is bid: OpenRTB's list 5.24, continued by AdCOM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,35 +50,33 @@ impl NoBidReason {
     pub const BLOCKED_SUPPLY_CHAIN_NODE: Self = Self(17);
 }
 
-/// An answer to one request.
+/// An answer to one request as it is written: the bids of one seat, one after the other, so that
+/// none is moved or kept.
 #[derive(Clone, Debug, Default)]
 pub struct BidResponse<'a> {
     /// The request's id.
     pub id: &'a str,
-    /// The bids by seat; empty seats are not allowed.
-    pub seatbid: SmallVec<[SeatBid<'a>; 1]>,
-    /// Our id for this answer; empty for none.
-    pub bidid: &'a str,
-    /// The currency of all prices.
-    pub cur: CurrencyCode,
-    /// Why nothing is bid.
-    pub nbr: Option<NoBidReason>,
-}
-
-/// The bids of one seat.
-#[derive(Clone, Debug, Default)]
-pub struct SeatBid<'a> {
     /// The seat; empty for none.
     pub seat: &'a str,
-    /// Its bids.
-    pub bid: SmallVec<[Bid<'a>; 1]>,
+    /// The currency of all prices.
+    pub cur: CurrencyCode,
+    has_bid: bool,
 }
 
-/// One bid. Empty texts and lists are not written.
-#[derive(Clone, Debug, Default)]
-pub struct Bid<'a> {
-    /// Our id for the bid.
-    pub id: Cow<'a, str>,
+/// The answer that bids nothing and says why.
+#[derive(Clone, Copy, Debug)]
+pub struct NoBidResponse<'a> {
+    /// The request's id.
+    pub id: &'a str,
+    /// Why nothing is bid.
+    pub nbr: NoBidReason,
+}
+
+/// One bid. Empty texts and lists are not written. `S` is how the catalog keeps texts.
+#[derive(Clone, Debug)]
+pub struct Bid<'a, S> {
+    /// Our id for the bid; written as text.
+    pub id: u32,
     /// The imp that it is for.
     pub impid: &'a str,
     /// The price as a CPM in the answer's currency.
@@ -88,15 +84,15 @@ pub struct Bid<'a> {
     /// Our id of the ad.
     pub adid: &'a str,
     /// Called when the bid wins.
-    pub nurl: Cow<'a, str>,
+    pub nurl: &'a str,
     /// Called when the bid is billed.
-    pub burl: Cow<'a, str>,
+    pub burl: &'a str,
     /// Called when the bid loses.
-    pub lurl: Cow<'a, str>,
+    pub lurl: &'a str,
     /// The markup.
-    pub adm: Cow<'a, str>,
+    pub adm: &'a str,
     /// The advertiser's domains.
-    pub adomain: SmallVec<[&'a str; 2]>,
+    pub adomain: &'a [S],
     /// The app that is advertised.
     pub bundle: &'a str,
     /// The campaign.
@@ -104,7 +100,7 @@ pub struct Bid<'a> {
     /// The creative.
     pub crid: &'a str,
     /// The ad's categories.
-    pub cat: SmallVec<[&'a str; 4]>,
+    pub cat: &'a [S],
     /// Taxonomy of `cat` (2.6).
     pub cattax: Option<u16>,
     /// The ad's attributes: bit n is code n.
@@ -128,69 +124,83 @@ pub struct Bid<'a> {
 }
 
 /// What a bid tells a simulator: enough to hold predictions against its hidden truth.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct SimulationExt<'a> {
     /// The user's experiment arm.
     pub arm: &'a str,
     /// The predicted click probability.
     pub pctr: f32,
     /// The click URL that the markup contains.
-    pub click: Cow<'a, str>,
+    pub click: &'a str,
 }
 
 impl<'a> BidResponse<'a> {
-    /// The answer that bids nothing and says why.
+    /// An answer without bids so far.
     #[must_use]
-    pub fn no_bid(id: &'a str, nbr: NoBidReason) -> Self {
-        Self { id, nbr: Some(nbr), ..Self::default() }
+    pub const fn new(id: &'a str, seat: &'a str, cur: CurrencyCode) -> Self {
+        Self { id, seat, cur, has_bid: false }
     }
 
+    /// The answer that bids nothing and says why.
+    #[must_use]
+    pub const fn no_bid(id: &'a str, nbr: NoBidReason) -> NoBidResponse<'a> {
+        NoBidResponse { id, nbr }
+    }
+
+    /// Appends a bid, and before the first one the beginning of the answer.
+    pub fn push<S: AsRef<str>>(&mut self, bid: &Bid<'_, S>, out: &mut Vec<u8>) {
+        if self.has_bid {
+            out.put(",");
+        } else {
+            out.put("{\"id\":");
+            out.put_json(self.id);
+            out.put(",\"seatbid\":[{\"bid\":[");
+            self.has_bid = true;
+        }
+        bid.write(out);
+    }
+
+    /// Appends the end of the answer; nothing where there is no bid.
+    pub fn close(self, out: &mut Vec<u8>) {
+        if self.has_bid {
+            out.put("]");
+            text(out, ",\"seat\":", self.seat);
+            out.put("}],\"cur\":\"");
+            out.put(self.cur.as_str());
+            out.put("\"}");
+        }
+    }
+}
+
+impl NoBidResponse<'_> {
     /// Appends the answer's JSON.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.put("{\"id\":");
         out.put_json(self.id);
-        if !self.seatbid.is_empty() {
-            list(out, ",\"seatbid\":[", &self.seatbid, |seat, out| seat.write(out));
-            out.put(",\"cur\":\"");
-            out.put(self.cur.as_str());
-            out.put("\"");
-        }
-        text(out, ",\"bidid\":", self.bidid);
-        number(out, ",\"nbr\":", self.nbr.map(|reason| reason.0));
+        out.put(",\"nbr\":");
+        out.put_number(u64::from(self.nbr.0));
         out.put("}");
     }
 }
 
-impl SeatBid<'_> {
+impl<S: AsRef<str>> Bid<'_, S> {
     fn write(&self, out: &mut Vec<u8>) {
-        list(out, "{\"bid\":[", &self.bid, |bid, out| bid.write(out));
-        text(out, ",\"seat\":", self.seat);
-        out.put("}");
-    }
-}
-
-impl Bid<'_> {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.put("{\"id\":");
-        out.put_json(&self.id);
-        out.put(",\"impid\":");
+        out.put("{\"id\":\"");
+        out.put_number(u64::from(self.id));
+        out.put("\",\"impid\":");
         out.put_json(self.impid);
         out.put(",\"price\":");
         put_price(self.price, out);
         text(out, ",\"adid\":", self.adid);
-        text(out, ",\"nurl\":", &self.nurl);
-        text(out, ",\"burl\":", &self.burl);
-        text(out, ",\"lurl\":", &self.lurl);
-        text(out, ",\"adm\":", &self.adm);
-        if !self.adomain.is_empty() {
-            list(out, ",\"adomain\":[", &self.adomain, |name, out| out.put_json(name));
-        }
+        text(out, ",\"nurl\":", self.nurl);
+        text(out, ",\"burl\":", self.burl);
+        text(out, ",\"lurl\":", self.lurl);
+        text(out, ",\"adm\":", self.adm);
+        list(out, ",\"adomain\":[", self.adomain);
         text(out, ",\"bundle\":", self.bundle);
         text(out, ",\"cid\":", self.cid);
         text(out, ",\"crid\":", self.crid);
-        if !self.cat.is_empty() {
-            list(out, ",\"cat\":[", &self.cat, |name, out| out.put_json(name));
-        }
+        list(out, ",\"cat\":[", self.cat);
         number(out, ",\"cattax\":", self.cattax);
         self.write_attributes(out);
         text(out, ",\"language\":", self.language);
@@ -203,7 +213,7 @@ impl Bid<'_> {
         if let Some(simulation) = &self.simulation {
             out.put(",\"ext\":{\"outbid\":{\"arm\":");
             out.put_json(simulation.arm);
-            text(out, ",\"click\":", &simulation.click);
+            text(out, ",\"click\":", simulation.click);
             out.put(",\"pctr\":");
             out.put(&simulation.pctr.clamp(0.0, 1.0).to_string());
             out.put("}}");
@@ -240,15 +250,16 @@ fn number(out: &mut Vec<u8>, key: &str, value: Option<impl Into<u64>>) {
     }
 }
 
-fn list<T>(out: &mut Vec<u8>, open: &str, items: &[T], write: impl Fn(&T, &mut Vec<u8>)) {
-    out.put(open);
-    for (position, item) in items.iter().enumerate() {
-        if position > 0 {
-            out.put(",");
-        }
-        write(item, out);
+fn list<S: AsRef<str>>(out: &mut Vec<u8>, open: &str, items: &[S]) {
+    let mut separator = open;
+    for item in items {
+        out.put(separator);
+        out.put_json(item.as_ref());
+        separator = ",";
     }
-    out.put("]");
+    if !items.is_empty() {
+        out.put("]");
+    }
 }
 
 /// Appends a price as the decimal that it is: 1,250,000 micros are `1.25`.
@@ -387,18 +398,23 @@ fn price<'de, D: Deserializer<'de>>(source: D) -> Result<Micros, D::Error> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use smallvec::smallvec;
 
-    fn written(response: &BidResponse<'_>) -> String {
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
-        response.write(&mut out);
+        write(&mut out);
         String::from_utf8(out).expect("JSON is UTF-8")
     }
 
     #[test]
     fn a_no_bid_says_why() {
         let response = BidResponse::no_bid("r\"1", NoBidReason::TOO_LITTLE_TIME);
-        assert_eq!(written(&response), r#"{"id":"r\"1","nbr":15}"#);
+        assert_eq!(written(|out| response.write(out)), r#"{"id":"r\"1","nbr":15}"#);
+    }
+
+    #[test]
+    fn an_answer_without_bids_is_nothing() {
+        let response = BidResponse::new("r", "seat", CurrencyCode::USD);
+        assert_eq!(written(|out| response.close(out)), "");
     }
 
     #[test]
@@ -443,19 +459,19 @@ mod tests {
             mtype in proptest::option::of(1..5u8),
         ) {
             let bid = |price: u64| Bid {
-                id: Cow::Borrowed(&texts[0]),
+                id: 7,
                 impid: &texts[1],
                 price: Micros(price),
                 adid: &texts[2],
-                nurl: Cow::Borrowed(&texts[3]),
-                burl: Cow::Borrowed(&texts[4]),
-                lurl: Cow::Borrowed(&texts[5]),
-                adm: Cow::Borrowed(&texts[6]),
-                adomain: smallvec![&*texts[7], &*texts[8]],
+                nurl: &texts[3],
+                burl: &texts[4],
+                lurl: &texts[5],
+                adm: &texts[6],
+                adomain: &texts[7..9],
                 bundle: &texts[9],
                 cid: &texts[10],
                 crid: &texts[11],
-                cat: smallvec![&*texts[12]],
+                cat: &texts[12..13],
                 cattax: Some(2),
                 attr,
                 language: &texts[13],
@@ -467,15 +483,12 @@ mod tests {
                 exp: sizes[3],
                 simulation: Some(SimulationExt { arm: &texts[15], ..SimulationExt::default() }),
             };
-            let response = BidResponse {
-                id: &texts[16],
-                seatbid: smallvec![SeatBid {
-                    seat: &texts[17],
-                    bid: prices.iter().map(|price| bid(*price)).collect(),
-                }],
-                ..BidResponse::default()
-            };
-            let parsed: ParsedResponse = serde_json::from_str(&written(&response)).expect("JSON");
+            let mut response = BidResponse::new(&texts[16], &texts[17], CurrencyCode::USD);
+            let answer = written(|out| {
+                prices.iter().for_each(|price| response.push(&bid(*price), out));
+                response.close(out);
+            });
+            let parsed: ParsedResponse = serde_json::from_str(&answer).expect("JSON");
             prop_assert_eq!(&parsed.id, &texts[16]);
             prop_assert_eq!(&parsed.cur, "USD");
             prop_assert_eq!(&parsed.seatbid[0].seat, &texts[17]);
@@ -483,7 +496,7 @@ mod tests {
             for (bid, price) in parsed.seatbid[0].bid.iter().zip(&prices) {
                 let given = |text: &String| (!text.is_empty()).then(|| text.clone());
                 prop_assert_eq!(bid.price, Micros(*price));
-                prop_assert_eq!(&bid.id, &texts[0]);
+                prop_assert_eq!(&bid.id, "7");
                 prop_assert_eq!(&bid.impid, &texts[1]);
                 let read = [
                     &bid.adid, &bid.nurl, &bid.burl, &bid.lurl, &bid.adm, &bid.bundle, &bid.cid,

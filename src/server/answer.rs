@@ -1,20 +1,19 @@
 //! From an outcome to bytes: sealed URLs, markup, our own check, the response.
 
 use crate::auction::{AuctionInput, NATIVE_ICON_SIDE, Pick};
-use crate::catalog::{Ad, AdKind, Campaign, Catalog};
-use crate::notice::token::{BidToken, NonceSequence, Purpose, Sealed, Sealer, TEXT_LEN};
+use crate::catalog::{Ad, AdKind, Campaign, Catalog, image_mime};
+use crate::notice::token::{BidToken, NonceSequence, Purpose, Sealed, Sealer};
 use crate::openrtb::markup::{BannerMarkup, VastMarkup, VastVersion, write_banner, write_vast};
 use crate::openrtb::response::SimulationExt;
 use crate::openrtb::{
     Bid, BidRequest, BidResponse, CheckedBid, Defect, Imp, Media, NativeAssets, NativeImage,
-    NativeLinks, NativeRequest, SeatBid, check, write_native,
+    NativeLinks, NativeRequest, check, write_native,
 };
 use crate::prediction::sigmoid;
 use crate::privacy::ContextBucket;
 use crate::rates::{Rate, Rates};
 use crate::units::Micros;
 use smallvec::SmallVec;
-use std::borrow::Cow;
 
 /// What every answer of one exchange shares.
 pub struct Desk<'a> {
@@ -24,6 +23,8 @@ pub struct Desk<'a> {
     pub public_url: &'a str,
     /// The exchange's name.
     pub exchange: &'a str,
+    /// Stable hash of it.
+    pub exchange_key: u64,
     /// Our seat with it.
     pub seat: &'a str,
     /// Milliseconds for which notices of a bid are taken.
@@ -42,37 +43,49 @@ pub struct Refused {
     pub defect: Defect,
 }
 
-/// Writes the answer to `request` into `out`. Bids that fail our own check are left out and
-/// returned, so that their money is released; `out` stays empty when none is left.
+/// Where one worker writes its answers, reused so that a warm one allocates nothing. Grows to the
+/// largest answer, which the imps of a request bound.
+#[derive(Default)]
+pub struct Scratch {
+    /// The answer written last.
+    pub answer: Vec<u8>,
+    texts: Texts,
+}
+
+/// What is written of one bid before it is checked.
+#[derive(Default)]
+struct Texts {
+    win: String,
+    billing: String,
+    loss: String,
+    click: String,
+    markup: String,
+}
+
+/// Writes the answer to `request` into `scratch.answer`. Bids that fail our own check are left out
+/// and returned, so that their money is released; the answer is empty when none is left.
 pub fn write(
     desk: &Desk<'_>,
     nonces: &mut NonceSequence,
     request: &BidRequest<'_>,
     input: &AuctionInput,
-    out: &mut Vec<u8>,
+    scratch: &mut Scratch,
 ) -> SmallVec<[Refused; 1]> {
+    let Scratch { answer, texts } = scratch;
+    answer.clear();
     let mut refused = SmallVec::new();
-    let mut bids: SmallVec<[Bid<'_>; 1]> = SmallVec::new();
+    let mut response = BidResponse::new(&request.id, desk.seat, input.currency);
     let catalog = input.outcome.catalog.as_deref();
     for pick in &input.outcome.picks {
         let bid = catalog
             .ok_or(Defect::UnknownImp)
-            .and_then(|catalog| bid(desk, nonces, request, input, catalog, pick));
+            .and_then(|catalog| bid(desk, nonces, request, input, catalog, pick, texts));
         match bid {
-            Ok(bid) => bids.push(bid),
+            Ok(bid) => response.push(&bid, answer),
             Err(defect) => refused.push(Refused { pick: *pick, defect }),
         }
     }
-    if !bids.is_empty() {
-        let response = BidResponse {
-            id: &request.id,
-            seatbid: SmallVec::from_buf([SeatBid { seat: desk.seat, bid: bids }]),
-            bidid: "",
-            cur: input.currency,
-            nbr: None,
-        };
-        response.write(out);
-    }
+    response.close(answer);
     refused
 }
 
@@ -83,18 +96,19 @@ fn bid<'a>(
     input: &AuctionInput,
     catalog: &'a Catalog,
     pick: &Pick,
-) -> Result<Bid<'a>, Defect> {
+    texts: &'a mut Texts,
+) -> Result<Bid<'a, String>, Defect> {
     let imp = request.imp.get(usize::from(pick.imp)).ok_or(Defect::UnknownImp)?;
     let campaign = catalog.campaign(pick.campaign).ok_or(Defect::UnknownImp)?;
     let ad = catalog.ad(pick.ad).ok_or(Defect::UnknownImp)?;
     let token = token_of(desk, input, campaign, ad, pick);
-    let sealed =
-        desk.sealer.seal(crate::hash::stable_lower(desk.exchange), &token, nonces.next_nonce());
-    let urls = Urls::of(desk, &sealed);
-    let native = imp.native.as_ref().and_then(|native| native.asks());
+    let sealed = desk.sealer.seal(desk.exchange_key, &token, nonces.next_nonce());
+    texts.write_urls(desk, &sealed);
     let assets = assets(ad);
+    // A native request is parsed only for a native ad.
+    let native = assets.as_ref().and_then(|_| imp.native.as_ref()?.asks());
     let native = native.as_ref().zip(assets.as_ref());
-    let adm = markup(imp, ad, native, &urls).ok_or(Defect::NoMarkup)?;
+    markup(imp, ad, native, &texts.click, &mut texts.markup).ok_or(Defect::NoMarkup)?;
     let deal = pick.deal.and_then(|deal| imp.pmp.deals.get(usize::from(deal)));
     let checked = CheckedBid {
         impid: &imp.id,
@@ -110,25 +124,25 @@ fn bid<'a>(
         attr: ad.attr,
         language: "",
         api: 0,
-        markup: &adm,
+        markup: &texts.markup,
         media: media(ad, imp, native).ok_or(Defect::MediaNotAllowed)?,
     };
     check(request, usize::from(pick.imp), &checked)?;
     let (w, h, mtype, dur) = shape(ad);
     Ok(Bid {
-        id: Cow::Owned(format!("{}", pick.imp + 1)),
+        id: u32::from(pick.imp) + 1,
         impid: &imp.id,
         price: pick.price,
         adid: &ad.name,
-        nurl: Cow::Owned(urls.win),
-        burl: Cow::Owned(urls.billing),
-        lurl: Cow::Owned(urls.loss),
-        adm: Cow::Owned(adm),
-        adomain: ad.adomain.iter().map(String::as_str).collect(),
+        nurl: &texts.win,
+        burl: &texts.billing,
+        lurl: &texts.loss,
+        adm: &texts.markup,
+        adomain: &ad.adomain,
         bundle: "",
         cid: &campaign.name,
         crid: &ad.name,
-        cat: ad.iab_cats.iter().map(String::as_str).collect(),
+        cat: &ad.iab_cats,
         cattax: None,
         attr: ad.attr,
         language: "",
@@ -141,7 +155,7 @@ fn bid<'a>(
         simulation: desk.is_simulation.then(|| SimulationExt {
             arm: input.arm.as_str(),
             pctr: sigmoid(pick.logit),
-            click: Cow::Owned(urls.click),
+            click: &texts.click,
         }),
     })
 }
@@ -188,88 +202,61 @@ fn token_of(
     }
 }
 
-/// The URLs of one bid.
-struct Urls {
-    win: String,
-    billing: String,
-    loss: String,
-    click: String,
-}
-
-impl Urls {
-    fn of(desk: &Desk<'_>, sealed: &Sealed<'_>) -> Self {
-        let url = |purpose: Purpose, ending: &str| {
+impl Texts {
+    /// Writes the four URLs, each in place of the last bid's.
+    fn write_urls(&mut self, desk: &Desk<'_>, sealed: &Sealed<'_>) {
+        for (url, purpose, ending) in [
+            (&mut self.win, Purpose::Win, "&price=${AUCTION_PRICE}"),
+            (&mut self.billing, Purpose::Billing, "&price=${AUCTION_PRICE}"),
+            (&mut self.loss, Purpose::Loss, "&reason=${AUCTION_LOSS}&min=${AUCTION_MIN_TO_WIN}"),
+            (&mut self.click, Purpose::Click, ""),
+        ] {
+            url.clear();
             let parts = [desk.public_url, purpose.path(), "?e=", desk.exchange, "&t="];
-            let length =
-                parts.iter().map(|part| part.len()).sum::<usize>() + TEXT_LEN + ending.len();
-            let mut url = String::with_capacity(length);
             parts.iter().for_each(|part| url.push_str(part));
-            sealed.write(purpose, &mut url);
+            sealed.write(purpose, url);
             url.push_str(ending);
-            url
-        };
-        Self {
-            win: url(Purpose::Win, "&price=${AUCTION_PRICE}"),
-            billing: url(Purpose::Billing, "&price=${AUCTION_PRICE}"),
-            loss: url(Purpose::Loss, "&reason=${AUCTION_LOSS}&min=${AUCTION_MIN_TO_WIN}"),
-            click: url(Purpose::Click, ""),
         }
     }
 }
 
+/// Writes the ad's markup into `out`, in place of what was there. `None` when the ad cannot stand
+/// in the imp.
 fn markup(
     imp: &Imp<'_>,
     ad: &Ad,
     native: Option<(&NativeRequest<'_>, &NativeAssets<'_>)>,
-    urls: &Urls,
-) -> Option<String> {
-    let mut out = String::with_capacity(1_024);
+    click: &str,
+    out: &mut String,
+) -> Option<()> {
+    out.clear();
     match &ad.kind {
         AdKind::Banner(banner) => {
             let markup = BannerMarkup {
-                click: &urls.click,
+                click,
                 image: &banner.image_url,
                 impressions: &[],
                 w: banner.w,
                 h: banner.h,
                 alt: &ad.name,
             };
-            write_banner(&markup, &mut out);
+            write_banner(&markup, out);
         }
         AdKind::Video(video) => {
             let version = VastVersion::choose(imp.video.as_ref()?.protocols)?;
             let size = Some((video.w, video.h));
-            vast(
-                ad,
-                version,
-                video.duration_s,
-                &video.media_url,
-                &video.mime,
-                size,
-                urls,
-                &mut out,
-            );
+            vast(ad, version, video.duration_s, &video.media_url, &video.mime, size, click, out);
         }
         AdKind::Audio(audio) => {
             let version = VastVersion::choose(imp.audio.as_ref()?.protocols)?;
-            vast(
-                ad,
-                version,
-                audio.duration_s,
-                &audio.media_url,
-                &audio.mime,
-                None,
-                urls,
-                &mut out,
-            );
+            vast(ad, version, audio.duration_s, &audio.media_url, &audio.mime, None, click, out);
         }
         AdKind::Native(_) => {
-            let links = NativeLinks { click: &urls.click, impressions: &[] };
             let (request, assets) = native?;
-            write_native(request, assets, &links, &mut out)?;
+            write_native(request, assets, &NativeLinks { click, impressions: &[] }, out)?;
         }
     }
-    Some(out)
+    Some(())
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one VAST document, named at both ends")]
@@ -280,7 +267,7 @@ fn vast(
     media: &str,
     mime: &str,
     size: Option<(u32, u32)>,
-    urls: &Urls,
+    click: &str,
     out: &mut String,
 ) {
     let markup = VastMarkup {
@@ -293,7 +280,7 @@ fn vast(
         size,
         bitrate: 0,
         skip_after_s: None,
-        click: &urls.click,
+        click,
         impressions: &[],
     };
     write_vast(&markup, out);
@@ -301,13 +288,11 @@ fn vast(
 
 fn assets(ad: &Ad) -> Option<NativeAssets<'_>> {
     let AdKind::Native(native) = &ad.kind else { return None };
-    let icon =
-        NativeImage { url: &native.icon_url, w: NATIVE_ICON_SIDE, h: NATIVE_ICON_SIDE, mime: "" };
-    let image = &native.image;
+    let image = |url, w, h| NativeImage { url, w, h, mime: image_mime(url) };
     Some(NativeAssets {
         title: &native.title,
-        icon: Some(icon),
-        image: Some(NativeImage { url: &image.url, w: image.w, h: image.h, mime: "" }),
+        icon: Some(image(&native.icon_url, NATIVE_ICON_SIDE, NATIVE_ICON_SIDE)),
+        image: Some(image(&native.image.url, native.image.w, native.image.h)),
         description: &native.description,
         sponsored: &native.sponsored,
         cta: &native.cta,
@@ -357,3 +342,6 @@ fn shape(ad: &Ad) -> (Option<u32>, Option<u32>, u8, Option<u32>) {
         AdKind::Native(_) => (None, None, 4, None),
     }
 }
+
+#[cfg(test)]
+mod tests;

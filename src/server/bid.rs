@@ -168,29 +168,29 @@ fn encode(
         sealer: &engine.sealer,
         public_url: &engine.public_url,
         exchange: &desk.name,
+        exchange_key: desk.key,
         seat: &desk.config.seat,
         token_ttl_ms: engine.token_ttl_ms(desk),
         rates: &engine.published.rates,
         is_simulation: engine.civil.is_simulated(),
     };
-    let mut out = Vec::with_capacity(ANSWER_BYTES);
+    let mut scratch = worker.scratch.borrow_mut();
     let refused =
-        answer::write(&answer_desk, &mut worker.nonces.borrow_mut(), request, input, &mut out);
+        answer::write(&answer_desk, &mut worker.nonces.borrow_mut(), request, input, &mut scratch);
     for refused in &refused {
         tracing::warn!(defect = refused.defect.as_str(), "own bid refused");
         release(worker, input, refused.pick.held);
     }
     worker.record(Stage::Encode, start);
-    if out.is_empty() {
+    if scratch.answer.is_empty() {
         return no_bid(worker, desk, Some(request), NoBid::OwnCheckFailed);
     }
+    // The connection needs an answer of its own: one allocation, of the right size.
+    let answer = Bytes::copy_from_slice(&scratch.answer);
     engine.metrics.answers.inc();
     engine.metrics.bids.inc_by((input.outcome.picks.len() - refused.len()) as u64);
-    HttpResponse::Ok().content_type("application/json").body(Bytes::from(out))
+    HttpResponse::Ok().content_type("application/json").body(answer)
 }
-
-/// Room for an answer with one bid: two thirds of it are URLs and markup.
-const ANSWER_BYTES: usize = 4_096;
 
 fn release(worker: &Worker, input: &AuctionInput, held: Held) {
     if let Some(user) = input.user {

@@ -4,6 +4,7 @@ use crate::auction::{AuctionActor, AuctionInput, Core};
 use crate::clock::Mono;
 use crate::latency::{Stage, StageRecorder};
 use crate::notice::token::NonceSequence;
+use crate::server::answer::Scratch;
 use crate::server::engine::Engine;
 use actix::prelude::*;
 use std::cell::{Cell, RefCell};
@@ -18,6 +19,8 @@ pub struct Worker {
     pub number: u16,
     /// Nonces of this worker's tokens.
     pub nonces: RefCell<NonceSequence>,
+    /// Where its answers are written.
+    pub scratch: RefCell<Scratch>,
     core: Rc<RefCell<Core>>,
     /// Stage histograms of this worker, shared with its core.
     pub recorder: Rc<RefCell<StageRecorder>>,
@@ -48,6 +51,7 @@ impl Worker {
             engine,
             number,
             nonces,
+            scratch: RefCell::default(),
             core,
             recorder,
             auction: RefCell::new(auction),

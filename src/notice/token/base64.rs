@@ -19,14 +19,22 @@ const VALUES: [u8; 256] = {
 /// last 1 or 2.
 pub(super) fn encode(bytes: &[u8], text: &mut [u8]) {
     debug_assert_eq!(text.len(), (bytes.len() * 4).div_ceil(3));
-    for (group, quad) in bytes.chunks(3).zip(text.chunks_mut(4)) {
-        let mut bits = [0; 4];
-        bits[1..=group.len()].copy_from_slice(group);
-        let bits = u32::from_be_bytes(bits);
-        for (index, character) in quad.iter_mut().enumerate() {
-            *character = ALPHABET[(bits >> (18 - 6 * index)) as usize & 63];
-        }
+    let (groups, rest) = bytes.as_chunks::<3>();
+    let (quads, tail) = text.as_chunks_mut::<4>();
+    for (group, quad) in groups.iter().zip(quads) {
+        *quad = characters(*group);
     }
+    if !rest.is_empty() {
+        let mut last = [0; 3];
+        last[..rest.len()].copy_from_slice(rest);
+        tail.copy_from_slice(&characters(last)[..tail.len()]);
+    }
+}
+
+fn characters([first, second, third]: [u8; 3]) -> [u8; 4] {
+    let bits = u32::from_be_bytes([0, first, second, third]);
+    let character = |shift: u32| ALPHABET[(bits >> shift) as usize & 63];
+    [character(18), character(12), character(6), character(0)]
 }
 
 /// Reads `text`, which fills `bytes`. `None` for a character outside of the alphabet, for another

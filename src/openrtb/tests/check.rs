@@ -165,6 +165,52 @@ fn permitted_categories_and_the_dsa_are_obeyed() {
 }
 
 #[test]
+fn a_block_is_read_in_every_spelling() {
+    for (listed, is_hit) in [
+        ("good.example", true),
+        (" Good.EXAMPLE\t", true),
+        ("www.good.example", true),
+        ("good.example.", true),
+        ("https://www.good.example:8080/a?b#c", true),
+        ("http:// good.example /", true),
+        ("good.example?a", true),
+        ("shop.good.example#a.longer.tail.than.a.block", true),
+        ("other.shop.good.example", false),
+        ("example", false),
+        ("good.example.example", false),
+        ("bad.example/good.example", false),
+        ("://", false),
+    ] {
+        let listed = serde_json::json!(["other.example", listed]);
+        let body = format!(
+            r#"{{"id":"r","cur":["EUR"],"badv":{listed},"imp":[{{"id":"b","banner":{{}}}}]}}"#
+        );
+        let expected = if is_hit { Err(Defect::AdvertiserBlocked) } else { Ok(()) };
+        let bid = CheckedBid { api: 0, ..good() };
+        assert_eq!(check(&parsed(&body), 0, &bid), expected, "{listed}");
+    }
+}
+
+#[test]
+fn an_address_without_tls_is_found_wherever_it_stands() {
+    let request = parsed(STRICT);
+    for offset in 0..70 {
+        let before = format!("https://{}", ":x".repeat(offset / 2) + &"t".repeat(offset % 2));
+        for (address, expected) in [
+            ("Http://a", Err(Defect::NotSecure)),
+            ("http:", Err(Defect::NotSecure)),
+            ("https://http.example:80", Ok(())),
+            ("htt:p:", Ok(())),
+            ("http", Ok(())),
+        ] {
+            let markup = format!("{before}{address}");
+            let bid = CheckedBid { markup: &markup, ..good() };
+            assert_eq!(check(&request, 0, &bid), expected, "{markup}");
+        }
+    }
+}
+
+#[test]
 fn defects_have_distinct_names() {
     let names: std::collections::HashSet<_> = Defect::ALL.iter().map(|d| d.as_str()).collect();
     assert_eq!(names.len(), Defect::ALL.len());

@@ -1,0 +1,243 @@
+//! Answers as they leave, to the byte but for their tokens, which must open where they stand.
+
+use super::*;
+use crate::auction::{Arm, Context, extract};
+use crate::budget::{DayNumber, Due, Held, Windows};
+use crate::consent;
+use crate::hash::stable_lower;
+use crate::notice::token::TEXT_LEN;
+use crate::openrtb::response::ParsedResponse;
+use crate::openrtb::{self, Limits};
+use crate::units::{CampaignId, CurrencyCode, HoldId, LeaseId, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const ADVERTISERS: &str = r#"[[advertiser]]
+name = "shoes"
+currency = "USD"
+sector = "ecommerce"
+domains = ["shoes.example", "trail.example"]
+"#;
+
+/// One campaign with an ad of each kind; the texts of the native one need every escape.
+const CAMPAIGN: &str = r#"advertiser = "shoes"
+[[campaign]]
+name = "run"
+category = "running-shoes"
+iab_cats = ["IAB17-39", "IAB18"]
+strategy = "cpc"
+daily_budget = 20
+landing_url = "https://shoes.example/run"
+bid = { max_cpm = 5, cpc = "0.5" }
+[[campaign.ad]]
+name = "run-300x250"
+attr = [4, 16]
+banner = { w = 300, h = 250, image_url = "https://cdn.shoes.example/a.png?v=1&size=300x250" }
+[[campaign.ad]]
+name = "run-video"
+video = { mime = "video/mp4", duration_s = 15, w = 1280, h = 720, protocols = [2, 3, 7], media_url = "https://cdn.shoes.example/spot.mp4?a=1&b=[[2]]" }
+[[campaign.ad]]
+name = "run-audio"
+audio = { mime = "audio/mpeg", duration_s = 30, media_url = "https://cdn.shoes.example/spot.mp3" }
+[[campaign.ad]]
+name = "run-native"
+[campaign.ad.native]
+title = "Laufschuhe f\u00fcr \"Wien\" \\ 5 < 6"
+description = "Light,\nlasting & \u0007dry"
+sponsored = "Shoes & Co"
+cta = "Los"
+icon_url = "https://cdn.shoes.example/icon.webp"
+image = { url = "https://cdn.shoes.example/wide.png", w = 1200, h = 627 }
+"#;
+
+const PRICE: Micros = Micros(2_345_600);
+const BANNER: &str = r#""banner":{"format":[{"w":300,"h":250}],"mimes":["image/png"],"battr":[1]}"#;
+
+/// What, the imps, whether a simulator asks, and (imp, deal, ad) of each pick.
+struct Case {
+    what: &'static str,
+    imps: String,
+    is_simulation: bool,
+    picks: &'static [(u8, Option<u8>, &'static str)],
+}
+
+/// A native request in the wrapper of 1.1, whose images may be of these types.
+fn native(mimes: &str) -> String {
+    let asked = [
+        r#"{"id":1,"required":1,"title":{"len":90}}"#.to_owned(),
+        format!(r#"{{"id":2,"img":{{"type":1{mimes}}}}}"#),
+        format!(r#"{{"id":-3,"required":1,"img":{{"type":3,"wmin":600{mimes}}}}}"#),
+        r#"{"id":4,"data":{"type":2}},{"id":5,"data":{"type":12}}"#.to_owned(),
+    ];
+    let asked = format!(r#"{{"native":{{"ver":"1.1","assets":[{}]}}}}"#, asked.join(","));
+    serde_json::json!({"id": "n", "native": {"request": asked}}).to_string()
+}
+
+fn cases() -> Vec<Case> {
+    let banner = |id: &str, more: &str| format!(r#"{{"id":"{id}","secure":1,{BANNER}{more}}}"#);
+    let deal = r#","pmp":{"private_auction":1,"deals":[{"id":"no"},{"id":"d\"1","wadomain":["shoes.example"],"bidfloor":1}]}"#;
+    let several = [
+        banner("1", ""),
+        r#"{"id":"v\u00e9\n","video":{}}"#.to_owned(),
+        banner("3", r#","bidfloor":9"#),
+        banner("4", ""),
+    ];
+    let case = |what, imps, picks| Case { what, imps, is_simulation: false, picks };
+    let video = r#"{"id":"v","secure":1,"video":{"mimes":["video/mp4"],"protocols":[2,3]}}"#;
+    let audio = r#"{"id":"a","audio":{"mimes":["AUDIO/mpeg"]}}"#;
+    const ONE: &[(u8, Option<u8>, &str)] = &[(0, None, "run-300x250")];
+    const VIDEO: &[(u8, Option<u8>, &str)] = &[(0, None, "run-video")];
+    const NATIVE: &[(u8, Option<u8>, &str)] = &[(0, None, "run-native")];
+    vec![
+        case("banner", banner("1", ""), ONE),
+        case("video", video.to_owned(), VIDEO),
+        case("newest video", r#"{"id":"v","video":{}}"#.to_owned(), VIDEO),
+        case("audio", audio.to_owned(), &[(0, None, "run-audio")]),
+        case("native", native(""), NATIVE),
+        case("native, our types", native(r#","mimes":["image/png"]"#), NATIVE),
+        case("native, other types", native(r#","mimes":["image/gif","image/jpeg"]"#), NATIVE),
+        case(
+            "several imps",
+            several.join(","),
+            &[
+                (0, None, "run-300x250"),
+                (1, None, "run-video"),
+                (2, None, "run-300x250"),
+                (3, None, "run-300x250"),
+            ],
+        ),
+        case("deal", banner("1", deal), &[(0, Some(1), "run-300x250")]),
+        Case { is_simulation: true, ..case("simulation", banner("1", ""), ONE) },
+        case("nothing left", banner("1", r#","bidfloor":9"#), ONE),
+    ]
+}
+
+fn catalog() -> Arc<Catalog> {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("campaigns")).expect("a folder");
+    std::fs::write(folder.path().join("advertisers.toml"), ADVERTISERS).expect("a file");
+    std::fs::write(folder.path().join("campaigns/shoes.toml"), CAMPAIGN).expect("a file");
+    let strategies = ["cpc".to_owned()].into();
+    Arc::new(Catalog::load(folder.path(), &strategies, None).expect("a good catalog"))
+}
+
+fn body(imps: &str) -> String {
+    format!(
+        r#"{{"id":"r\"1\u0001","cur":["USD"],"bcat":["IAB25"],"badv":["blocked.example"],"imp":[{imps}]}}"#
+    )
+}
+
+struct Office {
+    sealer: Sealer,
+    rates: Rates,
+    catalog: Arc<Catalog>,
+}
+
+impl Office {
+    fn new() -> Self {
+        let rates = Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates");
+        Self { sealer: Sealer::new(&[7; 32], 3), rates, catalog: catalog() }
+    }
+
+    fn desk(&self, is_simulation: bool) -> Desk<'_> {
+        Desk {
+            sealer: &self.sealer,
+            public_url: "https://bid.example",
+            exchange: "alpha",
+            exchange_key: stable_lower("alpha"),
+            seat: "outbid",
+            token_ttl_ms: 60_000,
+            rates: &self.rates,
+            is_simulation,
+        }
+    }
+
+    /// What the auction hands over when it has picked these ads.
+    fn input(&self, request: &BidRequest<'_>, picks: &[(u8, Option<u8>, &str)]) -> AuctionInput {
+        let mut input = AuctionInput::new();
+        input.now = Timestamp(1_700_000_000_000);
+        let context = Context {
+            exchange: "alpha",
+            seat: "outbid",
+            rates: &self.rates,
+            permissions: consent::decide(request),
+            is_simulation: false,
+            is_https: true,
+        };
+        extract(request, &context, &mut input).map_err(|reason| reason.as_str()).expect("fits");
+        input.arm = Arm::Full;
+        let windows = Windows { decision_ttl_ms: 1_000, billing_window_ms: 2_000 };
+        let lease = LeaseId { node: 1, core: 0, boot: 1, number: 0 };
+        for (number, (imp, deal, name)) in picks.iter().enumerate() {
+            let ad = self.catalog.ads.iter().flatten().find(|ad| ad.name == *name).expect("an ad");
+            input.outcome.picks.push(Pick {
+                imp: *imp,
+                deal: *deal,
+                campaign: ad.campaign,
+                ad: ad.slot.index,
+                price: PRICE,
+                held: Held {
+                    hold: HoldId { lease, sequence: number as u32 },
+                    campaign: CampaignId(1),
+                    day: DayNumber(1),
+                    due: Due::of(input.now, windows),
+                    price: PRICE,
+                },
+                logit: -3.5,
+                prior_logit: 0.0,
+                interest: 0.0,
+            });
+        }
+        input.outcome.catalog = Some(self.catalog.clone());
+        input
+    }
+}
+
+/// Every token replaced by the name of the purpose whose path it stands at, after it has opened
+/// there as the token of the bid; and how many there were.
+fn without_tokens(office: &Office, answer: &str) -> (String, usize) {
+    let (mut text, mut count) = (String::new(), 0);
+    let mut rest = answer;
+    while let Some(at) = rest.find("t=AQMA") {
+        let (before, token) = rest.split_at(at + "t=".len());
+        let (token, after) = token.split_at(TEXT_LEN);
+        text.push_str(before);
+        let start =
+            text.rfind("https://bid.example").expect("our URL") + "https://bid.example".len();
+        let path = text[start..].split('?').next().expect("a path").to_owned();
+        let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.path() == path);
+        let purpose = purpose.expect("a purpose");
+        let now = Timestamp(1_700_000_000_001);
+        let opened = office.sealer.open(purpose, stable_lower("alpha"), token, now).expect("opens");
+        assert_eq!((opened.bid_price, opened.bid_currency), (PRICE, CurrencyCode::USD));
+        text.push_str(purpose.label());
+        rest = after;
+        count += 1;
+    }
+    (text + rest, count)
+}
+
+#[test]
+fn answers_are_these_bytes() {
+    let office = Office::new();
+    // One scratch and one sequence for all, as a worker has them.
+    let (mut scratch, mut nonces) = (Scratch::default(), NonceSequence::new([0; 10], 1));
+    let mut golden = include_str!("golden.txt").lines();
+    for Case { what, imps, is_simulation, picks } in cases() {
+        let body = body(&imps);
+        let request = openrtb::parse(body.as_bytes(), &Limits::default()).expect("parses");
+        let input = office.input(&request, picks);
+        let desk = office.desk(is_simulation);
+        let refused = write(&desk, &mut nonces, &request, &input, &mut scratch);
+        let refused: Vec<_> = refused.iter().map(|r| (r.pick.imp, r.defect.as_str())).collect();
+        let answer = String::from_utf8(scratch.answer.clone()).expect("UTF-8");
+        let (answer, tokens) = without_tokens(&office, &answer);
+        let bids = picks.len() - refused.len();
+        assert_eq!(tokens, bids * if is_simulation { 5 } else { 4 }, "{what}");
+        assert_eq!(Some(format!("{what} {refused:?}").as_str()), golden.next());
+        assert_eq!(Some(answer.as_str()), golden.next(), "{what}");
+        let parsed = serde_json::from_str::<ParsedResponse>(&answer).ok();
+        assert_eq!(parsed.map_or(0, |parsed| parsed.seatbid[0].bid.len()), bids, "{what}");
+    }
+    assert_eq!(golden.next(), None);
+}
