@@ -4,8 +4,9 @@
 //! Nothing here allocates, and nothing here trusts that targeting did its work.
 
 use super::imp::{Deal, Imp};
-use super::lenient::{CodeSet, Str};
+use super::lenient::Str;
 use super::native::{NativeAssets, NativeRequest};
+use super::number::CodeSet;
 use super::view::BidRequest;
 use crate::units::{CurrencyCode, Micros};
 
