@@ -1,8 +1,9 @@
 //! Which JSON parser the bid path uses, and what the guard before it costs.
 //!
 //! Hot path: every bid request is guarded and parsed once, on the worker that answers it. Input: the
-//! collected requests (in place, from the folder that `OUTBID_SHARED` names), and one request of
-//! 2.4 kB as exchanges send them. All parsers fill the same view, interleaved round by round, so
+//! collected requests (in place, from the folder that `OUTBID_SHARED` names), one request of 2.4 kB
+//! as exchanges send them, and many different ones of 2.2 kB (one repeated body flatters the
+//! branch prediction). All parsers fill the same view, interleaved round by round, so
 //! that a noisy neighbour disturbs them alike; the median over the rounds is what to compare. A
 //! regression here is paid by every request: 1 us is a tenth of the whole.
 
@@ -11,6 +12,10 @@ use outbid::clock::Mono;
 use outbid::openrtb::{BidRequest, Limits, guard, parse};
 use std::hint::black_box;
 use std::path::PathBuf;
+
+#[path = "endpoint/requests.rs"]
+#[allow(dead_code, reason = "the endpoint bench needs more of it")]
+mod requests;
 
 /// Rounds of the interleaved comparison: many and short (a round of one parser stays within a time
 /// slice), so that the median does not see what else the machine does.
@@ -81,6 +86,12 @@ fn collected() -> Vec<String> {
         .collect()
 }
 
+/// Different requests of one shape, as the endpoint bench sends them.
+fn generated() -> Vec<String> {
+    let text = |body: bytes::Bytes| String::from_utf8_lossy(&body).into_owned();
+    requests::bodies(1_000, 1).into_iter().map(text).collect()
+}
+
 /// Prints median and quartiles of the mean nanoseconds a request, over interleaved rounds.
 fn compare(name: &str, bodies: &[String], repeat: usize) {
     if bodies.is_empty() {
@@ -123,6 +134,7 @@ fn parsing(criterion: &mut Criterion) {
     let bodies = collected();
     compare("collected requests", &bodies, 1);
     compare("one typical request", std::slice::from_ref(&typical), 50);
+    compare("many different requests", &generated(), 1);
     let mut group = criterion.benchmark_group("parse");
     group.throughput(Throughput::Bytes(typical.len() as u64));
     for (name, run) in PARSERS {

@@ -96,7 +96,7 @@ fn imp_input(
     let floor = context.rates.convert(imp.bidfloor, imp.floor_currency()?, currency)?;
     let banner = imp.banner.as_ref().map(banner_slot);
     // Floors by the ad's length are honoured by staying away, and so are players that only stream.
-    let video = imp.video.as_ref().filter(|video| {
+    let video = imp.video.as_deref().filter(|video| {
         video.mincpmpersec.0 == 0
             && video.durfloors.is_empty()
             && video.delivery.permits(DELIVERY_PROGRESSIVE)
@@ -349,9 +349,10 @@ fn inventory_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {
     if let Some(bundle) = inventory.bundle.given() {
         facts.set_bundle(bundle);
     }
-    let content = inventory.content.as_deref();
-    let categories = [&inventory.pagecat, &inventory.sectioncat, &inventory.cat];
-    let categories = categories.into_iter().chain(content.map(|content| &content.cat)).flatten();
+    let content = inventory.content.as_ref();
+    let categories = [&inventory.pagecat[..], &inventory.sectioncat, &inventory.cat];
+    let content_cat = content.map(|content| &content.cat[..]);
+    let categories = categories.into_iter().chain(content_cat).flatten();
     categories.for_each(|category| facts.push_page_category(category));
     let words = content.map_or(&[][..], |content| &content.keywords);
     inventory.keywords.iter().chain(words).for_each(|words| facts.push_keywords(words));
@@ -404,7 +405,9 @@ fn user_context(request: &BidRequest<'_>, input: &AuctionInput) -> ContextInput 
     let inventory = request.inventory();
     let publisher = inventory.and_then(|place| place.bundle.given().or(place.domain.given()));
     let category = inventory.and_then(|place| {
-        [&place.pagecat, &place.sectioncat, &place.cat].into_iter().find_map(|list| list.first())
+        [&place.pagecat[..], &place.sectioncat, &place.cat]
+            .into_iter()
+            .find_map(|list| list.first())
     });
     let offset_ms = i64::from(request.device.geo.utcoffset.unwrap_or(0)) * 60_000;
     let local = input.now.plus_millis(offset_ms);
@@ -453,7 +456,7 @@ mod tests {
         ) {
             let banner = Banner {
                 w: exact.0, h: exact.1, wmin: least.0, hmin: least.1, wmax: most.0, hmax: most.1,
-                format, ..Banner::default()
+                format: format.into(), ..Banner::default()
             };
             let slot = banner_slot(&banner);
             let admits = slot.sizes.iter().any(|rule| rule.admits(ours.0, ours.1));

@@ -5,8 +5,9 @@
 
 use super::escape::plain_prefix;
 use super::imp::{Deal, Imp};
-use super::lenient::{CodeSet, Str};
+use super::lenient::Str;
 use super::native::{NativeAssets, NativeRequest};
+use super::number::CodeSet;
 use super::view::BidRequest;
 use crate::units::{CurrencyCode, Micros};
 

@@ -1,7 +1,9 @@
 //! The view of one impression: what may be shown in it, in which forms, from which price.
 
-use super::lenient::{CodeSet, Str};
+use super::lenient::Str;
+use super::list::List;
 use super::native::NativeSource;
+use super::number::CodeSet;
 use super::object::view;
 use crate::units::{CurrencyCode, Micros};
 
@@ -14,15 +16,13 @@ view! {
         /// A banner may be shown.
         banner: Option<Banner<'a>> = b"banner",
         /// A video may be played.
-        video: Option<Video<'a>> = b"video",
+        video: Option<Box<Video<'a>>> = b"video",
         /// Audio may be played.
         audio: Option<Box<Audio<'a>>> = b"audio",
         /// A native ad may be shown.
         native: Option<Box<Native<'a>>> = b"native",
         /// Deals that apply.
         pmp: Pmp<'a> = b"pmp",
-        /// Full screen.
-        instl: bool = b"instl",
         /// The placement's name at the publisher.
         tagid: Str<'a> = b"tagid",
         /// The lowest CPM, in `bidfloorcur`. Negative floors read 0, absurd ones `u64::MAX`.
@@ -31,11 +31,6 @@ view! {
         bidfloorcur: Str<'a> = b"bidfloorcur",
         /// Markup and all it loads must be https.
         secure: bool = b"secure",
-        /// The user is rewarded for watching: 2.6 `rwdd`, 2.5 `ext.rewarded` and
-        /// `ext.is_rewarded_inventory` of the imp or `ext.rewarded` of its video.
-        rwdd: bool = b"rwdd" ext b"rewarded" ext b"is_rewarded_inventory",
-        /// Seconds from auction to impression that the exchange expects at most.
-        exp: Option<u32> = b"exp",
         /// Predictions handed in by a simulator, in place of the model.
         outbid: Option<Outbid> = ext b"outbid",
     }
@@ -47,8 +42,6 @@ view! {
     pub struct Outbid {
         /// Probability of a click, 0 to 1 where sane.
         pctr: Option<f64> = b"pctr",
-        /// Probability of a conversion after a click, 0 to 1 where sane.
-        pcvr: Option<f64> = b"pcvr",
     }
 }
 
@@ -85,19 +78,17 @@ view! {
         /// Greatest height, of 2.2 to 2.5.
         hmax: Option<u32> = b"hmax",
         /// Permitted sizes.
-        format: Vec<Format> = b"format",
+        format: List<Format, 2> = b"format",
         /// Blocked kinds of banner: 1 text, 2 image, 3 JavaScript, 4 iframe.
         btype: CodeSet = b"btype",
         /// Blocked creative attributes.
         battr: CodeSet = b"battr",
         /// Supported content types.
-        mimes: Vec<Str<'a>> = b"mimes",
+        mimes: List<Str<'a>, 4> = b"mimes",
         /// Position on the screen.
         pos: Option<i32> = b"pos",
         /// Supported API frameworks.
         api: CodeSet = b"api",
-        /// In the top frame and not in an iframe.
-        topframe: Option<bool> = b"topframe",
     }
 }
 
@@ -167,57 +158,41 @@ view! {
     /// A video placement.
     pub struct Video<'a> {
         /// Supported content types.
-        mimes: Vec<Str<'a>> = b"mimes",
+        mimes: List<Str<'a>, 4> = b"mimes",
         /// Least length in seconds.
         minduration: Option<u32> = b"minduration",
         /// Greatest length in seconds.
         maxduration: Option<u32> = b"maxduration",
         /// Exact lengths in seconds, which replace the range (2.6).
-        rqddurs: Vec<u32> = b"rqddurs",
+        rqddurs: List<u32, 2> = b"rqddurs",
         /// Length in seconds of a dynamic pod that the ads share (2.6).
         poddur: Option<u32> = b"poddur",
         /// Least CPM for each second of the ad, in the imp's `bidfloorcur` (2.6).
         mincpmpersec: Micros = b"mincpmpersec",
         /// Least CPM by length of the ad, in the imp's `bidfloorcur` (2.6-202303).
-        durfloors: Vec<DurationFloor> = b"durfloors",
+        durfloors: List<DurationFloor> = b"durfloors",
         /// Supported VAST and DAAST versions; also the single `protocol` of 2.0.
         protocols: CodeSet = b"protocols" or b"protocol",
         /// Width of the player.
         w: Option<u32> = b"w",
         /// Height of the player.
         h: Option<u32> = b"h",
-        /// Seconds into the content; 0 pre-roll, -1 mid-roll, -2 post-roll.
-        startdelay: Option<i32> = b"startdelay",
-        /// Placement type of 2.5.
-        placement: Option<i32> = b"placement",
-        /// Placement subtype of 2.6.
-        plcmt: Option<i32> = b"plcmt",
         /// 1 linear, 2 overlay.
         linearity: Option<i32> = b"linearity",
         /// Whether the ad may be skipped; false forbids a skippable ad.
         skip: Option<bool> = b"skip",
         /// Seconds an ad must be longer than to be skippable.
         skipmin: Option<u32> = b"skipmin",
-        /// Seconds to play before the skip button shows.
-        skipafter: Option<u32> = b"skipafter",
         /// Blocked creative attributes.
         battr: CodeSet = b"battr",
         /// Supported API frameworks.
         api: CodeSet = b"api",
         /// Supported delivery: 1 streaming, 2 progressive, 3 download.
         delivery: CodeSet = b"delivery",
-        /// Supported companion kinds.
-        companiontype: CodeSet = b"companiontype",
-        /// How playback starts.
-        playbackmethod: CodeSet = b"playbackmethod",
-        /// Position on the screen.
-        pos: Option<i32> = b"pos",
         /// Least bit rate, kbit/s.
         minbitrate: Option<u32> = b"minbitrate",
         /// Greatest bit rate, kbit/s.
         maxbitrate: Option<u32> = b"maxbitrate",
-        /// The 2.5 spelling of `imp.rwdd`.
-        rewarded: bool = ext b"rewarded",
     }
 }
 
@@ -226,35 +201,27 @@ view! {
     /// An audio placement.
     pub struct Audio<'a> {
         /// Supported content types.
-        mimes: Vec<Str<'a>> = b"mimes",
+        mimes: List<Str<'a>, 4> = b"mimes",
         /// Least length in seconds.
         minduration: Option<u32> = b"minduration",
         /// Greatest length in seconds.
         maxduration: Option<u32> = b"maxduration",
         /// Exact lengths in seconds, which replace the range (2.6).
-        rqddurs: Vec<u32> = b"rqddurs",
+        rqddurs: List<u32, 2> = b"rqddurs",
         /// Length in seconds of a dynamic pod that the ads share (2.6).
         poddur: Option<u32> = b"poddur",
         /// Least CPM for each second of the ad, in the imp's `bidfloorcur` (2.6).
         mincpmpersec: Micros = b"mincpmpersec",
         /// Least CPM by length of the ad, in the imp's `bidfloorcur` (2.6-202303).
-        durfloors: Vec<DurationFloor> = b"durfloors",
+        durfloors: List<DurationFloor> = b"durfloors",
         /// Supported VAST and DAAST versions.
         protocols: CodeSet = b"protocols",
-        /// Seconds into the content; 0 pre-roll, -1 mid-roll, -2 post-roll.
-        startdelay: Option<i32> = b"startdelay",
         /// Blocked creative attributes.
         battr: CodeSet = b"battr",
         /// Supported API frameworks.
         api: CodeSet = b"api",
         /// Supported delivery: 1 streaming, 2 progressive, 3 download.
         delivery: CodeSet = b"delivery",
-        /// Supported companion kinds.
-        companiontype: CodeSet = b"companiontype",
-        /// Kind of feed: 1 music, 2 broadcast, 3 podcast.
-        feed: Option<i32> = b"feed",
-        /// The ad is stitched into the content.
-        stitched: Option<bool> = b"stitched",
         /// Least bit rate, kbit/s.
         minbitrate: Option<u32> = b"minbitrate",
         /// Greatest bit rate, kbit/s.
@@ -317,8 +284,6 @@ view! {
     pub struct Native<'a> {
         /// The native request: text that holds JSON, or (against the standard) the object itself.
         request: NativeSource<'a> = b"request",
-        /// The version that `request` follows.
-        ver: Str<'a> = b"ver",
         /// Supported API frameworks.
         api: CodeSet = b"api",
         /// Blocked creative attributes.
@@ -333,7 +298,7 @@ view! {
         /// Only bids on one of the deals are taken.
         private_auction: bool = b"private_auction",
         /// The deals.
-        deals: Vec<Deal<'a>> = b"deals",
+        deals: List<Deal<'a>> = b"deals",
     }
 }
 
@@ -347,12 +312,10 @@ view! {
         bidfloor: Micros = b"bidfloor",
         /// The floor's currency as sent; see [`Deal::floor_currency`].
         bidfloorcur: Str<'a> = b"bidfloorcur",
-        /// 1 first price, 2 second price, 3 the floor is the price.
-        at: Option<i32> = b"at",
         /// Seats that may bid; empty means all.
-        wseat: Vec<Str<'a>> = b"wseat",
+        wseat: List<Str<'a>> = b"wseat",
         /// Advertiser domains that may bid; empty means all.
-        wadomain: Vec<Str<'a>> = b"wadomain",
+        wadomain: List<Str<'a>> = b"wadomain",
     }
 }
 

@@ -2,7 +2,7 @@
 //! text of a request, campaign or macro can become markup.
 
 use super::escape::{Sink, plain_prefix};
-use super::lenient::CodeSet;
+use super::number::CodeSet;
 
 /// A banner: an image behind a link, and a pixel that reports the impression.
 #[derive(Clone, Copy, Debug, Default)]

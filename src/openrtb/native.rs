@@ -5,16 +5,17 @@
 
 use super::escape::Sink;
 use super::imp::Native;
-use super::lenient::{CodeSet, Lenient, Str};
+use super::lenient::{Lenient, Str};
 use super::limits::{DEPTH_MAX, Limits, ParseError, is_deeper_than};
+use super::number::CodeSet;
 use super::object::view;
-use serde::de::value::{BorrowedStrDeserializer, MapAccessDeserializer};
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
 /// `native.request` as it was sent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum NativeSource<'a> {
     /// Missing or empty.
     #[default]
@@ -26,8 +27,13 @@ pub enum NativeSource<'a> {
 }
 
 impl<'de> Lenient<'de> for NativeSource<'de> {
-    fn read<D: Deserializer<'de>>(source: D) -> Result<Option<Self>, D::Error> {
-        source.deserialize_any(SourceVisitor)
+    fn read<D: Deserializer<'de>>(&mut self, source: D) -> Result<bool, D::Error> {
+        let given = source.deserialize_any(SourceVisitor)?;
+        let is_given = given != Self::Absent;
+        if is_given {
+            *self = given;
+        }
+        Ok(is_given)
     }
     fn is_absent(&self) -> bool {
         *self == Self::Absent
@@ -41,43 +47,48 @@ impl<'de> Lenient<'de> for NativeSource<'de> {
     }
 }
 
+impl<'a> NativeSource<'a> {
+    fn of_text(text: Str<'a>) -> Self {
+        if text.is_empty() { Self::Absent } else { Self::Text(text) }
+    }
+}
+
 struct SourceVisitor;
 
 impl<'de> Visitor<'de> for SourceVisitor {
-    type Value = Option<NativeSource<'de>>;
+    type Value = NativeSource<'de>;
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a native request")
     }
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-        let text = Str::read(BorrowedStrDeserializer::new(text))?;
-        Ok(text.map(NativeSource::Text))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(NativeSource::of_text(Str::from(text)))
     }
-    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        let text = Str::read(serde::de::value::StrDeserializer::new(text))?;
-        Ok(text.map(NativeSource::Text))
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(NativeSource::of_text(Str::from(text.to_owned())))
     }
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        let object = Box::<NativeRequest<'de>>::read(MapAccessDeserializer::new(map))?;
-        Ok(object.map(NativeSource::Object))
+        let mut object = Box::<NativeRequest<'de>>::default();
+        object.read(MapAccessDeserializer::new(map))?;
+        Ok(NativeSource::Object(object))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
         super::lenient::drain_list(list)?;
-        Ok(None)
+        Ok(NativeSource::Absent)
     }
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(NativeSource::Absent)
     }
     fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(NativeSource::Absent)
     }
     fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(NativeSource::Absent)
     }
     fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(NativeSource::Absent)
     }
     fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(NativeSource::Absent)
     }
 }
 
@@ -110,8 +121,6 @@ view! {
         img: Option<AssetImage<'a>> = b"img",
         /// A text is asked for.
         data: Option<AssetText> = b"data",
-        /// A video is asked for.
-        video: Option<AssetVideo> = b"video",
     }
 }
 
@@ -156,15 +165,6 @@ view! {
 
 view! {
     'a =>
-    /// A video inside a native ad. We have none, so what it must be like is not read.
-    pub struct AssetVideo {
-        /// Supported VAST versions.
-        protocols: CodeSet = b"protocols",
-    }
-}
-
-view! {
-    'a =>
     /// A tracker that the exchange supports.
     pub struct EventTracker {
         /// 1 impression, 2 to 4 viewable.
@@ -176,7 +176,9 @@ view! {
 
 impl<'de> Deserialize<'de> for NativeRequest<'de> {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        Ok(Self::read(source)?.unwrap_or_default())
+        let mut request = Self::default();
+        request.read(source)?;
+        Ok(request)
     }
 }
 

@@ -4,11 +4,10 @@
 //! under `ext` where 2.5 put it. The 2.6 key wins; then older keys; then `ext`; in any order of
 //! appearance. A repeated key: the last one that says something counts. Unknown keys are skipped.
 
-use super::lenient::{Lenient, drain_list, drain_object};
+use super::lenient::{Lenient, Seed, drain_list};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 /// An object whose fields are read by key. Made by [`view!`].
 pub(crate) trait Object<'de>: Default {
@@ -46,16 +45,10 @@ impl<'de> Visitor<'de> for KeyVisitor {
     }
 }
 
-/// Reads an object; anything else says nothing.
-pub(crate) fn read<'de, T, D>(source: D) -> Result<Option<T>, D::Error>
-where
-    T: Object<'de>,
-    D: Deserializer<'de>,
-{
-    source.deserialize_any(ObjectVisitor(PhantomData))
-}
-
-struct ObjectVisitor<T>(PhantomData<T>);
+/// Reads an object into its place, over whatever stood there; anything else says nothing and leaves
+/// the place as it is. In place, because structs of this view are hundreds of bytes and would be
+/// moved at every level.
+pub(crate) struct ObjectVisitor<'t, T>(pub(crate) &'t mut T);
 
 macro_rules! nothing {
     ($answer:expr; $($method:ident($type:ty)),*) => {$(
@@ -65,34 +58,34 @@ macro_rules! nothing {
     )*};
 }
 
-impl<'de, T: Object<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = Option<T>;
+impl<'de, T: Object<'de>> Visitor<'de> for ObjectVisitor<'_, T> {
+    type Value = bool;
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<T>, A::Error> {
-        let mut object = T::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        *self.0 = T::default();
         while let Some(Key(key)) = map.next_key()? {
             if key != "ext" {
-                object.field(&key, &mut map)?;
+                self.0.field(&key, &mut map)?;
             } else if T::HAS_EXT {
-                map.next_value_seed(ExtSeed(&mut object))?;
+                map.next_value_seed(ExtSeed(&mut *self.0))?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(Some(object))
+        Ok(true)
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Option<T>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<bool, A::Error> {
         drain_list(list)?;
-        Ok(None)
+        Ok(false)
     }
-    nothing!(None; visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64), visit_str(&str));
-    fn visit_unit<E>(self) -> Result<Option<T>, E> {
-        Ok(None)
+    nothing!(false; visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64), visit_str(&str));
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(false)
     }
-    fn visit_none<E>(self) -> Result<Option<T>, E> {
-        Ok(None)
+    fn visit_none<E>(self) -> Result<bool, E> {
+        Ok(false)
     }
 }
 
@@ -115,7 +108,7 @@ impl<'de, T: Object<'de>> Visitor<'de> for ExtSeed<'_, T> {
         while let Some(Key(key)) = map.next_key()? {
             self.0.ext_field(&key, &mut map)?;
         }
-        drain_object(map)
+        Ok(())
     }
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
         drain_list(list)
@@ -129,13 +122,17 @@ impl<'de, T: Object<'de>> Visitor<'de> for ExtSeed<'_, T> {
     }
 }
 
-/// Fills `slot` unless a newer spelling already did.
-pub(crate) fn fill<'de, T: Lenient<'de>>(slot: &mut T, value: Option<T>) {
-    if let Some(value) = value
-        && slot.is_absent()
-    {
-        *slot = value;
+/// Reads the value of an older spelling into `slot`, or skips it where another already filled it.
+pub(crate) fn fill<'de, T: Lenient<'de>, A: MapAccess<'de>>(
+    slot: &mut T,
+    map: &mut A,
+) -> Result<(), A::Error> {
+    if slot.is_absent() {
+        map.next_value_seed(Seed(slot))?;
+    } else {
+        map.next_value::<IgnoredAny>()?;
     }
+    Ok(())
 }
 
 /// A field's name without the mark of a raw identifier.
@@ -157,7 +154,7 @@ macro_rules! view {
         }
     ) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+        #[derive(Clone, Debug, Default, PartialEq)]
         pub struct $name $(<$own>)? {
             $($(#[$field_meta])* pub $field: $type,)*
         }
@@ -171,19 +168,15 @@ macro_rules! view {
                 key: &str,
                 map: &mut A,
             ) -> Result<(), A::Error> {
-                use $crate::openrtb::lenient::Seed;
                 // Byte strings become a decision tree by length and letters; `str` patterns would be
                 // compared one after the other, at a nanosecond each.
                 match key.as_bytes() {
                     $(
                         $($key => {
-                            if let Some(value) = map.next_value_seed(Seed::<$type>::new())? {
-                                self.$field = value;
-                            }
+                            map.next_value_seed($crate::openrtb::lenient::Seed(&mut self.$field))?;
                         })?
                         $($old => {
-                            let value = map.next_value_seed(Seed::<$type>::new())?;
-                            $crate::openrtb::object::fill(&mut self.$field, value);
+                            $crate::openrtb::object::fill(&mut self.$field, map)?;
                         })*
                     )*
                     _ => {
@@ -200,9 +193,7 @@ macro_rules! view {
             ) -> Result<(), A::Error> {
                 match key.as_bytes() {
                     $($($ext => {
-                        let seed = $crate::openrtb::lenient::Seed::<$type>::new();
-                        let value = map.next_value_seed(seed)?;
-                        $crate::openrtb::object::fill(&mut self.$field, value);
+                        $crate::openrtb::object::fill(&mut self.$field, map)?;
                     })*)*
                     _ => {
                         map.next_value::<serde::de::IgnoredAny>()?;
@@ -213,8 +204,8 @@ macro_rules! view {
         }
 
         impl<$life> $crate::openrtb::lenient::Lenient<$life> for $name $(<$own>)? {
-            fn read<D: serde::Deserializer<$life>>(source: D) -> Result<Option<Self>, D::Error> {
-                $crate::openrtb::object::read(source)
+            fn read<D: serde::Deserializer<$life>>(&mut self, source: D) -> Result<bool, D::Error> {
+                source.deserialize_any($crate::openrtb::object::ObjectVisitor(self))
             }
             fn is_absent(&self) -> bool {
                 *self == Self::default()

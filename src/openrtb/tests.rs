@@ -67,20 +67,22 @@ fn values_are_read_by_what_they_are() {
 #[test]
 fn flags_lists_and_codes_take_every_form() {
     let request = parsed(
-        r#"{"id":"r","cur":"EUR","bcat":[null,"IAB1",7,""],"test":true,"wlang":null,"badv":{},
-            "imp":[null,3,{"id":"1","secure":"1","instl":"true","rwdd":2,"ext":"text",
+        r#"{"id":"r","cur":"EUR","bcat":[null,"IAB1",7,""],"wlang":null,"badv":{},
+            "imp":[null,3,{"id":"1","secure":"1","ext":"text",
               "video":{"protocol":2,"battr":[1,"2",600,null],"api":5,"skip":0},"banner":[],
               "audio":null,"native":{"request":null}}],
-            "site":{"ref":"u","keywords":["a,b"," c "],"ext":null},"app":null,
-            "user":{"kwarray":["x"],"keywords":null,"ext":[]},"device":"none"}"#,
+            "site":{"page":"u","keywords":["a,b"," c "],"ext":null},"app":null,
+            "user":{"kwarray":["x"],"keywords":null,"ext":[]},"device":{"lmt":"true","dnt":2},
+            "regs":{"coppa":true,"gpc":"false"}}"#,
     );
     assert!(request.allows_currency(CurrencyCode::parse("EUR").expect("a code")));
     assert!(!request.allows_currency(CurrencyCode::USD));
-    assert_eq!(request.bcat, ["IAB1", "7"]);
-    assert!(request.test);
+    assert_eq!(request.bcat[..], ["IAB1", "7"]);
+    assert!(request.device.lmt && request.device.dnt);
+    assert!(request.regs.coppa && !request.regs.gpc);
     assert_eq!(request.imp.len(), 1);
     let imp = &request.imp[0];
-    assert!(imp.secure && imp.instl && imp.rwdd);
+    assert!(imp.secure);
     assert!(imp.banner.is_none() && imp.audio.is_none());
     let video = imp.video.as_ref().expect("a video");
     assert!(video.protocols.contains(2) && !video.protocols.permits(3));
@@ -88,7 +90,7 @@ fn flags_lists_and_codes_take_every_form() {
     assert_eq!((video.api.bits, video.skip), (1 << 5, Some(false)));
     assert!(imp.native.as_ref().is_some_and(|native| native.asks().is_none()));
     let site = request.inventory().expect("a site");
-    assert_eq!(site.r#ref, "u");
+    assert_eq!(site.page, "u");
     assert_eq!(keywords(&site.keywords).collect::<Vec<_>>(), ["a", "b", "c"]);
     assert_eq!(keywords(&request.user.keywords).collect::<Vec<_>>(), ["x"]);
 }
@@ -99,23 +101,38 @@ fn both_spellings_fill_one_field_and_the_newer_wins() {
         r#""regs":{"gdpr":1,"ext":{"gdpr":0,"us_privacy":"1YYN"}},"user":{"consent":"new","ext":{"consent":"old"}}"#,
         r#""regs":{"ext":{"us_privacy":"1YYN","gdpr":0},"gdpr":1},"user":{"ext":{"consent":"old"},"consent":"new"}"#,
     ] {
-        let body = format!(r#"{{"id":"r","imp":[{{"video":{{"ext":{{"rewarded":1}}}}}}],{body}}}"#);
+        let body = format!(r#"{{"id":"r","imp":[{{}}],{body}}}"#);
         let request = parsed(&body);
         assert_eq!(request.regs.gdpr, Some(true));
         assert_eq!(request.regs.us_privacy, "1YYN");
         assert_eq!(request.user.consent, "new");
-        assert!(request.imp[0].rwdd);
     }
     let old = parsed(
-        r#"{"id":"r","imp":[{"ext":{"outbid":{"pctr":0.25,"pcvr":"0.5"}}}],"source":{"ext":{"schain":{
-            "complete":1,"nodes":[{"asi":"a.example","sid":"1"}]}}},"user":{"eids":[],"ext":{"eids":
+        r#"{"id":"r","imp":[{"ext":{"outbid":{"pctr":"0.25"}}}],"user":{"eids":[],"ext":{"eids":
             [{"source":"s","uids":[{"id":"u"}]}]}}}"#,
     );
-    let chain = old.source.schain.as_ref().expect("a chain");
-    assert_eq!(chain.nodes[0].asi, "a.example");
     assert_eq!(old.user.eids[0].uids[0].id, "u");
     let simulated = old.imp[0].outbid.as_ref().expect("predictions");
-    assert_eq!((simulated.pctr, simulated.pcvr), (Some(0.25), Some(0.5)));
+    assert_eq!(simulated.pctr, Some(0.25));
+}
+
+#[test]
+fn of_a_repeated_key_the_last_that_says_something_counts() {
+    let request = parsed(
+        r#"{"id":"old","id":"r","id":"","bcat":["IAB1","IAB2"],"bcat":["IAB3"],"bcat":[null],
+            "device":{"os":"ios","lmt":1},"device":{"ifa":"x"},"device":"none","tmax":1,"tmax":2,
+            "tmax":"soon","site":{"domain":"a.example"},"site":{"page":"p"},"site":null,
+            "imp":[{"id":"1"},{"id":"2"}],"imp":[{"id":"3","banner":{"w":1},"banner":{"h":2}}]}"#,
+    );
+    assert_eq!((&*request.id, request.tmax), ("r", Some(2)));
+    assert_eq!(request.bcat[..], ["IAB3"]);
+    assert_eq!((&*request.device.ifa, &*request.device.os), ("x", ""));
+    assert!(!request.device.lmt);
+    let site = request.inventory().expect("a site");
+    assert_eq!((&*site.page, &*site.domain), ("p", ""));
+    assert_eq!(request.imp.iter().map(|imp| &*imp.id).collect::<Vec<_>>(), ["3"]);
+    let banner = request.imp[0].banner.as_ref().expect("a banner");
+    assert_eq!((banner.w, banner.h), (None, Some(2)));
 }
 
 #[test]
@@ -313,6 +330,6 @@ proptest! {
     }
 }
 
-/// The view is read on the stack of the worker and never moved far: its size is its cost.
+/// The view is read in its place on the worker's stack: its size is what a request clears.
 const _: () = assert!(size_of::<BidRequest<'_>>() <= 2_048);
 const _: () = assert!(size_of::<Imp<'_>>() <= 1_024);

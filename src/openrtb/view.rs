@@ -1,7 +1,9 @@
-//! One view of a bid request in 2.5 or 2.6 spelling: every field that a decision depends on.
+//! One view of a bid request in 2.5 or 2.6 spelling: the fields that a decision depends on, and no
+//! other. What is not named here is skipped, which is cheaper than reading it.
 
 use super::imp::Imp;
 use super::lenient::Str;
+use super::list::List;
 use super::object::view;
 use crate::units::CurrencyCode;
 
@@ -12,7 +14,7 @@ view! {
         /// Names the request; never empty.
         id: Str<'a> = b"id",
         /// The placements; at least one.
-        imp: Vec<Imp<'a>> = b"imp",
+        imp: List<Imp<'a>> = b"imp",
         /// The website, if it is one.
         site: Option<Box<Inventory<'a>>> = b"site",
         /// The app, if it is one.
@@ -25,32 +27,26 @@ view! {
         user: User<'a> = b"user",
         /// Legal signals.
         regs: Regs<'a> = b"regs",
-        /// Where the request comes from.
-        source: Source<'a> = b"source",
-        /// A test: answers are not shown and not billed.
-        test: bool = b"test",
-        /// 1 first price, 2 second price (the default), above 500 the exchange's own.
-        at: Option<i32> = b"at",
         /// Milliseconds that the exchange waits, network included.
         tmax: Option<u32> = b"tmax",
         /// Seats that may bid; empty means all.
-        wseat: Vec<Str<'a>> = b"wseat",
+        wseat: List<Str<'a>> = b"wseat",
         /// Seats that may not bid.
-        bseat: Vec<Str<'a>> = b"bseat",
+        bseat: List<Str<'a>> = b"bseat",
         /// Permitted creative languages (`wlang`, else `wlangb`); empty means all.
-        wlang: Vec<Str<'a>> = b"wlang" or b"wlangb",
+        wlang: List<Str<'a>> = b"wlang" or b"wlangb",
         /// Permitted currencies; empty means US dollars.
-        cur: Vec<Str<'a>> = b"cur",
+        cur: List<Str<'a>> = b"cur",
         /// Blocked advertiser categories, in `cattax`.
-        bcat: Vec<Str<'a>> = b"bcat",
+        bcat: List<Str<'a>, 4> = b"bcat",
         /// Permitted advertiser categories, in `cattax` (2.6); empty means all.
-        acat: Vec<Str<'a>> = b"acat",
+        acat: List<Str<'a>> = b"acat",
         /// Taxonomy of `bcat` and `acat`; missing means 1, the IAB content taxonomy 1.0.
         cattax: Option<i32> = b"cattax" ext b"cattax",
         /// Blocked advertiser domains.
-        badv: Vec<Str<'a>> = b"badv",
+        badv: List<Str<'a>, 4> = b"badv",
         /// Blocked advertised apps.
-        bapp: Vec<Str<'a>> = b"bapp",
+        bapp: List<Str<'a>> = b"bapp",
     }
 }
 
@@ -78,59 +74,28 @@ impl<'a> BidRequest<'a> {
         let names = |list: &[Str<'_>]| list.iter().any(|name| *name == seat);
         (self.wseat.is_empty() || names(&self.wseat)) && !names(&self.bseat)
     }
-
-    /// Whether the winner pays its own bid. Second price is the standard's default.
-    #[must_use]
-    pub fn is_first_price(&self) -> bool {
-        self.at == Some(1)
-    }
 }
 
 view! {
     'a =>
     /// A site, an app or a street screen.
     pub struct Inventory<'a> {
-        /// The exchange's id.
-        id: Str<'a> = b"id",
         /// The domain.
         domain: Str<'a> = b"domain",
         /// The app's bundle or store id.
         bundle: Str<'a> = b"bundle",
         /// The page's address.
         page: Str<'a> = b"page",
-        /// The address that led to the page.
-        r#ref: Str<'a> = b"ref",
         /// Categories.
-        cat: Vec<Str<'a>> = b"cat",
+        cat: List<Str<'a>, 2> = b"cat",
         /// Categories of this section.
-        sectioncat: Vec<Str<'a>> = b"sectioncat",
+        sectioncat: List<Str<'a>> = b"sectioncat",
         /// Categories of this page or view.
-        pagecat: Vec<Str<'a>> = b"pagecat",
-        /// Taxonomy of the categories (2.6); missing means 1.
-        cattax: Option<i32> = b"cattax" ext b"cattax",
+        pagecat: List<Str<'a>, 2> = b"pagecat",
         /// Keywords: `keywords`, else `kwarray`; see [`keywords`].
-        keywords: Vec<Str<'a>> = b"keywords" or b"kwarray",
-        /// Made for small screens.
-        mobile: Option<bool> = b"mobile",
-        /// Kinds of venue of a street screen.
-        venuetype: Vec<Str<'a>> = b"venuetype",
-        /// The publisher.
-        publisher: Publisher<'a> = b"publisher",
+        keywords: List<Str<'a>> = b"keywords" or b"kwarray",
         /// What is read, watched or heard.
-        content: Option<Box<Content<'a>>> = b"content",
-    }
-}
-
-view! {
-    'a =>
-    /// A publisher.
-    pub struct Publisher<'a> {
-        /// The exchange's id.
-        id: Str<'a> = b"id",
-        /// The domain.
-        domain: Str<'a> = b"domain",
-        /// Categories.
-        cat: Vec<Str<'a>> = b"cat",
+        content: Option<Content<'a>> = b"content",
     }
 }
 
@@ -138,30 +103,10 @@ view! {
     'a =>
     /// What is read, watched or heard.
     pub struct Content<'a> {
-        /// The exchange's id.
-        id: Str<'a> = b"id",
-        /// The genre.
-        genre: Str<'a> = b"genre",
-        /// The series or channel.
-        series: Str<'a> = b"series",
         /// Categories.
-        cat: Vec<Str<'a>> = b"cat",
-        /// Taxonomy of `cat` (2.6); missing means 1.
-        cattax: Option<i32> = b"cattax" ext b"cattax",
-        /// Language, ISO 639-1, else `langb`.
-        language: Str<'a> = b"language" or b"langb",
+        cat: List<Str<'a>, 2> = b"cat",
         /// Keywords: `keywords`, else `kwarray`; see [`keywords`].
-        keywords: Vec<Str<'a>> = b"keywords" or b"kwarray",
-        /// Rating of the content.
-        contentrating: Str<'a> = b"contentrating",
-        /// Kind of content (video, game, ...).
-        context: Option<i32> = b"context",
-        /// Live and not recorded.
-        livestream: Option<bool> = b"livestream",
-        /// Length in seconds.
-        len: Option<u32> = b"len",
-        /// Segments of the content.
-        data: Vec<Data<'a>> = b"data",
+        keywords: List<Str<'a>> = b"keywords" or b"kwarray",
     }
 }
 
@@ -188,24 +133,8 @@ view! {
         devicetype: Option<i32> = b"devicetype",
         /// Operating system.
         os: Str<'a> = b"os",
-        /// Its version.
-        osv: Str<'a> = b"osv",
         /// The advertising id.
         ifa: Str<'a> = b"ifa",
-        /// The browser's language, ISO 639-1, else `langb`.
-        language: Str<'a> = b"language" or b"langb",
-        /// Width of the screen in pixels.
-        w: Option<u32> = b"w",
-        /// Height of the screen in pixels.
-        h: Option<u32> = b"h",
-        /// Kind of connection.
-        connectiontype: Option<i32> = b"connectiontype",
-        /// Maker.
-        make: Str<'a> = b"make",
-        /// Model.
-        model: Str<'a> = b"model",
-        /// JavaScript is supported.
-        js: Option<bool> = b"js",
     }
 }
 
@@ -217,18 +146,8 @@ view! {
         country: Str<'a> = b"country",
         /// Region, ISO 3166-2.
         region: Str<'a> = b"region",
-        /// Metro code.
-        metro: Str<'a> = b"metro",
         /// City.
         city: Str<'a> = b"city",
-        /// Postal code. Precise: only read where `Permissions::precise_geo`.
-        zip: Str<'a> = b"zip",
-        /// Latitude in degrees. Precise: only read where `Permissions::precise_geo`.
-        lat: Option<f64> = b"lat",
-        /// Longitude in degrees. Precise: only read where `Permissions::precise_geo`.
-        lon: Option<f64> = b"lon",
-        /// How the place is known: 1 GPS, 2 address, 3 the user said so.
-        r#type: Option<i32> = b"type",
         /// Minutes from UTC.
         utcoffset: Option<i32> = b"utcoffset",
     }
@@ -244,18 +163,14 @@ view! {
         buyeruid: Str<'a> = b"buyeruid",
         /// Year of birth.
         yob: Option<i32> = b"yob",
-        /// M, F or O.
-        gender: Str<'a> = b"gender",
         /// Keywords: `keywords`, else `kwarray`; see [`keywords`].
-        keywords: Vec<Str<'a>> = b"keywords" or b"kwarray",
-        /// Home.
-        geo: Geo<'a> = b"geo",
+        keywords: List<Str<'a>> = b"keywords" or b"kwarray",
         /// Segments.
-        data: Vec<Data<'a>> = b"data",
+        data: List<Data<'a>> = b"data",
         /// The TCF consent string (2.6 `consent`, 2.5 `ext.consent`).
         consent: Str<'a> = b"consent" ext b"consent",
         /// Ids by source (2.6 `eids`, 2.5 `ext.eids`).
-        eids: Vec<Eid<'a>> = b"eids" ext b"eids",
+        eids: List<Eid<'a>, 2> = b"eids" ext b"eids",
     }
 }
 
@@ -263,14 +178,8 @@ view! {
     'a =>
     /// Segments from one provider.
     pub struct Data<'a> {
-        /// The provider's id.
-        id: Str<'a> = b"id",
-        /// The provider's name.
-        name: Str<'a> = b"name",
-        /// Taxonomy of the segments' ids.
-        segtax: Option<i32> = b"segtax" ext b"segtax",
         /// The segments.
-        segment: Vec<Segment<'a>> = b"segment",
+        segment: List<Segment<'a>, 4> = b"segment",
     }
 }
 
@@ -280,10 +189,6 @@ view! {
     pub struct Segment<'a> {
         /// Its id.
         id: Str<'a> = b"id",
-        /// Its name.
-        name: Str<'a> = b"name",
-        /// Its value.
-        value: Str<'a> = b"value",
     }
 }
 
@@ -294,7 +199,7 @@ view! {
         /// The source's domain.
         source: Str<'a> = b"source",
         /// The ids.
-        uids: Vec<Uid<'a>> = b"uids",
+        uids: List<Uid<'a>> = b"uids",
     }
 }
 
@@ -304,8 +209,6 @@ view! {
     pub struct Uid<'a> {
         /// The id.
         id: Str<'a> = b"id",
-        /// Kind of agent: 1 a device, 2 an app, 3 a person.
-        atype: Option<i32> = b"atype",
     }
 }
 
@@ -322,7 +225,7 @@ view! {
         /// The GPP string (2.6 `gpp`, 2.5 `ext.gpp`).
         gpp: Str<'a> = b"gpp" ext b"gpp",
         /// The GPP sections that apply (2.6 `gpp_sid`, 2.5 `ext.gpp_sid`).
-        gpp_sid: Vec<i32> = b"gpp_sid" ext b"gpp_sid",
+        gpp_sid: List<i32, 4> = b"gpp_sid" ext b"gpp_sid",
         /// Global Privacy Control is on.
         gpc: bool = b"gpc" ext b"gpc",
         /// The EU Digital Services Act's transparency object is asked for.
@@ -337,42 +240,5 @@ view! {
         /// 0 not, 1 supported, 2 required, 3 required on a very large platform. Bids without the
         /// transparency object are refused from 2 on.
         required: Option<i32> = b"dsarequired" or b"required",
-    }
-}
-
-view! {
-    'a =>
-    /// Where the request comes from.
-    pub struct Source<'a> {
-        /// The final decision is taken further up.
-        fd: Option<bool> = b"fd",
-        /// The supply chain (2.6 `schain`, 2.5 `ext.schain`).
-        schain: Option<SupplyChain<'a>> = b"schain" ext b"schain",
-    }
-}
-
-view! {
-    'a =>
-    /// Who resold the request.
-    pub struct SupplyChain<'a> {
-        /// The chain reaches back to the owner of the inventory.
-        complete: Option<bool> = b"complete",
-        /// The version of the chain's format.
-        ver: Str<'a> = b"ver",
-        /// The sellers, owner first.
-        nodes: Vec<SupplyNode<'a>> = b"nodes",
-    }
-}
-
-view! {
-    'a =>
-    /// One seller.
-    pub struct SupplyNode<'a> {
-        /// Domain of the seller's system.
-        asi: Str<'a> = b"asi",
-        /// The seller's id there.
-        sid: Str<'a> = b"sid",
-        /// Takes part in the payment.
-        hp: Option<bool> = b"hp",
     }
 }

@@ -136,12 +136,9 @@ pub fn n<T: serde::Serialize>(ours: Option<T>) -> Value {
 pub fn request_rows(request: &BidRequest<'_>) -> Vec<Row> {
     use Kind::*;
     let regs = &request.regs;
-    let source = &request.source;
-    let sids = if regs.gpp_sid.is_empty() { Value::Null } else { json!(regs.gpp_sid) };
+    let sids = if regs.gpp_sid.is_empty() { Value::Null } else { json!(&regs.gpp_sid[..]) };
     vec![
         ("id", t(&request.id), Text, &["id"]),
-        ("test", f(request.test), Flag, &["test"]),
-        ("at", n(request.at), Int, &["at"]),
         ("tmax", n(request.tmax), Size, &["tmax"]),
         ("wseat", ts(&request.wseat), Texts, &["wseat"]),
         ("bseat", ts(&request.bseat), Texts, &["bseat"]),
@@ -169,63 +166,32 @@ pub fn request_rows(request: &BidRequest<'_>) -> Vec<Row> {
                 "regs.ext.dsa.required",
             ],
         ),
-        ("source.fd", n(source.fd), MaybeFlag, &["source.fd"]),
         ("user.id", t(&request.user.id), Text, &["user.id"]),
         ("user.buyeruid", t(&request.user.buyeruid), Text, &["user.buyeruid"]),
         ("user.yob", n(request.user.yob), Int, &["user.yob"]),
-        ("user.gender", t(&request.user.gender), Text, &["user.gender"]),
         ("user.keywords", ts(&request.user.keywords), Texts, &["user.keywords", "user.kwarray"]),
         ("user.consent", t(&request.user.consent), Text, &["user.consent", "user.ext.consent"]),
-    ]
-}
-
-pub fn chain_rows(request: &BidRequest<'_>) -> Vec<Row> {
-    use Kind::*;
-    let chain = request.source.schain.clone().unwrap_or_default();
-    let asi: Vec<&str> = chain.nodes.iter().filter_map(|node| node.asi.given()).collect();
-    let asi = if asi.is_empty() { Value::Null } else { json!(asi) };
-    vec![
-        ("complete", n(chain.complete), MaybeFlag, &["complete"]),
-        ("ver", t(&chain.ver), Text, &["ver"]),
-        ("nodes[].asi", asi, Texts, &["asi"]),
     ]
 }
 
 pub fn inventory_rows(site: &Inventory<'_>) -> Vec<Row> {
     use Kind::*;
     vec![
-        ("id", t(&site.id), Text, &["id"]),
         ("domain", t(&site.domain), Text, &["domain"]),
         ("bundle", t(&site.bundle), Text, &["bundle"]),
         ("page", t(&site.page), Text, &["page"]),
-        ("ref", t(&site.r#ref), Text, &["ref"]),
         ("cat", ts(&site.cat), Texts, &["cat"]),
         ("sectioncat", ts(&site.sectioncat), Texts, &["sectioncat"]),
         ("pagecat", ts(&site.pagecat), Texts, &["pagecat"]),
-        ("cattax", n(site.cattax), Int, &["cattax", "ext.cattax"]),
         ("keywords", ts(&site.keywords), Texts, &["keywords", "kwarray"]),
-        ("mobile", n(site.mobile), MaybeFlag, &["mobile"]),
-        ("venuetype", ts(&site.venuetype), Texts, &["venuetype"]),
-        ("publisher.id", t(&site.publisher.id), Text, &["publisher.id"]),
-        ("publisher.domain", t(&site.publisher.domain), Text, &["publisher.domain"]),
-        ("publisher.cat", ts(&site.publisher.cat), Texts, &["publisher.cat"]),
     ]
 }
 
 pub fn content_rows(content: &Content<'_>) -> Vec<Row> {
     use Kind::*;
     vec![
-        ("id", t(&content.id), Text, &["id"]),
-        ("genre", t(&content.genre), Text, &["genre"]),
-        ("series", t(&content.series), Text, &["series"]),
         ("cat", ts(&content.cat), Texts, &["cat"]),
-        ("cattax", n(content.cattax), Int, &["cattax", "ext.cattax"]),
-        ("language", t(&content.language), Text, &["language", "langb"]),
         ("keywords", ts(&content.keywords), Texts, &["keywords", "kwarray"]),
-        ("contentrating", t(&content.contentrating), Text, &["contentrating"]),
-        ("context", n(content.context), Int, &["context"]),
-        ("livestream", n(content.livestream), MaybeFlag, &["livestream"]),
-        ("len", n(content.len), Size, &["len"]),
     ]
 }
 
@@ -236,15 +202,7 @@ pub fn device_rows(device: &Device<'_>) -> Vec<Row> {
         ("lmt", f(device.lmt), Flag, &["lmt"]),
         ("devicetype", n(device.devicetype), Int, &["devicetype"]),
         ("os", t(&device.os), Text, &["os"]),
-        ("osv", t(&device.osv), Text, &["osv"]),
         ("ifa", t(&device.ifa), Text, &["ifa"]),
-        ("language", t(&device.language), Text, &["language", "langb"]),
-        ("w", n(device.w), Size, &["w"]),
-        ("h", n(device.h), Size, &["h"]),
-        ("connectiontype", n(device.connectiontype), Int, &["connectiontype"]),
-        ("make", t(&device.make), Text, &["make"]),
-        ("model", t(&device.model), Text, &["model"]),
-        ("js", n(device.js), MaybeFlag, &["js"]),
     ]
 }
 
@@ -253,12 +211,7 @@ pub fn geo_rows(geo: &Geo<'_>) -> Vec<Row> {
     vec![
         ("country", t(&geo.country), Text, &["country"]),
         ("region", t(&geo.region), Text, &["region"]),
-        ("metro", t(&geo.metro), Text, &["metro"]),
         ("city", t(&geo.city), Text, &["city"]),
-        ("zip", t(&geo.zip), Text, &["zip"]),
-        ("lat", json!(geo.lat), Float, &["lat"]),
-        ("lon", json!(geo.lon), Float, &["lon"]),
-        ("type", n(geo.r#type), Int, &["type"]),
         ("utcoffset", n(geo.utcoffset), Int, &["utcoffset"]),
     ]
 }
@@ -268,20 +221,11 @@ pub fn imp_rows(imp: &Imp<'_>) -> Vec<Row> {
     let outbid = imp.outbid.clone().unwrap_or_default();
     vec![
         ("id", t(&imp.id), Text, &["id"]),
-        ("instl", f(imp.instl), Flag, &["instl"]),
         ("tagid", t(&imp.tagid), Text, &["tagid"]),
         ("bidfloor", p(imp.bidfloor), Price, &["bidfloor"]),
         ("bidfloorcur", t(&imp.bidfloorcur), Text, &["bidfloorcur"]),
         ("secure", f(imp.secure), Flag, &["secure"]),
-        (
-            "rwdd",
-            f(imp.rwdd),
-            Flag,
-            &["rwdd", "ext.rewarded", "ext.is_rewarded_inventory", "video.ext.rewarded"],
-        ),
-        ("exp", n(imp.exp), Size, &["exp"]),
         ("pctr", json!(outbid.pctr), Float, &["ext.outbid.pctr"]),
-        ("pcvr", json!(outbid.pcvr), Float, &["ext.outbid.pcvr"]),
         ("private_auction", f(imp.pmp.private_auction), Flag, &["pmp.private_auction"]),
     ]
 }
@@ -292,7 +236,6 @@ pub fn deal_rows(deal: &Deal<'_>) -> Vec<Row> {
         ("id", t(&deal.id), Text, &["id"]),
         ("bidfloor", p(deal.bidfloor), Price, &["bidfloor"]),
         ("bidfloorcur", t(&deal.bidfloorcur), Text, &["bidfloorcur"]),
-        ("at", n(deal.at), Int, &["at"]),
         ("wseat", ts(&deal.wseat), Texts, &["wseat"]),
         ("wadomain", ts(&deal.wadomain), Texts, &["wadomain"]),
     ]
@@ -312,7 +255,6 @@ pub fn banner_rows(banner: &Banner<'_>) -> Vec<Row> {
         ("api", c(banner.api), Codes, &["api"]),
         ("mimes", ts(&banner.mimes), Texts, &["mimes"]),
         ("pos", n(banner.pos), Int, &["pos"]),
-        ("topframe", n(banner.topframe), MaybeFlag, &["topframe"]),
     ]
 }
 
@@ -320,7 +262,8 @@ macro_rules! timed_rows {
     ($media:expr) => {{
         use Kind::*;
         let media = $media;
-        let lengths = if media.rqddurs.is_empty() { Value::Null } else { json!(media.rqddurs) };
+        let lengths =
+            if media.rqddurs.is_empty() { Value::Null } else { json!(&media.rqddurs[..]) };
         vec![
             ("mimes", ts(&media.mimes), Texts, &["mimes"] as &[&str]),
             ("minduration", n(media.minduration), Size, &["minduration"]),
@@ -329,11 +272,9 @@ macro_rules! timed_rows {
             ("poddur", n(media.poddur), Size, &["poddur"]),
             ("mincpmpersec", p(media.mincpmpersec), Price, &["mincpmpersec"]),
             ("protocols", c(media.protocols), Codes, &["protocols", "protocol"]),
-            ("startdelay", n(media.startdelay), Int, &["startdelay"]),
             ("battr", c(media.battr), Codes, &["battr"]),
             ("api", c(media.api), Codes, &["api"]),
             ("delivery", c(media.delivery), Codes, &["delivery"]),
-            ("companiontype", c(media.companiontype), Codes, &["companiontype"]),
             ("minbitrate", n(media.minbitrate), Size, &["minbitrate"]),
             ("maxbitrate", n(media.maxbitrate), Size, &["maxbitrate"]),
         ]
@@ -346,23 +287,13 @@ pub fn video_rows(video: &Video<'_>) -> Vec<Row> {
     rows.extend([
         ("w", n(video.w), Size, &["w"] as &[&str]),
         ("h", n(video.h), Size, &["h"]),
-        ("placement", n(video.placement), Int, &["placement"]),
-        ("plcmt", n(video.plcmt), Int, &["plcmt"]),
         ("linearity", n(video.linearity), Int, &["linearity"]),
         ("skip", n(video.skip), MaybeFlag, &["skip"]),
         ("skipmin", n(video.skipmin), Size, &["skipmin"]),
-        ("skipafter", n(video.skipafter), Size, &["skipafter"]),
-        ("playbackmethod", c(video.playbackmethod), Codes, &["playbackmethod"]),
-        ("pos", n(video.pos), Int, &["pos"]),
     ]);
     rows
 }
 
 pub fn audio_rows(audio: &Audio<'_>) -> Vec<Row> {
-    let mut rows: Vec<Row> = timed_rows!(audio);
-    rows.extend([
-        ("feed", n(audio.feed), Kind::Int, &["feed"] as &[&str]),
-        ("stitched", n(audio.stitched), Kind::MaybeFlag, &["stitched"]),
-    ]);
-    rows
+    timed_rows!(audio)
 }
