@@ -1,11 +1,13 @@
 //! Outbid: a real-time bidding engine. `ARCHITECTURE.md` is the map of these rooms.
-#![forbid(unsafe_code)]
+// `deny` and not `forbid`: one file, `prefetch.rs`, has a reason of its own.
+#![deny(unsafe_code)]
 
 // Level 0: known by all, knowing nobody above.
 pub mod clock;
 pub mod hash;
 pub mod latency;
 pub mod openrtb;
+pub mod prefetch;
 pub mod privacy;
 pub mod rates;
 pub mod units;

@@ -15,6 +15,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("openrtb", 0),
     ("latency", 0),
     ("privacy", 0),
+    ("prefetch", 0),
     ("config", 1),
     ("consent", 1),
     ("catalog", 1),
@@ -63,6 +64,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     ("Instant::now", &["src/clock.rs"], "time is injected: clock::Mono"),
     ("rand::rng(", &["src/cli/"], "randomness is seeded and passed in"),
     ("thread_rng", &["src/cli/"], "randomness is seeded and passed in"),
+    ("unsafe {", &["src/prefetch.rs"], "one file has a reason of its own"),
 ];
 
 fn root() -> &'static Path {

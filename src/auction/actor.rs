@@ -101,11 +101,11 @@ impl Core {
             return;
         }
         let world = self.world.refresh();
-        let mut purse = LeasePurse { leases: &mut self.leases, pacing: &self.pacing };
+        let mut purse = LeasePurse { leases: &mut self.leases, pacing: &mut self.pacing };
         let mut recorder = self.recorder.borrow_mut();
         self.auctioneer.decide(world, &mut purse, input, &mut recorder);
         drop(recorder);
-        count_auctions(&mut self.pacing, &self.auctioneer, world, input);
+        count_auctions(&mut self.pacing, &self.auctioneer, input);
         for pick in &input.outcome.picks {
             self.bids += 1;
             let example = example_of(&self.auctioneer, world, input, pick);
@@ -146,23 +146,11 @@ impl Core {
 }
 
 /// Moves each campaign's local pace by what this auction took of its money, or did not take.
-fn count_auctions(
-    pacing: &mut LocalPacing,
-    auctioneer: &Auctioneer,
-    world: &World,
-    input: &AuctionInput,
-) {
-    // The ads of one campaign follow one another in the list.
-    let mut last = None;
-    for scored in auctioneer.scored() {
-        if last.replace(scored.campaign) == Some(scored.campaign) {
-            continue;
-        }
-        let Some(campaign) = world.catalog.campaign(scored.campaign) else { continue };
-        let picks = input.outcome.picks.iter().filter(|pick| pick.campaign == scored.campaign);
-        let held = picks.map(|pick| pick.held.price).next();
-        let pace = pacing.pace(campaign.slot, &world.pacing);
-        pacing.on_auction(campaign.slot, &pace, held);
+fn count_auctions(pacing: &mut LocalPacing, auctioneer: &Auctioneer, input: &AuctionInput) {
+    for (slot, pace) in auctioneer.paced() {
+        let mut picks = input.outcome.picks.iter();
+        let held = picks.find(|pick| pick.campaign == slot.index).map(|pick| pick.held.price);
+        pacing.on_auction(slot, &pace, held);
     }
 }
 

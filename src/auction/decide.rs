@@ -3,7 +3,7 @@
 //! once it is warm.
 
 use crate::auction::arm::Arm;
-use crate::auction::fits;
+use crate::auction::contenders::{Contender, Contenders};
 use crate::auction::input::{AuctionInput, ImpInput};
 use crate::auction::outcome::Pick;
 use crate::auction::price::{self, Priced, Terms};
@@ -11,13 +11,13 @@ use crate::auction::reason::NoBid;
 use crate::auction::select::{Candidate, Page, Shortlist};
 use crate::auction::world::World;
 use crate::budget::{Held, Windows};
-use crate::catalog::{Ad, Campaign, EligibilityScratch};
+use crate::catalog::{CampaignRow, EligibilityScratch};
 use crate::clock::Mono;
 use crate::latency::{Stage, StageRecorder};
 use crate::prediction::{ContextFeatures, Cross, Interest, ScoreScratch};
 use crate::privacy::ContextBucket;
 use crate::strategy::pacing::{Pace, PacingSnapshot};
-use crate::units::{Micros, Timestamp};
+use crate::units::{CampaignId, Micros, Slot, Timestamp};
 
 /// Where an auction takes money from: a core's leases, or, to explain, nowhere.
 pub trait Purse {
@@ -27,14 +27,17 @@ pub trait Purse {
     /// What is left, when that is less than the price; zero when there is none.
     fn hold(
         &mut self,
-        campaign: &Campaign,
+        campaign: CampaignId,
         price: Micros,
         windows: Windows,
         now: Timestamp,
     ) -> Result<Held, Micros>;
 
-    /// The campaign's pace: as published, with what this core has seen since.
-    fn pace(&self, campaign: &Campaign, published: &PacingSnapshot) -> Pace;
+    /// The pace of the campaign in a slot: as published, with what this core has seen since.
+    fn pace(&mut self, slot: Slot, published: &PacingSnapshot) -> Pace;
+
+    /// Asks for what `pace` will read.
+    fn prefetch(&self, _slot: Slot) {}
 }
 
 /// One ad that fits one imp, scored.
@@ -64,8 +67,8 @@ pub struct Auctioneer {
     eligibility: EligibilityScratch,
     eligible: Vec<u32>,
     contexts: Vec<ContextFeatures>,
-    crosses: Vec<Option<Cross>>,
     scratches: Vec<ScoreScratch>,
+    contenders: Contenders,
     scored: Vec<Scored>,
     shortlists: Vec<Shortlist>,
     page: Page,
@@ -85,12 +88,18 @@ impl Auctioneer {
         // What the last request left must not be priced for this one.
         self.scored.clear();
         self.contexts.clear();
+        self.contenders.clear();
         world.catalog.eligible(&input.facts, &mut self.eligibility, &mut self.eligible);
         let eligible = Mono::now();
         recorder.record(Stage::Eligibility, eligible.nanos_since(start));
         if !self.eligible.is_empty() {
+            Contenders::prefetch(world, &self.eligible);
             self.prepare(world, input);
-            self.score(world, input, &mut gate);
+            self.contenders.find(world, purse, input, &self.eligible, &mut gate);
+        }
+        if !self.contenders.fits.is_empty() {
+            gate = gate.max(NoBid::BelowFloor);
+            self.score(world, input);
         }
         let scored = Mono::now();
         recorder.record(Stage::Score, scored.nanos_since(eligible));
@@ -107,114 +116,87 @@ impl Auctioneer {
 
     /// Reduces each imp's context once.
     fn prepare(&mut self, world: &World, input: &AuctionInput) {
-        self.contexts.clear();
         self.scratches
             .resize_with(input.imps.len().max(self.scratches.len()), ScoreScratch::default);
+        let interest = interest_of(input);
         for (imp, scratch) in input.imps.iter().zip(&mut self.scratches) {
-            let context = context_of(input, imp);
+            let context = context_of(input, imp, interest);
             world.model.prepare(&context, scratch);
             self.contexts.push(context);
         }
     }
 
-    fn score(&mut self, world: &World, input: &AuctionInput, gate: &mut NoBid) {
-        // Out of the way while `self` is written; put back below with its memory.
-        let eligible = std::mem::take(&mut self.eligible);
-        for &index in &eligible {
-            let Some(campaign) = world.catalog.campaign(index) else { continue };
+    fn score(&mut self, world: &World, input: &AuctionInput) {
+        let Contenders { list, fits, .. } = &mut self.contenders;
+        for contender in list {
+            let Some(row) = world.catalog.row(contender.slot.index) else { continue };
             // The ads of a campaign share what is known of it and the user.
-            self.crosses.clear();
-            self.crosses.resize(input.imps.len(), None);
-            for &ad_index in &campaign.ads {
-                let Some(ad) = world.catalog.ad(ad_index) else { continue };
-                let open = fits::unblocked(ad, &input.blocks)
-                    .and_then(|()| fits::uncapped(campaign, ad, input));
-                if let Err(misfit) = open {
-                    *gate = (*gate).max(misfit.gate());
-                    continue;
-                }
-                self.score_ad(world, input, campaign, ad, gate);
+            let interest = interest_in(input, row);
+            let Some(priors) = world.priors_at(row.slot.index) else { continue };
+            for fit in &fits[contender.range.clone()] {
+                let position = usize::from(fit.imp);
+                let bucket = ContextBucket::from_index(self.contexts[position].bucket);
+                let prior_logit = priors.in_bucket(bucket.unwrap_or_default());
+                let cross = Cross { interest, prior_logit };
+                let logit = match input.arm {
+                    Arm::Full | Arm::NoInterest => {
+                        world.model.logit(&self.scratches[position], fit.ad, cross)
+                    }
+                    Arm::Popularity => prior_logit,
+                    Arm::Random | Arm::NoLearning => world.base_logit,
+                };
+                let given = input.imps[position].given_p_click;
+                let logit = given.map_or(logit, |p| (p / (1.0 - p)).ln());
+                contender.logit_max = contender.logit_max.max(logit);
+                self.scored.push(Scored {
+                    imp: fit.imp,
+                    deal: fit.deal,
+                    campaign: row.slot.index,
+                    ad: fit.ad.index,
+                    logit,
+                    prior_logit,
+                    interest,
+                    floor: fit.floor,
+                });
             }
-        }
-        self.eligible = eligible;
-    }
-
-    fn score_ad(
-        &mut self,
-        world: &World,
-        input: &AuctionInput,
-        campaign: &Campaign,
-        ad: &Ad,
-        gate: &mut NoBid,
-    ) {
-        for (position, imp) in input.imps.iter().enumerate() {
-            let fit = fits::fits(ad, imp).and_then(|()| fits::deal(campaign, ad, imp));
-            let deal = match fit {
-                Ok(deal) => deal,
-                Err(misfit) => {
-                    *gate = (*gate).max(misfit.gate());
-                    continue;
-                }
-            };
-            *gate = (*gate).max(NoBid::BelowFloor);
-            let context = &self.contexts[position];
-            let cross = *self.crosses[position]
-                .get_or_insert_with(|| cross_of(world, input, campaign, context));
-            let logit = match input.arm {
-                Arm::Full | Arm::NoInterest => {
-                    world.model.logit(&self.scratches[position], ad.slot, cross)
-                }
-                Arm::Popularity => cross.prior_logit,
-                Arm::Random | Arm::NoLearning => world.base_logit,
-            };
-            self.scored.push(Scored {
-                imp: position as u8,
-                deal: deal.map(|deal| deal.position),
-                campaign: campaign.slot.index,
-                ad: ad.slot.index,
-                logit: imp.given_p_click.map_or(logit, |p| (p / (1.0 - p)).ln()),
-                prior_logit: cross.prior_logit,
-                interest: cross.interest,
-                floor: deal.map_or(imp.floor, |deal| deal.floor),
-            });
         }
     }
 
     /// Prices what was scored and keeps the best of each imp.
-    fn price(&mut self, world: &World, purse: &impl Purse, input: &AuctionInput, gate: &mut NoBid) {
+    fn price(
+        &mut self,
+        world: &World,
+        purse: &mut impl Purse,
+        input: &AuctionInput,
+        gate: &mut NoBid,
+    ) {
         self.shortlists
             .resize_with(input.imps.len().max(self.shortlists.len()), Shortlist::default);
         self.shortlists.iter_mut().for_each(Shortlist::clear);
-        // The ads of one campaign follow one another, and share all but their probability.
-        let mut last: Option<(u32, Option<Terms<'_>>)> = None;
-        for scored in &self.scored {
-            let Some(campaign) = world.catalog.campaign(scored.campaign) else { continue };
-            if last.as_ref().is_none_or(|(index, _)| *index != scored.campaign) {
-                last = Some((scored.campaign, Terms::of(world, purse, input, campaign)));
+        let mut bar = f32::NEG_INFINITY;
+        for contender in &mut self.contenders.list {
+            let pace = purse.pace(contender.slot, &world.pacing);
+            contender.pace = Some(pace);
+            let Some(row) = world.catalog.row(contender.slot.index) else { continue };
+            let is_priced_by_worth = input.arm != Arm::Random && row.currency == input.currency;
+            if is_priced_by_worth && price::ln_bound(world, contender, &pace) < bar {
+                continue; // as many better ones are known as could be needed
             }
-            let terms = last.as_ref().and_then(|(_, terms)| terms.as_ref());
-            let Some(Priced::Bid(price)) = terms.map(|terms| terms.price(scored)) else {
-                continue;
-            };
-            *gate = (*gate).max(NoBid::PageRules);
-            let rank = match input.arm {
-                Arm::Random => price::random_rank(input.seed, scored),
-                _ => price.0 as f64,
-            };
-            self.shortlists[usize::from(scored.imp)].offer(Candidate {
-                imp: scored.imp,
-                deal: scored.deal,
-                campaign: scored.campaign,
-                ad: scored.ad,
-                price,
-                rank,
-                logit: scored.logit,
-                prior_logit: scored.prior_logit,
-                interest: scored.interest,
-                floor: scored.floor,
-                advertiser: campaign.advertiser,
-                category: campaign.category,
-            });
+            // Its ads share all but their probability.
+            let Some(terms) = Terms::of(world, input, row, &pace) else { continue };
+            for scored in &self.scored[contender.range.clone()] {
+                let Priced::Bid(price) = terms.price(scored) else { continue };
+                *gate = (*gate).max(NoBid::PageRules);
+                let rank = match input.arm {
+                    Arm::Random => price::random_rank(input.seed, scored),
+                    _ => price.0 as f64,
+                };
+                let shortlist = &mut self.shortlists[usize::from(scored.imp)];
+                if rank > shortlist.bar() {
+                    shortlist.offer(candidate_of(contender, scored, price, rank));
+                    bar = lowest_bar(&self.shortlists[..input.imps.len()]);
+                }
+            }
         }
     }
 
@@ -261,6 +243,40 @@ impl Auctioneer {
     pub fn scored(&self) -> &[Scored] {
         &self.scored
     }
+
+    /// The campaigns that were priced in the auction just decided, each with its pace then.
+    pub fn paced(&self) -> impl Iterator<Item = (Slot, Pace)> {
+        self.contenders.list.iter().filter_map(|contender| Some((contender.slot, contender.pace?)))
+    }
+}
+
+/// The logarithm of the price that a newcomer must exceed on at least one imp.
+fn lowest_bar(shortlists: &[Shortlist]) -> f32 {
+    let bars = shortlists.iter().map(Shortlist::bar);
+    let lowest = bars.fold(f64::INFINITY, f64::min);
+    if lowest > 0.0 { lowest.ln() as f32 } else { f32::NEG_INFINITY }
+}
+
+const fn candidate_of(
+    contender: &Contender,
+    scored: &Scored,
+    price: Micros,
+    rank: f64,
+) -> Candidate {
+    Candidate {
+        imp: scored.imp,
+        deal: scored.deal,
+        campaign: scored.campaign,
+        ad: scored.ad,
+        price,
+        rank,
+        logit: scored.logit,
+        prior_logit: scored.prior_logit,
+        interest: scored.interest,
+        floor: scored.floor,
+        advertiser: contender.advertiser,
+        category: contender.category,
+    }
 }
 
 /// Holds the price, or what is left where that still clears the floor.
@@ -270,11 +286,11 @@ fn take_money(
     input: &AuctionInput,
     candidate: &Candidate,
 ) -> Option<Pick> {
-    let campaign = world.catalog.campaign(candidate.campaign)?;
-    let rate = world.rates.rate(input.currency, campaign.currency)?;
+    let row = world.catalog.row(candidate.campaign)?;
+    let rate = world.rates.rate(input.currency, row.currency)?;
     let mut price = candidate.price;
     let mut held_price = rate.convert_up(price)?;
-    let held = match purse.hold(campaign, held_price, input.windows, input.now) {
+    let held = match purse.hold(row.id, held_price, input.windows, input.now) {
         Ok(held) => held,
         Err(left) => {
             price = rate.largest_within(left)?;
@@ -282,7 +298,7 @@ fn take_money(
             if price.0 == 0 || price < candidate.floor {
                 return None;
             }
-            purse.hold(campaign, held_price, input.windows, input.now).ok()?
+            purse.hold(row.id, held_price, input.windows, input.now).ok()?
         }
     };
     Some(Pick {
@@ -298,41 +314,36 @@ fn take_money(
     })
 }
 
+/// Whether the user's interest may enter this auction at all.
+fn knows_interest(input: &AuctionInput) -> bool {
+    input.permissions.personalise && input.arm != Arm::NoInterest
+}
+
+/// What is known of the user, for the model's context.
+fn interest_of(input: &AuctionInput) -> Interest {
+    if knows_interest(input) {
+        Interest::Known { top: input.profile.top_categories(input.now), last_event: None }
+    } else {
+        Interest::Off
+    }
+}
+
 /// The model's context of one imp.
-fn context_of(input: &AuctionInput, imp: &ImpInput) -> ContextFeatures {
+fn context_of(input: &AuctionInput, imp: &ImpInput, interest: Interest) -> ContextFeatures {
     let mut context = input.user_context;
     context.format = imp.format;
     context.size = imp.size;
     context.position = imp.screen_position;
     context.placement = imp.placement;
     context.bucket = ContextBucket::of(context.device_type, imp.format as u8).index() as u8;
-    context.interest = if input.permissions.personalise && input.arm != Arm::NoInterest {
-        Interest::Known { top: input.profile.top_categories(input.now), last_event: None }
-    } else {
-        Interest::Off
-    };
+    context.interest = interest;
     ContextFeatures::from(&context)
 }
 
-/// What depends on both the user and the ad.
-fn cross_of(
-    world: &World,
-    input: &AuctionInput,
-    campaign: &Campaign,
-    context: &ContextFeatures,
-) -> Cross {
-    let bucket = ContextBucket::from_index(context.bucket).unwrap_or_default();
-    let prior = world.releases.prior(campaign.id, bucket);
-    let uses_interest =
-        input.permissions.personalise && input.arm != Arm::NoInterest && campaign.uses_interest();
-    if !uses_interest {
-        return Cross::without_interest(prior.logit);
+/// How strongly the user is drawn to what the campaign sells; negative where that may not count.
+fn interest_in(input: &AuctionInput, row: &CampaignRow) -> f32 {
+    if !(knows_interest(input) && row.uses_interest) {
+        return Cross::NEUTRAL.interest;
     }
-    let interest = input.profile.strength(
-        campaign.category,
-        campaign.advertiser,
-        campaign.pooled_interest,
-        input.now,
-    );
-    Cross { interest, prior_logit: prior.logit }
+    input.profile.strength(row.category, row.advertiser, row.pooled_interest, input.now)
 }

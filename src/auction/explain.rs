@@ -8,11 +8,11 @@ use crate::auction::price::{Priced, Terms};
 use crate::auction::reason::NoBid;
 use crate::auction::world::World;
 use crate::budget::{Held, Windows};
-use crate::catalog::{Ad, Campaign, Reason};
+use crate::catalog::{Ad, AdKind, Campaign, Reason, Shape};
 use crate::latency::LatencyBoard;
 use crate::prediction::{Cross, ScoreScratch, sigmoid};
 use crate::strategy::pacing::{Pace, PacingSnapshot};
-use crate::units::{Micros, Timestamp};
+use crate::units::{CampaignId, Micros, Slot, Timestamp};
 use serde::Serialize;
 
 /// One decision, taken apart.
@@ -103,7 +103,7 @@ struct DryPurse;
 impl Purse for DryPurse {
     fn hold(
         &mut self,
-        _: &Campaign,
+        _: CampaignId,
         price: Micros,
         _: Windows,
         _: Timestamp,
@@ -111,8 +111,8 @@ impl Purse for DryPurse {
         Ok(Held { price, ..Held::default() })
     }
 
-    fn pace(&self, campaign: &Campaign, published: &PacingSnapshot) -> Pace {
-        published.pace(campaign.slot)
+    fn pace(&mut self, slot: Slot, published: &PacingSnapshot) -> Pace {
+        published.pace(slot)
     }
 }
 
@@ -171,10 +171,14 @@ fn explain_ad(
     position: usize,
 ) -> ExplainedAd {
     let imp = &input.imps[position];
-    let misfit = fits::unblocked(ad, &input.blocks)
-        .and_then(|()| fits::uncapped(campaign, ad, input))
-        .and_then(|()| fits::fits(ad, imp))
-        .and_then(|()| fits::deal(campaign, ad, imp))
+    let misfit = fits::unblocked(&ad.adomain_keys, &ad.iab_cat_keys, &input.blocks)
+        .and_then(|()| fits::shape_fits(&Shape::of(ad), imp))
+        .and_then(|()| match &ad.kind {
+            AdKind::Native(_) => fits::parts_fit(&world.catalog, ad.slot.index, imp),
+            _ => Ok(()),
+        })
+        .and_then(|()| fits::deal(campaign, ad, imp).map(|_| ()))
+        .and_then(|()| fits::uncapped(campaign, ad.id, input))
         .err();
     let is_this =
         |scored: &&Scored| usize::from(scored.imp) == position && scored.ad == ad.slot.index;
@@ -190,7 +194,9 @@ fn explain_price(
     campaign: &Campaign,
     scored: &Scored,
 ) -> ExplainedPrice {
-    let terms = Terms::of(world, &DryPurse, input, campaign);
+    let pace = DryPurse.pace(campaign.slot, &world.pacing);
+    let row = world.catalog.row(campaign.slot.index);
+    let terms = row.and_then(|row| Terms::of(world, input, row, &pace));
     let value = terms.as_ref().map_or(Micros::ZERO, |terms| terms.value(scored));
     let (price, clears_floor) = match terms.as_ref().map(|terms| terms.price(scored)) {
         Some(Priced::Bid(price)) => (price, true),

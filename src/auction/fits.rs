@@ -6,8 +6,12 @@ use crate::auction::input::{
     NativePart, NativeSlot,
 };
 use crate::auction::reason::NoBid;
-use crate::catalog::{Ad, AdKind, Campaign, CapScope, Dimension, Native, image_mime, mime_key};
+use crate::catalog::{
+    Ad, AdKind, Campaign, CapScope, Catalog, Dimension, Form, FrequencyCap, Native, Shape,
+    image_mime, mime_key,
+};
 use crate::session::{CapKey, CapWindow};
+use crate::units::{CampaignId, CreativeId};
 
 /// Why an ad may not take an imp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -40,6 +44,22 @@ pub enum Misfit {
 }
 
 impl Misfit {
+    /// All of them, in order.
+    pub const ALL: [Self; 12] = [
+        Self::AdvertiserBlocked,
+        Self::CategoryBlocked,
+        Self::AppBlocked,
+        Self::FrequencyCapped,
+        Self::Format,
+        Self::Size,
+        Self::Mime,
+        Self::Protocol,
+        Self::Duration,
+        Self::Attribute,
+        Self::Asset,
+        Self::Deal,
+    ];
+
     /// The gate at which this stops an ad.
     #[must_use]
     pub const fn gate(self) -> NoBid {
@@ -51,19 +71,20 @@ impl Misfit {
     }
 }
 
-/// Whether the request blocks what the ad is.
+/// Whether the request blocks who advertises, or what: keys of domains and of categories, parents
+/// included.
 ///
 /// # Errors
 /// The first block that hits.
-pub fn unblocked(ad: &Ad, blocks: &Blocks) -> Result<(), Misfit> {
+pub fn unblocked(domains: &[u64], categories: &[u64], blocks: &Blocks) -> Result<(), Misfit> {
     let hits = |list: &KeySet, keys: &[u64]| keys.iter().any(|key| list.has(*key));
-    if hits(&blocks.badv, &ad.adomain_keys) {
+    if hits(&blocks.badv, domains) {
         return Err(Misfit::AdvertiserBlocked);
     }
-    if hits(&blocks.bcat, &ad.iab_cat_keys) {
+    if hits(&blocks.bcat, categories) {
         return Err(Misfit::CategoryBlocked);
     }
-    if !blocks.acat.is_empty() && !hits(&blocks.acat, &ad.iab_cat_keys) {
+    if !blocks.acat.is_empty() && !hits(&blocks.acat, categories) {
         return Err(Misfit::CategoryBlocked);
     }
     Ok(())
@@ -73,41 +94,62 @@ pub fn unblocked(ad: &Ad, blocks: &Blocks) -> Result<(), Misfit> {
 ///
 /// # Errors
 /// [`Misfit::FrequencyCapped`].
-pub fn uncapped(campaign: &Campaign, ad: &Ad, input: &AuctionInput) -> Result<(), Misfit> {
-    let allowed = campaign.frequency_caps.iter().all(|cap| {
-        let key = match cap.scope {
-            CapScope::Campaign => CapKey::campaign(campaign.id),
-            CapScope::Creative => CapKey::creative(ad.id),
-        };
-        let window = CapWindow { count: cap.count, window_s: cap.window_s };
-        input.profile.allows(window, key, input.now)
-    });
+pub fn uncapped(campaign: &Campaign, ad: CreativeId, input: &AuctionInput) -> Result<(), Misfit> {
+    let keeps = |cap: &FrequencyCap| keeps_cap(cap, campaign.id, ad, input);
+    let allowed = campaign.frequency_caps.iter().all(keeps);
     if allowed { Ok(()) } else { Err(Misfit::FrequencyCapped) }
 }
 
-/// Whether the ad's form fits the imp.
+/// Whether one more show of the campaign and ad keeps one cap.
+pub fn keeps_cap(
+    cap: &FrequencyCap,
+    campaign: CampaignId,
+    ad: CreativeId,
+    input: &AuctionInput,
+) -> bool {
+    let key = match cap.scope {
+        CapScope::Campaign => CapKey::campaign(campaign),
+        CapScope::Creative => CapKey::creative(ad),
+    };
+    let window = CapWindow { count: cap.count, window_s: cap.window_s };
+    input.profile.allows(window, key, input.now)
+}
+
+/// Whether an ad of this shape fits the imp. A native ad has parts beside its shape: see
+/// [`parts_fit`].
 ///
 /// # Errors
 /// The first thing that does not fit.
-pub fn fits(ad: &Ad, imp: &ImpInput) -> Result<(), Misfit> {
-    match &ad.kind {
-        AdKind::Banner(banner) => {
+pub fn shape_fits(shape: &Shape, imp: &ImpInput) -> Result<(), Misfit> {
+    match shape.form {
+        Form::Banner { w, h } => {
             let slot = imp.banner.as_ref().ok_or(Misfit::Format)?;
-            banner_fits(ad, banner.w, banner.h, slot)
+            banner_fits(shape, w.into(), h.into(), slot)
         }
-        AdKind::Video(video) => {
+        Form::Video { seconds, protocols } => {
             let slot = imp.video.as_ref().ok_or(Misfit::Format)?;
-            media_fits(ad, VAST_INLINE & u64::from(video.protocols), video.duration_s, slot)
+            media_fits(shape, VAST_INLINE & u64::from(protocols), seconds, slot)
         }
-        AdKind::Audio(audio) => {
+        Form::Audio { seconds } => {
             let slot = imp.audio.as_ref().ok_or(Misfit::Format)?;
-            media_fits(ad, VAST_INLINE, audio.duration_s, slot)
+            media_fits(shape, VAST_INLINE, seconds, slot)
         }
-        AdKind::Native(native) => {
+        Form::Native => {
             let slot = imp.native.as_ref().ok_or(Misfit::Format)?;
-            native_fits(native, slot)?;
-            attributes(ad, slot.battr)
+            attributes(shape, slot.battr)
         }
+    }
+}
+
+/// Whether the parts of the ad in this slot are what the imp's native placement asks for.
+///
+/// # Errors
+/// [`Misfit::Asset`].
+pub fn parts_fit(catalog: &Catalog, ad_index: u32, imp: &ImpInput) -> Result<(), Misfit> {
+    let slot = imp.native.as_ref().ok_or(Misfit::Format)?;
+    match catalog.ad(ad_index).map(|ad| &ad.kind) {
+        Some(AdKind::Native(native)) => native_fits(native, slot),
+        _ => Err(Misfit::Format),
     }
 }
 
@@ -118,7 +160,7 @@ const VAST_INLINE: u64 = 1 << 2 | 1 << 3 | 1 << 7 | 1 << 11 | 1 << 13;
 /// OpenRTB banner type of our banners: an image with a link is XHTML (2); list 5.2 counts from 1.
 const BANNER_TYPE_XHTML_BANNER: u64 = 1 << 2;
 
-fn banner_fits(ad: &Ad, w: u32, h: u32, slot: &BannerSlot) -> Result<(), Misfit> {
+fn banner_fits(ad: &Shape, w: u32, h: u32, slot: &BannerSlot) -> Result<(), Misfit> {
     if !slot.sizes.iter().any(|rule| rule.admits(w, h)) {
         return Err(Misfit::Size);
     }
@@ -129,7 +171,7 @@ fn banner_fits(ad: &Ad, w: u32, h: u32, slot: &BannerSlot) -> Result<(), Misfit>
     attributes(ad, slot.battr)
 }
 
-fn media_fits(ad: &Ad, protocols: u64, seconds: u32, slot: &MediaSlot) -> Result<(), Misfit> {
+fn media_fits(ad: &Shape, protocols: u64, seconds: u32, slot: &MediaSlot) -> Result<(), Misfit> {
     if !slot.accepts_linear {
         return Err(Misfit::Format);
     }
@@ -178,12 +220,12 @@ fn is_text(text: &str, most: u32) -> bool {
     !text.is_empty() && text.chars().count() as u64 <= u64::from(most)
 }
 
-fn mime(ad: &Ad, allowed: &KeySet) -> Result<(), Misfit> {
+fn mime(ad: &Shape, allowed: &KeySet) -> Result<(), Misfit> {
     let is_allowed = allowed.is_empty() || ad.mime.is_none_or(|mime| allowed.has(mime));
     if is_allowed { Ok(()) } else { Err(Misfit::Mime) }
 }
 
-fn attributes(ad: &Ad, blocked: u64) -> Result<(), Misfit> {
+fn attributes(ad: &Shape, blocked: u64) -> Result<(), Misfit> {
     if ad.attr & blocked == 0 { Ok(()) } else { Err(Misfit::Attribute) }
 }
 

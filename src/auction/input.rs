@@ -4,7 +4,7 @@
 use crate::auction::arm::Arm;
 use crate::auction::outcome::Outcome;
 use crate::budget::Windows;
-use crate::catalog::RequestFacts;
+use crate::catalog::{RequestFacts, block_bit};
 use crate::clock::Mono;
 use crate::consent::Permissions;
 use crate::prediction::{ContextInput, SlotFormat};
@@ -63,33 +63,66 @@ pub struct Blocks {
     pub bapp: KeySet,
 }
 
-/// Hashes to look ads up in, sorted: a request may list thousands, and each ad asks.
+impl Blocks {
+    /// The bits of every key by which an ad may be blocked: all of them where only listed
+    /// categories are permitted, since then every ad must be asked.
+    #[must_use]
+    pub fn bits(&self) -> u64 {
+        if self.acat.is_empty() { self.badv.bits() | self.bcat.bits() } else { u64::MAX }
+    }
+}
+
+/// Hashes to look ads up in, sorted: a request may list thousands, and each ad asks. Most asks are
+/// for what is not listed, and most of those end at the filter: one bit of 256 for each key, so
+/// that of ten keys' lists 4 % are searched in vain.
 #[derive(Clone, Debug, Default)]
-pub struct KeySet(SmallVec<[u64; 8]>);
+pub struct KeySet {
+    keys: SmallVec<[u64; 8]>,
+    filter: [u64; 4],
+}
 
 impl KeySet {
     /// Puts `keys` in place of what was there and keeps the memory.
     pub fn fill(&mut self, keys: impl Iterator<Item = u64>) {
-        self.0.clear();
-        self.0.extend(keys);
-        self.0.sort_unstable();
+        self.clear();
+        self.keys.extend(keys);
+        self.keys.sort_unstable();
+        for &key in &self.keys {
+            self.filter[Self::word(key)] |= Self::bit(key);
+        }
     }
 
     /// Whether `key` is listed.
+    #[inline]
     #[must_use]
     pub fn has(&self, key: u64) -> bool {
-        self.0.binary_search(&key).is_ok()
+        self.filter[Self::word(key)] & Self::bit(key) != 0 && self.keys.binary_search(&key).is_ok()
+    }
+
+    /// [`block_bit`](crate::catalog::block_bit) of each key.
+    #[must_use]
+    pub fn bits(&self) -> u64 {
+        self.filter.iter().fold(0, |bits, word| bits | word)
     }
 
     /// Whether nothing is listed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.keys.is_empty()
     }
 
     /// Empties the set and keeps its memory.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.keys.clear();
+        self.filter = [0; 4];
+    }
+
+    const fn word(key: u64) -> usize {
+        (key >> 6) as usize & 3
+    }
+
+    const fn bit(key: u64) -> u64 {
+        block_bit(key)
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod actor;
 mod arm;
+mod contenders;
 mod decide;
 mod explain;
 mod extract;

@@ -1,13 +1,15 @@
 //! From click probability to a bid: value, pacing, cap, currency, floor.
 
-use crate::auction::decide::{Purse, Scored};
+use crate::auction::contenders::Contender;
+use crate::auction::decide::Scored;
 use crate::auction::input::AuctionInput;
 use crate::auction::world::World;
-use crate::catalog::Campaign;
+use crate::catalog::{BidTerms, CampaignRow};
 use crate::hash;
 use crate::prediction::sigmoid;
 use crate::rates::Rate;
-use crate::strategy::{Strategy, ValueInput};
+use crate::strategy::pacing::Pace;
+use crate::strategy::{Objective, Strategy, ValueInput};
 use crate::units::Micros;
 
 /// The price of one candidate.
@@ -30,18 +32,19 @@ pub struct Terms<'w> {
 }
 
 impl<'w> Terms<'w> {
-    /// The terms of `campaign`; `None` where its strategy or the rate of its currency is unknown.
+    /// The terms of a campaign; `None` where its strategy or the rate of its currency is unknown.
     pub fn of(
         world: &'w World,
-        purse: &impl Purse,
         input: &AuctionInput,
-        campaign: &Campaign,
+        row: &CampaignRow,
+        pace: &Pace,
     ) -> Option<Self> {
+        let strategy = world.strategy_at(row.slot.index)?;
         Some(Self {
-            strategy: world.strategy_of(campaign)?,
-            input: value_input(world, campaign),
-            multiplier: multiplier(world, purse, campaign),
-            rate: world.rates.rate(input.currency, campaign.currency)?,
+            strategy,
+            input: value_input(world, row, strategy),
+            multiplier: f64::from(pace.multiplier()),
+            rate: world.rates.rate(input.currency, row.currency)?,
         })
     }
 
@@ -71,21 +74,37 @@ impl<'w> Terms<'w> {
     }
 }
 
-/// The pacing multiplier: exp of the smaller of the budget's and the CPA's logarithm, the budget's
-/// moved by what this core has seen since the snapshot.
-fn multiplier(world: &World, purse: &impl Purse, campaign: &Campaign) -> f64 {
-    f64::from(purse.pace(campaign, &world.pacing).multiplier())
+/// No price of the contender's ads is above `exp` of this, in CPM micros of the account's currency: a
+/// few additions in place of two exponentials an ad. Caps and floors can only lower a price.
+pub fn ln_bound(world: &World, contender: &Contender, pace: &Pace) -> f32 {
+    let ln_multiplier = pace.ln_budget.min(pace.ln_cpa);
+    let worth = world.ln_worth_at(contender.slot.index);
+    // ln(sigmoid(x)) is below both x and 0.
+    worth.paced(contender.logit_max.min(0.0), ln_multiplier) + BOUND_SLACK
 }
 
-/// What a strategy is told, but for the click probability.
-fn value_input(world: &World, campaign: &Campaign) -> ValueInput {
+/// More than the rounding of the few 32-bit sums in a bound: a thousandth of a price.
+const BOUND_SLACK: f32 = 1e-3;
+
+/// What a strategy is told, but for the click probability. The average, a look-up of its own, is
+/// given only where the objective reads it.
+fn value_input(world: &World, row: &CampaignRow, strategy: &Strategy) -> ValueInput {
+    let average = match strategy.objective() {
+        Objective::Linear { .. } => world.releases.campaign_prior(row.id).rate,
+        _ => 0.0,
+    };
+    input_of_terms(&row.bid, average)
+}
+
+/// A campaign's terms as a strategy reads them; the click probability is to be filled in.
+pub fn input_of_terms(bid: &BidTerms, average_p_click: f32) -> ValueInput {
     ValueInput {
         p_click: 0.0,
-        average_p_click: f64::from(world.releases.campaign_prior(campaign.id).rate),
-        max_cpm: campaign.bid.max_cpm,
-        cpc_micros: campaign.bid.cpc,
-        target_cpa_micros: campaign.bid.target_cpa,
-        expected_cvr: f64::from(campaign.bid.expected_cvr_ppm) / 1e6,
+        average_p_click: f64::from(average_p_click),
+        max_cpm: bid.max_cpm,
+        cpc_micros: bid.cpc,
+        target_cpa_micros: bid.target_cpa,
+        expected_cvr: f64::from(bid.expected_cvr_ppm) / 1e6,
     }
 }
 

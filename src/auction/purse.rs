@@ -2,33 +2,36 @@
 
 use crate::auction::decide::Purse;
 use crate::budget::{Held, LeaseBook, NoHold, Windows};
-use crate::catalog::Campaign;
 use crate::strategy::pacing::{LocalPacing, Pace, PacingSnapshot};
-use crate::units::{Micros, Timestamp};
+use crate::units::{CampaignId, Micros, Slot, Timestamp};
 
 /// The leases of one core, and what it has changed in its campaigns' pacing since the last snapshot.
 pub struct LeasePurse<'a> {
     /// The leases.
     pub leases: &'a mut LeaseBook,
     /// The local part of the multipliers.
-    pub pacing: &'a LocalPacing,
+    pub pacing: &'a mut LocalPacing,
 }
 
 impl Purse for LeasePurse<'_> {
     fn hold(
         &mut self,
-        campaign: &Campaign,
+        campaign: CampaignId,
         price: Micros,
         windows: Windows,
         now: Timestamp,
     ) -> Result<Held, Micros> {
-        self.leases.hold(campaign.id, price, windows, now).map_err(|no_hold| match no_hold {
+        self.leases.hold(campaign, price, windows, now).map_err(|no_hold| match no_hold {
             NoHold::OnlyLeft(left) => left,
             NoHold::NoLease | NoHold::Exhausted => Micros::ZERO,
         })
     }
 
-    fn pace(&self, campaign: &Campaign, published: &PacingSnapshot) -> Pace {
-        self.pacing.pace(campaign.slot, published)
+    fn pace(&mut self, slot: Slot, published: &PacingSnapshot) -> Pace {
+        self.pacing.pace(slot, published)
+    }
+
+    fn prefetch(&self, slot: Slot) {
+        self.pacing.prefetch(slot);
     }
 }

@@ -19,10 +19,10 @@ pub enum NoBid {
     NoCampaign,
     /// Each campaign left is blocked by the request (advertiser, category, app).
     Blocked,
-    /// The user has seen each campaign left often enough.
-    FrequencyCapped,
     /// No creative fits an imp (size, format, mime, duration, attribute, asset).
     NoCreativeFits,
+    /// The user has seen each campaign left often enough.
+    FrequencyCapped,
     /// Each price stayed below its floor.
     BelowFloor,
     /// The page's rules (no ad or advertiser twice, competitors apart) left none.
@@ -45,8 +45,8 @@ impl NoBid {
         Self::CurrencyUnknown,
         Self::NoCampaign,
         Self::Blocked,
-        Self::FrequencyCapped,
         Self::NoCreativeFits,
+        Self::FrequencyCapped,
         Self::BelowFloor,
         Self::PageRules,
         Self::NoMoney,

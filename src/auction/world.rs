@@ -1,11 +1,14 @@
 //! What one request sees of the world: one epoch of each snapshot, pinned for its whole length.
 
-use crate::catalog::{Campaign, Catalog};
+use crate::auction::price;
+use crate::catalog::Catalog;
 use crate::prediction::ModelSnapshot;
-use crate::privacy::Releases;
+use crate::prefetch::prefetch;
+use crate::privacy::{PriorLogits, Releases};
 use crate::rates::Rates;
 use crate::strategy::pacing::PacingSnapshot;
-use crate::strategy::{Strategies, Strategy, StrategyId};
+use crate::strategy::{LnWorth, Strategies, Strategy, StrategyId};
+use crate::units::{CampaignId, Slot};
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use std::sync::Arc;
@@ -45,38 +48,79 @@ pub struct World {
     pub rates: Arc<Rates>,
     /// Logit of the click probability before anything is known.
     pub base_logit: f32,
-    /// The strategy of each campaign slot, by its index: names are looked up once an epoch.
-    by_campaign: Vec<Option<StrategyId>>,
+    seats: Seats,
+}
+
+/// By campaign slot index: what is looked up once an epoch, and not at each auction.
+struct Seats {
+    strategies: Vec<Option<StrategyId>>,
+    priors: Vec<PriorLogits>,
+    worths: Vec<LnWorth>,
 }
 
 impl World {
     /// The present epoch of everything.
     #[must_use]
     pub fn now(published: &Published) -> Self {
-        let catalog = published.catalog.load_full();
+        let (catalog, releases) = (published.catalog.load_full(), published.releases.load_full());
         Self {
-            by_campaign: strategies_of(&catalog, &published.strategies),
+            seats: Seats::of(&catalog, &published.strategies, &releases),
             catalog,
             model: published.model.load_full(),
             pacing: published.pacing.load_full(),
-            releases: published.releases.load_full(),
+            releases,
             strategies: published.strategies.clone(),
             rates: published.rates.clone(),
             base_logit: published.base_logit,
         }
     }
 
-    /// The strategy that `campaign` bids by.
+    /// The strategy that the campaign at a slot index bids by.
     #[must_use]
-    pub fn strategy_of(&self, campaign: &Campaign) -> Option<&Strategy> {
-        let id = self.by_campaign.get(campaign.slot.index as usize).copied().flatten()?;
-        self.strategies.strategy(id)
+    pub fn strategy_at(&self, index: u32) -> Option<&Strategy> {
+        self.strategies.strategy((*self.seats.strategies.get(index as usize)?)?)
+    }
+
+    /// The released priors of the campaign at a slot index of the catalog.
+    #[inline]
+    #[must_use]
+    pub fn priors_at(&self, index: u32) -> Option<&PriorLogits> {
+        self.seats.priors.get(index as usize)
+    }
+
+    /// The logarithm of what the campaign at a slot index finds an impression worth.
+    #[inline]
+    #[must_use]
+    pub fn ln_worth_at(&self, index: u32) -> LnWorth {
+        self.seats.worths.get(index as usize).copied().unwrap_or(LnWorth::NEVER)
+    }
+
+    /// Asks for what pricing will read of the campaign in `slot`.
+    #[inline]
+    pub fn prefetch(&self, slot: Slot) {
+        prefetch(&self.seats.priors, slot.index as usize);
+        prefetch(&self.seats.worths, slot.index as usize);
     }
 }
 
-fn strategies_of(catalog: &Catalog, strategies: &Strategies) -> Vec<Option<StrategyId>> {
-    let index = |campaign: &Option<Campaign>| strategies.get(&campaign.as_ref()?.strategy);
-    catalog.campaigns.iter().map(index).collect()
+impl Seats {
+    fn of(catalog: &Catalog, strategies: &Strategies, releases: &Releases) -> Self {
+        let mut seats = Self { strategies: Vec::new(), priors: Vec::new(), worths: Vec::new() };
+        for campaign in &catalog.campaigns {
+            let campaign = campaign.as_ref();
+            let id = campaign.map_or(CampaignId::default(), |campaign| campaign.id);
+            let strategy = campaign.and_then(|campaign| strategies.get(&campaign.strategy));
+            let average = releases.campaign_prior(id).rate;
+            let worth = campaign.zip(strategy.and_then(|id| strategies.strategy(id)));
+            let worth = worth.map(|(campaign, strategy)| {
+                strategy.ln_worth(&price::input_of_terms(&campaign.bid, average))
+            });
+            seats.strategies.push(strategy);
+            seats.priors.push(releases.logits(id));
+            seats.worths.push(worth.unwrap_or(LnWorth::NEVER));
+        }
+        seats
+    }
 }
 
 /// One core's view of the published world: a read costs a pointer comparison while nothing changed.
@@ -104,20 +148,22 @@ impl WorldCache {
     /// The world as it is now.
     pub fn refresh(&mut self) -> &World {
         let world = &mut self.world;
-        let catalog = self.catalog.load();
-        if !Arc::ptr_eq(catalog, &world.catalog) {
-            world.catalog = catalog.clone();
-            world.by_campaign = strategies_of(catalog, &world.strategies);
-        }
         follow(self.model.load(), &mut world.model);
         follow(self.pacing.load(), &mut world.pacing);
-        follow(self.releases.load(), &mut world.releases);
+        let is_new_catalog = follow(self.catalog.load(), &mut world.catalog);
+        let is_new_release = follow(self.releases.load(), &mut world.releases);
+        if is_new_catalog || is_new_release {
+            world.seats = Seats::of(&world.catalog, &world.strategies, &world.releases);
+        }
         world
     }
 }
 
-fn follow<T>(newest: &Arc<T>, held: &mut Arc<T>) {
-    if !Arc::ptr_eq(newest, held) {
+/// Whether there was something newer.
+fn follow<T>(newest: &Arc<T>, held: &mut Arc<T>) -> bool {
+    let is_new = !Arc::ptr_eq(newest, held);
+    if is_new {
         *held = newest.clone();
     }
+    is_new
 }

@@ -31,6 +31,8 @@ const CAPS_MAX: usize = 4;
 const CAP_WINDOW_S_MAX: u32 = 30 * 86_400;
 /// Native titles that every exchange takes (OpenRTB Native 1.2, §4.2 recommends up to 140).
 const TITLE_CHARS_MAX: usize = 140;
+/// Longest side of a banner in pixels: what 16 bits hold, and more than any screen.
+const BANNER_SIDE_MAX: u32 = 65_535;
 /// Other texts of a native ad, media types and category names.
 const TEXT_BYTES_MAX: usize = 1_024;
 
@@ -337,6 +339,9 @@ fn kind(faults: &mut Faults, raw: RawAd) -> Option<(AdKind, Option<u64>)> {
     match (raw.banner, raw.video, raw.native, raw.audio) {
         (Some(banner), None, None, None) => {
             faults.positive("banner", &[banner.w, banner.h]);
+            let is_shown = banner.w.max(banner.h) <= BANNER_SIDE_MAX;
+            faults
+                .unless(is_shown, "banner", || format!("is longer than {BANNER_SIDE_MAX} pixels"));
             faults.url("banner.image_url", &banner.image_url);
             let mime = mime_key(image_mime(&banner.image_url));
             let banner = Banner { w: banner.w, h: banner.h, image_url: banner.image_url };

@@ -59,6 +59,8 @@ pub struct EligibilityScratch {
     ands: Vec<Row>,
     /// Postings of dimensions with several known values, group by group.
     hits: Vec<Posting>,
+    /// Postings of those that exclude a value.
+    unwanted: Vec<Posting>,
     /// By dimension: those without a wish, and the range of its hits.
     groups: Vec<(Row, Range<usize>)>,
     /// Rows of the step at hand.
@@ -154,21 +156,25 @@ impl EligibilityIndex {
         self.read_out(scratch, out);
     }
 
-    /// Finds the postings of the request's values: one row for a dimension where one is enough, a
+    /// Finds the postings of the request's values, those that want it and those that do not: one row for a dimension where one is enough, a
     /// group where several values are known, and the set of dimensions that stay silent.
     fn look_up(&self, facts: &RequestFacts, scratch: &mut EligibilityScratch) -> usize {
         scratch.ands.clear();
         scratch.hits.clear();
+        scratch.unwanted.clear();
         scratch.groups.clear();
         let mut silent = 0;
         for dimension in Dimension::ALL {
             let postings = &self.postings[dimension as usize];
+            let from = scratch.hits.len();
+            let known = facts.values(dimension).iter().filter_map(|key| postings.values.get(key));
+            for value in known {
+                scratch.hits.extend(value.include.inspect(|posting| self.prefetch(posting)));
+                scratch.unwanted.extend(value.exclude.inspect(|posting| self.prefetch(posting)));
+            }
             if !postings.is_restricting {
                 continue;
             }
-            let from = scratch.hits.len();
-            let values = facts.values(dimension).iter();
-            scratch.hits.extend(values.filter_map(|value| postings.include.get(value)));
             match (&scratch.hits[from..], silent_bit(dimension)) {
                 ([], Some(bit)) => silent |= bit,
                 ([], None) => scratch.ands.push(postings.any),
@@ -179,7 +185,14 @@ impl EligibilityIndex {
                 (hits, _) => scratch.groups.push((postings.any, from..from + hits.len())),
             }
         }
+        self.arena.prefetch(self.silent[silent]);
         silent
+    }
+
+    fn prefetch(&self, posting: &Posting) {
+        if let Posting::Dense(row) = posting {
+            self.arena.prefetch(*row);
+        }
     }
 
     /// Starts with whoever is on air and passes all dimensions of one row, block by block so that
@@ -222,21 +235,14 @@ impl EligibilityIndex {
 
     /// Takes out who excludes a value of the request: lists at once, rows when reading out.
     fn keep_out(&self, facts: &RequestFacts, scratch: &mut EligibilityScratch) {
-        let EligibilityScratch { left, rows, .. } = scratch;
+        let EligibilityScratch { left, rows, unwanted, .. } = scratch;
         rows.clear();
-        for dimension in Dimension::ALL {
-            let postings = &self.postings[dimension as usize];
-            if postings.exclude.is_empty() {
-                continue;
-            }
-            let values = facts.values(dimension).iter();
-            for posting in values.filter_map(|value| postings.exclude.get(value)) {
-                match *posting {
-                    Posting::Dense(row) => rows.push(row),
-                    Posting::Sparse { start, end } => {
-                        let positions = self.arena.positions(start, end);
-                        positions.iter().for_each(|position| unset(left, *position));
-                    }
+        for posting in unwanted.iter() {
+            match *posting {
+                Posting::Dense(row) => rows.push(row),
+                Posting::Sparse { start, end } => {
+                    let positions = self.arena.positions(start, end);
+                    positions.iter().for_each(|position| unset(left, *position));
                 }
             }
         }

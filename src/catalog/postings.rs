@@ -6,12 +6,16 @@
 //! take 1.2 GB of rows.
 
 use super::filters::Dimension;
+use crate::prefetch::prefetch_item;
 use rustc_hash::FxHashMap;
 
 /// Words of one block.
 pub(super) const BLOCK_WORDS: usize = 8;
 /// Bits of one block.
 pub(super) const BLOCK_BITS: usize = BLOCK_WORDS * 64;
+
+/// Blocks of a row that are asked for at once; those of longer rows the processor then foresees.
+const ASKED_MAX: usize = 32;
 
 /// 512 campaigns.
 pub(super) type Block = [u64; BLOCK_WORDS];
@@ -50,6 +54,13 @@ impl Arena {
     #[inline]
     pub(super) fn block(&self, row: Row, number: usize) -> &Block {
         &self.blocks[row.0 as usize + number]
+    }
+
+    /// Asks for a row, to be read soon: a stream of 20 lines is over before the processor has
+    /// noticed that it is one.
+    #[inline]
+    pub(super) fn prefetch(&self, row: Row) {
+        self.row(row).iter().take(ASKED_MAX).for_each(prefetch_item);
     }
 
     /// The blocks of a row.
@@ -106,8 +117,15 @@ pub(super) struct Postings {
     pub any: Row,
     /// Whether any campaign has a wish.
     pub is_restricting: bool,
-    pub include: FxHashMap<u64, Posting>,
-    pub exclude: FxHashMap<u64, Posting>,
+    /// By key: one look-up a value of the request says all of it.
+    pub values: FxHashMap<u64, Value>,
+}
+
+/// What campaigns say of one value: those that want it, and those that want none of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Value {
+    pub include: Option<Posting>,
+    pub exclude: Option<Posting>,
 }
 
 impl Postings {
@@ -129,18 +147,17 @@ impl Postings {
             unwanted.iter().for_each(|key| exclude.entry(*key).or_default().push(position));
         }
         let any = arena.add(None, &without_wish);
-        Self {
-            any,
-            is_restricting: !include.is_empty(),
-            include: include
-                .iter()
-                .map(|(key, positions)| (*key, arena.add_posting(Some(any), positions, dense_from)))
-                .collect(),
-            exclude: exclude
-                .iter()
-                .map(|(key, positions)| (*key, arena.add_posting(None, positions, dense_from)))
-                .collect(),
+        let is_restricting = !include.is_empty();
+        let mut values: FxHashMap<u64, Value> = FxHashMap::default();
+        for (key, positions) in include {
+            let posting = arena.add_posting(Some(any), &positions, dense_from);
+            values.entry(key).or_default().include = Some(posting);
         }
+        for (key, positions) in exclude {
+            let posting = arena.add_posting(None, &positions, dense_from);
+            values.entry(key).or_default().exclude = Some(posting);
+        }
+        Self { any, is_restricting, values }
     }
 }
 

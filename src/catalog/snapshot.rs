@@ -6,6 +6,7 @@ use super::edit::{self, CampaignEdit, CampaignView, EditError};
 use super::facts::RequestFacts;
 use super::filters::Reason;
 use super::index::{EligibilityIndex, EligibilityScratch};
+use super::rows::{AdRow, BlockKeys, CampaignRow, Rows, Shape};
 use super::slots::SlotTable;
 use crate::units::{AdvertiserId, CampaignId};
 use smallvec::SmallVec;
@@ -26,6 +27,7 @@ pub struct Catalog {
     pub ads: Arc<Vec<Option<Ad>>>,
     /// Which campaigns fit a request.
     pub index: EligibilityIndex,
+    rows: Arc<Rows>,
     strategies: Arc<BTreeSet<String>>,
     campaign_slots: Arc<SlotTable>,
     ad_slots: Arc<SlotTable>,
@@ -73,6 +75,7 @@ impl Catalog {
             epoch,
             advertisers: parts.advertisers,
             index: EligibilityIndex::build(&campaigns, epoch),
+            rows: Arc::new(Rows::build(&campaigns, &ads)),
             campaigns,
             ads: Arc::new(ads),
             strategies,
@@ -108,6 +111,47 @@ impl Catalog {
     #[must_use]
     pub fn ad(&self, index: u32) -> Option<&Ad> {
         self.ads.get(index as usize)?.as_ref()
+    }
+
+    /// What an auction reads of the campaign at a slot index.
+    #[inline]
+    #[must_use]
+    pub fn row(&self, index: u32) -> Option<&CampaignRow> {
+        self.rows.campaign(index)
+    }
+
+    /// Asks for the row of the campaign at a slot index.
+    #[inline]
+    pub fn prefetch(&self, index: u32) {
+        self.rows.prefetch(index);
+    }
+
+    /// Asks for the rows of its ads and, if any of `blocked` bits may be its own, of what may be
+    /// blocked of it; its own row should be there.
+    #[inline]
+    pub fn prefetch_ads(&self, index: u32, blocked: u64) {
+        self.rows.prefetch_ads(index, blocked);
+    }
+
+    /// What an auction reads of the campaign's ads.
+    #[inline]
+    #[must_use]
+    pub fn ad_rows(&self, row: &CampaignRow) -> &[AdRow] {
+        self.rows.ads(row)
+    }
+
+    /// The shapes of all ads, by their numbers.
+    #[inline]
+    #[must_use]
+    pub fn shapes(&self) -> &[Shape] {
+        &self.rows.shapes
+    }
+
+    /// What a request may block of the campaign; `None` where its ads differ in that.
+    #[inline]
+    #[must_use]
+    pub fn block_keys(&self, row: &CampaignRow) -> Option<&BlockKeys> {
+        self.rows.blocks(row)
     }
 
     /// The ads of a campaign.
@@ -163,6 +207,7 @@ impl Catalog {
             epoch,
             advertisers: self.advertisers.clone(),
             index: EligibilityIndex::build(&campaigns, epoch),
+            rows: Arc::new(Rows::build(&campaigns, &self.ads)),
             campaigns,
             ads: Arc::clone(&self.ads),
             strategies: Arc::clone(&self.strategies),

@@ -7,7 +7,7 @@ use super::tables::{Chunked, Touched};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Most ad slots with a row: 2^18 rows are 50 MB a snapshot. An ad beyond scores as neutral.
+/// Most ad slots with a row: 2^18 rows are 16 MB a snapshot. An ad beyond scores as neutral.
 const AD_SLOTS_MAX: usize = 1 << 18;
 
 /// What a publication had to write.
@@ -27,6 +27,7 @@ pub(super) struct Publisher {
     linear: Chunked<f32, LINEAR_CHUNK>,
     vectors: Chunked<[f32; DIM], VECTOR_CHUNK>,
     rows: Chunked<AdRow, ROW_CHUNK>,
+    ids: Chunked<[u32; AD_FIELDS], ROW_CHUNK>,
     /// Ads whose slot lies beyond [`AD_SLOTS_MAX`].
     pub(super) ads_refused: u64,
 }
@@ -39,6 +40,7 @@ impl Publisher {
             linear: Chunked::filled(model.linear_len(), 0.0),
             vectors: Chunked::filled(model.vector_len(), [0.0; DIM]),
             rows: Chunked::filled(0, AdRow::ABSENT),
+            ids: Chunked::filled(0, [0; AD_FIELDS]),
             ads_refused: 0,
         };
         publisher.copy_vectors(model, &Touched::all(model.vector_len()));
@@ -51,10 +53,12 @@ impl Publisher {
         let kept = ads.iter().filter(is_kept);
         let slots = kept.clone().map(|ad| ad.slot.index as usize + 1).max();
         self.rows = Chunked::filled(slots.unwrap_or(0), AdRow::ABSENT);
+        self.ids = Chunked::filled(slots.unwrap_or(0), [0; AD_FIELDS]);
         let mut built = 0;
         for ad in kept {
             let row = build_row(model, ad.ids, ad.slot.generation);
             self.rows.set(ad.slot.index as usize, row);
+            self.ids.set(ad.slot.index as usize, ad.ids);
             built += 1;
         }
         let active = ads.iter().filter(|ad| ad.is_active).count();
@@ -87,6 +91,7 @@ impl Publisher {
             linear: self.linear.clone(),
             vectors: self.vectors.clone(),
             rows: self.rows.clone(),
+            ids: self.ids.clone(),
         })
     }
 
@@ -110,12 +115,13 @@ impl Publisher {
             let Some(row) = self.rows.get(index).filter(|row| row.is_present) else {
                 continue;
             };
-            let is_stale = row.ids.iter().any(|&id| {
+            let ids = self.ids.get(index).copied().unwrap_or_default();
+            let is_stale = ids.iter().any(|&id| {
                 model.touched_linear.is_marked(model.linear_index(id))
                     || model.touched_vectors.is_marked(model.vector_index(id))
             });
             if is_stale {
-                let row = build_row(model, row.ids, row.generation);
+                let row = build_row(model, ids, row.generation);
                 self.rows.set(index, row);
                 rebuilt += 1;
             }
@@ -127,7 +133,6 @@ impl Publisher {
 /// The row of an ad under the model's present weights.
 fn build_row(model: &Fwfm, ids: [u32; AD_FIELDS], generation: u32) -> AdRow {
     AdRow::new(
-        ids,
         generation,
         ids.map(|id| model.linear(model.linear_index(id))),
         &ids.map(|id| model.vector(model.vector_index(id))),

@@ -58,5 +58,5 @@ pub use bound::{Admitted, Bound, Bounder, NotAdmitted};
 pub use cell::{CONTEXT_BUCKETS, Cell, ContextBucket, KINDS, Kind};
 pub use config::{Claim, Config, Error, KindConfig, KindPlan, Plan, Scale};
 pub use mechanism::{Mechanism, NoiseSource, RawCounts, Released};
-pub use prior::{Estimate, Prior, Releases};
+pub use prior::{Estimate, Prior, PriorLogits, Releases};
 pub use zcdp::epsilon;

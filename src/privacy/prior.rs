@@ -71,13 +71,31 @@ impl Prior {
     }
 }
 
-/// One published snapshot of everything released so far. The bid path reads it by two look-ups.
+/// One published snapshot of everything released so far. The bid path reads a table made
+/// of it, see [`PriorLogits`].
 #[derive(Clone, Debug)]
 pub struct Releases {
     epoch: u64,
     at: Timestamp,
     unknown: Prior,
     campaigns: FxHashMap<CampaignId, Row>,
+}
+
+/// The logits of one campaign's priors, by context: one cache line, for whoever reads a few at each
+/// of many requests and so keeps them in a table of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(align(64))]
+pub struct PriorLogits([f32; CONTEXT_BUCKETS]);
+
+const _: () = assert!(size_of::<PriorLogits>() == 64);
+
+impl PriorLogits {
+    /// The logit of [`Releases::prior`] in `bucket`.
+    #[inline]
+    #[must_use]
+    pub const fn in_bucket(&self, bucket: ContextBucket) -> f32 {
+        self.0[bucket.index()]
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -137,14 +155,22 @@ impl Releases {
     /// The click-rate prior of `campaign` in `bucket`; an unknown campaign has everybody's.
     #[must_use]
     pub fn prior(&self, campaign: CampaignId, bucket: ContextBucket) -> Prior {
-        let row = self.campaigns.get(&campaign);
-        row.map_or(self.unknown, |row| row.priors[bucket.index()])
+        self.campaigns.get(&campaign).map_or(self.unknown, |row| row.priors[bucket.index()])
     }
 
     /// The click-rate prior of `campaign` over all its contexts; an unknown one has everybody's.
     #[must_use]
     pub fn campaign_prior(&self, campaign: CampaignId) -> Prior {
         self.campaigns.get(&campaign).map_or(self.unknown, |row| row.own)
+    }
+
+    /// The logits of the campaign's priors in all contexts.
+    #[must_use]
+    pub fn logits(&self, campaign: CampaignId) -> PriorLogits {
+        let row = self.campaigns.get(&campaign);
+        PriorLogits(row.map_or([self.unknown.logit; CONTEXT_BUCKETS], |row| {
+            row.priors.map(|prior| prior.logit)
+        }))
     }
 
     /// The decayed released sum of one kind over all contexts of a campaign, for reports; `None` for

@@ -174,7 +174,8 @@ impl Interests {
                 && (may_use_pool && entry.is_pooled() || entry.is_of(advertiser))
         };
         let level: f32 = self.entries().iter().filter(known).map(|entry| entry.level(now_s)).sum();
-        level.ln_1p()
+        // Most campaigns sell what most users never looked at.
+        if level > 0.0 { level.ln_1p() } else { 0.0 }
     }
 
     /// The strongest pooled categories, strongest first. Only pooled ones, because a list that

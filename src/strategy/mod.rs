@@ -8,4 +8,4 @@ pub mod parse;
 pub mod value;
 
 pub use parse::{PacingChoice, Strategies, StrategyError, StrategyId};
-pub use value::{Factors, Objective, Strategy, ValueInput};
+pub use value::{Factors, LnWorth, Objective, Strategy, ValueInput};

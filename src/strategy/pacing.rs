@@ -7,6 +7,7 @@
 //! Controllers see *expected* spend, what is in flight included; whether a bid may be made at all
 //! is decided elsewhere, by full holds. Floats live here and touch no account.
 
+use crate::prefetch::prefetch;
 use crate::units::{Micros, Nanos, Slot, Timestamp};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -135,14 +136,45 @@ pub struct LocalPacing {
     touched: Vec<u32>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// No snapshot's epoch: they count from 0, and a process ends before it has published this many.
+const NEVER_READ: u32 = u32::MAX;
+
+/// One campaign: one cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Local {
-    generation: u32,
+    /// As published at `epoch`; its generation is this line's.
+    published: Pace,
+    /// The low half of the snapshot's epoch; [`NEVER_READ`] before the first look.
+    epoch: u32,
     change: f32,
     reported: f32,
     auctions: u32,
     placed: u64,
     is_touched: bool,
+}
+
+const _: () = assert!(size_of::<Local>() == 64);
+
+impl Local {
+    /// Nothing changed, and nothing published that it knows of.
+    const EMPTY: Self = Self {
+        published: Pace::NEUTRAL,
+        epoch: NEVER_READ,
+        change: 0.0,
+        reported: 0.0,
+        auctions: 0,
+        placed: 0,
+        is_touched: false,
+    };
+
+    /// Begins anew for the campaign of `slot`, unless it is its own already.
+    fn become_slots(&mut self, slot: Slot) {
+        if self.published.generation != slot.generation {
+            let published = Pace { generation: slot.generation, ..Pace::NEUTRAL };
+            *self = Self { published, is_touched: self.is_touched, ..Self::EMPTY };
+        }
+    }
 }
 
 /// What one core did since its last report.
@@ -178,35 +210,43 @@ impl LocalPacing {
         Self { core, number: 0, adopted: 0, entries: Vec::new(), touched: Vec::new() }
     }
 
-    /// The published pace with this core's own change on it.
-    #[must_use]
-    pub fn pace(&self, slot: Slot, snapshot: &PacingSnapshot) -> Pace {
-        let mut pace = snapshot.pace(slot);
-        if let Some(local) = self.entries.get(slot.index as usize)
-            && local.generation == slot.generation
-        {
-            let moved = pace.ln_budget + local.change + local.reported;
-            pace.ln_budget = moved.clamp(LN_MIN as f32, pace.ln_cap);
+    /// The published pace with this core's own change on it. What was published is copied on the
+    /// first look after a publication, so that later ones find it beside the change.
+    pub fn pace(&mut self, slot: Slot, snapshot: &PacingSnapshot) -> Pace {
+        let local = self.local(slot);
+        let epoch = snapshot.epoch as u32;
+        if local.epoch != epoch {
+            let published = snapshot.pace(slot);
+            local.published = Pace { generation: slot.generation, ..published };
+            local.epoch = epoch;
         }
+        let mut pace = local.published;
+        let moved = pace.ln_budget + local.change + local.reported;
+        pace.ln_budget = moved.clamp(LN_MIN as f32, pace.ln_cap);
         pace
+    }
+
+    /// The line of a slot, empty where another campaign had it.
+    fn local(&mut self, slot: Slot) -> &mut Local {
+        let index = slot.index as usize;
+        if self.entries.len() <= index {
+            self.entries.resize(index + 1, Local::EMPTY);
+        }
+        let local = &mut self.entries[index];
+        local.become_slots(slot);
+        local
+    }
+
+    /// Asks for what [`LocalPacing::pace`] will read.
+    pub fn prefetch(&self, slot: Slot) {
+        prefetch(&self.entries, slot.index as usize);
     }
 
     /// An auction in which the campaign could have bid, and what it holds for it: the step
     /// `ln_budget -= gain * (expected cost / planned cost - 1)`.
     pub fn on_auction(&mut self, slot: Slot, pace: &Pace, held: Option<Micros>) {
-        let index = slot.index as usize;
-        if self.entries.len() <= index {
-            self.entries.resize(index + 1, Local::default());
-        }
-        let local = &mut self.entries[index];
-        if local.generation != slot.generation {
-            let is_touched = local.is_touched;
-            *local = Local { generation: slot.generation, is_touched, ..Local::default() };
-        }
-        if !local.is_touched {
-            local.is_touched = true;
-            self.touched.push(slot.index);
-        }
+        let local = self.local(slot);
+        let is_new = !std::mem::replace(&mut local.is_touched, true);
         local.auctions = local.auctions.saturating_add(1);
         let held = held.map_or(0, |price| price.0);
         local.placed = local.placed.saturating_add(held);
@@ -220,6 +260,9 @@ impl LocalPacing {
                 local.change -= moved - pace.ln_cap; // nothing winds up at the cap
             }
         }
+        if is_new {
+            self.touched.push(slot.index);
+        }
     }
 
     /// What happened since the last report; `held` says what a campaign holds at present.
@@ -229,7 +272,7 @@ impl LocalPacing {
         let mut entries = Vec::with_capacity(touched.len());
         for index in touched {
             let local = &mut self.entries[index as usize];
-            let slot = Slot { index, generation: local.generation };
+            let slot = Slot { index, generation: local.published.generation };
             let held = held(slot);
             let &mut Local { change, auctions, placed, .. } = local;
             entries.push(LocalEntry { slot, change, auctions, placed, held });

@@ -62,6 +62,37 @@ pub struct ValueInput {
     pub expected_cvr: f64,
 }
 
+/// The logarithm of what an impression is worth, as a function of that of the click probability:
+/// enough to see, without an exponential, that a price cannot reach a bar.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LnWorth {
+    /// At a click probability of 1; -infinity where there can be no bid.
+    at_one: f32,
+    /// 1 where the worth grows with the probability, 0 where it does not depend on it.
+    slope: f32,
+    ln_multiplier_min: f32,
+    ln_multiplier_max: f32,
+}
+
+impl LnWorth {
+    /// Of a campaign that cannot bid.
+    pub const NEVER: Self = Self {
+        at_one: f32::NEG_INFINITY,
+        slope: 0.0,
+        ln_multiplier_min: 0.0,
+        ln_multiplier_max: 0.0,
+    };
+
+    /// The logarithm of the CPM micros before caps, with the multiplier brought within its bounds.
+    #[inline]
+    #[must_use]
+    pub fn paced(&self, ln_p_click: f32, ln_multiplier: f32) -> f32 {
+        self.at_one
+            + self.slope * ln_p_click
+            + ln_multiplier.clamp(self.ln_multiplier_min, self.ln_multiplier_max)
+    }
+}
+
 /// Named factors of a price, in the order of the computation.
 pub type Factors = SmallVec<[(&'static str, f64); 8]>;
 
@@ -105,6 +136,24 @@ impl Strategy {
     #[must_use]
     pub fn price(&self, input: &ValueInput, multiplier: f64) -> Micros {
         self.capped(self.worth(input) * self.bounded(multiplier), input)
+    }
+
+    /// The worth's logarithm for a campaign with these terms, whatever their click probability.
+    #[must_use]
+    pub fn ln_worth(&self, input: &ValueInput) -> LnWorth {
+        let at = |p_click| self.worth(&ValueInput { p_click, ..*input });
+        let (at_half, at_one) = (at(0.5), at(1.0));
+        let is_worth_something = at_one > 0.0;
+        if !is_worth_something {
+            return LnWorth::NEVER;
+        }
+        let (least, most) = (self.bounded(0.0), self.bounded(f64::MAX));
+        LnWorth {
+            at_one: at_one.ln() as f32,
+            slope: if at_half < at_one { 1.0 } else { 0.0 },
+            ln_multiplier_min: least.ln() as f32,
+            ln_multiplier_max: most.ln() as f32,
+        }
     }
 
     /// Why the price is what it is: each input of the formula, its result and the caps, in CPM
@@ -186,7 +235,9 @@ impl Strategy {
     fn capped(&self, micros: f64, input: &ValueInput) -> Micros {
         // A comparison with NaN is false; the cast of a finite float saturates.
         let finite = micros >= 0.0 && micros.is_finite();
-        Micros(if finite { micros.round() as u64 } else { 0 }).min(self.cap(input))
+        // To the nearest by a shift and the cast's cut: `round` is a call where the processor has no
+        // instruction for it.
+        Micros(if finite { (micros + 0.5) as u64 } else { 0 }).min(self.cap(input))
     }
 }
 

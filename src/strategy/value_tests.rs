@@ -138,3 +138,41 @@ proptest! {
         prop_assert_eq!(told, Some(("price_micros", price.0 as f64)));
     }
 }
+
+proptest! {
+    /// Whoever skips a price by its bound must never skip one that would have been higher.
+    #[test]
+    fn no_price_is_above_its_bound(
+        kind in 0..5,
+        p_click in 1e-7f64..1.0,
+        average in prop_oneof![Just(0.0), 1e-5f64..0.5],
+        multiplier in 1e-4f64..10.0,
+        is_paced in any::<bool>(),
+    ) {
+        let objective = match kind {
+            0 => Objective::FixedCpm { base_bid: None },
+            1 => Objective::FixedCpm { base_bid: Some(BASE) },
+            2 => Objective::Linear { base_bid: BASE },
+            3 => Objective::TargetCpa,
+            _ => Objective::Cpc,
+        };
+        let pacing = if is_paced { PacingChoice::Dual } else { PacingChoice::None };
+        let strategy = Strategy { pacing, ..strategy(objective) };
+        let max_cpm = Micros(1_000_000_000_000_000);
+        let input = ValueInput { p_click, average_p_click: average, max_cpm, ..input() };
+        let paced = strategy.ln_worth(&input).paced(p_click.ln() as f32, multiplier.ln() as f32);
+        let bound = f64::from(paced + 1e-3).exp();
+        let price = strategy.price(&input, multiplier).0 as f64;
+        prop_assert!(price <= bound + 0.5, "{price} above {bound}");
+        // And it is no idle bound.
+        let is_capped = price >= max_cpm.0 as f64;
+        prop_assert!(is_capped || price >= 0.99 * bound - 0.5, "{price} far below {bound}");
+    }
+}
+
+#[test]
+fn what_cannot_bid_is_worth_nothing() {
+    let never = strategy(Objective::Cpc).ln_worth(&ValueInput { cpc_micros: None, ..input() });
+    assert_eq!(never, LnWorth::NEVER);
+    assert_eq!(never.paced(0.0, 0.0), f32::NEG_INFINITY);
+}

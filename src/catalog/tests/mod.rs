@@ -4,6 +4,7 @@ mod actor;
 mod edit;
 mod index;
 mod load;
+mod rows;
 
 use super::{Catalog, CatalogError};
 use std::collections::BTreeSet;

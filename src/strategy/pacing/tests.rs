@@ -165,9 +165,10 @@ fn a_reused_slot_starts_neutral() {
     let pace = Pace { generation: 1, gain: 0.01, plan_nanos: 10.0, ..Pace::NEUTRAL };
     let snapshot = PacingSnapshot { paces: vec![pace; 4], ..PacingSnapshot::default() };
     local.on_auction(SLOT, &pace, Some(Micros(1_000)));
-    assert!(local.pace(SLOT, &snapshot).ln_budget < 0.0);
+    let moved = local.pace(SLOT, &snapshot);
+    assert!(moved.ln_budget < 0.0 && moved.gain == 0.01, "{moved:?}");
     let next = Slot { generation: 2, ..SLOT };
-    assert_eq!(local.pace(next, &snapshot), Pace::NEUTRAL);
+    assert_eq!(local.pace(next, &snapshot), Pace { generation: 2, ..Pace::NEUTRAL });
     assert_eq!(PacingSnapshot::default().pace(SLOT), Pace::NEUTRAL);
 }
 

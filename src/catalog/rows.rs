@@ -1,0 +1,340 @@
+//! What an auction reads of campaigns and ads, packed into whole cache lines.
+//!
+//! An auction looks at some fifty campaigns and at three times as many ads, each at a place that no
+//! cache holds. A [`Campaign`] and its [`Ad`]s are hundreds of bytes of names and lists; what decides
+//! is copied here once an epoch: two lines a campaign, a fifth of one for each of its ads, side by
+//! side, and one for the keys that a request may block, read only where one of them may be blocked.
+
+use super::campaign::{BidTerms, Campaign, CapScope, FrequencyCap};
+use super::creative::{Ad, AdKind};
+use super::filters::Dimension;
+use crate::prefetch::prefetch;
+use crate::units::{AdvertiserId, CampaignId, CategoryId, CurrencyCode, Micros, Slot};
+use rustc_hash::FxHashMap;
+
+/// One campaign.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct CampaignRow {
+    /// Hash of the name.
+    pub id: CampaignId,
+    /// Who pays.
+    pub advertiser: AdvertiserId,
+    /// Where it sits.
+    pub slot: Slot,
+    /// The product category whose interest it seeks.
+    pub category: CategoryId,
+    /// The first of its ads.
+    ads_first: u32,
+    ads: u32,
+    /// One bit of 64 for each key in the lines of block keys; all bits where there is no such line.
+    block_bits: u64,
+    /// How often one user may see it.
+    pub caps: Caps,
+    /// Whether the user's interest profile may enter the score.
+    pub uses_interest: bool,
+    /// Whether it uses the interest that consenting tenants share.
+    pub pooled_interest: bool,
+    /// Whether it bids only through deals.
+    pub requires_deal: bool,
+    is_present: bool,
+    blocks: u32,
+    /// What it pays for.
+    pub bid: BidTerms,
+    /// The advertiser's currency.
+    pub currency: CurrencyCode,
+}
+
+const _: () = assert!(size_of::<CampaignRow>() == 128);
+// What decides whether it takes part lies in the first line; the second prices it.
+const _: () = assert!(std::mem::offset_of!(CampaignRow, bid) <= 64);
+
+/// Frequency caps as far as a row holds them.
+#[derive(Clone, Copy, Debug)]
+pub enum Caps {
+    /// None.
+    None,
+    /// One, over all ads of the campaign: what nearly all campaigns with a cap have.
+    Campaign(FrequencyCap),
+    /// Something else: ask the [`Campaign`].
+    Others,
+}
+
+/// One ad: a fifth of a cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct AdRow {
+    /// Where it sits.
+    pub slot: Slot,
+    /// Number of its shape: [`super::Catalog::shape`] has it.
+    pub shape: u32,
+}
+
+const _: () = assert!(size_of::<AdRow>() == 12);
+
+/// What decides whether an ad fits an imp. Many ads share one, so that an auction decides on each
+/// shape once and then looks the verdict up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// The measures of what is shown.
+    pub form: Form,
+    /// Key of the mime type of the ad's medium; native has none.
+    pub mime: Option<u64>,
+    /// OpenRTB creative attributes: bit `n` for attribute `n`.
+    pub attr: u64,
+}
+
+impl Shape {
+    /// The shape of one ad.
+    #[must_use]
+    pub const fn of(ad: &Ad) -> Self {
+        Self { form: Form::of(&ad.kind), mime: ad.mime, attr: ad.attr }
+    }
+}
+
+/// The measures of an ad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// An image.
+    Banner {
+        /// Width in pixels.
+        w: u16,
+        /// Height in pixels.
+        h: u16,
+    },
+    /// A video.
+    Video {
+        /// Length.
+        seconds: u32,
+        /// OpenRTB protocols 0 to 15: bit `n` for protocol `n`.
+        protocols: u16,
+    },
+    /// A sound file.
+    Audio {
+        /// Length.
+        seconds: u32,
+    },
+    /// Parts that the publisher lays out; the [`Ad`] has them.
+    Native,
+}
+
+/// What a request may block of an ad: keys of its domains, then of its categories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C, align(64))]
+pub struct BlockKeys {
+    keys: [u64; KEYS_MAX],
+    domains: u8,
+    categories: u8,
+}
+
+/// Keys that a row holds, so that it is one cache line: two domains with a parent each, three
+/// categories. Ads with more are asked themselves.
+const KEYS_MAX: usize = 7;
+const _: () = assert!(size_of::<BlockKeys>() == 64);
+
+/// In place of a row of block keys: the ads of the campaign differ, or have too many.
+const ASK_THE_ADS: u32 = u32::MAX;
+
+impl BlockKeys {
+    fn of(ad: &Ad) -> Option<Self> {
+        let (domains, categories) = (ad.adomain_keys.len(), ad.iab_cat_keys.len());
+        let mut keys = [0; KEYS_MAX];
+        keys.get_mut(..domains)?.copy_from_slice(&ad.adomain_keys);
+        keys.get_mut(domains..domains + categories)?.copy_from_slice(&ad.iab_cat_keys);
+        Some(Self { keys, domains: domains as u8, categories: categories as u8 })
+    }
+
+    fn bits(&self) -> u64 {
+        let keys = self.domains().iter().chain(self.categories());
+        keys.fold(0, |bits, key| bits | block_bit(*key))
+    }
+
+    /// Keys of the advertiser's domains and their parents.
+    #[must_use]
+    pub fn domains(&self) -> &[u64] {
+        &self.keys[..usize::from(self.domains)]
+    }
+
+    /// Keys of the categories and their parents.
+    #[must_use]
+    pub fn categories(&self) -> &[u64] {
+        let from = usize::from(self.domains);
+        &self.keys[from..from + usize::from(self.categories)]
+    }
+}
+
+/// The bit of a key in [`CampaignRow::may_be_blocked`].
+#[must_use]
+pub const fn block_bit(key: u64) -> u64 {
+    1 << (key & 63)
+}
+
+/// The rows of one catalog.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rows {
+    /// By slot index.
+    campaigns: Vec<CampaignRow>,
+    ads: Vec<AdRow>,
+    blocks: Vec<BlockKeys>,
+    pub(super) shapes: Vec<Shape>,
+}
+
+/// Where equal rows are found again while rows are built.
+#[derive(Default)]
+struct Numbers {
+    blocks: FxHashMap<BlockKeys, u32>,
+    shapes: FxHashMap<Shape, u32>,
+}
+
+impl Rows {
+    /// The rows of these campaigns and ads, each by slot index.
+    pub(super) fn build(campaigns: &[Option<Campaign>], ads: &[Option<Ad>]) -> Self {
+        let (mut rows, mut numbers) = (Self::default(), Numbers::default());
+        for campaign in campaigns {
+            let row = campaign.as_ref().map_or(ABSENT, |campaign| {
+                let its =
+                    campaign.ads.iter().filter_map(|index| ads.get(*index as usize)?.as_ref());
+                rows.add(campaign, its, &mut numbers)
+            });
+            rows.campaigns.push(row);
+        }
+        rows
+    }
+
+    fn add<'a>(
+        &mut self,
+        campaign: &Campaign,
+        ads: impl Iterator<Item = &'a Ad> + Clone,
+        numbers: &mut Numbers,
+    ) -> CampaignRow {
+        let ads_first = self.ads.len() as u32;
+        for ad in ads.clone() {
+            let row = self.ad(ad, numbers);
+            self.ads.push(row);
+        }
+        let mut keys = ads.map(BlockKeys::of);
+        let shared = keys.next().flatten().filter(|first| keys.all(|other| other == Some(*first)));
+        let blocks = shared.map_or(ASK_THE_ADS, |shared| {
+            *numbers.blocks.entry(shared).or_insert_with(|| number_of(&mut self.blocks, shared))
+        });
+        CampaignRow {
+            id: campaign.id,
+            advertiser: campaign.advertiser,
+            slot: campaign.slot,
+            category: campaign.category,
+            ads_first,
+            ads: self.ads.len() as u32 - ads_first,
+            block_bits: shared.map_or(u64::MAX, |shared| shared.bits()),
+            caps: Caps::of(&campaign.frequency_caps),
+            uses_interest: campaign.uses_interest(),
+            pooled_interest: campaign.pooled_interest,
+            requires_deal: !campaign.filters.included(Dimension::Deal).is_empty(),
+            is_present: true,
+            blocks,
+            bid: campaign.bid,
+            currency: campaign.currency,
+        }
+    }
+
+    fn ad(&mut self, ad: &Ad, numbers: &mut Numbers) -> AdRow {
+        let shape = Shape::of(ad);
+        let number = numbers.shapes.entry(shape);
+        AdRow {
+            slot: ad.slot,
+            shape: *number.or_insert_with(|| number_of(&mut self.shapes, shape)),
+        }
+    }
+
+    #[inline]
+    pub(super) fn campaign(&self, index: u32) -> Option<&CampaignRow> {
+        self.campaigns.get(index as usize).filter(|row| row.is_present)
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self, index: u32) {
+        prefetch(&self.campaigns, index as usize);
+    }
+
+    /// Asks for what else of a campaign decides whether it takes part, if any of `blocked` bits may
+    /// be its own.
+    #[inline]
+    pub(super) fn prefetch_ads(&self, index: u32, blocked: u64) {
+        let Some(row) = self.campaign(index) else { return };
+        prefetch(&self.ads, row.ads_first as usize);
+        prefetch(&self.ads, (row.ads_first + row.ads).saturating_sub(1) as usize);
+        if row.may_be_blocked(blocked) {
+            prefetch(&self.blocks, row.blocks as usize);
+        }
+    }
+
+    #[inline]
+    pub(super) fn ads(&self, row: &CampaignRow) -> &[AdRow] {
+        let first = row.ads_first as usize;
+        self.ads.get(first..first + row.ads as usize).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn blocks(&self, row: &CampaignRow) -> Option<&BlockKeys> {
+        self.blocks.get(row.blocks as usize)
+    }
+}
+
+/// Appends `value` and says where.
+fn number_of<T>(values: &mut Vec<T>, value: T) -> u32 {
+    values.push(value);
+    values.len() as u32 - 1
+}
+
+impl CampaignRow {
+    /// Whether any of the keys behind these bits ([`block_bit`] of each) may be one of its own.
+    #[inline]
+    #[must_use]
+    pub const fn may_be_blocked(&self, bits: u64) -> bool {
+        self.block_bits & bits != 0
+    }
+}
+
+/// The row of an empty slot.
+const ABSENT: CampaignRow = CampaignRow {
+    id: CampaignId(0),
+    advertiser: AdvertiserId(0),
+    slot: Slot { index: 0, generation: 0 },
+    category: CategoryId(0),
+    ads_first: 0,
+    ads: 0,
+    block_bits: 0,
+    caps: Caps::None,
+    uses_interest: false,
+    pooled_interest: false,
+    requires_deal: false,
+    is_present: false,
+    blocks: ASK_THE_ADS,
+    bid: BidTerms { max_cpm: Micros::ZERO, cpc: None, target_cpa: None, expected_cvr_ppm: 0 },
+    currency: CurrencyCode::USD,
+};
+
+impl Caps {
+    fn of(caps: &[FrequencyCap]) -> Self {
+        match caps {
+            [] => Self::None,
+            [one] if one.scope == CapScope::Campaign => Self::Campaign(*one),
+            _ => Self::Others,
+        }
+    }
+}
+
+impl Form {
+    /// The measures of what is shown.
+    #[must_use]
+    pub const fn of(kind: &AdKind) -> Self {
+        match kind {
+            // `check` refuses banners whose sides do not fit.
+            AdKind::Banner(banner) => Self::Banner { w: banner.w as u16, h: banner.h as u16 },
+            AdKind::Video(video) => {
+                Self::Video { seconds: video.duration_s, protocols: video.protocols as u16 }
+            }
+            AdKind::Audio(audio) => Self::Audio { seconds: audio.duration_s },
+            AdKind::Native(_) => Self::Native,
+        }
+    }
+}
