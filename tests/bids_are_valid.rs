@@ -74,10 +74,10 @@ fn own_reason(engine: &mut Engine, exchange: &str, body: &str) -> String {
 /// be answered: a little below what is reached. Native is low because our images name no type, so
 /// that no list of types permits them, and because our icons have one size.
 const ROWS: [(&str, usize); 8] = [
-    ("all", 950),
+    ("all", 980),
     ("banner", 980),
     ("video", 980),
-    ("native", 650),
+    ("native", 900),
     ("audio", 950),
     ("deals", 900),
     ("multi-imp", 930),
