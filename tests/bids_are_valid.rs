@@ -71,8 +71,7 @@ fn own_reason(engine: &mut Engine, exchange: &str, body: &str) -> String {
 }
 
 /// The rows of the table of counts, each with the share of its requests, in thousandths, that must
-/// be answered: a little below what is reached. Native is low because our images name no type, so
-/// that no list of types permits them, and because our icons have one size.
+/// be answered: a little below what is reached. Native is lowest because our icons have one size.
 const ROWS: [(&str, usize); 8] = [
     ("all", 980),
     ("banner", 980),
