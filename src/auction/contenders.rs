@@ -59,6 +59,20 @@ enum Verdict {
     Misfit(Misfit),
 }
 
+impl Verdict {
+    /// The verdict on one ad of the shape.
+    #[inline]
+    fn with_parts(self, world: &World, ad: &AdRow, slot: &ImpInput) -> Result<(), Misfit> {
+        match self {
+            Self::Fits => Ok(()),
+            Self::Misfit(misfit) => Err(misfit),
+            Self::FitsWithItsParts | Self::Unknown => {
+                fits::parts_fit(&world.catalog, ad.slot.index, slot)
+            }
+        }
+    }
+}
+
 /// One core's list of contenders, reused from request to request.
 #[derive(Default)]
 pub struct Contenders {
@@ -181,12 +195,17 @@ impl Contenders {
 
     /// The usual case: only the shapes decide.
     fn ads(&mut self, world: &World, ads: &[AdRow], (imp, slot): (u8, &ImpInput)) {
+        let first = usize::from(imp) * world.catalog.shapes().len();
+        let Self { fits, verdicts, misfits, .. } = self;
+        let known = verdicts.get_mut(first..).unwrap_or_default();
         for ad in ads {
-            match self.verdict(world, ad, imp, slot) {
-                Ok(()) => {
-                    self.fits.push(Fit { ad: ad.slot, imp, deal: None, floor: slot.floor });
-                }
-                Err(misfit) => self.misfits.note(misfit),
+            let verdict = match known.get(ad.shape as usize) {
+                Some(Verdict::Unknown) | None => judge(world, ad, slot, known),
+                Some(verdict) => *verdict,
+            };
+            match verdict.with_parts(world, ad, slot) {
+                Ok(()) => fits.push(Fit { ad: ad.slot, imp, deal: None, floor: slot.floor }),
+                Err(misfit) => misfits.note(misfit),
             }
         }
     }
@@ -202,7 +221,7 @@ impl Contenders {
     ) {
         for ad in ads {
             let fit = is_open(world, input, row, ad)
-                .and_then(|()| self.verdict(world, ad, imp, slot))
+                .and_then(|()| verdict_of(world, ad, slot).with_parts(world, ad, slot))
                 .and_then(|()| deal_of(world, row, ad, slot));
             match fit {
                 Ok(deal) => self.fits.push(Fit {
@@ -222,45 +241,16 @@ impl Contenders {
         self.verdicts.clear();
         self.verdicts.resize(if needed > VERDICTS_MAX { 0 } else { needed }, Verdict::Unknown);
     }
+}
 
-    /// Whether the ad's shape, and for native its parts, fit the imp.
-    #[inline]
-    fn verdict(
-        &mut self,
-        world: &World,
-        ad: &AdRow,
-        imp: u8,
-        slot: &ImpInput,
-    ) -> Result<(), Misfit> {
-        let place = usize::from(imp) * world.catalog.shapes().len() + ad.shape as usize;
-        match self.verdicts.get(place) {
-            Some(Verdict::Fits) => Ok(()),
-            Some(Verdict::Misfit(misfit)) => Err(*misfit),
-            _ => self.judge(world, ad, slot, place),
-        }
+/// The verdict on a shape that was not held against the imp yet, kept where there is room.
+#[cold]
+fn judge(world: &World, ad: &AdRow, slot: &ImpInput, known: &mut [Verdict]) -> Verdict {
+    let verdict = verdict_of(world, ad, slot);
+    if let Some(place) = known.get_mut(ad.shape as usize) {
+        *place = verdict;
     }
-
-    /// The same for a shape that was not held against the imp yet, or is never the whole story.
-    #[cold]
-    fn judge(
-        &mut self,
-        world: &World,
-        ad: &AdRow,
-        slot: &ImpInput,
-        place: usize,
-    ) -> Result<(), Misfit> {
-        let verdict = verdict_of(world, ad, slot);
-        if let Some(place) = self.verdicts.get_mut(place) {
-            *place = verdict;
-        }
-        match verdict {
-            Verdict::Fits => Ok(()),
-            Verdict::Misfit(misfit) => Err(misfit),
-            Verdict::FitsWithItsParts | Verdict::Unknown => {
-                fits::parts_fit(&world.catalog, ad.slot.index, slot)
-            }
-        }
-    }
+    verdict
 }
 
 fn verdict_of(world: &World, ad: &AdRow, slot: &ImpInput) -> Verdict {
