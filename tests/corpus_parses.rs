@@ -4,9 +4,11 @@
 //! over `serde_json::Value`) finds in the same body. The collection is read in place, from the
 //! folder that `OUTBID_SHARED` names (default `../shared`); without it the tests say so and pass.
 
+mod common;
 #[path = "corpus_parses/rows.rs"]
 mod rows;
 
+use common::{Campaign, Engine, NOON, Reply, Site, request};
 use outbid::openrtb::{BidRequest, Data, Imp, Limits, Native, parse};
 use rows::*;
 use serde_json::{Value, json};
@@ -226,4 +228,121 @@ fn a_body_of_nested_brackets_is_refused() {
         let error = parse(body.as_bytes(), &Limits::default()).expect_err("a refusal");
         assert_eq!(error.as_str(), "too_deep", "{open}");
     }
+}
+
+/// A server, and whether it still bids.
+struct Served(Engine);
+
+impl Served {
+    fn start() -> Self {
+        let mut engine = Engine::start(Site::new(&[Campaign::default()], "", ""), Some(NOON));
+        engine.at(NOON);
+        Self(engine)
+    }
+
+    fn post(&mut self, body: &[u8]) -> Reply {
+        self.0.exchange.post("/openrtb2/x/bid", body)
+    }
+
+    /// Posts what must be refused, and says why it was.
+    fn refused(&mut self, name: &str, body: &[u8]) -> String {
+        let reply = self.post(body);
+        assert_eq!(reply.status, 400, "{name}: {}", reply.text());
+        let error = reply.json()["error"].as_str().unwrap_or_default().to_owned();
+        assert!(!error.is_empty() && error.lines().count() == 1, "{name}: `{error}`");
+        error
+    }
+
+    fn still_bids(&mut self) -> bool {
+        // Two seconds later, when what earlier bids hold of its money is replaced.
+        self.0.at(NOON + 2_000);
+        self.post(request("good", "reader").to_string().as_bytes()).status == 200
+    }
+}
+
+/// Whether a body is not even what every OpenRTB request is.
+fn is_no_request(body: &str) -> bool {
+    let Ok(value) = serde_json::from_str::<Value>(body) else { return true };
+    value["id"].as_str().is_none_or(str::is_empty) || objects(&value["imp"]).is_empty()
+}
+
+#[test]
+fn invalid_and_cut_bodies_get_a_reason_over_a_socket() {
+    let mut served = Served::start();
+    let invalid = collected("invalid.jsonl");
+    let mut refused = 0;
+    for Collected { id, body } in &invalid {
+        if is_no_request(body) {
+            served.refused(id, body.as_bytes());
+            refused += 1;
+            continue;
+        }
+        // Broken in what is another's business, as an exchange's own extensions: never an error.
+        let status = served.post(body.as_bytes()).status;
+        assert!([200, 204, 400].contains(&status), "{id}: {status}");
+    }
+    println!("{} invalid requests, {refused} of them no requests at all", invalid.len());
+    assert!(invalid.is_empty() || refused > 0);
+    for Collected { id, body } in collected("requests.jsonl").iter().step_by(97) {
+        let whole = body.trim_end();
+        for cut in [0, 1, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
+            served.refused(&format!("{id} cut at {cut}"), &whole.as_bytes()[..cut]);
+        }
+    }
+    assert!(served.still_bids());
+}
+
+/// A request whose `place` (a path of keys into its only imp, or of its top) holds `raw`.
+fn with_raw(place: &[&str], raw: &str) -> String {
+    let mut asked = request("nested", "reader");
+    let (last, path) = place.split_last().expect("a key");
+    path.iter().fold(&mut asked, |value, key| match key.parse::<usize>() {
+        Ok(index) => &mut value[index],
+        Err(_) => &mut value[*key],
+    })[*last] = json!("RAW");
+    asked.to_string().replace("\"RAW\"", raw)
+}
+
+#[test]
+fn two_hundred_kilobytes_of_nested_brackets_are_refused_over_a_socket() {
+    const BYTES: usize = 200_000;
+    let mut served = Served::start();
+    let reasons = &mut Vec::new();
+    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]"), ("{\"ext\":[", "]}")] {
+        let depth = BYTES / (open.len() + close.len());
+        let closed = format!("{}0{}", open.repeat(depth), close.repeat(depth));
+        let unclosed = open.repeat(BYTES / open.len());
+        for nested in [&closed, &unclosed] {
+            reasons.push(served.refused("all of the body", nested.as_bytes()));
+            // What we read, what we skip, what we have never heard of.
+            for place in [
+                &["ext"][..],
+                &["nobody_knows_this"],
+                &["site", "ext"],
+                &["site", "content", "ext"],
+                &["imp"],
+                &["imp", "0", "ext"],
+                &["imp", "0", "banner", "format"],
+                &["imp", "0", "native", "ext"],
+                &["user", "ext"],
+                &["user", "data"],
+            ] {
+                let body = with_raw(place, nested);
+                reasons.push(served.refused(&place.join("."), body.as_bytes()));
+            }
+            // A document within a string: nothing of the body itself is nested.
+            let text = json!(nested[..150_000]).to_string();
+            let body = with_raw(&["imp", "0", "native", "request"], &text);
+            reasons.push(served.refused("imp.native.request", body.as_bytes()));
+            // As much as a string may have: this native cannot be read, its banner can.
+            let short = json!(nested[..8_000]).to_string();
+            let body = with_raw(&["imp", "0", "native", "request"], &short);
+            let status = served.post(body.as_bytes()).status;
+            assert!([200, 204, 400].contains(&status), "a short native.request: {status}");
+        }
+    }
+    reasons.sort_unstable();
+    reasons.dedup();
+    println!("{reasons:?}");
+    assert!(served.still_bids());
 }

@@ -20,6 +20,8 @@ const ADVERTISER: AdvertiserId = AdvertiserId(1);
 const CAP: u64 = 1_000;
 const DAY: DayNumber = DayNumber(0);
 const DAY_ENDS: Timestamp = Timestamp(86_400_000);
+/// A notice so late is counted as delayed: past the time after which no news is bad news.
+const DELAY_MS: i64 = 30_000;
 const WINDOWS: Windows = Windows { decision_ttl_ms: 20_000, billing_window_ms: 60_000 };
 
 /// What one step of the world is.
@@ -46,6 +48,8 @@ enum Step {
     Budget { bids: u64 },
     /// A core is asked to return what it does not use.
     Recall { core: usize },
+    /// Nothing new happens until all that is on its way has arrived.
+    Rest,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +65,12 @@ enum Told {
     Bill(Held, Micros),
 }
 
+/// A notice on its way, and since when.
+struct Waiting {
+    told: Told,
+    since: Timestamp,
+}
+
 /// What must be seen over a run of many cases, or the test proves less than it says.
 #[derive(Default, Debug)]
 struct Seen {
@@ -74,6 +84,11 @@ struct Seen {
     late: u64,
     uncovered: u64,
     cuts: u64,
+    lost_notices: u64,
+    reordered: u64,
+    delayed: u64,
+    crashes_with_money: u64,
+    rests_with_money: u64,
 }
 
 struct World {
@@ -85,7 +100,7 @@ struct World {
     log: VecDeque<Command>,
     heard: Vec<VecDeque<LeaseEvent>>,
     bids: Vec<(usize, Held)>,
-    notices: Vec<Told>,
+    notices: Vec<Waiting>,
     billed: BTreeSet<(u32, u32, u16, u32)>,
     owed: i128,
     prices: BTreeMap<(u32, u32, u16, u32), Micros>,
@@ -163,7 +178,11 @@ impl World {
             Step::Decide { bid, ref fate } => self.decide(bid, fate),
             Step::Deliver { notice } => {
                 if !self.notices.is_empty() {
-                    let told = self.notices.swap_remove(notice % self.notices.len());
+                    let place = notice % self.notices.len();
+                    let Waiting { told, since } = self.notices.swap_remove(place);
+                    self.seen.reordered +=
+                        u64::from(self.notices.iter().any(|other| other.since < since));
+                    self.seen.delayed += u64::from(self.now.millis_since(since) >= DELAY_MS);
                     self.deliver(told);
                 }
             }
@@ -178,6 +197,8 @@ impl World {
                 self.now = Timestamp((self.now.0 + ms).min(DAY_ENDS.0 - 1));
             }
             Step::Crash { core } => {
+                let held = self.books[core].held(CAMPAIGN) + self.books[core].late(CAMPAIGN);
+                self.seen.crashes_with_money += u64::from(held > Nanos::ZERO);
                 self.boots[core] += 1;
                 self.log.push_back(Command::HolderLost {
                     node: 0,
@@ -193,6 +214,7 @@ impl World {
             Step::Recall { core } => {
                 self.heard[core].push_back(LeaseEvent::Recall(CAMPAIGN));
             }
+            Step::Rest => self.settle_down(),
         }
         self.check();
     }
@@ -221,18 +243,23 @@ impl World {
         let (_, held) = self.bids.swap_remove(bid % self.bids.len());
         match *fate {
             Fate::Silence => {}
-            Fate::Lost { copies } => {
-                (0..copies).for_each(|_| self.notices.push(Told::Loss(held)));
-            }
+            Fate::Lost { copies } => self.post(copies, || Told::Loss(held)),
             Fate::Billed { per_mille, copies } => {
                 let price = Micros(held.price.0 * per_mille / 1_000);
-                (0..copies).for_each(|_| self.notices.push(Told::Bill(held, price)));
+                self.post(copies, || Told::Bill(held, price));
             }
             Fate::LostThenBilled => {
                 self.deliver(Told::Loss(held));
-                self.notices.push(Told::Bill(held, held.price));
+                self.post(1, || Told::Bill(held, held.price));
             }
         }
+    }
+
+    /// Puts copies of a notice into the queue; none of it is what the queue loses.
+    fn post(&mut self, copies: usize, told: impl Fn() -> Told) {
+        self.seen.lost_notices += u64::from(copies == 0);
+        let since = self.now;
+        self.notices.extend((0..copies).map(|_| Waiting { told: told(), since }));
     }
 
     fn deliver(&mut self, told: Told) {
@@ -365,6 +392,19 @@ impl World {
         }
     }
 
+    /// With nothing on its way, no money is leased that no core knows of.
+    fn check_leased(&mut self) {
+        let Some(view) = self.ledger.view(CAMPAIGN, DAY) else { return };
+        let open: Nanos = self.books.iter().map(|b| b.held(CAMPAIGN) + b.late(CAMPAIGN)).sum();
+        let at_hand: Nanos = self.books.iter().map(|book| book.headroom(CAMPAIGN)).sum();
+        assert!(
+            view.day.leased <= open + at_hand,
+            "{} leased, {open} in open holds, {at_hand} at hand",
+            view.day.leased
+        );
+        self.seen.rests_with_money += u64::from(open > Nanos::ZERO);
+    }
+
     /// Everything that is on its way arrives, and all are asked what they want.
     fn settle_down(&mut self) {
         for _ in 0..200 {
@@ -375,6 +415,7 @@ impl World {
                 self.step(&Step::Due { core });
             }
             if self.log.is_empty() && self.heard.iter().all(VecDeque::is_empty) {
+                self.check_leased();
                 return;
             }
             while !self.log.is_empty() {
@@ -385,8 +426,8 @@ impl World {
     }
 
     fn finish(&mut self) {
-        while let Some(told) = self.notices.pop() {
-            self.deliver(told);
+        while let Some(waiting) = self.notices.pop() {
+            self.deliver(waiting.told);
         }
         self.bids.clear();
         self.settle_down();
@@ -455,6 +496,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => core.clone().prop_map(|core| Step::Crash { core }),
         1 => (3u64..=20).prop_map(|bids| Step::Budget { bids }),
         1 => core.prop_map(|core| Step::Recall { core }),
+        1 => Just(Step::Rest),
     ]
 }
 
@@ -482,6 +524,11 @@ fn no_fault_bills_past_a_budget() {
             total.late += world.seen.late;
             total.uncovered += world.seen.uncovered;
             total.cuts += world.seen.cuts;
+            total.lost_notices += world.seen.lost_notices;
+            total.reordered += world.seen.reordered;
+            total.delayed += world.seen.delayed;
+            total.crashes_with_money += world.seen.crashes_with_money;
+            total.rests_with_money += world.seen.rests_with_money;
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
@@ -498,6 +545,11 @@ fn no_fault_bills_past_a_budget() {
         ("a late sum", seen.late),
         ("a bill on money used again", seen.uncovered),
         ("a cut below what was committed", seen.cuts),
+        ("a lost notice", seen.lost_notices),
+        ("a notice before an older one", seen.reordered),
+        ("a notice half a minute late", seen.delayed),
+        ("a crash with money in open holds", seen.crashes_with_money),
+        ("a rest with money in open holds", seen.rests_with_money),
     ] {
         assert!(times > 0, "{what} never happened");
     }

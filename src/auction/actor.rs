@@ -9,7 +9,7 @@ use crate::auction::purse::LeasePurse;
 use crate::auction::reason::NoBid;
 use crate::auction::ring::Ring;
 use crate::auction::world::{Published, World, WorldCache};
-use crate::budget::{Held, LeaseBook, LeaseEvent, LeaseRequest};
+use crate::budget::{Held, LeaseBook, LeaseInbox, LeaseNews, LeaseRequest, LeaseTotals};
 use crate::clock::{Civil, Mono};
 use crate::latency::StageRecorder;
 use crate::prediction::{Click, Cross, Example, sigmoid};
@@ -48,6 +48,7 @@ pub struct Core {
     auctioneer: Auctioneer,
     world: WorldCache,
     leases: LeaseBook,
+    inbox: LeaseInbox,
     pacing: LocalPacing,
     ring: Ring<Box<Example>>,
     clicked: Ring<()>,
@@ -77,6 +78,7 @@ impl Core {
             auctioneer: Auctioneer::default(),
             world: WorldCache::new(published),
             leases,
+            inbox: LeaseInbox::default(),
             pacing: LocalPacing::new(core),
             ring: Ring::new(),
             clicked: Ring::new(),
@@ -135,6 +137,22 @@ impl Core {
                 self.outbox.cancel_show(CancelShow { user, hold: held.hold });
             }
         }
+    }
+
+    /// Where the ledger puts what this core's leases must know.
+    #[must_use]
+    pub fn inbox(&self) -> LeaseInbox {
+        self.inbox.clone()
+    }
+
+    /// Takes what the ledger says, and asks for what follows from it.
+    fn read_inbox(&mut self) {
+        let now = self.clock.now();
+        // One by one: a panic leaves the rest to the successor.
+        while let Some(event) = self.inbox.take() {
+            self.leases.handle(&event, now);
+        }
+        self.ask_for_money(now);
     }
 
     fn ask_for_money(&mut self, now: Timestamp) {
@@ -307,11 +325,12 @@ pub struct CoreStatus {
     pub features_overwritten: u64,
     /// Clicks that had come before.
     pub clicks_repeated: u64,
+    /// The money of its leases.
+    pub leases: LeaseTotals,
 }
 
 // Mailboxes move messages by value.
 const _: () = assert!(size_of::<RunAuction>() <= 128 && size_of::<ReleaseBid>() <= 128);
-const _: () = assert!(size_of::<LeaseEvent>() <= 128);
 
 impl Handler<RunAuction> for AuctionActor {
     type Result = MessageResult<RunAuction>;
@@ -364,14 +383,11 @@ impl Handler<BidClicked> for AuctionActor {
     }
 }
 
-impl Handler<LeaseEvent> for AuctionActor {
+impl Handler<LeaseNews> for AuctionActor {
     type Result = ();
 
-    fn handle(&mut self, event: LeaseEvent, _: &mut Self::Context) {
-        let mut core = self.core.borrow_mut();
-        let now = core.clock.now();
-        core.leases.handle(&event, now);
-        core.ask_for_money(now);
+    fn handle(&mut self, _: LeaseNews, _: &mut Self::Context) {
+        self.core.borrow_mut().read_inbox();
     }
 }
 
@@ -405,6 +421,7 @@ impl Handler<Status> for AuctionActor {
             features_missed: core.ring.missed,
             features_overwritten: core.ring.overwritten,
             clicks_repeated: core.clicks_repeated,
+            leases: core.leases.totals(),
         })
     }
 }

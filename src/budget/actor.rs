@@ -5,7 +5,7 @@
 //! `BudgetActor::new(shared)` goes on at the next position.
 
 use super::command::Command;
-use super::lease::{LeaseEvent, LeaseRequest};
+use super::inbox::{LeaseInbox, LeaseNews, LeaseRequest};
 use super::state::BudgetState;
 use super::view::{AccountView, House};
 use super::writer::{BudgetError, LedgerWriter};
@@ -173,6 +173,8 @@ impl Actor for BudgetActor {
                 return;
             }
         }
+        // Of the first actor there are no holders yet.
+        self.shared.state.lock().ask_again();
         if let Some(before) = self.shared.boot.checked_sub(1) {
             let lost = self.lost(None, before);
             self.submit(lost, context);
@@ -202,16 +204,18 @@ pub struct Register {
     pub core: u16,
     /// The book's boot.
     pub boot: u32,
-    /// Whom to tell.
-    pub holder: Recipient<LeaseEvent>,
+    /// Where the book's events lie. A successor over the same book brings the same.
+    pub inbox: LeaseInbox,
+    /// Whom to tell that there are some.
+    pub holder: Recipient<LeaseNews>,
 }
 
 impl Handler<Register> for BudgetActor {
     type Result = ();
 
     fn handle(&mut self, message: Register, context: &mut Self::Context) {
-        let Register { core, boot, holder } = message;
-        let before = self.shared.state.lock().register(core, boot, holder);
+        let Register { core, boot, inbox, holder } = message;
+        let before = self.shared.state.lock().register(core, boot, inbox, holder);
         if let Some(before) = before {
             let lost = self.lost(Some(core), before);
             self.submit(lost, context);
@@ -330,6 +334,19 @@ impl Handler<Quiesce> for BudgetActor {
 
     fn handle(&mut self, _: Quiesce, _: &mut Self::Context) -> Self::Result {
         Box::pin(self.shared.writer.progress().quiet())
+    }
+}
+
+/// The process ends: no holder bids any more, and each gives back what none of its bids holds.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct WindUp;
+
+impl Handler<WindUp> for BudgetActor {
+    type Result = ();
+
+    fn handle(&mut self, _: WindUp, _: &mut Self::Context) {
+        self.shared.state.lock().wind_up();
     }
 }
 

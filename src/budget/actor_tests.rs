@@ -22,6 +22,7 @@ const FAULTS: Faults =
 /// A core without an auction: it hosts a book.
 struct Core {
     book: Arc<Mutex<LeaseBook>>,
+    inbox: LeaseInbox,
     clock: Civil,
 }
 
@@ -29,10 +30,23 @@ impl Actor for Core {
     type Context = Context<Self>;
 }
 
-impl Handler<LeaseEvent> for Core {
+impl Handler<LeaseNews> for Core {
     type Result = ();
-    fn handle(&mut self, event: LeaseEvent, _: &mut Self::Context) {
-        self.book.lock().handle(&event, self.clock.now());
+    fn handle(&mut self, _: LeaseNews, _: &mut Self::Context) {
+        while let Some(event) = self.inbox.take() {
+            self.book.lock().handle(&event, self.clock.now());
+        }
+    }
+}
+
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct Die;
+
+impl Handler<Die> for Core {
+    type Result = ();
+    fn handle(&mut self, _: Die, _: &mut Self::Context) {
+        panic!("on purpose");
     }
 }
 
@@ -50,6 +64,7 @@ struct House {
     budget: Addr<BudgetActor>,
     shared: Arc<Shared>,
     cores: Vec<(Addr<Core>, Arc<Mutex<LeaseBook>>)>,
+    inboxes: Vec<LeaseInbox>,
 }
 
 fn terms(bids: u64) -> CampaignTerms {
@@ -76,7 +91,8 @@ impl House {
         let log: Arc<dyn OrderedLog> = Arc::new(log);
         let shared = Shared::new(LedgerWriter::new(log, 1), clock.clone(), 0, 1, 60_000);
         let budget = BudgetActor::new(Arc::clone(&shared)).start();
-        let mut house = Self { clock, budget, shared, cores: Vec::new() };
+        let (cores, inboxes) = (Vec::new(), Vec::new());
+        let mut house = Self { clock, budget, shared, cores, inboxes };
         for core in 0..2 {
             house.add_core(core, 1).await;
         }
@@ -87,11 +103,35 @@ impl House {
 
     async fn add_core(&mut self, core: u16, boot: u32) {
         let book = Arc::new(Mutex::new(LeaseBook::new(0, core, boot)));
-        let address = Core { book: Arc::clone(&book), clock: self.clock.clone() }.start();
-        let holder = address.clone().recipient();
-        self.budget.send(Register { core, boot, holder }).await.expect("alive");
+        self.inboxes.truncate(usize::from(core));
+        self.inboxes.push(LeaseInbox::default());
+        let address = self.host(core, boot, &book).await;
         self.cores.truncate(usize::from(core));
         self.cores.push((address, book));
+    }
+
+    /// An actor over a book, made known to the ledger.
+    async fn host(&self, core: u16, boot: u32, book: &Arc<Mutex<LeaseBook>>) -> Addr<Core> {
+        let inbox = self.inboxes[usize::from(core)].clone();
+        let actor =
+            Core { book: Arc::clone(book), inbox: inbox.clone(), clock: self.clock.clone() };
+        let address = actor.start();
+        let holder = address.clone().recipient();
+        self.budget.send(Register { core, boot, inbox, holder }).await.expect("alive");
+        address
+    }
+
+    /// A book's money, and how much of it the ledger has leased to it.
+    fn totals(&self, core: usize) -> LeaseTotals {
+        self.cores[core].1.lock().totals()
+    }
+
+    /// What the core wants is asked for, but not yet answered.
+    async fn ask(&self, core: usize) {
+        let mut requests = Vec::new();
+        self.cores[core].1.lock().due(self.clock.now(), &mut requests);
+        assert!(!requests.is_empty());
+        self.budget.send(Requests(requests.into())).await.expect("alive");
     }
 
     /// Until no core has anything to ask.
@@ -249,4 +289,82 @@ async fn a_tick_folds_what_the_cores_changed_and_publishes_it() {
     let status = house.status().await;
     assert!((status.campaigns[0].pacing.ln_budget as f32 - published.ln_budget).abs() < 1e-6);
     assert!(serde_json::to_string(&*status).expect("JSON").contains("\"budget\":\"1000000\""));
+}
+
+#[actix::test]
+async fn what_a_dead_core_has_not_taken_its_successor_takes() {
+    let mut house = House::open(50, Faults::default(), 100_000_000).await;
+    house.tick(1_100).await;
+    let held = house.hold(0).expect("leased");
+    while house.hold(0).is_ok() {}
+    let before = house.totals(0);
+    house.ask(0).await;
+    assert_eq!(house.totals(0).open_steps, 1);
+    // It dies while its grant is on the way, and with it whatever its mailbox holds.
+    let (dying, book) = house.cores[0].clone();
+    assert!(dying.send(Die).await.is_err());
+    while dying.connected() {
+        actix::clock::sleep(Duration::from_millis(1)).await;
+    }
+    house.bill(&held).await;
+    house.budget.send(Quiesce).await.expect("alive");
+    assert_eq!(house.totals(0), LeaseTotals { open_steps: 1, ..before }, "nobody has heard it");
+    assert!(house.hold(0).is_err());
+
+    house.cores[0].0 = house.host(0, 1, &book).await;
+    house.settle_down().await;
+    assert!(house.hold(0).is_ok(), "the grant has arrived");
+    let totals = house.totals(0);
+    assert_eq!(totals.open_steps, 0);
+    let other = house.totals(1);
+    let money = house.status().await.campaigns[0].account.as_ref().expect("known").day;
+    assert_eq!(money.billed, Nanos(i128::from(CAP)));
+    let leased = totals.held + totals.at_hand + other.held + other.at_hand;
+    assert_eq!(leased, money.leased, "and so has the bill");
+    assert!(book.lock().is_sound());
+}
+
+#[actix::test]
+async fn a_step_that_died_with_the_ledgers_actor_is_asked_again_and_taken_once() {
+    let mut house = House::open(0, Faults::default(), 100_000_000).await;
+    house.tick(1_100).await;
+    for is_lost in [true, false] {
+        while house.hold(0).is_ok() {}
+        if is_lost {
+            // As if it lay in the mailbox of an actor that died.
+            house.cores[0].1.lock().due(house.clock.now(), &mut Vec::new());
+        } else {
+            house.ask(0).await;
+        }
+        let steps = house.totals(0).open_steps;
+        assert!(!is_lost || steps == 1);
+        house.budget = BudgetActor::new(Arc::clone(&house.shared)).start();
+        house.settle_down().await;
+        assert_eq!(house.totals(0).open_steps, 0);
+        assert!(house.hold(0).is_ok(), "the grant has arrived");
+    }
+    let status = house.status().await;
+    let money = status.campaigns[0].account.as_ref().expect("known").day;
+    let leased: Nanos = (0..2).map(|core| house.totals(core)).map(|t| t.held + t.at_hand).sum();
+    assert_eq!(leased, money.leased, "no step was taken twice");
+    assert_eq!(status.house.refused, 0);
+}
+
+#[actix::test]
+async fn a_wind_up_ends_all_bids_and_leaves_only_what_they_hold() {
+    let house = House::open(20, Faults::default(), 100_000_000).await;
+    house.hold(0).expect("leased");
+    house.hold(1).expect("leased");
+    house.budget.send(WindUp).await.expect("alive");
+    house.settle_down().await;
+    assert_eq!((house.hold(0), house.hold(1)), (Err(NoHold::NoLease), Err(NoHold::NoLease)));
+    // Neither a tick nor a new edition of the campaigns brings the bidding back.
+    house.tick(1_100).await;
+    house.budget.send(SetCampaigns([terms(50)].into())).await.expect("alive");
+    house.settle_down().await;
+    assert!(house.hold(0).is_err());
+    let totals = house.totals(0);
+    assert_eq!((totals.at_hand, totals.open_steps), (Nanos::ZERO, 0));
+    let money = house.status().await.campaigns[0].account.as_ref().expect("known").day;
+    assert_eq!(money.leased, Nanos(2 * i128::from(CAP)), "one bid's hold on each core");
 }

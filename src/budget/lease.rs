@@ -5,12 +5,11 @@
 //! what it answered. A lease has one step on its way at a time, so that its numbers have no gaps.
 
 use super::command::LeaseOp;
-use super::day::DayNumber;
+use super::inbox::{LeaseEvent, LeaseRequest, LeaseTerms, LeaseTotals};
 use super::line::{Due, Held, Line, NoHold, Windows};
 use super::view::Answer;
 use crate::units::{CampaignId, LeaseId, Micros, Nanos, Timestamp};
 use rustc_hash::FxHashMap;
-use std::sync::Arc;
 
 /// Milliseconds between two looks at every lease: the smallest step in which holds come due is ten
 /// times that.
@@ -27,69 +26,6 @@ const FETCHED_MS: i64 = 60_000;
 /// Milliseconds of holds at the present rate that a busy lease keeps at hand.
 const RENEWAL_MS: i64 = 250;
 
-/// What a holder must know about a campaign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseTerms {
-    /// Which campaign.
-    pub campaign: CampaignId,
-    /// Its day at present.
-    pub day: DayNumber,
-    /// The first instant that is not this day.
-    pub day_ends: Timestamp,
-    /// The most that one bid may be.
-    pub max_price: Micros,
-    /// Money to keep at hand: one second of planned spend.
-    pub headroom: Nanos,
-    /// Whether it bids at all.
-    pub is_active: bool,
-}
-
-/// A step that a holder asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseRequest {
-    /// The campaign of the lease.
-    pub campaign: CampaignId,
-    /// Which lease.
-    pub lease: LeaseId,
-    /// Number of the step within the lease.
-    pub step: u32,
-    /// What to do.
-    pub op: LeaseOp,
-}
-
-/// What a holder is told.
-#[derive(Clone, Debug, actix::Message)]
-#[rtype(result = "()")]
-pub enum LeaseEvent {
-    /// All campaigns, as they are from now on; one that is missing is over.
-    Terms(Arc<[LeaseTerms]>),
-    /// The answer to a step.
-    Answered {
-        /// Which lease.
-        lease: LeaseId,
-        /// Which step.
-        step: u32,
-        /// What came of it.
-        answer: Answer,
-    },
-    /// A hold was charged; so much of it came from its lease.
-    Settled {
-        /// Which hold.
-        held: Held,
-        /// Moved from leased to billed.
-        from_lease: Nanos,
-    },
-    /// Another holder needs money: return what is not in use.
-    Recall(CampaignId),
-    /// A budget was cut below what is committed: return whatever no bid holds, at once.
-    Cut(CampaignId),
-    /// An account that had too little has some again.
-    Available(CampaignId),
-}
-
-// Events travel through mailboxes by value.
-const _: () = assert!(size_of::<LeaseEvent>() <= 128);
-
 /// One core's leases.
 #[derive(Debug)]
 pub struct LeaseBook {
@@ -102,6 +38,8 @@ pub struct LeaseBook {
     owners: FxHashMap<u32, CampaignId>,
     /// Campaigns that cannot wait for the sweep.
     dirty: Vec<CampaignId>,
+    /// Whether steps on their way may have got lost.
+    is_unheard: bool,
     swept: Timestamp,
 }
 
@@ -150,6 +88,7 @@ impl LeaseBook {
             campaigns: FxHashMap::default(),
             owners: FxHashMap::default(),
             dirty: Vec::new(),
+            is_unheard: false,
             swept: Timestamp(i64::MIN),
         }
     }
@@ -215,12 +154,15 @@ impl LeaseBook {
     /// Whether [`LeaseBook::due`] should be asked before the next sweep.
     #[must_use]
     pub fn has_urgent(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || self.is_unheard
     }
 
     /// Adds to `out` what the ledger is to be asked at `now`: openings, renewals below the
     /// low-water mark, returns of what is idle or of a day that is over, late sums, closings.
     pub fn due(&mut self, now: Timestamp, out: &mut Vec<LeaseRequest>) {
+        if std::mem::take(&mut self.is_unheard) {
+            out.extend(self.open_steps());
+        }
         let urgent = std::mem::take(&mut self.dirty);
         let elapsed_ms = now.millis_since(self.swept);
         if elapsed_ms >= SWEEP_MS {
@@ -270,6 +212,7 @@ impl LeaseBook {
                     self.touch(*campaign);
                 }
             }
+            LeaseEvent::AskAgain => self.is_unheard = true,
         }
     }
 
@@ -304,6 +247,27 @@ impl LeaseBook {
             let line = &lease.line;
             let sums = [line.settled, line.held, line.late, line.headroom()];
             sums.iter().all(|sum| *sum >= Nanos::ZERO)
+        })
+    }
+
+    /// Over all campaigns, for people and for the end of the process.
+    #[must_use]
+    pub fn totals(&self) -> LeaseTotals {
+        let mut totals =
+            LeaseTotals { open_steps: self.open_steps().count(), ..Default::default() };
+        for lease in self.campaigns.values().flat_map(Campaign::leases) {
+            totals.held += lease.line.held + lease.line.late;
+            totals.at_hand += lease.line.headroom();
+        }
+        totals
+    }
+
+    /// The steps that wait for their answers. To ask again is safe: the log takes a step once.
+    fn open_steps(&self) -> impl Iterator<Item = LeaseRequest> + '_ {
+        let leases = self.campaigns.iter().flat_map(|(id, owner)| owner.leases().map(|l| (*id, l)));
+        leases.filter_map(|(campaign, lease)| {
+            let (lease, step, op) = (lease.line.id, lease.step, lease.waiting?);
+            Some(LeaseRequest { campaign, lease, step, op })
         })
     }
 

@@ -12,6 +12,7 @@ mod account;
 mod actor;
 mod command;
 mod day;
+mod inbox;
 mod lease;
 mod ledger;
 mod line;
@@ -27,11 +28,12 @@ mod tests;
 pub use account::{AMOUNT_MAX, Account, Refusal, Sums};
 pub use actor::{
     BudgetActor, BudgetStatus, CampaignStatus, CampaignTerms, Conversion, Quiesce, Register,
-    Report, Requests, SetCampaigns, Shared, Status, Tick, settle,
+    Report, Requests, SetCampaigns, Shared, Status, Tick, WindUp, settle,
 };
 pub use command::{Command, DecodeError, LeaseOp, Notice};
 pub use day::DayNumber;
-pub use lease::{LeaseBook, LeaseEvent, LeaseRequest, LeaseTerms};
+pub use inbox::{LeaseEvent, LeaseInbox, LeaseNews, LeaseRequest, LeaseTerms, LeaseTotals};
+pub use lease::LeaseBook;
 pub use ledger::{FoldError, Ledger, apply};
 pub use line::{DUE_STEP_MS, Due, Held, NoHold, Windows};
 pub use view::{AccountView, Answer, House, Money, Outcome};

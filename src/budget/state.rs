@@ -3,7 +3,7 @@
 use super::actor::{BudgetStatus, CampaignStatus, CampaignTerms, Conversion};
 use super::command::{Command, LeaseOp};
 use super::day::Day;
-use super::lease::{LeaseEvent, LeaseTerms};
+use super::inbox::{LeaseEvent, LeaseInbox, LeaseNews, LeaseTerms};
 use super::ledger::{FoldError, Ledger};
 use super::line::Held;
 use super::view::{Answer, Outcome};
@@ -29,11 +29,23 @@ pub(super) struct BudgetState {
     wanting: BTreeMap<CampaignId, BTreeSet<u16>>,
     folded: BTreeMap<u16, u32>,
     epoch: u64,
+    is_winding_up: bool,
 }
 
 struct Holder {
     boot: u32,
-    recipient: Recipient<LeaseEvent>,
+    inbox: LeaseInbox,
+    news: Recipient<LeaseNews>,
+}
+
+impl Holder {
+    /// Puts an event where the holder, or its successor, finds it.
+    fn tell(&self, event: LeaseEvent) {
+        if self.inbox.put(event) {
+            // Past the mailbox's bound on purpose: one word for all that lies there.
+            self.news.do_send(LeaseNews);
+        }
+    }
 }
 
 struct Campaign {
@@ -56,6 +68,7 @@ impl BudgetState {
             wanting: BTreeMap::new(),
             folded: BTreeMap::new(),
             epoch: 0,
+            is_winding_up: false,
         }
     }
 
@@ -85,7 +98,7 @@ impl BudgetState {
                 }
                 if outcome == (Outcome::CampaignSet { is_over: true }) {
                     for holder in self.holders.values() {
-                        holder.recipient.do_send(LeaseEvent::Cut(campaign));
+                        holder.tell(LeaseEvent::Cut(campaign));
                     }
                 }
                 self.available(campaign, None);
@@ -115,7 +128,7 @@ impl BudgetState {
                 let is_needed = matches!(op, LeaseOp::TopUp { .. });
                 for (core, holder) in &self.holders {
                     if is_needed && *core != lease.core {
-                        holder.recipient.do_send(LeaseEvent::Recall(campaign));
+                        holder.tell(LeaseEvent::Recall(campaign));
                     }
                 }
             }
@@ -138,9 +151,7 @@ impl BudgetState {
             && let Some(holder) = self.holders.get(&lease.core)
             && holder.boot == lease.boot
         {
-            // Past the mailbox's bound on purpose: at most one answer per request and one event
-            // per durable notice, and losing one would strand money.
-            holder.recipient.do_send(event);
+            holder.tell(event);
         }
     }
 
@@ -150,7 +161,7 @@ impl BudgetState {
         cores.retain(|core| {
             let is_told = Some(*core) != returned_by;
             if is_told && let Some(holder) = self.holders.get(core) {
-                holder.recipient.do_send(LeaseEvent::Available(campaign));
+                holder.tell(LeaseEvent::Available(campaign));
             }
             !is_told
         });
@@ -164,10 +175,13 @@ impl BudgetState {
         &mut self,
         core: u16,
         boot: u32,
-        recipient: Recipient<LeaseEvent>,
+        inbox: LeaseInbox,
+        news: Recipient<LeaseNews>,
     ) -> Option<u32> {
-        recipient.do_send(LeaseEvent::Terms(Arc::clone(&self.terms)));
-        let before = self.holders.insert(core, Holder { boot, recipient });
+        inbox.put(LeaseEvent::Terms(Arc::clone(&self.terms)));
+        // In any case: the word of what its predecessor left there went to the predecessor.
+        news.do_send(LeaseNews);
+        let before = self.holders.insert(core, Holder { boot, inbox, news });
         before.map(|holder| holder.boot).filter(|before| *before < boot)
     }
 
@@ -208,15 +222,27 @@ impl BudgetState {
         commands
     }
 
+    /// An actor has died, perhaps with steps that were on their way into the log.
+    pub(super) fn ask_again(&self) {
+        self.holders.values().for_each(|holder| holder.tell(LeaseEvent::AskAgain));
+    }
+
+    /// Ends all bidding: without terms, holders give back whatever no bid holds.
+    pub(super) fn wind_up(&mut self) {
+        self.is_winding_up = true;
+        self.publish_terms();
+    }
+
     /// Tells every holder the terms, if they changed.
     pub(super) fn publish_terms(&mut self) {
-        let terms: Arc<[LeaseTerms]> = self.campaigns.values().map(Campaign::lease_terms).collect();
+        let campaigns = self.campaigns.values().filter(|_| !self.is_winding_up);
+        let terms: Arc<[LeaseTerms]> = campaigns.map(Campaign::lease_terms).collect();
         if terms == self.terms {
             return;
         }
         self.terms = terms;
         for holder in self.holders.values() {
-            holder.recipient.do_send(LeaseEvent::Terms(Arc::clone(&self.terms)));
+            holder.tell(LeaseEvent::Terms(Arc::clone(&self.terms)));
         }
     }
 

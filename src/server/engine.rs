@@ -1,7 +1,7 @@
 //! Everything that listeners and workers share: snapshots, control actors, secrets, counters.
 
 use crate::auction::{self, Arms, AuctionActor, Core, Published};
-use crate::budget::{self, BudgetActor, LeaseBook, LedgerWriter, Register, Windows};
+use crate::budget::{self, BudgetActor, LeaseBook, LeaseInbox, LedgerWriter, Register, Windows};
 use crate::catalog::CatalogActor;
 use crate::clock::Civil;
 use crate::config::{Config, Exchange};
@@ -146,18 +146,25 @@ impl Engine {
         &self.shards[number]
     }
 
-    /// Makes a worker's actors known.
-    pub fn register(&self, number: u16, auction: Addr<AuctionActor>, shard: Addr<SessionShard>) {
+    /// Makes a worker's actors known, and where its core finds what the ledger says.
+    pub fn register(
+        &self,
+        number: u16,
+        inbox: LeaseInbox,
+        auction: Addr<AuctionActor>,
+        shard: Addr<SessionShard>,
+    ) {
         let holder = auction.clone().recipient();
         self.workers[usize::from(number)].store(Some(Arc::new(WorkerAddresses { auction, shard })));
+        let boot = self.keys.boot;
         // Goes round the mailbox's bound: once a worker and start, and nothing works without it.
-        self.budget.address().do_send(Register { core: number, boot: self.keys.boot, holder });
+        self.budget.address().do_send(Register { core: number, boot, inbox, holder });
     }
 
     /// Makes the successor of a worker's auction actor known.
-    pub fn replace_auction(&self, number: u16, auction: Addr<AuctionActor>) {
+    pub fn replace_auction(&self, number: u16, inbox: LeaseInbox, auction: Addr<AuctionActor>) {
         if let Some(worker) = self.worker(number) {
-            self.register(number, auction, worker.shard.clone());
+            self.register(number, inbox, auction, worker.shard.clone());
         }
     }
 

@@ -23,6 +23,7 @@ mod report;
 mod run;
 mod simulation;
 mod supervised;
+mod wind_up;
 mod worker;
 
 pub use assemble::Parts;

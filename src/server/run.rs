@@ -259,9 +259,16 @@ fn exchange_server(
     workers: usize,
 ) -> anyhow::Result<Server> {
     let keep_alive = Duration::from_millis(engine.config.server.keep_alive_ms);
+    // Numbers are dealt at the start and not again. actix-server (2.10, `worker.rs`) starts another
+    // thread only when the task that hands out a worker's connections has panicked. No code of ours
+    // runs in it once the worker has started: a connection is a task of its own, and so is an
+    // actor, and tokio catches the panic of a task within it. A worker lost all the same must not
+    // come back under its number with a book that counts leases from 0 again; it would get a number
+    // past the table, panic here, and stay away.
     let next = Arc::new(AtomicU16::new(0));
     let server = HttpServer::new(move || {
         let number = next.fetch_add(1, Ordering::Relaxed);
+        assert!(usize::from(number) < workers, "a worker died: its core is lost until a restart");
         let worker = Worker::start(engine.clone(), number);
         App::new()
             .app_data(Data::new(worker))
@@ -350,11 +357,14 @@ async fn until_stopped(stopped: oneshot::Receiver<()>) {
     }
 }
 
-/// The last tick while the workers live (their actors end with the exchange's listener), then the
-/// listeners in the order of the data: no new bids, no new notices, no more questions.
+/// The last tick and the return of the leases while the workers live (their actors end with the
+/// exchange's listener), then the listeners in the order of the data: no new requests, no new
+/// notices, no more questions. At last whatever the notices appended.
 async fn close(engine: &Engine, servers: &[ServerHandle]) {
     engine.run_tick(engine.civil.now()).await;
+    engine.give_leases_back().await;
     for server in servers {
         server.stop(true).await;
     }
+    engine.drain_log().await;
 }

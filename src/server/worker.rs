@@ -45,7 +45,8 @@ impl Worker {
         let core = Rc::new(RefCell::new(engine.core(number, recorder.clone())));
         let auction = start_auction(&engine, &core);
         let shard = engine.start_shard(usize::from(number));
-        engine.register(number, auction.clone(), shard);
+        let inbox = core.borrow().inbox();
+        engine.register(number, inbox, auction.clone(), shard);
         let nonces = RefCell::new(NonceSequence::new(engine.nonce_start, number));
         Self {
             engine,
@@ -76,7 +77,8 @@ impl Worker {
         if !address.connected() {
             tracing::error!(worker = self.number, "auction actor died and was replaced");
             *address = start_auction(&self.engine, &self.core);
-            self.engine.replace_auction(self.number, address.clone());
+            let inbox = self.core.borrow().inbox();
+            self.engine.replace_auction(self.number, inbox, address.clone());
         }
         address.clone()
     }
@@ -101,4 +103,78 @@ impl Worker {
 
 fn start_auction(engine: &Engine, core: &Rc<RefCell<Core>>) -> Addr<AuctionActor> {
     AuctionActor::new(core.clone(), engine.config.server.in_flight_max).start()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Quiesce;
+    use crate::config::Config;
+    use crate::server::{Keys, Options, start};
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+    use std::path::Path;
+
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Die;
+
+    impl Handler<Die> for AuctionActor {
+        type Result = ();
+        fn handle(&mut self, _: Die, _: &mut Self::Context) {
+            panic!("on purpose");
+        }
+    }
+
+    fn is_bid(address: SocketAddr, body: &str) -> bool {
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        let head = "POST /openrtb2/demo/bid HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+        let length = body.len();
+        write!(stream, "{head}content-length: {length}\r\n\r\n{body}").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer.starts_with("HTTP/1.1 200")
+    }
+
+    /// Sends to an actor of the server's from outside of its system.
+    fn ask<A, M>(address: &Addr<A>, message: M) -> bool
+    where
+        A: Actor<Context = Context<A>> + Handler<M>,
+        M: Message<Result = ()> + Send + 'static,
+    {
+        System::new().block_on(address.send(message)).is_ok()
+    }
+
+    #[test]
+    fn a_core_whose_actor_died_with_its_grants_on_the_way_bids_again() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+        let mut config = Config::load(&fixtures.join("outbid.toml")).expect("a configuration");
+        let server = &mut config.server;
+        for listen in
+            [&mut server.exchange_listen, &mut server.public_listen, &mut server.admin_listen]
+        {
+            *listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        }
+        server.workers = 1;
+        // The first grants are under way for so long.
+        config.budget.log_delay_ms = 500;
+        let (keys, _) = Keys::ephemeral().expect("keys");
+        let options = Options { keys: Some(keys), ..Options::default() };
+        let running = start(config, options).expect("the server starts");
+        let engine = running.engine();
+        let worker = engine.worker(0).expect("it has started");
+        assert!(!ask(&worker.auction, Die), "it dies");
+        while worker.auction.connected() {
+            std::thread::yield_now();
+        }
+        // The grants find nobody.
+        assert!(ask(&engine.budget.address(), Quiesce));
+        let body = std::fs::read_to_string(fixtures.join("request.json")).expect("a request");
+        let body = body.replace("\"tmax\": 150", "\"tmax\": 5000");
+        let patience = Mono::now().plus_millis(20_000);
+        while !is_bid(running.addresses().exchange, &body) {
+            assert!(Mono::now() < patience, "the core never bids again");
+            std::thread::yield_now();
+        }
+    }
 }

@@ -8,7 +8,7 @@ mod http;
 mod process;
 mod site;
 
-pub use http::{Http, Reply};
+pub use http::{Http, Reply, connect, read_reply};
 pub use process::Process;
 pub use site::{Campaign, Site, request};
 

@@ -3,7 +3,7 @@
 use super::http::Http;
 use super::site::Site;
 use super::until;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -13,6 +13,8 @@ pub struct Process {
     pub exchange: Http,
     pub public: Http,
     pub admin: Http,
+    /// What it logs: warnings, and what it says of its end.
+    pub log: Receiver<String>,
     /// Admin and events key, if they were shown.
     pub keys: Option<(String, String)>,
 }
@@ -23,12 +25,15 @@ impl Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_outbid"))
             .args(["serve", "--config"])
             .arg(site.config_file())
-            .env("OUTBID_LOG", "warn")
+            .env("OUTBID_LOG", "warn,outbid::server::wind_up=info")
+            .env("NO_COLOR", "1")
             .current_dir(site.folder())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
-        let lines = read_lines(&mut child);
+        let lines = read_lines(child.stdout.take().expect("its output"));
+        let log = read_lines(child.stderr.take().expect("its log"));
         let said = |what: &str| {
             let line: String =
                 lines.recv_timeout(std::time::Duration::from_secs(20)).expect("a line");
@@ -50,6 +55,7 @@ impl Process {
             exchange: Http::new(exchange, None),
             public: Http::new(public, Some(&used.1)),
             admin: Http::new(admin, Some(&used.0)),
+            log,
             keys: shown,
         };
         let ready = |process: &mut Self| process.admin.get("/readyz").status == 200;
@@ -79,11 +85,14 @@ impl Drop for Process {
     }
 }
 
-fn read_lines(child: &mut Child) -> Receiver<String> {
-    let output = BufReader::new(child.stdout.take().expect("its output"));
+/// The lines of a pipe, read until its end whether or not anybody takes them.
+fn read_lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
-        output.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            // Nobody may be interested any more.
+            let _ = sender.send(line);
+        }
     });
     receiver
 }
