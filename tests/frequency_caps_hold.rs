@@ -64,7 +64,7 @@ fn four_workers_show_three_while_every_notice_is_late() {
         assert!(engine.bid(&request(&format!("after-{number}"), "one")).is_none());
     }
     let metrics = engine.admin.get("/metrics").text();
-    assert_eq!(counter(&metrics, "outbid_messages_refused_total{what=\"pend_show\"}"), 0);
+    assert_eq!(counter(&metrics, "outbid_messages_refused_total{what=\"shows\"}"), 0);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 use outbid::budget::{
     Answer, Command, DayNumber, Held, LeaseBook, LeaseEvent, LeaseOp, LeaseRequest, LeaseTerms,
-    Ledger, NoHold, Notice, Outcome, Windows, apply,
+    Ledger, NoHold, Notice, Outcome, Settlement, Windows, apply,
 };
 use outbid::units::{AdvertiserId, CampaignId, Micros, Nanos, Timestamp};
 use proptest::prelude::*;
@@ -304,7 +304,8 @@ impl World {
                 let core = hold.lease.core as usize;
                 let held = Held { hold, campaign, day, due, price };
                 if hold.lease.boot == self.boots[core] {
-                    self.heard[core].push_back(LeaseEvent::Settled { held, from_lease });
+                    self.heard[core]
+                        .push_back(LeaseEvent::Settled([Settlement { held, from_lease }].into()));
                 }
             }
             (Command::HolderLost { .. }, Outcome::Lost(_)) => {}

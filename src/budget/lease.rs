@@ -1,16 +1,15 @@
 //! The holder's side: one core's leases, pure, hosted by whoever bids.
 //!
 //! [`LeaseBook::hold`] says yes or no within nanoseconds and never waits. Everything else happens
-//! between bids: [`LeaseBook::due`] says what to ask of the ledger, [`LeaseBook::handle`] takes
-//! what it answered. A lease has one step on its way at a time, so that its numbers have no gaps.
+//! between bids: [`LeaseBook::urgent`] and [`LeaseBook::sweep`] say what to ask of the ledger,
+//! [`LeaseBook::handle`] takes what it answered. A lease has one step on its way at a time, so that its numbers have no gaps.
 
 use super::command::LeaseOp;
-use super::day::DayNumber;
 use super::line::{Due, Held, Line, NoHold, Windows};
+use super::told::{LeaseEvent, LeaseRequest, LeaseTerms, Settlement};
 use super::view::Answer;
 use crate::units::{CampaignId, LeaseId, Micros, Nanos, Timestamp};
 use rustc_hash::FxHashMap;
-use std::sync::Arc;
 
 /// Milliseconds between two looks at every lease: the smallest step in which holds come due is ten
 /// times that.
@@ -27,69 +26,6 @@ const FETCHED_MS: i64 = 60_000;
 /// Milliseconds of holds at the present rate that a busy lease keeps at hand.
 const RENEWAL_MS: i64 = 250;
 
-/// What a holder must know about a campaign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseTerms {
-    /// Which campaign.
-    pub campaign: CampaignId,
-    /// Its day at present.
-    pub day: DayNumber,
-    /// The first instant that is not this day.
-    pub day_ends: Timestamp,
-    /// The most that one bid may be.
-    pub max_price: Micros,
-    /// Money to keep at hand: one second of planned spend.
-    pub headroom: Nanos,
-    /// Whether it bids at all.
-    pub is_active: bool,
-}
-
-/// A step that a holder asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseRequest {
-    /// The campaign of the lease.
-    pub campaign: CampaignId,
-    /// Which lease.
-    pub lease: LeaseId,
-    /// Number of the step within the lease.
-    pub step: u32,
-    /// What to do.
-    pub op: LeaseOp,
-}
-
-/// What a holder is told.
-#[derive(Clone, Debug, actix::Message)]
-#[rtype(result = "()")]
-pub enum LeaseEvent {
-    /// All campaigns, as they are from now on; one that is missing is over.
-    Terms(Arc<[LeaseTerms]>),
-    /// The answer to a step.
-    Answered {
-        /// Which lease.
-        lease: LeaseId,
-        /// Which step.
-        step: u32,
-        /// What came of it.
-        answer: Answer,
-    },
-    /// A hold was charged; so much of it came from its lease.
-    Settled {
-        /// Which hold.
-        held: Held,
-        /// Moved from leased to billed.
-        from_lease: Nanos,
-    },
-    /// Another holder needs money: return what is not in use.
-    Recall(CampaignId),
-    /// A budget was cut below what is committed: return whatever no bid holds, at once.
-    Cut(CampaignId),
-    /// An account that had too little has some again.
-    Available(CampaignId),
-}
-
-// Events travel through mailboxes by value.
-const _: () = assert!(size_of::<LeaseEvent>() <= 128);
-
 /// One core's leases.
 #[derive(Debug)]
 pub struct LeaseBook {
@@ -102,7 +38,14 @@ pub struct LeaseBook {
     owners: FxHashMap<u32, CampaignId>,
     /// Campaigns that cannot wait for the sweep.
     dirty: Vec<CampaignId>,
+    /// All campaigns in the order of their ids, so that one run asks as the next does; those that
+    /// are gone stay until the next terms.
+    order: Vec<CampaignId>,
+    /// Where in `order` the sweep under way goes on; at its end when there is none.
+    next: usize,
+    /// When the last sweep began, and how long after the one before.
     swept: Timestamp,
+    elapsed_ms: i64,
 }
 
 #[derive(Debug)]
@@ -150,7 +93,10 @@ impl LeaseBook {
             campaigns: FxHashMap::default(),
             owners: FxHashMap::default(),
             dirty: Vec::new(),
+            order: Vec::new(),
+            next: 0,
             swept: Timestamp(i64::MIN),
+            elapsed_ms: 0,
         }
     }
 
@@ -212,7 +158,7 @@ impl LeaseBook {
         self.lease(held.hold.lease).is_some_and(|lease| lease.line.release(held))
     }
 
-    /// Whether [`LeaseBook::due`] should be asked before the next sweep.
+    /// Whether [`LeaseBook::urgent`] has something to ask.
     #[must_use]
     pub fn has_urgent(&self) -> bool {
         !self.dirty.is_empty()
@@ -221,19 +167,33 @@ impl LeaseBook {
     /// Adds to `out` what the ledger is to be asked at `now`: openings, renewals below the
     /// low-water mark, returns of what is idle or of a day that is over, late sums, closings.
     pub fn due(&mut self, now: Timestamp, out: &mut Vec<LeaseRequest>) {
-        let urgent = std::mem::take(&mut self.dirty);
-        let elapsed_ms = now.millis_since(self.swept);
-        if elapsed_ms >= SWEEP_MS {
-            self.swept = now;
-            let all: Vec<CampaignId> = self.campaigns.keys().copied().collect();
-            for campaign in sorted(all) {
-                self.plan(campaign, now, Some(elapsed_ms), out);
-            }
-        } else {
-            for campaign in urgent {
-                self.plan(campaign, now, None, out);
-            }
+        self.urgent(now, out);
+        while self.sweep(now, usize::MAX, out) {}
+    }
+
+    /// Adds to `out` what cannot wait for the sweep.
+    pub fn urgent(&mut self, now: Timestamp, out: &mut Vec<LeaseRequest>) {
+        for campaign in std::mem::take(&mut self.dirty) {
+            self.plan(campaign, now, None, out);
         }
+    }
+
+    /// Once a second looks after every campaign, at most `looks` of them in one call: ten thousand
+    /// at once would keep bids waiting for milliseconds. Whether there are more to look at now.
+    pub fn sweep(&mut self, now: Timestamp, looks: usize, out: &mut Vec<LeaseRequest>) -> bool {
+        if self.next >= self.order.len() {
+            let elapsed_ms = now.millis_since(self.swept);
+            if elapsed_ms < SWEEP_MS {
+                return false;
+            }
+            (self.swept, self.elapsed_ms, self.next) = (now, elapsed_ms, 0);
+        }
+        let upto = self.next.saturating_add(looks).min(self.order.len());
+        for place in self.next..upto {
+            self.plan(self.order[place], now, Some(self.elapsed_ms), out);
+        }
+        self.next = upto;
+        upto < self.order.len()
     }
 
     /// Takes what the ledger says.
@@ -243,11 +203,13 @@ impl LeaseBook {
             LeaseEvent::Answered { lease, step, answer } => {
                 self.answered(*lease, *step, *answer, now);
             }
-            LeaseEvent::Settled { held, from_lease } => {
-                if let Some(lease) = self.lease(held.hold.lease) {
-                    lease.line.settle(held, *from_lease);
-                    if lease.line.uncovered.is_some() {
-                        self.touch(held.campaign);
+            LeaseEvent::Settled(settlements) => {
+                for Settlement { held, from_lease } in settlements {
+                    if let Some(lease) = self.lease(held.hold.lease) {
+                        lease.line.settle(held, *from_lease);
+                        if lease.line.uncovered.is_some() {
+                            self.touch(held.campaign);
+                        }
                     }
                 }
             }
@@ -352,8 +314,13 @@ impl LeaseBook {
             }
             owner.terms = *terms;
         }
-        let all: Vec<CampaignId> = self.campaigns.keys().copied().collect();
-        sorted(all).into_iter().for_each(|campaign| self.touch(campaign));
+        // A sweep under way ends here: everybody is looked at at once.
+        self.order = self.campaigns.keys().copied().collect();
+        self.order.sort_unstable();
+        self.next = self.order.len();
+        for place in 0..self.order.len() {
+            self.touch(self.order[place]);
+        }
     }
 
     fn answered(&mut self, id: LeaseId, step: u32, answer: Answer, now: Timestamp) {
@@ -576,10 +543,4 @@ impl Lease {
         }
         self.late_op()
     }
-}
-
-/// In the order of ids, so that one run asks as the next does.
-fn sorted(mut campaigns: Vec<CampaignId>) -> Vec<CampaignId> {
-    campaigns.sort_unstable();
-    campaigns
 }

@@ -16,6 +16,7 @@ mod lease;
 mod ledger;
 mod line;
 mod state;
+mod told;
 mod view;
 mod writer;
 
@@ -31,8 +32,9 @@ pub use actor::{
 };
 pub use command::{Command, DecodeError, LeaseOp, Notice};
 pub use day::DayNumber;
-pub use lease::{LeaseBook, LeaseEvent, LeaseRequest, LeaseTerms};
+pub use lease::LeaseBook;
 pub use ledger::{FoldError, Ledger, apply};
 pub use line::{DUE_STEP_MS, Due, Held, NoHold, Windows};
+pub use told::{LeaseEvent, LeaseRequest, LeaseTerms, Settlement};
 pub use view::{AccountView, Answer, House, Money, Outcome};
 pub use writer::{BudgetError, LedgerWriter};

@@ -3,9 +3,9 @@
 use super::actor::{BudgetStatus, CampaignStatus, CampaignTerms, Conversion};
 use super::command::{Command, LeaseOp};
 use super::day::Day;
-use super::lease::{LeaseEvent, LeaseTerms};
 use super::ledger::{FoldError, Ledger};
 use super::line::Held;
+use super::told::{LeaseEvent, LeaseTerms, Settlement};
 use super::view::{Answer, Outcome};
 use crate::store::Record;
 use crate::strategy::pacing::{CampaignPacing, LocalReport, Pace, PacingSnapshot, TickInput};
@@ -25,6 +25,8 @@ pub(super) struct BudgetState {
     /// Campaign by slot index, for reports.
     slots: BTreeMap<u32, CampaignId>,
     terms: Arc<[LeaseTerms]>,
+    /// Whether a campaign or its day has changed since.
+    are_terms_stale: bool,
     /// Cores that got less than they asked for.
     wanting: BTreeMap<CampaignId, BTreeSet<u16>>,
     folded: BTreeMap<u16, u32>,
@@ -34,6 +36,25 @@ pub(super) struct BudgetState {
 struct Holder {
     boot: u32,
     recipient: Recipient<LeaseEvent>,
+    /// Settled since the holder was told last: one message for a batch of the log.
+    settled: Vec<Settlement>,
+}
+
+impl Holder {
+    /// Past the mailbox's bound on purpose: at most one answer per request and one event per
+    /// durable notice, and losing one would strand money. What was settled before comes first, so
+    /// that a holder hears of everything in the log's order.
+    fn tell(&mut self, event: LeaseEvent) {
+        self.tell_settled();
+        self.recipient.do_send(event);
+    }
+
+    fn tell_settled(&mut self) {
+        if !self.settled.is_empty() {
+            let settled = self.settled.drain(..).collect();
+            self.recipient.do_send(LeaseEvent::Settled(settled));
+        }
+    }
 }
 
 struct Campaign {
@@ -53,13 +74,15 @@ impl BudgetState {
             campaigns: BTreeMap::new(),
             slots: BTreeMap::new(),
             terms: Arc::from([]),
+            are_terms_stale: false,
             wanting: BTreeMap::new(),
             folded: BTreeMap::new(),
             epoch: 0,
         }
     }
 
-    /// Takes the next record of the log and tells the holders what it means for them.
+    /// Takes the next record of the log and tells the holders what it means for them; of what was
+    /// settled they hear with [`BudgetState::tell_settled`].
     pub(super) fn fold(&mut self, record: &Record) -> Result<(), FoldError> {
         if record.position <= self.ledger.position() {
             return Ok(()); // an actor before this one had it
@@ -74,7 +97,9 @@ impl BudgetState {
                         tracing::error!(absorbed_nanos, "a bill was charged to the house");
                     }
                     let held = Held { hold, campaign, day, due, price };
-                    self.tell(hold.lease, LeaseEvent::Settled { held, from_lease });
+                    if let Some(holder) = self.holder(hold.lease) {
+                        holder.settled.push(Settlement { held, from_lease });
+                    }
                 }
                 Outcome::Refused(refusal) => tracing::error!(%refusal, "a bill was refused"),
                 _ => {}
@@ -84,8 +109,8 @@ impl BudgetState {
                     tracing::error!(%refusal, campaign = campaign.0, "a budget was refused");
                 }
                 if outcome == (Outcome::CampaignSet { is_over: true }) {
-                    for holder in self.holders.values() {
-                        holder.recipient.do_send(LeaseEvent::Cut(campaign));
+                    for holder in self.holders.values_mut() {
+                        holder.tell(LeaseEvent::Cut(campaign));
                     }
                 }
                 self.available(campaign, None);
@@ -106,16 +131,18 @@ impl BudgetState {
             _ => return,
         };
         // The holder first: it must know of its grant before anybody reacts to it.
-        self.tell(lease, LeaseEvent::Answered { lease, step, answer });
+        if let Some(holder) = self.holder(lease) {
+            holder.tell(LeaseEvent::Answered { lease, step, answer });
+        }
         let Some(campaign) = self.ledger.campaign_of(lease) else { return };
         match (op, answer) {
             (_, Answer::Granted { is_short: true, .. }) => {
                 self.wanting.entry(campaign).or_default().insert(lease.core);
                 // Opening is provision; a renewal is for a bid.
                 let is_needed = matches!(op, LeaseOp::TopUp { .. });
-                for (core, holder) in &self.holders {
+                for (core, holder) in &mut self.holders {
                     if is_needed && *core != lease.core {
-                        holder.recipient.do_send(LeaseEvent::Recall(campaign));
+                        holder.tell(LeaseEvent::Recall(campaign));
                     }
                 }
             }
@@ -132,16 +159,15 @@ impl BudgetState {
         }
     }
 
-    /// Tells the holder of a lease; nobody, when it is of another boot.
-    fn tell(&self, lease: LeaseId, event: LeaseEvent) {
-        if lease.node == self.node
-            && let Some(holder) = self.holders.get(&lease.core)
-            && holder.boot == lease.boot
-        {
-            // Past the mailbox's bound on purpose: at most one answer per request and one event
-            // per durable notice, and losing one would strand money.
-            holder.recipient.do_send(event);
-        }
+    /// Tells the holders what was settled since they were told last.
+    pub(super) fn tell_settled(&mut self) {
+        self.holders.values_mut().for_each(Holder::tell_settled);
+    }
+
+    /// The holder of a lease; nobody, when it is of another boot.
+    fn holder(&mut self, lease: LeaseId) -> Option<&mut Holder> {
+        let holder = self.holders.get_mut(&lease.core).filter(|_| lease.node == self.node)?;
+        Some(holder).filter(|holder| holder.boot == lease.boot)
     }
 
     /// Tells those who had too little that there is money again, but not who returned it.
@@ -149,8 +175,8 @@ impl BudgetState {
         let Some(cores) = self.wanting.get_mut(&campaign) else { return };
         cores.retain(|core| {
             let is_told = Some(*core) != returned_by;
-            if is_told && let Some(holder) = self.holders.get(core) {
-                holder.recipient.do_send(LeaseEvent::Available(campaign));
+            if is_told && let Some(holder) = self.holders.get_mut(core) {
+                holder.tell(LeaseEvent::Available(campaign));
             }
             !is_told
         });
@@ -167,8 +193,13 @@ impl BudgetState {
         recipient: Recipient<LeaseEvent>,
     ) -> Option<u32> {
         recipient.do_send(LeaseEvent::Terms(Arc::clone(&self.terms)));
-        let before = self.holders.insert(core, Holder { boot, recipient });
-        before.map(|holder| holder.boot).filter(|before| *before < boot)
+        let before = self.holders.remove(&core);
+        let before_boot = before.as_ref().map(|holder| holder.boot);
+        // A successor over the same book hears of what the one before did not.
+        let same = before.filter(|holder| holder.boot == boot);
+        let settled = same.map(|holder| holder.settled).unwrap_or_default();
+        self.holders.insert(core, Holder { boot, recipient, settled });
+        before_boot.filter(|before| *before < boot)
     }
 
     /// Takes all campaigns, and returns the commands that bring the ledger up to date.
@@ -177,6 +208,7 @@ impl BudgetState {
         campaigns: &[CampaignTerms],
         now: Timestamp,
     ) -> Vec<Command> {
+        self.are_terms_stale = true;
         let mut before = std::mem::take(&mut self.campaigns);
         self.slots.clear();
         let mut commands = Vec::new();
@@ -210,13 +242,16 @@ impl BudgetState {
 
     /// Tells every holder the terms, if they changed.
     pub(super) fn publish_terms(&mut self) {
+        if !std::mem::take(&mut self.are_terms_stale) {
+            return;
+        }
         let terms: Arc<[LeaseTerms]> = self.campaigns.values().map(Campaign::lease_terms).collect();
         if terms == self.terms {
             return;
         }
         self.terms = terms;
-        for holder in self.holders.values() {
-            holder.recipient.do_send(LeaseEvent::Terms(Arc::clone(&self.terms)));
+        for holder in self.holders.values_mut() {
+            holder.tell(LeaseEvent::Terms(Arc::clone(&self.terms)));
         }
     }
 
@@ -244,12 +279,10 @@ impl BudgetState {
         for (id, campaign) in &mut self.campaigns {
             if now >= campaign.day.ends || now < campaign.day.starts {
                 campaign.day = Day::of(now, &campaign.terms.time_zone);
+                self.are_terms_stale = true;
             }
             let Day { number, starts: day_starts, ends: day_ends } = campaign.day;
-            if let Some(view) = self.ledger.view(*id, number)
-                && let Some(unbilled) = self.ledger.unbilled(*id, number)
-            {
-                let billed = view.total.billed;
+            if let Some((billed, unbilled)) = self.ledger.standing(*id, number) {
                 campaign.pacing.tick(&TickInput { now, day_starts, day_ends, billed, unbilled });
             }
             let slot = campaign.terms.slot;

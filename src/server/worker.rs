@@ -5,6 +5,7 @@ use crate::clock::Mono;
 use crate::latency::{Stage, StageRecorder};
 use crate::notice::token::NonceSequence;
 use crate::server::engine::Engine;
+use crate::server::shows::Shows;
 use actix::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,6 +22,8 @@ pub struct Worker {
     core: Rc<RefCell<Core>>,
     /// Stage histograms of this worker, shared with its core.
     pub recorder: Rc<RefCell<StageRecorder>>,
+    /// Announcements of shows, shared with its core.
+    pub shows: Rc<Shows>,
     auction: RefCell<Addr<AuctionActor>>,
     pool: RefCell<Vec<Box<AuctionInput>>>,
     in_flight: Rc<Cell<usize>>,
@@ -39,7 +42,8 @@ impl Worker {
     /// Starts the worker's actors on the present thread.
     pub fn start(engine: Arc<Engine>, number: u16) -> Self {
         let recorder = Rc::new(RefCell::new(engine.board.recorder()));
-        let core = Rc::new(RefCell::new(engine.core(number, recorder.clone())));
+        let shows = Shows::new(engine.clone(), number);
+        let core = Rc::new(RefCell::new(engine.core(number, &shows, recorder.clone())));
         let auction = start_auction(&engine, &core);
         let shard = engine.start_shard(usize::from(number));
         engine.register(number, auction.clone(), shard);
@@ -50,6 +54,7 @@ impl Worker {
             nonces,
             core,
             recorder,
+            shows,
             auction: RefCell::new(auction),
             pool: RefCell::default(),
             in_flight: Rc::default(),
