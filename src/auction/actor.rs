@@ -25,7 +25,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Where an auction's side effects go; the server wires it. Each call must return at once: a full
-/// mailbox is the callee's to count.
+/// mailbox is the callee's to count. It may keep what it is given until [`Outbox::flush`].
 pub trait Outbox {
     /// A bid was made that will count as shown until it is lost or expires.
     fn pend_show(&self, show: PendShow);
@@ -41,6 +41,8 @@ pub trait Outbox {
     fn lease(&self, requests: Box<[LeaseRequest]>);
     /// What this core spent since its last report.
     fn report(&self, report: LocalReport);
+    /// Sends whatever it has kept: called at the end of each message that may have given it some.
+    fn flush(&self);
 }
 
 /// What one core knows, outside of its actor.
@@ -156,10 +158,34 @@ impl Core {
     }
 
     fn ask_for_money(&mut self, now: Timestamp) {
-        self.leases.due(now, &mut self.requests);
+        self.leases.urgent(now, &mut self.requests);
+        self.send_requests();
+    }
+
+    /// Looks after some leases; whether there are more to look after now.
+    fn sweep_leases(&mut self, now: Timestamp) -> bool {
+        let has_more = self.leases.sweep(now, LEASES_SWEPT, &mut self.requests);
+        self.send_requests();
+        has_more
+    }
+
+    fn send_requests(&mut self) {
         if !self.requests.is_empty() {
             self.outbox.lease(self.requests.drain(..).collect());
         }
+    }
+
+    /// What a tick does beside the leases.
+    fn report(&mut self) {
+        let world = self.world.refresh();
+        self.pacing.adopt(&world.pacing);
+        let held = |slot: Slot| {
+            let campaign = world.catalog.campaign(slot.index);
+            campaign.map_or(Nanos::ZERO, |campaign| self.leases.held(campaign.id))
+        };
+        self.outbox.report(self.pacing.report(held));
+        self.outbox.flush();
+        self.recorder.borrow_mut().publish();
     }
 }
 
@@ -204,6 +230,9 @@ fn announce(outbox: &dyn Outbox, world: &World, input: &AuctionInput, pick: &Pic
     let (hold, expires) = (pick.held.hold, pick.held.due.free_at());
     outbox.pend_show(PendShow { user, campaign: campaign.id, creative: ad.id, hold, expires });
 }
+
+/// Campaigns whose leases are looked after between two auctions: some 20 us of a tick.
+const LEASES_SWEPT: usize = 128;
 
 /// The actor over a [`Core`].
 pub struct AuctionActor {
@@ -271,9 +300,23 @@ impl Drop for Decided {
 #[rtype(result = "()")]
 pub struct ReleaseBid(pub Held);
 
-/// A bid's ad was shown, and paid for.
-#[derive(Clone, Copy, Debug, Message)]
+/// What became of bids, in this order, as notices said: a message that crosses threads costs more
+/// than what it does.
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
+pub struct EndBids(pub Vec<BidEnd>);
+
+/// What became of one bid.
+#[derive(Clone, Copy, Debug)]
+pub enum BidEnd {
+    /// Its ad was shown, and paid for.
+    Shown(BidShown),
+    /// It is worth nothing any more.
+    Released(Held),
+}
+
+/// A bid's ad was shown, and paid for.
+#[derive(Clone, Copy, Debug)]
 pub struct BidShown {
     /// The bid's hold.
     pub hold: HoldId,
@@ -331,6 +374,7 @@ pub struct CoreStatus {
 
 // Mailboxes move messages by value.
 const _: () = assert!(size_of::<RunAuction>() <= 128 && size_of::<ReleaseBid>() <= 128);
+const _: () = assert!(size_of::<EndBids>() <= 128);
 
 impl Handler<RunAuction> for AuctionActor {
     type Result = MessageResult<RunAuction>;
@@ -350,15 +394,22 @@ impl Handler<ReleaseBid> for AuctionActor {
     }
 }
 
-impl Handler<BidShown> for AuctionActor {
+impl Handler<EndBids> for AuctionActor {
     type Result = ();
 
-    fn handle(&mut self, shown: BidShown, _: &mut Self::Context) {
+    fn handle(&mut self, EndBids(ends): EndBids, _: &mut Self::Context) {
         let mut core = self.core.borrow_mut();
-        // A click that came before its bill has proved the show already.
-        if !core.clicked.contains(shown.hold) {
-            core.show(shown.hold, shown.user, shown.cell, shown.at);
+        for end in ends {
+            match end {
+                // A click that came before its bill has proved the show already.
+                BidEnd::Shown(shown) if core.clicked.contains(shown.hold) => {}
+                BidEnd::Shown(shown) => core.show(shown.hold, shown.user, shown.cell, shown.at),
+                BidEnd::Released(held) => {
+                    core.leases.release(&held);
+                }
+            }
         }
+        core.outbox.flush();
     }
 }
 
@@ -380,6 +431,7 @@ impl Handler<BidClicked> for AuctionActor {
         }
         core.outbox.click(Click { hold, at });
         core.outbox.contribute(Contribute { user, at, cell, kind: Kind::Click });
+        core.outbox.flush();
     }
 }
 
@@ -392,21 +444,19 @@ impl Handler<LeaseNews> for AuctionActor {
 }
 
 impl Handler<Tick> for AuctionActor {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, Tick { now }: Tick, _: &mut Self::Context) {
-        let mut core = self.core.borrow_mut();
-        core.free_unsent();
-        core.ask_for_money(now);
-        let core = &mut *core;
-        let world = core.world.refresh();
-        core.pacing.adopt(&world.pacing);
-        let held = |slot: Slot| {
-            let campaign = world.catalog.campaign(slot.index);
-            campaign.map_or(Nanos::ZERO, |campaign| core.leases.held(campaign.id))
-        };
-        core.outbox.report(core.pacing.report(held));
-        core.recorder.borrow_mut().publish();
+    fn handle(&mut self, Tick { now }: Tick, _: &mut Self::Context) -> Self::Result {
+        let core = Rc::clone(&self.core);
+        core.borrow_mut().free_unsent();
+        core.borrow_mut().ask_for_money(now);
+        Box::pin(async move {
+            while core.borrow_mut().sweep_leases(now) {
+                // Requests that have come meanwhile go first.
+                tokio::task::yield_now().await;
+            }
+            core.borrow_mut().report();
+        })
     }
 }
 

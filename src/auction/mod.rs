@@ -24,8 +24,8 @@ mod select;
 mod world;
 
 pub use actor::{
-    AuctionActor, BidClicked, BidShown, Core, CoreStatus, Decided, Outbox, ReleaseBid, RunAuction,
-    Status, Tick,
+    AuctionActor, BidClicked, BidEnd, BidShown, Core, CoreStatus, Decided, EndBids, Outbox,
+    ReleaseBid, RunAuction, Status, Tick,
 };
 pub use arm::{Arm, Arms};
 pub use decide::{Auctioneer, Purse, Scored};

@@ -10,7 +10,7 @@ use super::state::BudgetState;
 use super::view::{AccountView, House};
 use super::writer::{BudgetError, LedgerWriter};
 use crate::clock::Civil;
-use crate::store::{AppendError, Position, Record};
+use crate::store::{AppendError, Batch, Position};
 use crate::strategy::pacing::{LocalReport, PacingKind, PacingSnapshot, PacingStatus};
 use crate::units::{AdvertiserId, CampaignId, Micros, Nanos, Slot, Timestamp};
 use actix::fut::{ActorFutureExt, WrapFuture};
@@ -164,8 +164,8 @@ impl Actor for BudgetActor {
         let next = Position(self.shared.state.lock().ledger.position().0 + 1);
         match self.shared.writer.log().tail(next) {
             Ok(mut tail) => {
-                let records = futures_util::stream::poll_fn(move |cx| tail.poll_recv(cx));
-                context.add_stream(records);
+                let batches = futures_util::stream::poll_fn(move |cx| tail.poll_recv(cx));
+                context.add_stream(batches);
             }
             Err(error) => {
                 tracing::error!(%error, "the ledger cannot go on from its position");
@@ -182,12 +182,18 @@ impl Actor for BudgetActor {
     }
 }
 
-impl StreamHandler<Record> for BudgetActor {
-    fn handle(&mut self, record: Record, _: &mut Self::Context) {
-        if let Err(error) = self.shared.state.lock().fold(&record) {
-            tracing::error!(%error, "the ledger grants no more");
+impl StreamHandler<Batch> for BudgetActor {
+    fn handle(&mut self, batch: Batch, _: &mut Self::Context) {
+        let mut state = self.shared.state.lock();
+        for record in &*batch {
+            if let Err(error) = state.fold(record) {
+                tracing::error!(%error, "the ledger grants no more");
+            }
         }
-        self.shared.writer.progress().folded(record.position);
+        drop(state);
+        if let Some(last) = batch.last() {
+            self.shared.writer.progress().folded(last.position);
+        }
     }
 
     fn finished(&mut self, context: &mut Self::Context) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Civil;
-use crate::store::{Faults, MemoryLog, OrderedLog};
+use crate::store::{Faults, MemoryLog, OrderedLog, Pauses};
 use crate::strategy::pacing::{LocalPacing, PacingKind};
 use crate::units::{AdvertiserId, CampaignId, Micros, Nanos, Slot, Timestamp};
 use actix::{Actor, Addr, Context, Handler};
@@ -23,8 +23,12 @@ const FAULTS: Faults =
 struct Core {
     book: Arc<Mutex<LeaseBook>>,
     inbox: LeaseInbox,
+    settled: Settled,
     clock: Civil,
 }
+
+/// How many holds were settled by each word that settled some.
+type Settled = Arc<Mutex<Vec<usize>>>;
 
 impl Actor for Core {
     type Context = Context<Self>;
@@ -33,8 +37,13 @@ impl Actor for Core {
 impl Handler<LeaseNews> for Core {
     type Result = ();
     fn handle(&mut self, _: LeaseNews, _: &mut Self::Context) {
+        let mut settled = 0;
         while let Some(event) = self.inbox.take() {
+            settled += usize::from(matches!(event, LeaseEvent::Settled { .. }));
             self.book.lock().handle(&event, self.clock.now());
+        }
+        if settled > 0 {
+            self.settled.lock().push(settled);
         }
     }
 }
@@ -65,6 +74,7 @@ struct House {
     shared: Arc<Shared>,
     cores: Vec<(Addr<Core>, Arc<Mutex<LeaseBook>>)>,
     inboxes: Vec<LeaseInbox>,
+    settled: Settled,
 }
 
 fn terms(bids: u64) -> CampaignTerms {
@@ -86,13 +96,14 @@ fn terms(bids: u64) -> CampaignTerms {
 impl House {
     async fn open(delay_ms: u64, faults: Faults, bids: u64) -> Self {
         let clock = Civil::simulated(START);
-        let delay = Duration::from_millis(delay_ms);
-        let log = MemoryLog::with_faults(clock.clone(), delay, faults).expect("a thread");
+        let pauses = Pauses { delay: Duration::from_millis(delay_ms), ..Pauses::default() };
+        let log = MemoryLog::with_faults(clock.clone(), pauses, faults).expect("a thread");
         let log: Arc<dyn OrderedLog> = Arc::new(log);
         let shared = Shared::new(LedgerWriter::new(log, 1), clock.clone(), 0, 1, 60_000);
         let budget = BudgetActor::new(Arc::clone(&shared)).start();
         let (cores, inboxes) = (Vec::new(), Vec::new());
-        let mut house = Self { clock, budget, shared, cores, inboxes };
+        let settled = Settled::default();
+        let mut house = Self { clock, budget, shared, cores, inboxes, settled };
         for core in 0..2 {
             house.add_core(core, 1).await;
         }
@@ -113,8 +124,8 @@ impl House {
     /// An actor over a book, made known to the ledger.
     async fn host(&self, core: u16, boot: u32, book: &Arc<Mutex<LeaseBook>>) -> Addr<Core> {
         let inbox = self.inboxes[usize::from(core)].clone();
-        let actor =
-            Core { book: Arc::clone(book), inbox: inbox.clone(), clock: self.clock.clone() };
+        let (settled, clock) = (Arc::clone(&self.settled), self.clock.clone());
+        let actor = Core { book: Arc::clone(book), inbox: inbox.clone(), settled, clock };
         let address = actor.start();
         let holder = address.clone().recipient();
         self.budget.send(Register { core, boot, inbox, holder }).await.expect("alive");
@@ -196,8 +207,10 @@ async fn spend_all(delay_ms: u64, faults: Faults) {
     let writer = house.shared.writer();
     let mut tail = writer.log().tail(crate::store::Position(1)).expect("all there");
     let mut again = Ledger::default();
-    while let Ok(record) = tail.try_recv() {
-        again.fold(&record).expect("folds");
+    while let Ok(batch) = tail.try_recv() {
+        for record in &*batch {
+            again.fold(record).expect("folds");
+        }
     }
     let digest: String = again.digest().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(digest, status.digest);
@@ -217,6 +230,31 @@ async fn a_slow_log_spends_the_budget_exactly() {
 #[actix::test]
 async fn a_faulty_log_spends_the_budget_exactly() {
     spend_all(0, FAULTS).await;
+}
+
+#[actix::test]
+async fn bills_that_become_durable_together_are_one_word_to_their_core() {
+    // The log takes its time over each batch, so that the bills after the first wait together.
+    let house = House::open(50, Faults::default(), 1_000).await;
+    let mut held = Vec::new();
+    while held.len() < 6 {
+        match house.hold(0) {
+            Ok(one) => held.push(one),
+            Err(_) => house.tick(1_100).await,
+        }
+    }
+    house.settle_down().await;
+    let writer = house.shared.writer();
+    let settle = |held: &Held| Command::settle(held, held.price, Notice::Billing);
+    let bills: Vec<_> = held.iter().map(|held| writer.append(&settle(held))).collect();
+    for bill in bills {
+        bill.await.expect("durable");
+    }
+    house.settle_down().await;
+    let settled = house.settled.lock().clone();
+    assert_eq!(settled.iter().sum::<usize>(), 6);
+    assert!(settled.len() <= 3, "{settled:?}");
+    assert_eq!(house.cores[0].1.lock().held(CAMPAIGN), Nanos::ZERO);
 }
 
 #[actix::test]

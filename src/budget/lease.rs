@@ -1,8 +1,8 @@
 //! The holder's side: one core's leases, pure, hosted by whoever bids.
 //!
 //! [`LeaseBook::hold`] says yes or no within nanoseconds and never waits. Everything else happens
-//! between bids: [`LeaseBook::due`] says what to ask of the ledger, [`LeaseBook::handle`] takes
-//! what it answered. A lease has one step on its way at a time, so that its numbers have no gaps.
+//! between bids: [`LeaseBook::urgent`] and [`LeaseBook::sweep`] say what to ask of the ledger,
+//! [`LeaseBook::handle`] takes what it answered. A lease has one step on its way at a time, so that its numbers have no gaps.
 
 use super::command::LeaseOp;
 use super::inbox::{LeaseEvent, LeaseRequest, LeaseTerms, LeaseTotals};
@@ -40,7 +40,14 @@ pub struct LeaseBook {
     dirty: Vec<CampaignId>,
     /// Whether steps on their way may have got lost.
     is_unheard: bool,
+    /// All campaigns in the order of their ids, so that one run asks as the next does; those that
+    /// are gone stay until the next terms.
+    order: Vec<CampaignId>,
+    /// Where in `order` the sweep under way goes on; at its end when there is none.
+    next: usize,
+    /// When the last sweep began, and how long after the one before.
     swept: Timestamp,
+    elapsed_ms: i64,
 }
 
 #[derive(Debug)]
@@ -89,7 +96,10 @@ impl LeaseBook {
             owners: FxHashMap::default(),
             dirty: Vec::new(),
             is_unheard: false,
+            order: Vec::new(),
+            next: 0,
             swept: Timestamp(i64::MIN),
+            elapsed_ms: 0,
         }
     }
 
@@ -151,7 +161,7 @@ impl LeaseBook {
         self.lease(held.hold.lease).is_some_and(|lease| lease.line.release(held))
     }
 
-    /// Whether [`LeaseBook::due`] should be asked before the next sweep.
+    /// Whether [`LeaseBook::urgent`] has something to ask.
     #[must_use]
     pub fn has_urgent(&self) -> bool {
         !self.dirty.is_empty() || self.is_unheard
@@ -160,22 +170,36 @@ impl LeaseBook {
     /// Adds to `out` what the ledger is to be asked at `now`: openings, renewals below the
     /// low-water mark, returns of what is idle or of a day that is over, late sums, closings.
     pub fn due(&mut self, now: Timestamp, out: &mut Vec<LeaseRequest>) {
+        self.urgent(now, out);
+        while self.sweep(now, usize::MAX, out) {}
+    }
+
+    /// Adds to `out` what cannot wait for the sweep.
+    pub fn urgent(&mut self, now: Timestamp, out: &mut Vec<LeaseRequest>) {
         if std::mem::take(&mut self.is_unheard) {
             out.extend(self.open_steps());
         }
-        let urgent = std::mem::take(&mut self.dirty);
-        let elapsed_ms = now.millis_since(self.swept);
-        if elapsed_ms >= SWEEP_MS {
-            self.swept = now;
-            let all: Vec<CampaignId> = self.campaigns.keys().copied().collect();
-            for campaign in sorted(all) {
-                self.plan(campaign, now, Some(elapsed_ms), out);
-            }
-        } else {
-            for campaign in urgent {
-                self.plan(campaign, now, None, out);
-            }
+        for campaign in std::mem::take(&mut self.dirty) {
+            self.plan(campaign, now, None, out);
         }
+    }
+
+    /// Once a second looks after every campaign, at most `looks` of them in one call: ten thousand
+    /// at once would keep bids waiting for milliseconds. Whether there are more to look at now.
+    pub fn sweep(&mut self, now: Timestamp, looks: usize, out: &mut Vec<LeaseRequest>) -> bool {
+        if self.next >= self.order.len() {
+            let elapsed_ms = now.millis_since(self.swept);
+            if elapsed_ms < SWEEP_MS {
+                return false;
+            }
+            (self.swept, self.elapsed_ms, self.next) = (now, elapsed_ms, 0);
+        }
+        let upto = self.next.saturating_add(looks).min(self.order.len());
+        for place in self.next..upto {
+            self.plan(self.order[place], now, Some(self.elapsed_ms), out);
+        }
+        self.next = upto;
+        upto < self.order.len()
     }
 
     /// Takes what the ledger says.
@@ -316,8 +340,13 @@ impl LeaseBook {
             }
             owner.terms = *terms;
         }
-        let all: Vec<CampaignId> = self.campaigns.keys().copied().collect();
-        sorted(all).into_iter().for_each(|campaign| self.touch(campaign));
+        // A sweep under way ends here: everybody is looked at at once.
+        self.order = self.campaigns.keys().copied().collect();
+        self.order.sort_unstable();
+        self.next = self.order.len();
+        for place in 0..self.order.len() {
+            self.touch(self.order[place]);
+        }
     }
 
     fn answered(&mut self, id: LeaseId, step: u32, answer: Answer, now: Timestamp) {
@@ -540,10 +569,4 @@ impl Lease {
         }
         self.late_op()
     }
-}
-
-/// In the order of ids, so that one run asks as the next does.
-fn sorted(mut campaigns: Vec<CampaignId>) -> Vec<CampaignId> {
-    campaigns.sort_unstable();
-    campaigns
 }

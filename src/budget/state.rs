@@ -25,6 +25,8 @@ pub(super) struct BudgetState {
     /// Campaign by slot index, for reports.
     slots: BTreeMap<u32, CampaignId>,
     terms: Arc<[LeaseTerms]>,
+    /// Whether a campaign or its day has changed since.
+    are_terms_stale: bool,
     /// Cores that got less than they asked for.
     wanting: BTreeMap<CampaignId, BTreeSet<u16>>,
     folded: BTreeMap<u16, u32>,
@@ -65,6 +67,7 @@ impl BudgetState {
             campaigns: BTreeMap::new(),
             slots: BTreeMap::new(),
             terms: Arc::from([]),
+            are_terms_stale: false,
             wanting: BTreeMap::new(),
             folded: BTreeMap::new(),
             epoch: 0,
@@ -191,6 +194,7 @@ impl BudgetState {
         campaigns: &[CampaignTerms],
         now: Timestamp,
     ) -> Vec<Command> {
+        self.are_terms_stale = true;
         let mut before = std::mem::take(&mut self.campaigns);
         self.slots.clear();
         let mut commands = Vec::new();
@@ -235,6 +239,9 @@ impl BudgetState {
 
     /// Tells every holder the terms, if they changed.
     pub(super) fn publish_terms(&mut self) {
+        if !std::mem::take(&mut self.are_terms_stale) {
+            return;
+        }
         let campaigns = self.campaigns.values().filter(|_| !self.is_winding_up);
         let terms: Arc<[LeaseTerms]> = campaigns.map(Campaign::lease_terms).collect();
         if terms == self.terms {
@@ -270,12 +277,10 @@ impl BudgetState {
         for (id, campaign) in &mut self.campaigns {
             if now >= campaign.day.ends || now < campaign.day.starts {
                 campaign.day = Day::of(now, &campaign.terms.time_zone);
+                self.are_terms_stale = true;
             }
             let Day { number, starts: day_starts, ends: day_ends } = campaign.day;
-            if let Some(view) = self.ledger.view(*id, number)
-                && let Some(unbilled) = self.ledger.unbilled(*id, number)
-            {
-                let billed = view.total.billed;
+            if let Some((billed, unbilled)) = self.ledger.standing(*id, number) {
                 campaign.pacing.tick(&TickInput { now, day_starts, day_ends, billed, unbilled });
             }
             let slot = campaign.terms.slot;

@@ -275,15 +275,11 @@ fn one_history_has_one_digest_and_another_has_another() {
     assert!(one.house().is_poisoned, "a gap in the history ends all grants");
 }
 
-/// How long a hold takes, run with `--release --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn a_hold_takes_nanoseconds() {
+/// A book of so many campaigns, each with an open lease of `amount`.
+fn opened(campaigns: u64, amount: Nanos, now: Timestamp) -> LeaseBook {
     let mut book = LeaseBook::new(0, 0, 1);
-    let now = Timestamp(1_000_000);
-    let campaigns: Vec<CampaignId> = (0..1_000).map(CampaignId).collect();
-    let terms = campaigns.iter().map(|campaign| LeaseTerms {
-        campaign: *campaign,
+    let terms = (0..campaigns).map(|campaign| LeaseTerms {
+        campaign: CampaignId(campaign),
         day: DayNumber(0),
         day_ends: Timestamp(i64::MAX),
         max_price: Micros(1_000),
@@ -294,13 +290,52 @@ fn a_hold_takes_nanoseconds() {
     let mut requests = Vec::new();
     book.due(now, &mut requests);
     for LeaseRequest { lease, step, .. } in requests {
-        let answer = Answer::Granted { amount: Nanos(1 << 60), is_short: false };
+        let answer = Answer::Granted { amount, is_short: false };
         book.handle(&LeaseEvent::Answered { lease, step, answer }, now);
     }
+    book
+}
+
+#[test]
+fn a_sweep_in_parts_asks_what_a_whole_one_asks() {
+    let now = Timestamp(1_000_000);
+    // More than twice what they keep at hand: a sweep gives it back, and nothing else does.
+    let [mut whole, mut parts] = [(); 2].map(|()| opened(10, Nanos(1 << 42), now));
+    let (mut asked, mut asked_in_parts) = (Vec::new(), Vec::new());
+    for book in [&mut whole, &mut parts] {
+        for campaign in (0..10).map(CampaignId) {
+            let held = book.hold(campaign, Micros(1_000), WINDOWS, now).expect("money enough");
+            assert!(book.release(&held));
+        }
+        book.urgent(now, &mut asked);
+    }
+    assert!(asked.is_empty());
+    let later = now.plus_millis(1_000);
+    whole.due(later, &mut asked);
+    assert!(asked.iter().all(|request| matches!(request.op, LeaseOp::Return { .. })));
+    let mut counts = Vec::new();
+    while parts.sweep(later, 3, &mut asked_in_parts) {
+        counts.push(asked_in_parts.len());
+    }
+    assert_eq!((counts, asked.len()), (vec![3, 6, 9], 10));
+    assert_eq!(asked_in_parts, asked);
+    let soon = later.plus_millis(999);
+    assert!(
+        !parts.sweep(soon, 3, &mut Vec::new())
+            && parts.sweep(soon.plus_millis(1), 3, &mut Vec::new())
+    );
+}
+
+/// How long a hold takes, run with `--release --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn a_hold_takes_nanoseconds() {
+    let now = Timestamp(1_000_000);
+    let mut book = opened(1_000, Nanos(1 << 60), now);
     let started = crate::clock::Mono::now();
     let rounds = 2_000_000u32;
     for round in 0..rounds {
-        let campaign = campaigns[(round as usize * 7) % campaigns.len()];
+        let campaign = CampaignId(u64::from(round) * 7 % 1_000);
         let held =
             book.hold(campaign, Micros(1_000), WINDOWS, now.plus_millis(i64::from(round / 1_000)));
         assert!(book.release(&held.expect("money enough")));

@@ -148,10 +148,10 @@ impl Ledger {
         })
     }
 
-    /// What the campaign can still be charged on `day`, money in leases included: the least over
-    /// the accounts above it of bound less billed.
+    /// What the campaign was charged over all days, and what it can still be charged on `day`, money
+    /// in leases included: the least over the accounts above it of bound less billed.
     #[must_use]
-    pub fn unbilled(&self, campaign: CampaignId, day: DayNumber) -> Option<Nanos> {
+    pub fn standing(&self, campaign: CampaignId, day: DayNumber) -> Option<(Nanos, Nanos)> {
         let account = self.campaigns.get(&campaign)?;
         let daily = account.daily_on(day);
         let today = account.days.get(&day).map_or(daily, |day| daily - day.sums.billed);
@@ -160,7 +160,14 @@ impl Ledger {
             .into_iter()
             .flatten()
             .filter_map(|account| account.target.map(|target| target - account.sums.billed));
-        Some(least.fold(today, Nanos::min).max(Nanos::ZERO))
+        let unbilled = least.fold(today, Nanos::min).max(Nanos::ZERO);
+        Some((account.account.sums.billed, unbilled))
+    }
+
+    /// The second part of [`Ledger::standing`].
+    #[must_use]
+    pub fn unbilled(&self, campaign: CampaignId, day: DayNumber) -> Option<Nanos> {
+        self.standing(campaign, day).map(|(_, unbilled)| unbilled)
     }
 
     /// Checks everything from the leases up: each lease, each account's bound, and that what

@@ -86,15 +86,24 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// The labels of the counters, by [`Effect::number`].
+    pub const LABELS: [&str; 4] = ["charge", "evidence", "release", "click"];
+
+    /// The number of its kind.
+    #[must_use]
+    pub const fn number(self) -> usize {
+        match self {
+            Self::Charge { .. } => 0,
+            Self::Evidence => 1,
+            Self::Release => 2,
+            Self::Click => 3,
+        }
+    }
+
     /// The label of the counter.
     #[must_use]
     pub const fn label(self) -> &'static str {
-        match self {
-            Self::Charge { .. } => "charge",
-            Self::Evidence => "evidence",
-            Self::Release => "release",
-            Self::Click => "click",
-        }
+        Self::LABELS[self.number()]
     }
 }
 

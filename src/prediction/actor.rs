@@ -11,9 +11,9 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Messages that may wait: a show or click costs under 1 µs, so these are 10 ms of work, and what
-/// arrives at 8,000 shows a second while a tick learns for a whole second. Senders that find it
-/// full keep their message or count it lost; they never go round the bound.
+/// Messages that may wait: a click or a batch of shows costs some µs, so these are tens of ms of
+/// work, and more than arrives while a tick learns for a whole second. Senders that find it full
+/// keep their message or count it lost; they never go round the bound.
 const MAILBOX_MAX: usize = 8_192;
 
 /// The learner and what it published, outside the actor's value: a panic in a handler kills the
@@ -65,10 +65,10 @@ impl Actor for LearnerActor {
     }
 }
 
-/// An ad was shown.
+/// Ads were shown.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Impression(pub Box<Example>);
+pub struct Impressions(pub Vec<Box<Example>>);
 
 /// An ad was clicked.
 #[derive(Clone, Copy, Debug, Message)]
@@ -106,14 +106,15 @@ pub struct Published {
 pub struct Status;
 
 // Mailboxes move messages by value.
-const _: () = assert!(size_of::<Impression>() <= 128 && size_of::<Click>() <= 128);
+const _: () = assert!(size_of::<Impressions>() <= 128 && size_of::<Click>() <= 128);
 const _: () = assert!(size_of::<AdsChanged>() <= 128 && size_of::<Tick>() <= 128);
 
-impl Handler<Impression> for LearnerActor {
+impl Handler<Impressions> for LearnerActor {
     type Result = ();
 
-    fn handle(&mut self, message: Impression, _: &mut Self::Context) {
-        self.state.learner.lock().impression(message.0);
+    fn handle(&mut self, Impressions(shown): Impressions, _: &mut Self::Context) {
+        let mut learner = self.state.learner.lock();
+        shown.into_iter().for_each(|example| learner.impression(example));
     }
 }
 

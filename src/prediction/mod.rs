@@ -31,7 +31,7 @@ mod planted_tests;
 mod tests;
 
 pub use actor::{
-    AdsChanged, Click, Impression, LearnerActor, LearnerState, Published, Status, Tick,
+    AdsChanged, Click, Impressions, LearnerActor, LearnerState, Published, Status, Tick,
 };
 pub use config::{Config, Error};
 pub use features::{

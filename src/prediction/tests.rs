@@ -1,7 +1,7 @@
 //! The room's promises: factorised scoring is the full sum, an unknown ad is neutral, snapshots do
 //! not move, shows and clicks join once, and the actor publishes what it learned.
 
-use super::actor::{AdsChanged, Click, Impression, LearnerActor, LearnerState, Status, Tick};
+use super::actor::{AdsChanged, Click, Impressions, LearnerActor, LearnerState, Status, Tick};
 use super::config::Config;
 use super::features::{
     AD_FIELDS, AdFeatures, AdInput, CONTEXT_FIELDS, ContextFeatures, Cross, SlotFormat,
@@ -323,7 +323,7 @@ async fn the_tick_answers_after_its_effects_are_published() {
     let first = published.load_full();
     address.send(AdsChanged(Arc::from([ad]))).await.unwrap();
     let context = random_context(&mut random);
-    address.send(Impression(example(1, 0, context, &ad))).await.unwrap();
+    address.send(Impressions(vec![example(1, 0, context, &ad)])).await.unwrap();
     let click = Click { hold: hold(1), at: Timestamp(5) };
     address.send(click).await.unwrap();
     assert_eq!(published.load().epoch(), first.epoch(), "published by ticks only");

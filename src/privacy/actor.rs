@@ -40,6 +40,12 @@ pub struct Contribute {
     pub kind: Kind,
 }
 
+/// What happened to several users, in this order: a message that crosses threads costs more than
+/// what it does.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ContributeAll(pub Vec<Contribute>);
+
 /// The campaigns whose cells are released from now on; replaces the list before.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
@@ -58,7 +64,7 @@ pub struct Tick {
 #[rtype(result = "AggregateStatus")]
 pub struct Status;
 
-const _: () = assert!(size_of::<Contribute>() <= 128);
+const _: () = assert!(size_of::<Contribute>() <= 128 && size_of::<ContributeAll>() <= 128);
 const _: () = assert!(size_of::<DeclareCells>() <= 128);
 const _: () = assert!(size_of::<Tick>() <= 128);
 
@@ -197,6 +203,17 @@ impl Actor for AggregateActor {
 }
 
 impl Supervised for AggregateActor {}
+
+impl Handler<ContributeAll> for AggregateActor {
+    type Result = ();
+
+    fn handle(&mut self, ContributeAll(all): ContributeAll, _: &mut Self::Context) {
+        let mut aggregate = self.aggregates.aggregate.lock();
+        for Contribute { user, at, cell, kind } in all {
+            aggregate.contribute(user, at, cell, kind);
+        }
+    }
+}
 
 impl Handler<Contribute> for AggregateActor {
     type Result = ();

@@ -52,7 +52,9 @@ mod zcdp;
 mod tests;
 
 pub use accountant::{Accountant, Charge, DayCharge, Refused, Rho};
-pub use actor::{AggregateActor, Aggregates, Contribute, DeclareCells, Status, Tick};
+pub use actor::{
+    AggregateActor, Aggregates, Contribute, ContributeAll, DeclareCells, Status, Tick,
+};
 pub use aggregate::{AggregateStatus, CAMPAIGNS_MAX, Dropped};
 pub use bound::{Admitted, Bound, Bounder, NotAdmitted};
 pub use cell::{CONTEXT_BUCKETS, Cell, ContextBucket, KINDS, Kind};

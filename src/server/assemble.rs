@@ -19,7 +19,7 @@ use crate::server::keys::Keys;
 use crate::server::metrics::Metrics;
 use crate::server::supervised::Supervised;
 use crate::session::{SessionConfig, SessionTable, ShardMap, ShardState};
-use crate::store::{Faults, MemoryLog, OrderedLog};
+use crate::store::{Faults, MemoryLog, OrderedLog, Pauses};
 use crate::strategy::pacing::PacingKind;
 use crate::strategy::{PacingChoice, Strategies};
 use crate::units::{CampaignId, Nanos};
@@ -31,6 +31,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+
+/// Milliseconds for which the log gathers appends. Nobody waits for the answer to a notice, and a
+/// lease asks for more while a quarter of a second's money is left.
+const LOG_GATHER_MS: u64 = 2;
 
 /// What an engine is made of, beside its configuration: the parts that a benchmark or test brings
 /// along.
@@ -81,9 +85,13 @@ pub fn assemble(
     let privacy = Aggregates::start(&plan, now).context("privacy")?;
     let model = model_config(&config);
     let learner = LearnerState::new(&model).context("prediction")?;
+    // In simulation each answer waits for the log, and there is nothing to gather.
+    let gather_ms = if civil.is_simulated() { 0 } else { LOG_GATHER_MS };
+    let gather = Duration::from_millis(gather_ms);
     let delay = Duration::from_millis(config.budget.log_delay_ms);
+    let pauses = Pauses { gather, delay };
     let log: Arc<dyn OrderedLog> =
-        Arc::new(MemoryLog::with_faults(civil.clone(), delay, Faults::default())?);
+        Arc::new(MemoryLog::with_faults(civil.clone(), pauses, Faults::default())?);
     let ledger = LedgerWriter::new(log, keys.boot);
     let window_ms = config.exchanges.values().map(|exchange| exchange.billing_window_s).max();
     let window_ms = u64::from(window_ms.unwrap_or(0)) * 1_000;

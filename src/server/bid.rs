@@ -1,4 +1,4 @@
-//! `POST /openrtb2/{exchange}/bid`: from bytes to an answer, or to a no-bid with its reason.
+//! `POST /openrtb2/EXCHANGE/bid`: from bytes to an answer, or to a no-bid with its reason.
 
 use crate::auction::{
     AuctionInput, Context, Explanation, NoBid, ReleaseBid, RunAuction, World, explain, extract,
@@ -14,24 +14,27 @@ use crate::server::answer::{self, Desk};
 use crate::server::body::{self, BodyError};
 use crate::server::engine::{Engine, ExchangeDesk};
 use crate::server::worker::Worker;
-use crate::session::{CancelShow, ReadOutcome, UserId};
+use crate::session::{CancelShow, ReadOutcome, ShowChange, UserId};
 use crate::units::UserKey;
 use actix_web::http::StatusCode;
-use actix_web::web::{Bytes, Data, Path, Payload};
+use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use std::rc::Rc;
 
-/// Answers one bid request.
+/// Answers a bid request of an exchange that is not configured.
+pub async fn unknown_exchange() -> HttpResponse {
+    refuse(StatusCode::NOT_FOUND, "no such exchange is configured")
+}
+
+/// Answers one bid request of the exchange at `desk`.
 pub async fn bid(
+    desk: Rc<ExchangeDesk>,
     worker: Data<Worker>,
-    exchange: Path<String>,
     head: HttpRequest,
     payload: Payload,
 ) -> HttpResponse {
     let received = Mono::now();
-    let engine = &worker.engine;
-    let Some(desk) = engine.exchange(&exchange) else {
-        return refuse(StatusCode::NOT_FOUND, "no such exchange is configured");
-    };
+    let (engine, desk) = (&worker.engine, &*desk);
     engine.metrics.requests.inc();
     let Some(_place) = worker.admit() else {
         return no_bid(&worker, desk, None, NoBid::Overload);
@@ -194,7 +197,7 @@ fn encode(
 
 fn release(worker: &Worker, input: &AuctionInput, held: Held) {
     if let Some(user) = input.user {
-        worker.engine.cancel_show(CancelShow { user, hold: held.hold });
+        worker.shows.change(ShowChange::Cancel(CancelShow { user, hold: held.hold }));
     }
     if worker.auction().try_send(ReleaseBid(held)).is_err() {
         worker.engine.metrics.refused("release_bid");

@@ -15,9 +15,10 @@ use crate::server::keys::{Keys, Scope};
 use crate::server::metrics::Metrics;
 use crate::server::post::Post;
 use crate::server::recent::Recent;
+use crate::server::shows::Shows;
 use crate::server::supervised::Supervised;
-use crate::session::{CancelShow, SessionShard, SessionTable, ShardMap, ShardState};
-use crate::units::{Timestamp, UserKey};
+use crate::session::{ChangeShows, SessionShard, SessionTable, ShardMap, ShardState, ShowChange};
+use crate::units::Timestamp;
 use actix::prelude::*;
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// One exchange as workers use it.
+#[derive(Clone)]
 pub struct ExchangeDesk {
     /// Its name in the configuration and in paths.
     pub name: String,
@@ -115,6 +117,11 @@ impl Engine {
         self.exchanges.get(name)
     }
 
+    /// All exchanges.
+    pub fn desks(&self) -> impl Iterator<Item = &ExchangeDesk> {
+        self.exchanges.values()
+    }
+
     /// Milliseconds for which notices of a bid are taken: past the billing window they still say
     /// whose loss it is.
     pub fn token_ttl_ms(&self, desk: &ExchangeDesk) -> i64 {
@@ -130,9 +137,14 @@ impl Engine {
     }
 
     /// The state of one core, for its worker.
-    pub fn core(self: &Arc<Self>, number: u16, recorder: Rc<RefCell<StageRecorder>>) -> Core {
+    pub fn core(
+        self: &Arc<Self>,
+        number: u16,
+        shows: &Rc<Shows>,
+        recorder: Rc<RefCell<StageRecorder>>,
+    ) -> Core {
         let leases = LeaseBook::new(NODE, number, self.keys.boot);
-        let outbox = Box::new(Post { engine: self.clone() });
+        let outbox = Box::new(Post::new(self.clone(), shows.clone()));
         Core::new(number, &self.published, leases, recorder, outbox, self.civil.clone())
     }
 
@@ -193,31 +205,25 @@ impl Engine {
             self.metrics.refused("unknown_core");
             return;
         };
-        if worker.auction.send(message).await.is_err() {
+        if !self.tell(&worker.auction, message).await {
             self.metrics.refused("auction");
         }
     }
 
-    /// Tells the shard of one user, waiting for room in its mailbox.
-    pub async fn tell_shard<M>(&self, user: UserKey, message: M)
-    where
-        M: Message<Result = ()> + Send + 'static,
-        SessionShard: Handler<M>,
-    {
-        self.tell_shard_number(self.shard_map.shard_of(user), message).await;
-    }
-
-    /// Takes back the announcement of a show, without waiting: what a full mailbox refuses is
-    /// counted, and the announcement expires by itself.
-    pub fn cancel_show(&self, show: CancelShow) {
-        let shard = self.shard_map.shard_of(show.user);
+    /// Tells the shard of some users what became of their shows, waiting for room in its mailbox.
+    pub async fn change_shows(&self, shard: usize, changes: Vec<ShowChange>) {
+        let count = changes.len() as u64;
         let worker = u16::try_from(shard).ok().and_then(|number| self.worker(number));
-        if worker.is_none_or(|worker| worker.shard.try_send(show).is_err()) {
-            self.metrics.refused("cancel_show");
+        let is_told = match worker {
+            Some(worker) => self.tell(&worker.shard, ChangeShows(changes)).await,
+            None => false,
+        };
+        if !is_told {
+            self.metrics.refused_many("shows", count);
         }
     }
 
-    /// Tells one shard, waiting for room in its mailbox.
+    /// Tells one shard, waiting for room in its mailbox and until it is done.
     pub async fn tell_shard_number<M>(&self, shard: usize, message: M)
     where
         M: Message<Result = ()> + Send + 'static,
@@ -231,6 +237,26 @@ impl Engine {
         if worker.shard.send(message).await.is_err() {
             self.metrics.refused("shard");
         }
+    }
+
+    /// Puts a message into a mailbox, waiting for room; `false` when the actor is gone. In
+    /// simulation mode it also waits for the effect. Otherwise not: the answer would be one more
+    /// wake-up of this thread.
+    async fn tell<A, M>(&self, actor: &Addr<A>, message: M) -> bool
+    where
+        A: Actor<Context = Context<A>> + Handler<M>,
+        M: Message<Result = ()> + Send + 'static,
+    {
+        let message = if self.civil.is_simulated() {
+            message
+        } else {
+            match actor.try_send(message) {
+                Ok(()) => return true,
+                Err(SendError::Closed(_)) => return false,
+                Err(SendError::Full(message)) => message,
+            }
+        };
+        actor.send(message).await.is_ok()
     }
 }
 

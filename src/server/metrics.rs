@@ -2,6 +2,7 @@
 //! is counted per campaign or per user (such figures exist only as private releases).
 
 use crate::auction::NoBid;
+use crate::notice::{Effect, Purpose};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -41,6 +42,8 @@ pub struct Metrics {
     pub events: Family<Label, Counter>,
     /// Notices by kind and outcome.
     pub notices: Family<NoticeLabels, Counter>,
+    /// Those that were understood, by purpose and effect.
+    effects: [[Counter; Effect::LABELS.len()]; Purpose::ALL.len()],
     /// Clicks by outcome.
     pub clicks: Family<Label, Counter>,
     /// Charges by where their price came from.
@@ -77,6 +80,10 @@ impl Metrics {
         let prices = family(&mut registry, "charges", "Charging notices, by the price's source");
         let notices = Family::<NoticeLabels, Counter>::default();
         registry.register("notices", "Notices, by kind and outcome", notices.clone());
+        let effects = Purpose::ALL.map(|purpose| {
+            let labels = |outcome| NoticeLabels { kind: purpose.label(), outcome };
+            Effect::LABELS.map(|outcome| notices.get_or_create(&labels(outcome)).clone())
+        });
         Self {
             registry,
             requests,
@@ -87,6 +94,7 @@ impl Metrics {
             refused,
             events,
             notices,
+            effects,
             clicks,
             prices,
         }
@@ -106,7 +114,12 @@ impl Metrics {
 
     /// Counts a message that a full mailbox refused.
     pub fn refused(&self, what: &'static str) {
-        self.refused.get_or_create(&Label { what }).inc();
+        self.refused_many(what, 1);
+    }
+
+    /// Counts what was in a message that a full mailbox refused.
+    pub fn refused_many(&self, what: &'static str, count: u64) {
+        self.refused.get_or_create(&Label { what }).inc_by(count);
     }
 
     /// Counts events of one outcome.
@@ -122,6 +135,11 @@ impl Metrics {
     /// Counts a charge by where its price came from.
     pub fn price(&self, what: &'static str) {
         self.prices.get_or_create(&Label { what }).inc();
+    }
+
+    /// Counts a notice that was understood.
+    pub fn effect(&self, purpose: Purpose, effect: Effect) {
+        self.effects[purpose as usize][effect.number()].inc();
     }
 
     /// Counts a notice.

@@ -1,39 +1,56 @@
 //! Win, billing, loss, pixel and click: sealed tokens come back. What moves money is durable in the
 //! log before it is acknowledged; what follows from it (session, learner, releases) comes after.
 
-use crate::auction::{BidClicked, BidShown, ReleaseBid};
+use crate::auction::{BidClicked, BidShown};
 use crate::budget::{Command, DayNumber, Due, Held, Notice};
 use crate::notice::{BidToken, Effect, Purpose, Query, TokenError, decide};
 use crate::privacy::{Cell, ContextBucket};
 use crate::server::bid::refuse;
 use crate::server::engine::{Engine, ExchangeDesk};
+use crate::server::follow::{Consequence, Follow};
 use crate::session::{CancelShow, ConfirmShow};
-use crate::units::Timestamp;
+use crate::units::{Micros, Timestamp};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue, LOCATION, REFERRER_POLICY};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::FutureExt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// What the notices of one listener have on their own thread.
+pub struct Desk {
+    engine: Arc<Engine>,
+    follow: Rc<Follow>,
+}
+
+impl Desk {
+    /// A desk at which nothing has come yet.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        let follow = Follow::new(engine.clone());
+        Self { engine, follow }
+    }
+}
+
 /// `GET /notice/win`.
-pub async fn win(engine: Data<Arc<Engine>>, head: HttpRequest) -> HttpResponse {
-    notice(&engine, &head, Purpose::Win).await
+pub async fn win(desk: Data<Desk>, head: HttpRequest) -> HttpResponse {
+    notice(&desk, &head, Purpose::Win).await
 }
 
 /// `GET /notice/billing`.
-pub async fn billing(engine: Data<Arc<Engine>>, head: HttpRequest) -> HttpResponse {
-    notice(&engine, &head, Purpose::Billing).await
+pub async fn billing(desk: Data<Desk>, head: HttpRequest) -> HttpResponse {
+    notice(&desk, &head, Purpose::Billing).await
 }
 
 /// `GET /notice/loss`.
-pub async fn loss(engine: Data<Arc<Engine>>, head: HttpRequest) -> HttpResponse {
-    notice(&engine, &head, Purpose::Loss).await
+pub async fn loss(desk: Data<Desk>, head: HttpRequest) -> HttpResponse {
+    notice(&desk, &head, Purpose::Loss).await
 }
 
 /// `GET /pixel`: the ad was shown.
-pub async fn pixel(engine: Data<Arc<Engine>>, head: HttpRequest) -> HttpResponse {
-    notice(&engine, &head, Purpose::View).await
+pub async fn pixel(desk: Data<Desk>, head: HttpRequest) -> HttpResponse {
+    notice(&desk, &head, Purpose::View).await
 }
 
 /// `GET /click`: counts the click and sends the browser on to where the catalog says.
@@ -61,60 +78,78 @@ pub async fn click(engine: Data<Arc<Engine>>, head: HttpRequest) -> HttpResponse
     engine.tell_core(token.hold.lease.core, clicked).await;
     HttpResponse::Found()
         .insert_header((LOCATION, target))
-        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((CACHE_CONTROL, NO_STORE))
         .insert_header((REFERRER_POLICY, "no-referrer"))
         .finish()
 }
 
-async fn notice(engine: &Arc<Engine>, head: &HttpRequest, purpose: Purpose) -> HttpResponse {
+async fn notice(desk: &Desk, head: &HttpRequest, purpose: Purpose) -> HttpResponse {
+    let engine = &*desk.engine;
     engine.simulate(head).await;
-    let (desk, token, query) = match open(engine, head, purpose) {
+    let (exchange, token, query) = match open(engine, head, purpose) {
         Ok(opened) => opened,
         Err(response) => return response,
     };
-    let held = held_of(desk, &token);
-    let effect = decide(purpose, desk.config.charge_on, &token, &query);
-    engine.metrics.notice(purpose.label(), effect.label());
+    let effect = decide(purpose, exchange.config.charge_on, &token, &query);
+    engine.metrics.effect(purpose, effect);
     // Exchanges fire and forget: a handler ends with its connection, what it has begun must not.
-    let work = actix_web::rt::spawn(take_effect(engine.clone(), purpose, token, held, effect));
+    let work = match effect {
+        Effect::Charge { price, source } => {
+            engine.metrics.price(source.label());
+            let charge = Charge { purpose, token, held: held_of(exchange, &token), price };
+            actix_web::rt::spawn(charge.make(desk.engine.clone(), desk.follow.clone()))
+        }
+        Effect::Release => {
+            let cancelled = token.user.map(|user| CancelShow { user, hold: token.hold });
+            let released = Consequence::released(cancelled, held_of(exchange, &token));
+            let Some(work) = desk.follow.take(released) else { return taken() };
+            actix_web::rt::spawn(work.map(|()| taken()))
+        }
+        Effect::Evidence | Effect::Click => return taken(),
+    };
     work.await.unwrap_or_else(|_| {
         engine.metrics.notice(purpose.label(), "failed");
         refuse(StatusCode::INTERNAL_SERVER_ERROR, "the notice was not taken")
     })
 }
 
-/// Does what a notice says, to its end.
-async fn take_effect(
-    engine: Arc<Engine>,
+fn taken() -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, NO_STORE)).finish()
+}
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// A notice that charges.
+struct Charge {
     purpose: Purpose,
     token: BidToken,
     held: Held,
-    effect: Effect,
-) -> HttpResponse {
-    let engine = &*engine;
-    match effect {
-        Effect::Charge { price, source } => {
-            engine.metrics.price(source.label());
-            engine.is_unsettled.store(true, Ordering::Release);
-            let command = Command::settle(&held, price, notice_of(purpose));
-            let before = engine.ledger.log().head();
-            match engine.ledger.append(&command).await {
-                // A copy gets the position of the first, so the ledger never sees it to count it.
-                Ok(position) if position <= before => {
-                    engine.metrics.notice(purpose.label(), "duplicate");
-                }
-                Ok(_) => {}
-                Err(_) => {
-                    engine.metrics.notice(purpose.label(), "not_durable");
-                    return refuse(StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written");
-                }
+    price: Micros,
+}
+
+impl Charge {
+    /// Settles the hold, and takes care of what follows from its show.
+    async fn make(self, engine: Arc<Engine>, follow: Rc<Follow>) -> HttpResponse {
+        let Self { purpose, token, held, price } = self;
+        engine.is_unsettled.store(true, Ordering::Release);
+        let command = Command::settle(&held, price, notice_of(purpose));
+        let before = engine.ledger.log().head();
+        match engine.ledger.append(&command).await {
+            // A copy gets the position of the first, so the ledger never sees it to count it.
+            Ok(position) if position <= before => {
+                engine.metrics.notice(purpose.label(), "duplicate");
             }
-            shown(engine, &token).await;
+            Ok(_) => {}
+            Err(_) => {
+                engine.metrics.notice(purpose.label(), "not_durable");
+                return refuse(StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written");
+            }
         }
-        Effect::Release => released(engine, &token, held).await,
-        Effect::Evidence | Effect::Click => {}
+        if let Some(work) = follow.take(shown(&token, engine.civil.now())) {
+            work.await;
+        }
+        taken()
     }
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).finish()
 }
 
 /// The token of a notice, or the answer to who sent something else.
@@ -170,28 +205,11 @@ fn cell_of(token: &BidToken) -> Cell {
 }
 
 /// The ad was shown and paid for: the session counts it, the learner and the releases hear of it.
-async fn shown(engine: &Engine, token: &BidToken) {
-    let at = engine.civil.now();
-    if let Some(user) = token.user {
-        let show = ConfirmShow {
-            user,
-            campaign: token.campaign,
-            creative: token.creative,
-            hold: token.hold,
-            at,
-        };
-        engine.tell_shard(user, show).await;
-    }
+fn shown(token: &BidToken, at: Timestamp) -> Consequence {
+    let &BidToken { campaign, creative, hold, .. } = token;
+    let confirmed = token.user.map(|user| ConfirmShow { user, campaign, creative, hold, at });
     let user = token.user.filter(|_| token.measure);
-    let shown = BidShown { hold: token.hold, user, cell: cell_of(token), at };
-    engine.tell_core(token.hold.lease.core, shown).await;
-}
-
-async fn released(engine: &Engine, token: &BidToken, held: Held) {
-    if let Some(user) = token.user {
-        engine.tell_shard(user, CancelShow { user, hold: token.hold }).await;
-    }
-    engine.tell_core(token.hold.lease.core, ReleaseBid(held)).await;
+    Consequence::shown(confirmed, BidShown { hold, user, cell: cell_of(token), at })
 }
 
 /// The token behind `obclid`, as the landing page got it: exchange and click token.

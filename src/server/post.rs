@@ -1,51 +1,67 @@
 //! What a core's auctions set going: each call returns at once, and what a full mailbox refuses is
-//! counted.
+//! counted. What goes to the learner and the releases is kept until the core has done with a
+//! message, so that a batch of notices is one message to each.
 
 use crate::auction::Outbox;
 use crate::budget::{LeaseRequest, Report, Requests};
-use crate::prediction::{Click, Example, Impression};
-use crate::privacy::Contribute;
+use crate::prediction::{Click, Example, Impressions};
+use crate::privacy::{Contribute, ContributeAll};
 use crate::server::engine::Engine;
-use crate::session::{CancelShow, PendShow};
+use crate::server::shows::Shows;
+use crate::session::{CancelShow, PendShow, ShowChange};
 use crate::strategy::pacing::LocalReport;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// The outbox of one core.
 pub struct Post {
-    /// Where everybody is reached.
-    pub engine: Arc<Engine>,
+    engine: Arc<Engine>,
+    shows: Rc<Shows>,
+    // Bounded by what one message to the core can show: a batch of notices, or one click.
+    examples: RefCell<Vec<Box<Example>>>,
+    contributions: RefCell<Vec<Contribute>>,
+}
+
+impl Post {
+    /// An empty outbox beside the announcements of its worker.
+    pub fn new(engine: Arc<Engine>, shows: Rc<Shows>) -> Self {
+        Self { engine, shows, examples: RefCell::default(), contributions: RefCell::default() }
+    }
+
+    fn send_examples(&self) {
+        let examples = self.examples.take();
+        let count = examples.len() as u64;
+        if count > 0 && !self.engine.learner.tell(Impressions(examples)) {
+            self.engine.metrics.refused_many("impression", count);
+        }
+    }
 }
 
 impl Outbox for Post {
     fn pend_show(&self, show: PendShow) {
-        let shard = self.engine.shard_map.shard_of(show.user);
-        let worker = u16::try_from(shard).ok().and_then(|number| self.engine.worker(number));
-        if worker.is_none_or(|worker| worker.shard.try_send(show).is_err()) {
-            self.engine.metrics.refused("pend_show");
-        }
+        self.shows.change(ShowChange::Pend(show));
     }
 
     fn cancel_show(&self, show: CancelShow) {
-        self.engine.cancel_show(show);
+        self.shows.change(ShowChange::Cancel(show));
     }
 
     fn learn(&self, example: Box<Example>) {
-        if !self.engine.learner.tell(Impression(example)) {
-            self.engine.metrics.refused("impression");
-        }
+        self.examples.borrow_mut().push(example);
     }
 
     fn click(&self, click: Click) {
+        // The learner must have the show before the click.
+        self.send_examples();
         if !self.engine.learner.tell(click) {
             self.engine.metrics.refused("click");
         }
     }
 
     fn contribute(&self, contribution: Contribute) {
-        if !self.engine.aggregates.tell(contribution) {
-            self.engine.metrics.refused("contribution");
-        }
+        self.contributions.borrow_mut().push(contribution);
     }
 
     fn lease(&self, requests: Box<[LeaseRequest]>) {
@@ -58,6 +74,16 @@ impl Outbox for Post {
     fn report(&self, report: LocalReport) {
         if !self.engine.budget.tell(Report(report)) {
             self.engine.metrics.refused("pacing_report");
+        }
+    }
+
+    fn flush(&self) {
+        self.shows.flush();
+        self.send_examples();
+        let contributions = self.contributions.take();
+        let count = contributions.len() as u64;
+        if count > 0 && !self.engine.aggregates.tell(ContributeAll(contributions)) {
+            self.engine.metrics.refused_many("contribution", count);
         }
     }
 }

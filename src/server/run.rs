@@ -16,6 +16,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -270,9 +271,16 @@ fn exchange_server(
         let number = next.fetch_add(1, Ordering::Relaxed);
         assert!(usize::from(number) < workers, "a worker died: its core is lost until a restart");
         let worker = Worker::start(engine.clone(), number);
-        App::new()
-            .app_data(Data::new(worker))
-            .route("/openrtb2/{exchange}/bid", web::post().to(bid::bid))
+        let mut app = App::new().app_data(Data::new(worker));
+        // A path of its own for each exchange: a pattern would be matched as a regular expression
+        // at every request, and its desk looked up.
+        for desk in engine.desks() {
+            let path = format!("/openrtb2/{}/bid", desk.name);
+            let desk = Rc::new(desk.clone());
+            let bid = move |worker, head, payload| bid::bid(desk.clone(), worker, head, payload);
+            app = app.route(&path, web::post().to(bid));
+        }
+        app.route("/openrtb2/{exchange}/bid", web::post().to(bid::unknown_exchange))
     });
     Ok(server
         .workers(workers)
@@ -290,6 +298,7 @@ fn public_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<S
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::new(engine.clone()))
+            .app_data(Data::new(notices::Desk::new(engine.clone())))
             .route("/notice/win", web::get().to(notices::win))
             .route("/notice/billing", web::get().to(notices::billing))
             .route("/notice/loss", web::get().to(notices::loss))

@@ -6,6 +6,7 @@ use crate::latency::{Stage, StageRecorder};
 use crate::notice::token::NonceSequence;
 use crate::server::answer::Scratch;
 use crate::server::engine::Engine;
+use crate::server::shows::Shows;
 use actix::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -24,6 +25,8 @@ pub struct Worker {
     core: Rc<RefCell<Core>>,
     /// Stage histograms of this worker, shared with its core.
     pub recorder: Rc<RefCell<StageRecorder>>,
+    /// Announcements of shows, shared with its core.
+    pub shows: Rc<Shows>,
     auction: RefCell<Addr<AuctionActor>>,
     pool: RefCell<Vec<Box<AuctionInput>>>,
     in_flight: Rc<Cell<usize>>,
@@ -42,7 +45,8 @@ impl Worker {
     /// Starts the worker's actors on the present thread.
     pub fn start(engine: Arc<Engine>, number: u16) -> Self {
         let recorder = Rc::new(RefCell::new(engine.board.recorder()));
-        let core = Rc::new(RefCell::new(engine.core(number, recorder.clone())));
+        let shows = Shows::new(engine.clone(), number);
+        let core = Rc::new(RefCell::new(engine.core(number, &shows, recorder.clone())));
         let auction = start_auction(&engine, &core);
         let shard = engine.start_shard(usize::from(number));
         let inbox = core.borrow().inbox();
@@ -55,6 +59,7 @@ impl Worker {
             scratch: RefCell::default(),
             core,
             recorder,
+            shows,
             auction: RefCell::new(auction),
             pool: RefCell::default(),
             in_flight: Rc::default(),

@@ -1,15 +1,15 @@
 //! The actor of one shard: a mailbox before [`ShardState`], which lives outside of it.
 
 use super::behaviour::Event;
-use super::state::{CancelShow, ConfirmShow, PendShow, ShardState, ShardStatus};
+use super::state::{ShardState, ShardStatus, ShowChange};
 use crate::clock::Civil;
 use crate::units::Timestamp;
 use actix::{Actor, Context, Handler, Message, MessageResult};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Messages that may wait: a fifth of a second of announcements at 20,000 bids a second, half a
-/// megabyte. A sender that finds it full (`try_send`) counts what it drops, or waits (events).
+/// Messages that may wait: batches, each of a millisecond of one sender. A sender that finds it full
+/// (`try_send`) counts what it drops, or waits (events, notices).
 pub const SHARD_MAILBOX_MAX: usize = 4_096;
 
 /// Behaviour events, in batches: 100 ns each instead of 320.
@@ -30,26 +30,20 @@ pub struct Tick {
 #[rtype(result = "ShardStatus")]
 pub struct Status;
 
-impl Message for PendShow {
-    type Result = ();
-}
-impl Message for ConfirmShow {
-    type Result = ();
-}
-impl Message for CancelShow {
-    type Result = ();
-}
+/// Changes to shows, in this order: a message that crosses threads costs more than what it does.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ChangeShows(pub Vec<ShowChange>);
 
 const _: () = assert!(size_of::<ApplyEvents>() <= 128);
-const _: () = assert!(size_of::<PendShow>() <= 128);
-const _: () = assert!(size_of::<ConfirmShow>() <= 128);
-const _: () = assert!(size_of::<CancelShow>() <= 128);
+const _: () = assert!(size_of::<ChangeShows>() <= 128);
 const _: () = assert!(size_of::<Tick>() <= 128);
 
-/// The sole writer of its partitions. It holds nothing itself: after a panic, start another over
-/// the same state.
+/// The door to a shard for other threads. It holds nothing itself: after a panic, start another
+/// over the same state.
 pub struct SessionShard {
-    // Uncontended (12 ns): only this actor, or its successor, takes it. No await is held across it.
+    // Uncontended (12 ns): only this actor, its successor, and the core beside it on the same
+    // thread take it, the sole writers of its partitions. No await is held across it.
     state: Arc<Mutex<ShardState>>,
     clock: Civil,
 }
@@ -77,24 +71,14 @@ impl Handler<ApplyEvents> for SessionShard {
     }
 }
 
-impl Handler<PendShow> for SessionShard {
+impl Handler<ChangeShows> for SessionShard {
     type Result = ();
-    fn handle(&mut self, show: PendShow, _: &mut Self::Context) {
-        self.state.lock().pend(&show, self.clock.now());
-    }
-}
-
-impl Handler<ConfirmShow> for SessionShard {
-    type Result = ();
-    fn handle(&mut self, show: ConfirmShow, _: &mut Self::Context) {
-        self.state.lock().confirm(&show, self.clock.now());
-    }
-}
-
-impl Handler<CancelShow> for SessionShard {
-    type Result = ();
-    fn handle(&mut self, show: CancelShow, _: &mut Self::Context) {
-        self.state.lock().cancel(&show, self.clock.now());
+    fn handle(&mut self, ChangeShows(changes): ChangeShows, _: &mut Self::Context) {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        for change in &changes {
+            state.change(change, now);
+        }
     }
 }
 

@@ -60,6 +60,29 @@ pub struct CancelShow {
     pub hold: HoldId,
 }
 
+/// One change to a user's shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ShowChange {
+    /// A bid went out.
+    Pend(PendShow),
+    /// The ad was shown.
+    Confirm(ConfirmShow),
+    /// The ad will not be shown.
+    Cancel(CancelShow),
+}
+
+impl ShowChange {
+    /// Whose shows.
+    #[must_use]
+    pub const fn user(&self) -> UserKey {
+        match self {
+            Self::Pend(show) => show.user,
+            Self::Confirm(show) => show.user,
+            Self::Cancel(show) => show.user,
+        }
+    }
+}
+
 /// What a shard has counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ShardCounters {
@@ -155,6 +178,15 @@ impl ShardState {
     pub(super) fn record(&mut self, event: &Event, now: Timestamp) {
         self.write(event.user, true, now, |session| session.record(event));
         self.counters.events_applied += 1;
+    }
+
+    /// Does what a change says.
+    pub fn change(&mut self, change: &ShowChange, now: Timestamp) {
+        match change {
+            ShowChange::Pend(show) => self.pend(show, now),
+            ShowChange::Confirm(show) => self.confirm(show, now),
+            ShowChange::Cancel(show) => self.cancel(show, now),
+        }
     }
 
     /// Notes a pending show.

@@ -28,7 +28,12 @@ use std::net::SocketAddr;
 const CONNECTIONS_MAX: usize = 1_024;
 /// Busy connections looked at in one turn, so that sending is never far behind its time.
 const POLLED_MAX: usize = 16;
-/// Notices waiting for their connection; more means that the public listener cannot follow, and
+/// Connections for notices: an exchange has some, and a bidder that answers them together, once they
+/// are durable together, must not be kept to one at a time.
+const NOTICE_CONNECTIONS: usize = 16;
+/// Notices under way that are looked at in one turn; bid requests come first.
+const NOTICES_POLLED: usize = 2;
+/// Notices waiting for a connection; more means that the public listener cannot follow, and
 /// they are dropped and counted.
 const NOTICES_MAX: usize = 65_536;
 /// Longest latency that is told apart: one minute.
@@ -369,26 +374,35 @@ fn prepare(plan: &LoadPlan, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Win and billing notices of a share of the bids, one at a time on a connection of their own.
+/// Win and billing notices of a share of the bids, on connections of their own.
 struct Notices {
     address: SocketAddr,
     share: f64,
-    connection: Connection,
+    /// Connections without a notice under way.
+    idle: Vec<Connection>,
+    /// Those with one; the front was looked at longest ago.
+    busy: VecDeque<NoticeLane>,
     waiting: VecDeque<Vec<u8>>,
-    /// The notice under way and how much of it was sent.
-    open: Option<(Vec<u8>, usize)>,
     rng: ChaCha8Rng,
+}
+
+/// A connection with a notice under way, and how much of it was sent.
+struct NoticeLane {
+    connection: Connection,
+    bytes: Vec<u8>,
+    sent: usize,
 }
 
 impl Notices {
     fn new((address, share): (SocketAddr, f64), seed: u64) -> Result<Self, Error> {
-        let connection = Connection::open(address).map_err(unreachable(address))?;
+        let open = |_| Connection::open(address).map_err(unreachable(address));
+        let idle = (0..NOTICE_CONNECTIONS).map(open).collect::<Result<_, Error>>()?;
         let rng = stream(seed, Purpose::Outcome, 0);
-        Ok(Self { address, share, connection, waiting: VecDeque::new(), open: None, rng })
+        Ok(Self { address, share, idle, busy: VecDeque::new(), waiting: VecDeque::new(), rng })
     }
 
     fn done(&self) -> bool {
-        self.waiting.is_empty() && self.open.is_none()
+        self.waiting.is_empty() && self.busy.is_empty()
     }
 
     /// Draws winners among the bids of an answer; they pay their bid.
@@ -417,34 +431,51 @@ impl Notices {
         }
     }
 
-    /// Sends the next notice, or reads its answer; answers whether anything happened.
+    /// Begins the notices for which there are connections and looks at a few under way; answers
+    /// whether anything happened.
     fn turn(&mut self, report: &mut LoadReport) -> Result<bool, Error> {
-        let Some((bytes, sent)) = &mut self.open else {
-            self.open = self.waiting.pop_front().map(|bytes| (bytes, 0));
-            return Ok(self.open.is_some());
-        };
-        let moved = if *sent < bytes.len() {
-            self.connection.send(bytes, *sent).map(|now| {
-                *sent = now;
-                None
-            })
-        } else {
-            self.connection.receive().map(|found| found.map(|it| (it.status, it.closes)))
-        };
-        let (status, closes) = match moved {
-            Ok(None) => return Ok(false),
-            Ok(Some(answer)) => answer,
-            Err(_) => (0, true),
-        };
-        self.open = None;
-        if (200..300).contains(&status) {
-            report.notices += 1;
-        } else {
-            report.notices_failed += 1;
+        let mut worked = false;
+        while !self.waiting.is_empty()
+            && let Some(connection) = self.idle.pop()
+            && let Some(bytes) = self.waiting.pop_front()
+        {
+            self.busy.push_front(NoticeLane { connection, bytes, sent: 0 });
+            worked = true;
         }
-        if closes {
-            self.connection = Connection::open(self.address).map_err(unreachable(self.address))?;
+        for _ in 0..self.busy.len().min(NOTICES_POLLED) {
+            let Some(mut lane) = self.busy.pop_front() else { break };
+            let (status, closes) = match lane.advance() {
+                Ok(None) => {
+                    self.busy.push_back(lane);
+                    continue;
+                }
+                Ok(Some(answer)) => answer,
+                Err(_) => (0, true),
+            };
+            worked = true;
+            if (200..300).contains(&status) {
+                report.notices += 1;
+            } else {
+                report.notices_failed += 1;
+            }
+            if closes {
+                lane.connection =
+                    Connection::open(self.address).map_err(unreachable(self.address))?;
+            }
+            self.idle.push(lane.connection);
         }
-        Ok(true)
+        Ok(worked)
+    }
+}
+
+impl NoticeLane {
+    /// Sends on, or reads what has come: the status, and whether the server closes.
+    fn advance(&mut self) -> std::io::Result<Option<(u16, bool)>> {
+        if self.sent < self.bytes.len() {
+            self.sent = self.connection.send(&self.bytes, self.sent)?;
+            return Ok(None);
+        }
+        let received = self.connection.receive()?;
+        Ok(received.map(|received| (received.status, received.closes)))
     }
 }

@@ -3,6 +3,7 @@
 use crate::units::Timestamp;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// A record's place in the log: from 1, without gaps.
@@ -47,9 +48,13 @@ pub enum AppendError {
 /// caller's where the log refuses at the door.
 pub type Done = Box<dyn FnOnce(Result<Position, AppendError>) + Send>;
 
-/// Records from a position on, in order. Unbounded: it holds references to bodies that the log
-/// holds anyway, and a bound would let one slow reader stop everybody's appends.
-pub type Tail = UnboundedReceiver<Record>;
+/// Records that became durable together, in order; never none. All tails share one.
+pub type Batch = Arc<[Record]>;
+
+/// Records from a position on, in order, a batch at a time: a reader is woken once for all that
+/// the log took at once. Unbounded: it holds references to bodies that the log holds anyway, and a
+/// bound would let one slow reader stop everybody's appends.
+pub type Tail = UnboundedReceiver<Batch>;
 
 /// Longest body. A command takes tens of bytes; the bound keeps a defect from filling the log.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;

@@ -10,5 +10,7 @@ mod memory;
 #[cfg(test)]
 mod tests;
 
-pub use log::{AppendError, BODY_BYTES_MAX, Done, OrderedLog, Position, Record, Tail, Trimmed};
-pub use memory::{Faults, MemoryLog};
+pub use log::{
+    AppendError, BODY_BYTES_MAX, Batch, Done, OrderedLog, Position, Record, Tail, Trimmed,
+};
+pub use memory::{Faults, MemoryLog, Pauses};

@@ -19,6 +19,11 @@ fn append(log: &dyn OrderedLog, idem: u128, body: &'static str) -> Result<Positi
     outcome
 }
 
+/// What has come out of a tail so far.
+fn records(tail: &mut Tail) -> Vec<Record> {
+    std::iter::from_fn(|| tail.try_recv().ok()).flat_map(|batch| batch.to_vec()).collect()
+}
+
 #[test]
 fn a_key_is_in_the_log_once_and_times_never_go_back() {
     let clock = Civil::simulated(Timestamp(1_000));
@@ -28,12 +33,11 @@ fn a_key_is_in_the_log_once_and_times_never_go_back() {
     assert_eq!(append(&log, 2, "two"), Ok(Position(2)));
     assert_eq!(append(&log, 1, "one"), Ok(Position(1)));
     let mut tail = log.tail(Position(1)).expect("all there");
-    let (one, two) = (tail.try_recv().expect("one"), tail.try_recv().expect("two"));
+    let [one, two] = &records(&mut tail)[..] else { panic!("two records") };
     assert_eq!((one.at, two.at), (Timestamp(1_000), Timestamp(2_000)));
     assert_eq!((&one.body[..], two.idem), (&b"one"[..], 2));
-    assert!(tail.try_recv().is_err());
     assert_eq!(append(&log, 3, "three"), Ok(Position(3)));
-    assert_eq!(tail.try_recv().expect("three").position, Position(3));
+    assert_eq!(records(&mut tail)[0].position, Position(3));
 }
 
 #[test]
@@ -44,7 +48,9 @@ fn what_is_trimmed_is_refused_and_not_skipped() {
     }
     log.trim(Position(3));
     assert_eq!(log.tail(Position(3)).expect_err("gone").first, Position(4));
-    assert_eq!(log.tail(Position(4)).expect("there").try_recv().expect("4").position, Position(4));
+    let kept = records(&mut log.tail(Position(4)).expect("there"));
+    assert_eq!(kept.iter().map(|record| record.position.0).collect::<Vec<_>>(), [4, 5]);
+    assert!(log.tail(Position(6)).expect("to come").try_recv().is_err(), "no empty batch");
     assert_eq!(log.head(), Position(5));
 }
 
@@ -53,7 +59,7 @@ fn under_every_fault_a_retry_ends_with_one_record() {
     let faults =
         Faults { seed: 7, refuse_ppm: 300_000, unknown_ppm: 300_000, duplicate_ppm: 300_000 };
     let clock = Civil::simulated(Timestamp(0));
-    let log = MemoryLog::with_faults(clock, Duration::ZERO, faults).expect("a thread");
+    let log = MemoryLog::with_faults(clock, Pauses::default(), faults).expect("a thread");
     let (mut refused, mut unknown) = (0, 0);
     for idem in 0..200 {
         loop {
@@ -67,14 +73,15 @@ fn under_every_fault_a_retry_ends_with_one_record() {
     }
     assert!(refused > 20 && unknown > 20, "{refused} {unknown}");
     let mut tail = log.tail(Position(1)).expect("all there");
-    let keys: Vec<u128> = std::iter::from_fn(|| tail.try_recv().ok()).map(|r| r.idem).collect();
+    let keys: Vec<u128> = records(&mut tail).iter().map(|record| record.idem).collect();
     assert_eq!(keys, (0..200).collect::<Vec<_>>());
 }
 
 #[test]
 fn dropping_the_log_completes_what_is_queued() {
     let clock = Civil::simulated(Timestamp(0));
-    let log = MemoryLog::with_faults(clock, Duration::from_millis(20), Faults::default());
+    let pauses = Pauses { gather: Duration::from_millis(10), delay: Duration::from_millis(10) };
+    let log = MemoryLog::with_faults(clock, pauses, Faults::default());
     let log = log.expect("a thread");
     let (sender, receiver) = channel();
     for idem in 0..10 {
@@ -94,4 +101,41 @@ fn dropping_the_log_completes_what_is_queued() {
     let long = Bytes::from(vec![0; BODY_BYTES_MAX + 1]);
     log.append(1, long, Box::new(move |outcome| sender.send(outcome).expect("waits")));
     assert_eq!(receiver.recv().expect("completed"), Err(AppendError::TooLong));
+}
+
+#[test]
+fn what_comes_together_is_one_batch_for_each_tail_and_completes_after_it() {
+    for gather in [Duration::ZERO, Duration::from_millis(1)] {
+        let pauses = Pauses { gather, ..Pauses::default() };
+        let clock = Civil::simulated(Timestamp(0));
+        let log = MemoryLog::with_faults(clock, pauses, Faults::default()).expect("a thread");
+        let mut tails = [1, 2].map(|from| log.tail(Position(from)).expect("all there"));
+        // The writer stands in the completion of the first append until the others are queued.
+        let (go_on, held) = channel::<()>();
+        let (begun, begins) = channel();
+        let stand = move |_| {
+            begun.send(()).expect("the test waits");
+            held.recv().expect("told to go on");
+        };
+        log.append(0, Bytes::new(), Box::new(stand));
+        begins.recv().expect("begun");
+        let (sender, receiver) = channel();
+        for idem in 1..=100 {
+            let sender = sender.clone();
+            // A copy of the first among them takes no position.
+            let done = move |outcome| sender.send(outcome).expect("the test waits");
+            log.append(idem % 100, Bytes::new(), Box::new(done));
+        }
+        go_on.send(()).expect("it stands");
+        drop(sender);
+        let positions: Vec<u64> = receiver.iter().map(|at| at.expect("in the log").0).collect();
+        assert_eq!(positions, (2..=100).chain([1]).collect::<Vec<_>>());
+        assert_eq!(log.head(), Position(100));
+        for tail in &mut tails {
+            // Readers have them before the writers hear of it.
+            let batches: Vec<usize> =
+                std::iter::from_fn(|| tail.try_recv().ok()).map(|batch| batch.len()).collect();
+            assert_eq!(batches, [1, 99]);
+        }
+    }
 }
