@@ -234,6 +234,7 @@ impl BudgetState {
     /// Ends all bidding: without terms, holders give back whatever no bid holds.
     pub(super) fn wind_up(&mut self) {
         self.is_winding_up = true;
+        self.are_terms_stale = true;
         self.publish_terms();
     }
 
