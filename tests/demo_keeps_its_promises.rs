@@ -1,19 +1,18 @@
 //! `outbid demo` as a user runs it, on a small day: it ends, its books agree with the exchange's to
-//! the nano, no budget is passed, and its JSON carries what readers rely on.
+//! the nano, no budget is passed, and its JSON carries what readers rely on. The promises that need
+//! a whole day (pacing, lift) are held by `outbid demo --check` in `.ci/run`; here, that it speaks up.
 
 use serde_json::Value;
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// Plays a small day, paced and unpaced.
-fn play() -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_outbid"))
-        .args(["demo", "--json", "--requests", "4000", "--users", "400"])
+fn play(more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_outbid"))
+        .args(["demo", "--json", "--users", "400"])
+        .args(more)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
-        .expect("the binary starts");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    serde_json::from_slice(&output.stdout).expect("one JSON object")
+        .expect("the binary starts")
 }
 
 /// Money is text: a JSON number loses nanos.
@@ -24,7 +23,10 @@ fn nanos(campaign: &Value, key: &str) -> i128 {
 
 #[test]
 fn a_small_day_keeps_the_books_and_tells_everything() {
-    let summary = play();
+    let output = play(&["--requests", "4000"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let summary: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
     for key in ["requests", "bids", "wins"] {
         assert!(summary[key].as_u64().is_some_and(|count| count > 500), "{key}: {}", summary[key]);
     }
@@ -46,6 +48,18 @@ fn a_small_day_keeps_the_books_and_tells_everything() {
         }
     }
     money(summary["campaigns"].as_array().expect("campaigns"));
+}
+
+#[test]
+fn a_check_fails_and_names_what_was_not_kept() {
+    // So few requests cannot use up half of the budgets.
+    let output = play(&["--requests", "300", "--check"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{errors}");
+    assert!(errors.contains("budgets are tight, less than half"), "{errors}");
+    let summary: Value = serde_json::from_slice(&output.stdout).expect("the object all the same");
+    let campaigns = summary["campaigns"].as_array().expect("campaigns");
+    assert!(campaigns.iter().all(|campaign| campaign["is_tight"].is_boolean()), "{campaigns:?}");
 }
 
 fn money(campaigns: &[Value]) {

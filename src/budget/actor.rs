@@ -49,6 +49,8 @@ pub struct CampaignTerms {
     pub time_zone: TimeZone,
     /// How its budget is paced.
     pub pacing: PacingKind,
+    /// How far its strategy lets pacing go: millionths of the value.
+    pub multiplier_max_ppm: u64,
     /// What a conversion may cost, in nanos.
     pub target_cpa: Option<Nanos>,
     /// The most that one bid may be.
@@ -64,8 +66,14 @@ impl CampaignTerms {
     }
 
     pub(super) fn has_control_of(&self, other: &Self) -> bool {
-        (self.slot, self.pacing, self.target_cpa, self.max_price)
-            == (other.slot, other.pacing, other.target_cpa, other.max_price)
+        (self.slot, self.pacing, self.multiplier_max_ppm, self.target_cpa, self.max_price)
+            == (
+                other.slot,
+                other.pacing,
+                other.multiplier_max_ppm,
+                other.target_cpa,
+                other.max_price,
+            )
     }
 }
 
@@ -324,7 +332,8 @@ impl Handler<Tick> for BudgetActor {
         }
         let quiet = self.shared.writer.progress().quiet();
         Box::pin(quiet.into_actor(self).map(move |(), actor, _| {
-            let snapshot = actor.shared.state.lock().tick(now);
+            let window_ms = i64::try_from(actor.shared.window_ms).unwrap_or(i64::MAX);
+            let snapshot = actor.shared.state.lock().tick(now, window_ms);
             actor.shared.snapshot.store(Arc::new(snapshot));
         }))
     }

@@ -87,6 +87,7 @@ fn terms(bids: u64) -> CampaignTerms {
         advertiser_bound: None,
         time_zone: TimeZone::UTC,
         pacing: PacingKind::Dual,
+        multiplier_max_ppm: 1_000_000,
         target_cpa: None,
         max_price: Micros(CAP),
         is_active: true,

@@ -216,7 +216,10 @@ impl BudgetState {
                     edition: u64::from(self.boot) << 32 | u64::from(self.editions),
                 });
             }
-            let fresh = || CampaignPacing::new(terms.pacing, terms.target_cpa, terms.max_price);
+            let fresh = || {
+                CampaignPacing::new(terms.pacing, terms.target_cpa, terms.max_price)
+                    .up_to(terms.multiplier_max_ppm)
+            };
             let pacing = known
                 .filter(|known| known.terms.has_control_of(terms))
                 .map_or_else(fresh, |known| known.pacing);
@@ -271,8 +274,8 @@ impl BudgetState {
         }
     }
 
-    /// Turns days over and runs the controllers.
-    pub(super) fn tick(&mut self, now: Timestamp) -> PacingSnapshot {
+    /// Turns days over and runs the controllers; `window_ms` is the longest billing window.
+    pub(super) fn tick(&mut self, now: Timestamp, window_ms: i64) -> PacingSnapshot {
         let slots = self.slots.last_key_value().map_or(0, |(index, _)| *index as usize + 1);
         let mut paces = vec![Pace::NEUTRAL; slots];
         for (id, campaign) in &mut self.campaigns {
@@ -282,7 +285,8 @@ impl BudgetState {
             }
             let Day { number, starts: day_starts, ends: day_ends } = campaign.day;
             if let Some((billed, unbilled)) = self.ledger.standing(*id, number) {
-                campaign.pacing.tick(&TickInput { now, day_starts, day_ends, billed, unbilled });
+                let input = TickInput { now, day_starts, day_ends, billed, unbilled, window_ms };
+                campaign.pacing.tick(&input);
             }
             let slot = campaign.terms.slot;
             paces[slot.index as usize] = campaign.pacing.pace(slot.generation);

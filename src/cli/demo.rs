@@ -2,6 +2,7 @@
 //! sockets, a day in a minute.
 
 mod pass;
+mod promises;
 mod summary;
 
 use crate::config::Config;
@@ -13,8 +14,8 @@ use summary::Summary;
 /// is clicked, learns and paces.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  outbid demo\n  outbid demo --seeds 5 --json\n  \
-    outbid demo --serve\n\nOne pass is a day with pacing on; another, with pacing off, shows when \
-    the same budgets end without it.")]
+    outbid demo --serve\n  outbid demo --check\n\nOne pass is a day with pacing on; another, with \
+    pacing off, shows when the same budgets end without it.")]
 pub struct Args {
     /// The configuration file; its experiment arms split the users.
     #[arg(long, default_value = "fixtures/demo.toml")]
@@ -31,9 +32,12 @@ pub struct Args {
     /// Users of the simulated world.
     #[arg(long, default_value_t = 4_000)]
     users: usize,
-    /// A short day, to see that everything works.
+    /// A short day, to see that everything works; too short for its budgets to be tight.
     #[arg(long)]
     quick: bool,
+    /// Exit with an error that names each promise that was not kept: budgets, pacing, lift.
+    #[arg(long, conflicts_with = "quick")]
+    check: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -55,18 +59,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         is_quiet: args.json,
     };
     let mut paced = Vec::new();
-    for seed in args.seed..args.seed + args.seeds.max(1) {
+    let last_seed = args.seed + args.seeds.max(1) - 1;
+    for seed in args.seed..=last_seed {
         // Only the last engine is worth keeping up.
         paced.iter_mut().for_each(Pass::stop);
         paced.push(Pass::run(&config, &plan, seed, true)?);
     }
-    let unpaced = Pass::run(&config, &plan, args.seed, false)?;
+    // The same users and market as the paced day that is shown beside it.
+    let unpaced = Pass::run(&config, &plan, last_seed, false)?;
     let summary = Summary::of(&paced, &unpaced)?;
     if args.json {
         println!("{}", serde_json::to_string(&summary)?);
     } else {
         summary.print();
     }
+    let broken = if args.check { summary.broken_promises() } else { Vec::new() };
+    anyhow::ensure!(broken.is_empty(), "not kept:\n  {}", broken.join("\n  "));
     if let Some(pass) = paced.pop().filter(|_| args.serve) {
         return pass.serve();
     }

@@ -244,6 +244,7 @@ fn campaign_terms(engine: &Engine, campaign: &Campaign) -> CampaignTerms {
     let strategy = strategies.get(&campaign.strategy).and_then(|id| strategies.strategy(id));
     let is_paced = engine.config.budget.pacing
         && strategy.is_some_and(|strategy| strategy.pacing() == PacingChoice::Dual);
+    let multiplier_max = strategy.map_or(1.0, |strategy| strategy.multiplier_bounds().1);
     let per_action = campaign.bid.target_cpa.map(Nanos::from_micros);
     CampaignTerms {
         id: campaign.id,
@@ -254,6 +255,7 @@ fn campaign_terms(engine: &Engine, campaign: &Campaign) -> CampaignTerms {
         advertiser_bound: None,
         time_zone: campaign.time_zone.clone(),
         pacing: if is_paced { PacingKind::Dual } else { PacingKind::None },
+        multiplier_max_ppm: (multiplier_max * 1e6).round() as u64,
         target_cpa: per_action.filter(|_| is_paced),
         max_price: campaign.bid.max_cpm,
         is_active: campaign.status == crate::catalog::Status::Active,

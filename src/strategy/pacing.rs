@@ -29,11 +29,14 @@ const AUCTION_GAIN: f64 = 0.3;
 const TICK_GAIN: f64 = 0.10;
 /// Ticks of the controllers in a day: three minutes each, long enough to hold several wins.
 const PERIODS_PER_DAY: i64 = 480;
-/// The plan ends this part of the day before the day does (22 minutes of 24 hours), so that bids
-/// which lose, or bills which are late, do not leave a remainder that nobody can spend any more.
+/// The plan ends at least this part of the day before the day does (22 minutes of 24 hours), so
+/// that bids which lose, or bills which are late, do not leave a remainder that nobody can spend.
 const PLAN_SLACK: i64 = 64;
-/// Spend, in bids at cap, that a period must expect for its error to be believed in full.
-const BELIEVED_BIDS: f64 = 30.0;
+/// And at most this part: an hour of 24, however long an exchange may take to bill.
+const PLAN_SLACK_MAX: i64 = 24;
+/// Spend, in bids at cap, that a period must expect for its error to be believed in full: some
+/// thirty wins, which cost about a third of the cap.
+const BELIEVED_BIDS: f64 = 10.0;
 /// Bids at cap for which the first guess of the cost ratio stands.
 const RATIO_PRIOR_BIDS: f64 = 20.0;
 /// First guess of what a held nano will cost: half, as if half of the bids won at full price.
@@ -310,6 +313,8 @@ pub struct TickInput {
     pub billed: Nanos,
     /// What may still be billed on this day.
     pub unbilled: Nanos,
+    /// For how long a bid that nobody tells of holds its money, in milliseconds.
+    pub window_ms: i64,
 }
 
 /// A campaign's controllers as people see them.
@@ -382,6 +387,18 @@ impl CampaignPacing {
         }
     }
 
+    /// The same for a strategy whose bids may be paced up to `max_ppm` millionths of the value.
+    #[must_use]
+    pub fn up_to(mut self, max_ppm: u64) -> Self {
+        if self.kind == PacingKind::Dual && max_ppm > 0 {
+            // A target needs room above the value, whatever the strategy says of the budget.
+            let least = if self.cpa.is_some() { LN_CPA_MAX } else { LN_MIN };
+            self.ln_cap = (max_ppm as f64 / 1e6).ln().clamp(least, -LN_MIN);
+            self.ln_budget = self.ln_budget.min(self.ln_cap);
+        }
+        self
+    }
+
     /// Adds what a core reports.
     pub fn fold(&mut self, core: u16, entry: &LocalEntry) {
         self.ln_budget = (self.ln_budget + f64::from(entry.change)).clamp(LN_MIN, self.ln_cap);
@@ -406,9 +423,11 @@ impl CampaignPacing {
         if let Some(cpa) = &mut self.cpa {
             cpa.tick(input.now, billed - first, period_ms);
         }
-        // The plan is done a little before the day: what is left by then goes out at once.
+        // The plan is done a little before the day: what is left by then goes out at once. What a
+        // bid holds without news comes back a window later, and must do so before midnight.
         let day_ms = input.day_ends.millis_since(input.day_starts);
-        let left_ms = input.day_ends.millis_since(input.now) - day_ms / PLAN_SLACK;
+        let slack_ms = input.window_ms.clamp(day_ms / PLAN_SLACK, day_ms / PLAN_SLACK_MAX);
+        let left_ms = input.day_ends.millis_since(input.now) - slack_ms;
         let left_ms = left_ms.max(period_ms) as f64;
         let in_flight = self.held.values().sum::<f64>() * self.cost_ratio();
         let spent = billed + in_flight;

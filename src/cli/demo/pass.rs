@@ -33,6 +33,8 @@ pub struct Pass {
     pub budgets: BTreeMap<String, Nanos>,
     /// The same in the exchange's currency, in which its books are kept.
     pub budgets_usd: BTreeMap<String, Nanos>,
+    /// How many of a campaign's own days the simulated day touches, by name.
+    pub days: BTreeMap<String, i128>,
     /// Names of campaigns by id, as the engine's report calls them.
     pub names: BTreeMap<u64, String>,
     /// `GET /latency` at the end.
@@ -71,7 +73,7 @@ impl Pass {
         let catalog = running.engine().published.catalog.load_full();
         let mut ads = Ads::new();
         let (mut budgets, mut budgets_usd) = (BTreeMap::new(), BTreeMap::new());
-        let mut names = BTreeMap::new();
+        let (mut days_of, mut names) = (BTreeMap::new(), BTreeMap::new());
         let rates = &running.engine().published.rates;
         for campaign in catalog.all_campaigns() {
             let advertiser = catalog.advertiser(campaign.advertiser);
@@ -85,6 +87,7 @@ impl Pass {
             let in_usd = Nanos(budget.0 * i128::from(rate.0) / 1_000_000_000_000);
             budgets.insert(campaign.name.clone(), budget);
             budgets_usd.insert(campaign.name.clone(), in_usd);
+            days_of.insert(campaign.name.clone(), days);
             names.insert(campaign.id.0, campaign.name.clone());
         }
         let world = World::new(Spec::built_in()?, ads, plan.users, seed);
@@ -96,7 +99,16 @@ impl Pass {
         bar.finish_and_clear();
         runtime.block_on(running.engine().publish_latency());
         let latency = serde_json::to_value(running.engine().board.merged().summary())?;
-        Ok(Self { day, budgets, budgets_usd, names, latency, running: Some(running), keys: fresh })
+        Ok(Self {
+            day,
+            budgets,
+            budgets_usd,
+            days: days_of,
+            names,
+            latency,
+            running: Some(running),
+            keys: fresh,
+        })
     }
 
     /// Stops the engine; the books stay.

@@ -1,6 +1,7 @@
 //! What the demo found: one object, printed as tables or as JSON.
 
 use super::pass::Pass;
+use super::promises;
 use crate::simulate::{Decile, Lift, lift};
 use crate::units::Nanos;
 use comfy_table::{Table, presets};
@@ -32,28 +33,34 @@ pub struct Summary {
     engine: Value,
 }
 
-#[derive(Serialize)]
-struct Campaign {
-    id: String,
+/// What a campaign did on the last paced day.
+#[derive(Default, Serialize)]
+pub struct Campaign {
+    pub id: String,
+    /// How many of its own days the simulated day touches: 2 in other time zones.
+    pub days: i128,
+    /// The budget of all of them.
     #[serde(serialize_with = "as_text")]
-    budget_nanos: Nanos,
+    pub budget_nanos: Nanos,
     #[serde(serialize_with = "as_text")]
-    billed_nanos: Nanos,
+    pub billed_nanos: Nanos,
     #[serde(serialize_with = "as_text")]
-    late_nanos: Nanos,
+    pub late_nanos: Nanos,
     #[serde(serialize_with = "as_text")]
-    leased_nanos: Nanos,
+    pub leased_nanos: Nanos,
     #[serde(serialize_with = "as_text")]
-    absorbed_nanos: Nanos,
+    pub absorbed_nanos: Nanos,
     /// What the exchange says that it billed.
     #[serde(serialize_with = "as_text")]
-    exchange_billed_nanos: Nanos,
+    pub exchange_billed_nanos: Nanos,
     /// Minute of the day at which 98 % of the budget were spent, with pacing and without.
-    minute_spent_98: Option<u32>,
-    minute_spent_98_unpaced: Option<u32>,
-    impressions: u64,
-    clicks: u64,
-    conversions: u64,
+    pub minute_spent_98: Option<u32>,
+    pub minute_spent_98_unpaced: Option<u32>,
+    /// Whether it could spend far more than it may.
+    pub is_tight: bool,
+    pub impressions: u64,
+    pub clicks: u64,
+    pub conversions: u64,
 }
 
 #[derive(Default, Serialize)]
@@ -67,11 +74,13 @@ struct Arm {
 
 /// How much more often `full` is clicked than another arm.
 #[derive(Serialize)]
-struct LiftOf {
-    ratio: f64,
+pub struct LiftOf {
+    pub ratio: f64,
+    /// The same of the true click probabilities, over all seeds: without chance.
+    pub true_ratio: f64,
     /// Bounds of the 95 % interval; absent with one seed.
-    lower: Option<f64>,
-    upper: Option<f64>,
+    pub lower: Option<f64>,
+    pub upper: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -103,6 +112,7 @@ impl Summary {
         let deciles = last.day.calibration_to_truth();
         let predicted: f64 = deciles.iter().map(|d| d.predicted * d.count as f64).sum();
         let actual: f64 = deciles.iter().map(|d| d.actual * d.count as f64).sum();
+        let arms = arms(paced);
         Ok(Self {
             requests: totals.requests,
             answered: totals.answered,
@@ -112,8 +122,8 @@ impl Summary {
             conversions: totals.conversions,
             no_bid_reasons: report["no_bid_reasons"].clone(),
             campaigns: campaigns(last, unpaced, report),
-            arms: arms(paced),
-            lifts: lifts(paced),
+            lifts: lifts(paced, &arms),
+            arms,
             auc: last.day.auc(),
             auc_of_truth: last.day.auc_of_truth(),
             predicted_over_actual: (actual > 0.0).then_some(predicted / actual),
@@ -126,10 +136,16 @@ impl Summary {
         })
     }
 
+    /// One line for each promise of the demo that was not kept.
+    pub fn broken_promises(&self) -> Vec<String> {
+        promises::broken(&self.campaigns, &self.lifts, self.own_bids_refused_by_exchange)
+    }
+
     /// Tables for a person.
     pub fn print(&self) {
         println!("{}", self.traffic_table());
         println!("{}", self.money_table());
+        println!("{}", self.pacing_lines());
         println!("{}", self.arm_table());
         println!("{}", self.decile_table());
         println!("{}", self.latency_table());
@@ -163,8 +179,8 @@ impl Summary {
 
     fn money_table(&self) -> Table {
         let mut table = table([
-            "campaign", "budget", "billed", "%", "late", "leased", "absorbed", "98 % at",
-            "unpaced", "shown", "clicks", "conv.",
+            "campaign", "tight", "days", "budget", "billed", "%", "late", "leased", "absorbed",
+            "98 % at", "unpaced", "shown", "clicks", "conv.",
         ]);
         let clock = |minute: Option<u32>| {
             minute.map_or("-".to_owned(), |m| format!("{:02}:{:02}", m / 60, m % 60))
@@ -173,6 +189,8 @@ impl Summary {
             let share = 100.0 * c.billed_nanos.0 as f64 / c.budget_nanos.0.max(1) as f64;
             table.add_row([
                 c.id.clone(),
+                if c.is_tight { "*" } else { "" }.to_owned(),
+                c.days.to_string(),
                 c.budget_nanos.to_string(),
                 c.billed_nanos.to_string(),
                 format!("{share:.1}"),
@@ -187,6 +205,17 @@ impl Summary {
             ]);
         }
         table
+    }
+
+    fn pacing_lines(&self) -> String {
+        let [tight, spent, lasted, both] = promises::counts(&self.campaigns);
+        format!(
+            "* tight: with pacing off, 98 % are gone before 14:24 (60 % of the simulated UTC day). \
+             Of {tight} (of {}),\n  {spent} spent at least 98 %, {lasted} had money until 21:36 \
+             (90 %), {both} did both. `%` is of the budget for\n  the simulated day; where that \
+             touches 2 days of a campaign's own time zone, of both, and nothing is promised.",
+            self.campaigns.len(),
+        )
     }
 
     fn arm_table(&self) -> Table {
@@ -265,8 +294,12 @@ fn campaigns(last: &Pass, unpaced: &Pass, report: &Value) -> Vec<Campaign> {
         let in_usd = last.budgets_usd.get(name).copied().unwrap_or_default();
         let books = last.day.campaigns.get(name).cloned().unwrap_or_default();
         let without = unpaced.day.campaigns.get(name).cloned().unwrap_or_default();
+        let days = last.days.get(name).copied().unwrap_or(1);
+        let minute_spent_98_unpaced = without.minute_of(in_usd, 980);
         campaigns.push(Campaign {
             id: name.clone(),
+            days,
+            is_tight: promises::is_tight(days, minute_spent_98_unpaced),
             budget_nanos: budget,
             billed_nanos: amount(account, "/account/total/billed"),
             late_nanos: amount(account, "/account/total/late"),
@@ -274,7 +307,7 @@ fn campaigns(last: &Pass, unpaced: &Pass, report: &Value) -> Vec<Campaign> {
             absorbed_nanos: amount(account, "/account/total/absorbed"),
             exchange_billed_nanos: books.billed,
             minute_spent_98: books.minute_of(in_usd, 980),
-            minute_spent_98_unpaced: without.minute_of(in_usd, 980),
+            minute_spent_98_unpaced,
             impressions: books.impressions,
             clicks: books.clicks,
             conversions: books.conversions,
@@ -301,20 +334,22 @@ fn arms(paced: &[Pass]) -> BTreeMap<String, Arm> {
 }
 
 /// Lifts of the arm `full` over the others: by seed with an interval, else of the sums.
-fn lifts(paced: &[Pass]) -> BTreeMap<String, LiftOf> {
+fn lifts(paced: &[Pass], arms: &BTreeMap<String, Arm>) -> BTreeMap<String, LiftOf> {
     let mut lifts = BTreeMap::new();
     let names = paced.iter().flat_map(|pass| pass.day.arms.keys());
     for name in names.filter(|name| *name != "full") {
         let rate = |pass: &Pass, arm: &str| pass.day.arms.get(arm).map(|arm| arm.click_rate());
         let rates: Vec<_> =
             paced.iter().filter_map(|pass| rate(pass, "full").zip(rate(pass, name))).collect();
+        let true_ctr = |arm: &str| arms.get(arm).map_or(f64::NAN, |arm| arm.true_ctr);
+        let true_ratio = true_ctr("full") / true_ctr(name);
         let of = match lift(&rates) {
             Some(Lift { ratio, lower, upper, .. }) => {
-                LiftOf { ratio, lower: Some(lower), upper: Some(upper) }
+                LiftOf { ratio, true_ratio, lower: Some(lower), upper: Some(upper) }
             }
             None => {
                 let ratio = rates.first().map_or(f64::NAN, |(full, other)| full / other);
-                LiftOf { ratio, lower: None, upper: None }
+                LiftOf { ratio, true_ratio, lower: None, upper: None }
             }
         };
         lifts.insert(name.clone(), of);
