@@ -231,7 +231,8 @@ fn announce(outbox: &dyn Outbox, world: &World, input: &AuctionInput, pick: &Pic
     outbox.pend_show(PendShow { user, campaign: campaign.id, creative: ad.id, hold, expires });
 }
 
-/// Campaigns whose leases are looked after between two auctions: some 20 us of a tick.
+/// Campaigns whose leases are looked after before requests get their turn: an eightieth of ten
+/// thousand, a few hash lookups each.
 const LEASES_SWEPT: usize = 128;
 
 /// The actor over a [`Core`].

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Milliseconds for which an announcement waits for others: as long as that, another worker may
 /// bid past a cap. An exchange sends one user's requests farther apart.
 const GATHER_MS: u64 = 1;
-/// Changes for one shard that go at once: 8 kB, and hardly ever reached within the time.
+/// Changes for one shard that go at once, hardly ever reached within the time.
 const GATHERED_MAX: usize = 64;
 
 /// The announcements of one worker.
