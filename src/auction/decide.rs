@@ -126,17 +126,21 @@ impl Auctioneer {
         }
     }
 
+    /// Scores every fit, one to one: contenders find what was scored where their fits were.
     fn score(&mut self, world: &World, input: &AuctionInput) {
         let Contenders { list, fits, .. } = &mut self.contenders;
         for contender in list {
-            let Some(row) = world.catalog.row(contender.slot.index) else { continue };
+            let campaign = contender.slot.index;
             // The ads of a campaign share what is known of it and the user.
-            let interest = interest_in(input, row);
-            let Some(priors) = world.priors_at(row.slot.index) else { continue };
+            let row = world.catalog.row(campaign);
+            let interest = row.map_or(Cross::NEUTRAL.interest, |row| interest_in(input, row));
+            let priors = world.priors_at(campaign);
             for fit in &fits[contender.range.clone()] {
                 let position = usize::from(fit.imp);
                 let bucket = ContextBucket::from_index(self.contexts[position].bucket);
-                let prior_logit = priors.in_bucket(bucket.unwrap_or_default());
+                let prior_logit = priors.map_or(world.base_logit, |priors| {
+                    priors.in_bucket(bucket.unwrap_or_default())
+                });
                 let cross = Cross { interest, prior_logit };
                 let logit = match input.arm {
                     Arm::Full | Arm::NoInterest => {
@@ -151,7 +155,7 @@ impl Auctioneer {
                 self.scored.push(Scored {
                     imp: fit.imp,
                     deal: fit.deal,
-                    campaign: row.slot.index,
+                    campaign,
                     ad: fit.ad.index,
                     logit,
                     prior_logit,
