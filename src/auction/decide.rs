@@ -351,3 +351,7 @@ fn interest_in(input: &AuctionInput, row: &CampaignRow) -> f32 {
     }
     input.profile.strength(row.category, row.advertiser, row.pooled_interest, input.now)
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;
