@@ -22,7 +22,7 @@ mod read;
 #[path = "bids_are_valid/rules.rs"]
 mod rules;
 
-use catalog::{SEATS, Wishes};
+use catalog::{SEATS, Wishes, bait_exchange};
 use common::{Engine, NOON};
 use corpus::{Collected, Slot, complete_requests, slots};
 use planted::{PLANTS, bases};
@@ -153,7 +153,18 @@ fn collected_requests_get_bids_and_every_bid_is_valid() {
     let mut counts = BTreeMap::new();
     let (mut excluded, mut missed) = (BTreeMap::new(), BTreeMap::new());
     let mut wrong = Vec::new();
+    let (baits, mut baited) = (wishes.baits(), 0);
     for Collected { id, body, value } in &requests {
+        for number in (0..baits.len()).filter(|number| baits[*number].is_blocked_by(value)) {
+            let Some(response) = answer(&mut engine, &bait_exchange(number), body) else {
+                continue;
+            };
+            baited += 1;
+            let broken = broken(value, &response);
+            if !broken.is_empty() {
+                wrong.push(format!("{id}, bait {number}: {broken:?}\n  {body}\n  {response}"));
+            }
+        }
         let (exchange, seat) = exchange_of(value);
         let slots = slots(value, seat);
         let response = answer(&mut engine, exchange, body);
@@ -184,6 +195,8 @@ fn collected_requests_get_bids_and_every_bid_is_valid() {
     for (name, Count { requests, answered, bids }) in &counts {
         println!("{name:>10} {requests:8} {answered:8} {bids:8}");
     }
+    println!("{baited} bids where one bait was offered and blocked");
+    assert!(baited > 100, "{baited} bids beside a bait put nothing to the test");
     assert!(wrong.is_empty(), "{} wrong answers:\n{}", wrong.len(), wrong.join("\n"));
     for (name, least) in ROWS {
         let Count { requests, answered, bids } = counts.remove(name).unwrap_or_default();

@@ -35,11 +35,12 @@ pub struct Candidate {
     pub category: CategoryId,
 }
 
-/// Candidates kept for each imp: the first choice and enough others for when the page's rules or the
+/// Campaigns kept for each imp: the first choice and enough others for when the page's rules or the
 /// budget refuse it.
 pub const KEPT_MAX: usize = 6;
 
-/// The best candidates of one imp, best first.
+/// The best candidates of one imp, best first; of each campaign the best alone, since whatever
+/// refuses one of its ads (the page, the money) refuses the others too.
 #[derive(Clone, Debug, Default)]
 pub struct Shortlist {
     kept: SmallVec<[Candidate; KEPT_MAX]>,
@@ -63,10 +64,18 @@ impl Shortlist {
         if candidate.rank <= self.bar() {
             return;
         }
-        let at = self.kept.iter().position(|kept| kept.rank < candidate.rank);
-        if self.kept.len() == KEPT_MAX {
-            self.kept.pop();
+        let own = self.kept.iter().position(|kept| kept.campaign == candidate.campaign);
+        match own {
+            Some(own) if self.kept[own].rank >= candidate.rank => return,
+            Some(own) => {
+                self.kept.remove(own);
+            }
+            None if self.kept.len() == KEPT_MAX => {
+                self.kept.pop();
+            }
+            None => {}
         }
+        let at = self.kept.iter().position(|kept| kept.rank < candidate.rank);
         match at {
             Some(at) => self.kept.insert(at, candidate),
             None => self.kept.push(candidate),
@@ -153,6 +162,18 @@ mod tests {
             let best: Vec<_> = expected.iter().take(KEPT_MAX).map(|(ad, _)| *ad).collect();
             prop_assert_eq!(kept, best);
         }
+    }
+
+    #[test]
+    fn a_campaign_of_many_ads_leaves_room_for_others() {
+        let mut list = Shortlist::default();
+        for ad in 0..20 {
+            let rank = f64::from(10 + ad % 7);
+            list.offer(Candidate { campaign: 1, ..candidate(ad, 0, 0, rank) });
+        }
+        list.offer(candidate(99, 0, 0, 5.0));
+        let kept: Vec<_> = list.iter().map(|kept| (kept.campaign, kept.ad)).collect();
+        assert_eq!(kept, [(1, 6), (99, 99)], "the best of the one, and the other");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A catalog for a collection of requests: ads of every size and shape that occurs, for several
-//! advertisers, and above them in price *baits*, each of them blocked by some request. An engine that
-//! overlooks a block bids a bait.
+//! advertisers, and above them in price *baits*, each of them blocked by some request and alone on an
+//! exchange of its own. An engine that overlooks a block bids a bait when it is asked there.
 
 use crate::common::Site;
 use crate::read::{RATES, codes, native_request, objects, size, texts};
@@ -36,6 +36,16 @@ impl Wishes {
         wishes
     }
 
+    /// What is blocked somewhere: the baits, in the order of their exchanges.
+    pub fn baits(&self) -> Vec<Bait> {
+        let domains = self.domains.iter().cloned().map(Bait::Domain);
+        let categories = self.categories.iter().cloned().map(Bait::Category);
+        domains
+            .chain(categories)
+            .chain(self.attributes.iter().copied().map(Bait::Attribute))
+            .collect()
+    }
+
     fn add(&mut self, request: &Value) {
         let domains = texts(&request["badv"]);
         let is_plain = |domain: &String| domain.contains('.') && !domain.contains(['/', ':']);
@@ -64,6 +74,33 @@ impl Wishes {
             self.images.extend(images.filter(|image| image["type"] != 1).filter_map(sides));
         }
     }
+}
+
+/// What some request blocks.
+pub enum Bait {
+    Domain(String),
+    Category(String),
+    Attribute(u64),
+}
+
+impl Bait {
+    /// Whether `request` names it among what it blocks.
+    pub fn is_blocked_by(&self, request: &Value) -> bool {
+        let blocks = |imp: &&Value, code: u64| {
+            let lists = [&imp["banner"]["battr"], &imp["video"]["battr"], &imp["native"]["battr"]];
+            lists.into_iter().any(|list| codes(list).contains(&code))
+        };
+        match self {
+            Self::Domain(domain) => texts(&request["badv"]).contains(domain),
+            Self::Category(category) => texts(&request["bcat"]).contains(category),
+            Self::Attribute(code) => objects(&request["imp"]).iter().any(|imp| blocks(imp, *code)),
+        }
+    }
+}
+
+/// The exchange on which the bait with this number is offered.
+pub fn bait_exchange(number: usize) -> String {
+    format!("bait{number}")
 }
 
 fn sides(of: &Value) -> Option<(u64, u64)> {
@@ -188,9 +225,14 @@ fn natives<'s>(sizes: impl IntoIterator<Item = &'s (u64, u64)>, image: &str) -> 
 pub fn site(wishes: &Wishes) -> Site {
     let rates: Vec<_> = RATES.iter().map(|(code, rate)| format!("{code} = \"{rate}\"")).collect();
     let [_, (agency, seat)] = SEATS;
+    let exchange = |name: &str, seat: &str| {
+        format!("[exchange.{name}]\nseat = \"{seat}\"\ntmax_default_ms = 5000\nmargin_ms = 0\n")
+    };
+    let offers = (0..wishes.baits().len()).map(|number| exchange(&bait_exchange(number), "outbid"));
     let more = format!(
-        "margin_ms = 0\n[exchange.{agency}]\nseat = \"{seat}\"\ntmax_default_ms = 5000\n\
-         margin_ms = 0\n[currency]\nrates = {{ {} }}\n",
+        "margin_ms = 0\n{}{}[currency]\nrates = {{ {} }}\n",
+        exchange(agency, seat),
+        offers.collect::<String>(),
         rates.join(", ")
     );
     let server = "workers = 1\npublic_url = \"https://ads.outbid.example\"";
@@ -235,37 +277,36 @@ fn plain(files: &mut Files, wishes: &Wishes) {
     }
 }
 
-/// Advertisers who pay more than the plain ones, each with something that some request blocks.
+/// Advertisers who pay more than the plain ones, each with something that some request blocks, each on
+/// an exchange where no other outbids it.
 fn baits(files: &mut Files, wishes: &Wishes) {
     let mut ads = banners(&COMMON, "jpg");
     ads.extend(videos(&[("video/mp4", &[15, 120])]));
     ads.extend(natives(&[(1_200, 627), (180, 120)], "jpg"));
-    let domains = wishes.domains.iter();
-    let domains = domains.map(|domain| (format!("shop.{domain}"), "IAB22-2".into(), 0));
-    let categories = wishes.categories.iter().map(|category| {
-        // A block of a category blocks its parts.
-        let is_part = category.contains('-');
-        let category = if is_part { category.clone() } else { format!("{category}-1") };
-        (String::new(), category, 0)
-    });
-    let attributes = wishes.attributes.iter();
-    let attributes = attributes.map(|code| (String::new(), "IAB22-2".into(), *code));
-    let baits: Vec<(String, String, u64)> = domains.chain(categories).chain(attributes).collect();
-    for (number, (domain, category, attribute)) in baits.iter().enumerate() {
+    for (number, bait) in wishes.baits().iter().enumerate() {
+        let (domain, category, attribute) = match bait {
+            Bait::Domain(domain) => (format!("shop.{domain}"), "IAB22-2".to_owned(), 0),
+            // A block of a category blocks its parts.
+            Bait::Category(category) if category.contains('-') => {
+                (String::new(), category.clone(), 0)
+            }
+            Bait::Category(category) => (String::new(), format!("{category}-1"), 0),
+            Bait::Attribute(code) => (String::new(), "IAB22-2".to_owned(), *code),
+        };
         let advertiser = format!("bait{number}");
         let own = format!("{advertiser}.example");
-        files.advertiser(&advertiser, if domain.is_empty() { &own } else { domain }, "USD");
+        files.advertiser(&advertiser, if domain.is_empty() { &own } else { &domain }, "USD");
         // The catalog asks that health is owned up to.
         let more = if category.starts_with("IAB7-") { "sector = \"health\"" } else { "" };
-        let attr = if *attribute > 0 { format!("attr = [{attribute}]") } else { String::new() };
+        let attr = if attribute > 0 { format!("attr = [{attribute}]") } else { String::new() };
         let terms = Terms {
             advertiser: &advertiser,
             category: &format!("bait-{number}"),
-            iab: category,
-            max_cpm: &format!("28.{number:02}"),
+            iab: &category,
+            max_cpm: "28.00",
             more,
             more_of_ad: &attr,
-            targeting: "",
+            targeting: &format!("exchanges = [\"{}\"]", bait_exchange(number)),
         };
         files.campaigns(&advertiser, &terms, &ads);
     }
