@@ -1,4 +1,5 @@
 use super::*;
+use crate::auction::explain::DryPurse;
 use crate::auction::input::{BannerSlot, SizeRule};
 use crate::auction::world::Published;
 use crate::catalog::{generated, generated_facts};
@@ -14,25 +15,6 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-
-/// Money for everything, at the published pace.
-struct Rich;
-
-impl Purse for Rich {
-    fn hold(
-        &mut self,
-        _: CampaignId,
-        price: Micros,
-        _: Windows,
-        _: Timestamp,
-    ) -> Result<Held, Micros> {
-        Ok(Held { price, ..Held::default() })
-    }
-
-    fn pace(&mut self, slot: Slot, published: &PacingSnapshot) -> Pace {
-        published.pace(slot)
-    }
-}
 
 fn strategies() -> Strategies {
     let folder = tempfile::tempdir().expect("a folder");
@@ -96,7 +78,7 @@ fn the_dearest_of_all_that_fit_is_picked() {
         let mut input = AuctionInput::new();
         input.facts = generated_facts(seed);
         input.imps.push(imp());
-        auctioneer.decide(&world, &mut Rich, &mut input, &mut recorder);
+        auctioneer.decide(&world, &mut DryPurse, &mut input, &mut recorder);
         let price = |scored: &Scored| {
             let row = world.catalog.row(scored.campaign)?;
             let terms = Terms::of(&world, &input, row, &world.pacing.pace(row.slot))?;

@@ -97,8 +97,8 @@ pub struct ExplainedPrice {
     pub clears_floor: bool,
 }
 
-/// A purse with money for everything that takes none.
-struct DryPurse;
+/// A purse with money for everything that takes none, at the published pace.
+pub(super) struct DryPurse;
 
 impl Purse for DryPurse {
     fn hold(

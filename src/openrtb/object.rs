@@ -162,7 +162,6 @@ macro_rules! view {
         impl<$life> $crate::openrtb::object::Object<$life> for $name $(<$own>)? {
             const HAS_EXT: bool = [$($(!$ext.is_empty(),)*)* false][0];
 
-            #[allow(unused_variables)]
             fn field<A: serde::de::MapAccess<$life>>(
                 &mut self,
                 key: &str,
