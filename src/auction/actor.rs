@@ -2,7 +2,9 @@
 //! of its bids until their impressions come. Its state lives in a [`Core`] outside the actor value,
 //! so that a panic costs one request and neither money nor memory.
 
+use crate::auction::audit::{Audit, Audits};
 use crate::auction::decide::Auctioneer;
+use crate::auction::explain::Controllers;
 use crate::auction::input::AuctionInput;
 use crate::auction::outcome::Pick;
 use crate::auction::purse::LeasePurse;
@@ -54,6 +56,7 @@ pub struct Core {
     pacing: LocalPacing,
     ring: Ring<Box<Example>>,
     clicked: Ring<()>,
+    audits: Audits,
     clicks_repeated: u64,
     /// Stage histograms of this core, shared with its HTTP worker on the same thread.
     pub recorder: Rc<RefCell<StageRecorder>>,
@@ -84,6 +87,7 @@ impl Core {
             pacing: LocalPacing::new(core),
             ring: Ring::new(),
             clicked: Ring::new(),
+            audits: Audits::new(),
             clicks_repeated: 0,
             recorder,
             outbox,
@@ -112,6 +116,10 @@ impl Core {
         count_auctions(&mut self.pacing, &self.auctioneer, input);
         for pick in &input.outcome.picks {
             self.bids += 1;
+            let ad = world.catalog.ad(pick.ad);
+            if let Some(audit) = ad.and_then(|ad| Audit::of(world, input, pick, ad)) {
+                self.audits.put(input.seed, audit);
+            }
             let example = example_of(&self.auctioneer, world, input, pick);
             if let Some(example) = example {
                 self.ring.put(pick.held.hold, Box::new(example));
@@ -121,6 +129,11 @@ impl Core {
         if self.leases.has_urgent() {
             self.ask_for_money(input.now);
         }
+    }
+
+    /// What it bid lately.
+    pub(super) const fn audits(&self) -> &Audits {
+        &self.audits
     }
 
     /// Counts a show, once: its features are in the ring until then.
@@ -189,11 +202,15 @@ impl Core {
     }
 }
 
-/// Moves each campaign's local pace by what this auction took of its money, or did not take.
-fn count_auctions(pacing: &mut LocalPacing, auctioneer: &Auctioneer, input: &AuctionInput) {
+/// Moves each campaign's local pace by what this auction took of its money, or did not take, and
+/// notes with each pick what its pace was.
+fn count_auctions(pacing: &mut LocalPacing, auctioneer: &Auctioneer, input: &mut AuctionInput) {
     for (slot, pace) in auctioneer.paced() {
-        let mut picks = input.outcome.picks.iter();
-        let held = picks.find(|pick| pick.campaign == slot.index).map(|pick| pick.held.price);
+        let mut picks = input.outcome.picks.iter_mut();
+        let held = picks.find(|pick| pick.campaign == slot.index).map(|pick| {
+            pick.controllers = Controllers::from(&pace);
+            pick.held.price
+        });
         pacing.on_auction(slot, &pace, held);
     }
 }
@@ -242,6 +259,11 @@ pub struct AuctionActor {
 }
 
 impl AuctionActor {
+    /// What it works on.
+    pub(super) const fn core(&self) -> &Rc<RefCell<Core>> {
+        &self.core
+    }
+
     /// An actor over `core` whose mailbox holds the worker's in-flight limit.
     #[must_use]
     pub const fn new(core: Rc<RefCell<Core>>, in_flight_max: usize) -> Self {
@@ -505,6 +527,8 @@ mod tests {
             logit: 0.0,
             prior_logit: 0.0,
             interest: 0.0,
+            floor: Micros::ZERO,
+            controllers: Controllers::default(),
         });
         Decided { input: Some(input), unsent: unsent.clone() }
     }

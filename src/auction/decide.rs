@@ -4,6 +4,7 @@
 
 use crate::auction::arm::Arm;
 use crate::auction::contenders::{Contender, Contenders};
+use crate::auction::explain::Controllers;
 use crate::auction::input::{AuctionInput, ImpInput};
 use crate::auction::outcome::Pick;
 use crate::auction::price::{self, Priced, Terms};
@@ -187,7 +188,9 @@ impl Auctioneer {
                 continue; // as many better ones are known as could be needed
             }
             // Its ads share all but their probability.
-            let Some(terms) = Terms::of(world, input, row, &pace) else { continue };
+            let Some(terms) = Terms::of(world, input, row, pace.multiplier().into()) else {
+                continue;
+            };
             for scored in &self.scored[contender.range.clone()] {
                 let Priced::Bid(price) = terms.price(scored) else { continue };
                 *gate = (*gate).max(NoBid::PageRules);
@@ -315,6 +318,8 @@ fn take_money(
         logit: candidate.logit,
         prior_logit: candidate.prior_logit,
         interest: candidate.interest,
+        floor: candidate.floor,
+        controllers: Controllers::default(),
     })
 }
 

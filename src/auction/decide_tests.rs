@@ -81,7 +81,8 @@ fn the_dearest_of_all_that_fit_is_picked() {
         auctioneer.decide(&world, &mut DryPurse, &mut input, &mut recorder);
         let price = |scored: &Scored| {
             let row = world.catalog.row(scored.campaign)?;
-            let terms = Terms::of(&world, &input, row, &world.pacing.pace(row.slot))?;
+            let terms =
+                Terms::of(&world, &input, row, world.pacing.pace(row.slot).multiplier().into())?;
             match terms.price(scored) {
                 Priced::Bid(price) => Some(price),
                 _ => None,

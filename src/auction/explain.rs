@@ -2,17 +2,19 @@
 //! auction, with every step kept. Off the hot path; holds no money.
 
 use crate::auction::decide::{Auctioneer, Purse, Scored};
-use crate::auction::fits;
-use crate::auction::input::AuctionInput;
+use crate::auction::fits::{self, Misfit};
+use crate::auction::input::{AuctionInput, ImpInput};
+use crate::auction::outcome::Pick;
 use crate::auction::price::{Priced, Terms};
 use crate::auction::reason::NoBid;
-use crate::auction::world::World;
-use crate::budget::{Held, Windows};
+use crate::auction::world::{Epochs, World};
+use crate::budget::{AccountView, Held, Windows};
 use crate::catalog::{Ad, AdKind, Campaign, Reason, Shape};
+use crate::consent::Permissions;
 use crate::latency::LatencyBoard;
 use crate::prediction::{Cross, ScoreScratch, sigmoid};
 use crate::strategy::pacing::{Pace, PacingSnapshot};
-use crate::units::{CampaignId, Micros, Slot, Timestamp};
+use crate::units::{CampaignId, CurrencyCode, Micros, Slot, Timestamp};
 use serde::Serialize;
 
 /// One decision, taken apart.
@@ -22,6 +24,14 @@ pub struct Explanation {
     pub arm: &'static str,
     /// Why the whole request gets no bid; absent when it gets one.
     pub no_bid: Option<&'static str>,
+    /// What may be done with the user.
+    pub permissions: Permissions,
+    /// Whether a user is named who may be known.
+    pub has_user: bool,
+    /// The currency that prices are in.
+    pub currency: CurrencyCode,
+    /// What was read; absent where no campaign was looked at.
+    pub epochs: Option<Epochs>,
     /// What would be bid, best first.
     pub bids: Vec<ExplainedBid>,
     /// Every campaign, by name.
@@ -31,9 +41,17 @@ pub struct Explanation {
 impl Explanation {
     /// Of a request that is turned away before any campaign is looked at.
     #[must_use]
-    pub const fn of_no_bid(reason: NoBid) -> Self {
-        let no_bid = Some(reason.as_str());
-        Self { arm: "", no_bid, bids: Vec::new(), campaigns: Vec::new() }
+    pub fn of_no_bid(input: &AuctionInput, reason: NoBid) -> Self {
+        Self {
+            arm: "",
+            no_bid: Some(reason.as_str()),
+            permissions: input.permissions,
+            has_user: input.user.is_some(),
+            currency: input.currency,
+            epochs: None,
+            bids: Vec::new(),
+            campaigns: Vec::new(),
+        }
     }
 }
 
@@ -55,8 +73,18 @@ pub struct ExplainedBid {
 pub struct ExplainedCampaign {
     /// Its name.
     pub campaign: String,
-    /// Every targeting filter that excludes it; empty when it is eligible.
+    /// Which it is, to find its account by.
+    #[serde(skip)]
+    pub id: CampaignId,
+    /// The strategy that prices it.
+    pub strategy: String,
+    /// The currency of its account.
+    pub currency: CurrencyCode,
+    /// Every targeting filter that excludes it; empty when it is eligible. The auction stops at the
+    /// first.
     pub excluded: Vec<Reason>,
+    /// Its money, where there is a ledger to ask.
+    pub account: Option<AccountView>,
     /// Its ads on each imp; empty when targeting excludes the campaign.
     pub ads: Vec<ExplainedAd>,
 }
@@ -68,10 +96,30 @@ pub struct ExplainedAd {
     pub imp: u8,
     /// The ad's name.
     pub ad: String,
-    /// What keeps it from the imp.
-    pub misfit: Option<fits::Misfit>,
+    /// How it ends.
+    pub end: End,
+    /// Everything that keeps it from the imp; the auction stops at the first.
+    pub misfits: Vec<Misfit>,
     /// How its price came about, when it fits.
     pub price: Option<ExplainedPrice>,
+}
+
+/// How one ad on one imp ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It is bid.
+    Bid,
+    /// It does not fit the imp.
+    Misfit,
+    /// Its price stays below the floor.
+    BelowFloor,
+    /// There is no rate for its currency, or its strategy is gone.
+    Unpriced,
+    /// Another ad is worth more.
+    Outbid,
+    /// It is worth more than what is bid, but the page's rules keep it apart from another bid.
+    KeptApart,
 }
 
 /// The steps from score to price.
@@ -89,12 +137,34 @@ pub struct ExplainedPrice {
     pub value_micros: u64,
     /// What pacing leaves of that.
     pub multiplier: f64,
+    /// The controllers behind the multiplier.
+    pub controllers: Controllers,
+    /// The strategy's arithmetic, step by step; CPM micros of the account's currency where the name
+    /// ends so.
+    pub factors: Vec<(&'static str, f64)>,
+    /// Position of the deal that it is offered under, in the imp's list.
+    pub deal: Option<u8>,
     /// The bid, in CPM micros of the answer's currency.
     pub price_micros: u64,
     /// The floor, in the same.
     pub floor_micros: u64,
     /// Whether the bid reaches it.
     pub clears_floor: bool,
+}
+
+/// What the controllers of a campaign say; the smaller logarithm counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Controllers {
+    /// Log of the budget's multiplier.
+    pub ln_budget: f32,
+    /// Log of the multiplier that holds the cost of a conversion; at its cap without a target.
+    pub ln_cpa: f32,
+}
+
+impl From<&Pace> for Controllers {
+    fn from(pace: &Pace) -> Self {
+        Self { ln_budget: pace.ln_budget, ln_cpa: pace.ln_cpa }
+    }
 }
 
 /// A purse with money for everything that takes none, at the published pace.
@@ -138,6 +208,10 @@ pub fn explain(world: &World, input: &mut AuctionInput) -> Explanation {
     Explanation {
         arm: input.arm.as_str(),
         no_bid: input.outcome.no_bid.map(|reason| reason.as_str()),
+        permissions: input.permissions,
+        has_user: input.user.is_some(),
+        currency: input.currency,
+        epochs: Some(world.epochs()),
         bids: bids.collect(),
         campaigns,
     }
@@ -159,7 +233,15 @@ fn explain_campaign(
             }
         }
     }
-    ExplainedCampaign { campaign: campaign.name.clone(), excluded, ads }
+    ExplainedCampaign {
+        campaign: campaign.name.clone(),
+        id: campaign.id,
+        strategy: campaign.strategy.clone(),
+        currency: campaign.currency,
+        excluded,
+        account: None,
+        ads,
+    }
 }
 
 fn explain_ad(
@@ -171,20 +253,53 @@ fn explain_ad(
     position: usize,
 ) -> ExplainedAd {
     let imp = &input.imps[position];
-    let misfit = fits::unblocked(&ad.adomain_keys, &ad.iab_cat_keys, &input.blocks)
-        .and_then(|()| fits::shape_fits(&Shape::of(ad), imp))
-        .and_then(|()| match &ad.kind {
-            AdKind::Native(_) => fits::parts_fit(&world.catalog, ad.slot.index, imp),
-            _ => Ok(()),
-        })
-        .and_then(|()| fits::deal(campaign, ad, imp).map(|_| ()))
-        .and_then(|()| fits::uncapped(campaign, ad.id, input))
-        .err();
+    let misfits = misfits(world, input, campaign, ad, imp);
     let is_this =
         |scored: &&Scored| usize::from(scored.imp) == position && scored.ad == ad.slot.index;
     let scored = auctioneer.scored().iter().find(is_this);
-    let price = scored.map(|scored| explain_price(world, input, auctioneer, campaign, scored));
-    ExplainedAd { imp: imp.position, ad: ad.name.clone(), misfit, price }
+    let priced = scored.map(|scored| explain_price(world, input, auctioneer, campaign, scored));
+    let end = match &priced {
+        None => End::Misfit,
+        Some((_, Priced::Unpriced)) => End::Unpriced,
+        Some((_, Priced::BelowFloor(_))) => End::BelowFloor,
+        Some((_, Priced::Bid(price))) => end_of(&input.outcome.picks, imp, ad, *price),
+    };
+    let price = priced.map(|(price, _)| price);
+    ExplainedAd { imp: imp.position, ad: ad.name.clone(), end, misfits, price }
+}
+
+/// How an ad ends that has a price.
+fn end_of(picks: &[Pick], imp: &ImpInput, ad: &Ad, price: Micros) -> End {
+    let mut here = picks.iter().filter(|pick| pick.imp == imp.position);
+    if here.clone().any(|pick| pick.ad == ad.slot.index) {
+        return End::Bid;
+    }
+    // Whoever is worth more than what is bid was kept from it by the page's rules alone: here is
+    // money for everything.
+    if here.any(|pick| pick.price >= price) { End::Outbid } else { End::KeptApart }
+}
+
+/// Each filter by itself, in the order of the auction.
+fn misfits(
+    world: &World,
+    input: &AuctionInput,
+    campaign: &Campaign,
+    ad: &Ad,
+    imp: &ImpInput,
+) -> Vec<Misfit> {
+    let shape = fits::shape_fits(&Shape::of(ad), imp);
+    let parts = match (&ad.kind, shape) {
+        (AdKind::Native(_), Ok(())) => fits::parts_fit(&world.catalog, ad.slot.index, imp),
+        _ => Ok(()),
+    };
+    let filters = [
+        fits::unblocked(&ad.adomain_keys, &ad.iab_cat_keys, &input.blocks),
+        shape,
+        parts,
+        fits::deal(campaign, ad, imp).map(|_| ()),
+        fits::uncapped(campaign, ad.id, input),
+    ];
+    filters.into_iter().filter_map(Result::err).collect()
 }
 
 fn explain_price(
@@ -193,27 +308,31 @@ fn explain_price(
     auctioneer: &Auctioneer,
     campaign: &Campaign,
     scored: &Scored,
-) -> ExplainedPrice {
+) -> (ExplainedPrice, Priced) {
     let pace = DryPurse.pace(campaign.slot, &world.pacing);
     let row = world.catalog.row(campaign.slot.index);
-    let terms = row.and_then(|row| Terms::of(world, input, row, &pace));
-    let value = terms.as_ref().map_or(Micros::ZERO, |terms| terms.value(scored));
-    let (price, clears_floor) = match terms.as_ref().map(|terms| terms.price(scored)) {
-        Some(Priced::Bid(price)) => (price, true),
-        Some(Priced::BelowFloor(price)) => (price, false),
-        Some(Priced::Unpriced) | None => (Micros::ZERO, false),
+    let terms = row.and_then(|row| Terms::of(world, input, row, pace.multiplier().into()));
+    let priced = terms.as_ref().map_or(Priced::Unpriced, |terms| terms.price(scored));
+    let (price, clears_floor) = match priced {
+        Priced::Bid(price) => (price, true),
+        Priced::BelowFloor(price) => (price, false),
+        Priced::Unpriced => (Micros::ZERO, false),
     };
-    ExplainedPrice {
+    let explained = ExplainedPrice {
         contributions: contributions(world, auctioneer, scored),
         p_click: sigmoid(scored.logit),
         prior_p_click: sigmoid(scored.prior_logit),
         interest: scored.interest,
-        value_micros: value.0,
-        multiplier: terms.map_or(0.0, |terms| terms.multiplier()),
+        value_micros: terms.as_ref().map_or(0, |terms| terms.value(scored.logit).0),
+        multiplier: terms.as_ref().map_or(0.0, Terms::multiplier),
+        controllers: Controllers::from(&pace),
+        factors: terms.map_or(Vec::new(), |terms| terms.factors(scored.logit).into_vec()),
+        deal: scored.deal,
         price_micros: price.0,
         floor_micros: scored.floor.0,
         clears_floor,
-    }
+    };
+    (explained, priced)
 }
 
 fn contributions(world: &World, auctioneer: &Auctioneer, scored: &Scored) -> Vec<(String, f32)> {

@@ -9,6 +9,7 @@
 
 mod actor;
 mod arm;
+mod audit;
 mod contenders;
 mod decide;
 mod explain;
@@ -28,8 +29,12 @@ pub use actor::{
     ReleaseBid, RunAuction, Status, Tick,
 };
 pub use arm::{Arm, Arms};
+pub use audit::{AUDITS_MAX, Audit, FindAudits};
 pub use decide::{Auctioneer, Purse, Scored};
-pub use explain::{ExplainedAd, ExplainedPrice, Explanation, explain};
+pub use explain::{
+    Controllers, End, ExplainedAd, ExplainedBid, ExplainedCampaign, ExplainedPrice, Explanation,
+    explain,
+};
 pub use extract::{Context, extract};
 pub use fits::{Misfit, NATIVE_ICON_SIDE};
 pub use input::{
@@ -40,4 +45,4 @@ pub use outcome::{Outcome, Pick};
 pub use reason::NoBid;
 pub use ring::{RING_MAX, Ring};
 pub use select::{Candidate, KEPT_MAX, Page, Shortlist};
-pub use world::{Published, World, WorldCache};
+pub use world::{Epochs, Published, World, WorldCache};

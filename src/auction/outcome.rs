@@ -1,5 +1,6 @@
 //! What an auction decided.
 
+use crate::auction::explain::Controllers;
 use crate::auction::reason::NoBid;
 use crate::budget::Held;
 use crate::catalog::Catalog;
@@ -39,6 +40,10 @@ pub struct Pick {
     pub prior_logit: f32,
     /// Strength of the user's interest in its category.
     pub interest: f32,
+    /// The floor that its price keeps, in the currency of the answer.
+    pub floor: Micros,
+    /// What its campaign's controllers said, once the auction is over.
+    pub controllers: Controllers,
 }
 
 impl Outcome {

@@ -9,7 +9,7 @@ use crate::hash;
 use crate::prediction::sigmoid;
 use crate::rates::Rate;
 use crate::strategy::pacing::Pace;
-use crate::strategy::{Objective, Strategy, ValueInput};
+use crate::strategy::{Factors, Objective, Strategy, ValueInput};
 use crate::units::Micros;
 
 /// The price of one candidate.
@@ -32,18 +32,18 @@ pub struct Terms<'w> {
 }
 
 impl<'w> Terms<'w> {
-    /// The terms of a campaign; `None` where its strategy or the rate of its currency is unknown.
+    /// The terms of a campaign under a pacing multiplier; `None` where its strategy or the rate of its currency is unknown.
     pub fn of(
         world: &'w World,
         input: &AuctionInput,
         row: &CampaignRow,
-        pace: &Pace,
+        multiplier: f64,
     ) -> Option<Self> {
         let strategy = world.strategy_at(row.slot.index)?;
         Some(Self {
             strategy,
             input: value_input(world, row, strategy),
-            multiplier: f64::from(pace.multiplier()),
+            multiplier,
             rate: world.rates.rate(input.currency, row.currency)?,
         })
     }
@@ -51,7 +51,7 @@ impl<'w> Terms<'w> {
     /// Value x pacing multiplier, capped, in the currency of the answer (rounded down: never more
     /// than the advertiser's terms), held against the floor.
     pub fn price(&self, scored: &Scored) -> Priced {
-        let paced = self.strategy.price(&self.input_of(scored), self.multiplier);
+        let paced = self.strategy.price(&self.input_of(scored.logit), self.multiplier);
         match self.rate.largest_within(paced) {
             None => Priced::Unpriced,
             Some(price) if price.0 == 0 || price < scored.floor => Priced::BelowFloor(price),
@@ -60,8 +60,13 @@ impl<'w> Terms<'w> {
     }
 
     /// What the strategy finds an impression worth before pacing, in the account's currency.
-    pub fn value(&self, scored: &Scored) -> Micros {
-        self.strategy.value(&self.input_of(scored))
+    pub fn value(&self, logit: f32) -> Micros {
+        self.strategy.value(&self.input_of(logit))
+    }
+
+    /// The strategy's arithmetic, step by step.
+    pub fn factors(&self, logit: f32) -> Factors {
+        self.strategy.factors(&self.input_of(logit), self.multiplier)
     }
 
     /// What pacing leaves of the value.
@@ -69,8 +74,8 @@ impl<'w> Terms<'w> {
         self.multiplier
     }
 
-    fn input_of(&self, scored: &Scored) -> ValueInput {
-        ValueInput { p_click: f64::from(sigmoid(scored.logit)), ..self.input }
+    fn input_of(&self, logit: f32) -> ValueInput {
+        ValueInput { p_click: f64::from(sigmoid(logit)), ..self.input }
     }
 }
 

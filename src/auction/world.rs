@@ -11,6 +11,7 @@ use crate::strategy::{LnWorth, Strategies, Strategy, StrategyId};
 use crate::units::{CampaignId, Slot};
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
+use serde::Serialize;
 use std::sync::Arc;
 
 /// Where the lower row publishes and the upper row reads.
@@ -58,7 +59,31 @@ struct Seats {
     worths: Vec<LnWorth>,
 }
 
+/// The epochs of one world: which snapshots a decision was made from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Epochs {
+    /// Campaigns and ads.
+    pub catalog: u64,
+    /// The click model.
+    pub model: u64,
+    /// Pacing multipliers.
+    pub pacing: u64,
+    /// Private releases.
+    pub releases: u64,
+}
+
 impl World {
+    /// The epochs of its snapshots.
+    #[must_use]
+    pub fn epochs(&self) -> Epochs {
+        Epochs {
+            catalog: self.catalog.epoch,
+            model: self.model.epoch(),
+            pacing: self.pacing.epoch,
+            releases: self.releases.epoch(),
+        }
+    }
+
     /// The present epoch of everything.
     #[must_use]
     pub fn now(published: &Published) -> Self {

@@ -1,4 +1,4 @@
-//! The admin listener: measurements, health, campaigns, explanations, the simulated clock. Loopback
+//! The admin listener: measurements, health, campaigns, the simulated clock. Loopback
 //! unless configured; every route but health needs the admin key, and the Host header must name an
 //! address of ours, so that a web page cannot reach it through a rebound name.
 
@@ -33,7 +33,7 @@ pub async fn readyz(engine: Shared) -> HttpResponse {
 }
 
 /// The answer to a caller without the admin key, or from a page of another host.
-fn gate(engine: &Engine, head: &HttpRequest) -> Result<(), HttpResponse> {
+pub(super) fn gate(engine: &Engine, head: &HttpRequest) -> Result<(), HttpResponse> {
     let host = head.headers().get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !is_own_host(host) {
         return Err(refuse(StatusCode::MISDIRECTED_REQUEST, "this host is not served here"));
@@ -160,25 +160,6 @@ pub async fn report(engine: Shared, head: HttpRequest) -> HttpResponse {
         return refused;
     }
     HttpResponse::Ok().json(engine.report().await)
-}
-
-/// `POST /explain` (`?exchange=NAME`): takes the decision on the request in the body apart.
-pub async fn explain_request(engine: Shared, head: HttpRequest, payload: Payload) -> HttpResponse {
-    if let Err(refused) = gate(&engine, &head) {
-        return refused;
-    }
-    engine.simulate(&head).await;
-    let server = &engine.config.server;
-    let body = body::read(payload, server.body_bytes_max, server.body_deadline_ms).await;
-    let body = match body {
-        Ok(body) => body,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
-    };
-    let asked = head.query_string().split('&').find_map(|pair| pair.strip_prefix("exchange="));
-    match engine.explain(asked, &body) {
-        Ok(explanation) => HttpResponse::Ok().json(explanation),
-        Err(reason) => refuse(StatusCode::BAD_REQUEST, &reason),
-    }
 }
 
 #[derive(Deserialize)]

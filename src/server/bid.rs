@@ -1,13 +1,11 @@
 //! `POST /openrtb2/EXCHANGE/bid`: from bytes to an answer, or to a no-bid with its reason.
 
-use crate::auction::{
-    AuctionInput, Context, Explanation, NoBid, ReleaseBid, RunAuction, World, explain, extract,
-};
+use crate::auction::{AuctionInput, Context, NoBid, ReleaseBid, RunAuction, extract};
 use crate::budget::Held;
 use crate::clock::Mono;
 use crate::config::NoBidStyle;
 use crate::consent;
-use crate::latency::{LatencyBoard, Stage, StageRecorder};
+use crate::latency::{Stage, StageRecorder};
 use crate::openrtb::response::{BidResponse, NoBidReason};
 use crate::openrtb::{self, BidRequest};
 use crate::server::answer::{self, Desk};
@@ -73,7 +71,7 @@ async fn answer(
     input.deadline = deadline(desk, request, received);
     let prepared = {
         let mut recorder = worker.recorder.borrow_mut();
-        prepare(&worker.engine, &mut recorder, desk, request, &mut input)
+        prepare(&worker.engine, &mut recorder, desk, request, None, &mut input)
     };
     if let Err(reason) = prepared {
         worker.keep_input(input);
@@ -89,7 +87,8 @@ async fn answer(
     response
 }
 
-/// Everything before the auction: permissions, user, session, extraction.
+/// Everything before the auction: permissions, user, session, extraction. `user` stands in for the
+/// request's own, under the same permissions.
 ///
 /// # Errors
 /// The reason why there can be no bid.
@@ -98,6 +97,7 @@ pub fn prepare(
     recorder: &mut StageRecorder,
     desk: &ExchangeDesk,
     request: &BidRequest<'_>,
+    user: Option<UserKey>,
     input: &mut AuctionInput,
 ) -> Result<(), NoBid> {
     input.now = engine.civil.now();
@@ -107,8 +107,9 @@ pub fn prepare(
     let permissions = consent::decide(request);
     let consented = Mono::now();
     recorder.record(Stage::Consent, consented.nanos_since(start));
+    input.permissions = permissions;
     if permissions.store_session {
-        input.user = user_of(engine, desk, request);
+        input.user = user.or_else(|| user_of(engine, desk, request));
     }
     if let Some(user) = input.user {
         let outcome = engine.sessions.read(user, input.now, &mut input.profile);
@@ -232,27 +233,4 @@ fn body_status(error: BodyError) -> StatusCode {
 /// One clear line for the sender.
 pub fn refuse(status: StatusCode, reason: &str) -> HttpResponse {
     HttpResponse::build(status).json(serde_json::json!({ "error": reason }))
-}
-
-impl Engine {
-    /// Takes the decision on a request in `body` apart; `exchange` is a name of the configuration,
-    /// its first where none is given.
-    ///
-    /// # Errors
-    /// What is wrong with the request or the name.
-    pub fn explain(&self, exchange: Option<&str>, body: &[u8]) -> Result<Explanation, String> {
-        let desk = match exchange {
-            Some(name) => self.exchange(name),
-            None => self.first_exchange(),
-        };
-        let desk = desk.ok_or("no such exchange is configured")?;
-        let request = openrtb::parse(body, &self.limits).map_err(|error| error.to_string())?;
-        let mut input = AuctionInput::new();
-        // Timings of an explanation are nobody's latency.
-        let mut recorder = LatencyBoard::default().recorder();
-        match prepare(self, &mut recorder, desk, &request, &mut input) {
-            Ok(()) => Ok(explain(&World::now(&self.published), &mut input)),
-            Err(reason) => Ok(Explanation::of_no_bid(reason)),
-        }
-    }
 }

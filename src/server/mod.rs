@@ -14,6 +14,7 @@ mod bid;
 mod body;
 mod engine;
 mod events;
+mod explain;
 mod follow;
 mod keys;
 mod metrics;
@@ -30,5 +31,6 @@ mod worker;
 
 pub use assemble::Parts;
 pub use engine::Engine;
+pub use explain::Asked;
 pub use keys::{FreshKeys, Keys, Scope};
 pub use run::{Addresses, Options, Running, start, start_unheard};

@@ -8,7 +8,7 @@ use crate::server::engine::Engine;
 use crate::server::keys::{FreshKeys, Keys};
 use crate::server::simulation::tick_in_real_time;
 use crate::server::worker::Worker;
-use crate::server::{admin, bid, events, notices};
+use crate::server::{admin, bid, events, explain, notices};
 use crate::units::Timestamp;
 use actix::prelude::*;
 use actix_web::dev::{Server, ServerHandle};
@@ -324,7 +324,8 @@ fn admin_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<Se
             .route("/readyz", web::get().to(admin::readyz))
             .route("/metrics", web::get().to(admin::metrics))
             .route("/latency", web::get().to(admin::latency))
-            .route("/explain", web::post().to(admin::explain_request))
+            .route("/explain", web::post().to(explain::explain_request))
+            .route("/api/v1/auctions/{id}", web::get().to(explain::auction))
             .route("/api/v1/report", web::get().to(admin::report))
             .route("/api/v1/reload", web::post().to(admin::reload))
             .route("/api/v1/campaigns", web::get().to(admin::campaigns))

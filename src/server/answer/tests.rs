@@ -1,7 +1,7 @@
 //! Answers as they leave, to the byte but for their tokens, which must open where they stand.
 
 use super::*;
-use crate::auction::{Arm, Context, extract};
+use crate::auction::{Arm, Context, Controllers, extract};
 use crate::budget::{DayNumber, Due, Held, Windows};
 use crate::consent;
 use crate::hash::stable_lower;
@@ -186,6 +186,8 @@ impl Office {
                 logit: -3.5,
                 prior_logit: 0.0,
                 interest: 0.0,
+                floor: Micros::ZERO,
+                controllers: Controllers::default(),
             });
         }
         input.outcome.catalog = Some(self.catalog.clone());
