@@ -125,6 +125,14 @@ pub struct Exchange {
     pub decision_ttl_s: u32,
     /// Seconds within which the exchange bills; afterwards late money is free again.
     pub billing_window_s: u32,
+    /// What is asked of supply chains (`source.schain`).
+    pub schain: SupplyChains,
+    /// Sellers that no money may reach: `asi!sid`, or `asi` for all that a system sells.
+    pub blocked_sellers: Vec<String>,
+    /// Sources of shared ids (`user.eids`) that name users, most trusted first; empty: all, as sent.
+    pub eid_sources: Vec<String>,
+    /// What requests with `test: 1` get.
+    pub test_requests: TestRequests,
 }
 
 impl Default for Exchange {
@@ -137,6 +145,10 @@ impl Default for Exchange {
             no_bid: NoBidStyle::Empty204,
             decision_ttl_s: 120,
             billing_window_s: 3_600,
+            schain: SupplyChains::Ignore,
+            blocked_sellers: Vec::new(),
+            eid_sources: Vec::new(),
+            test_requests: TestRequests::Bid,
         }
     }
 }
@@ -151,6 +163,28 @@ pub enum ChargeOn {
     Win,
     /// The view pixel in the markup.
     Impression,
+}
+
+/// What is asked of a supply chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SupplyChains {
+    /// Nothing.
+    Ignore,
+    /// To be complete, where there is one.
+    CompleteIfPresent,
+    /// To be there and complete.
+    RequireComplete,
+}
+
+/// What a request with `test: 1` gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TestRequests {
+    /// A bid as any other, for which no money is held and whose notices are refused.
+    Bid,
+    /// No bid.
+    NoBid,
 }
 
 /// The forms of a no-bid (OpenRTB implementation guide §7.1).

@@ -57,6 +57,16 @@ impl Rate {
         u64::try_from(product.div_ceil(u128::from(PICO))).ok().map(Micros)
     }
 
+    /// Both conversions, one after the other, rounded up. `None` above a rate of 1.8e7.
+    #[must_use]
+    pub fn times(self, other: Self) -> Option<Self> {
+        if other == Self::ONE {
+            return Some(self);
+        }
+        let product = u128::from(self.0) * u128::from(other.0);
+        u64::try_from(product.div_ceil(u128::from(PICO))).ok().map(Self)
+    }
+
     /// The largest amount whose conversion is at most `limit`; `None` where that is above
     /// `u64::MAX` micros, or the rate is zero.
     #[must_use]

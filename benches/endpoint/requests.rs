@@ -1,7 +1,7 @@
 //! Users and requests of the bench, in the shape of real ones and with the values that generated
 //! campaigns wish for.
 
-use outbid::auction::{AuctionInput, Context, extract};
+use outbid::auction::{AuctionInput, Context, Policy, extract};
 use outbid::catalog::{Catalog, EligibilityScratch};
 use outbid::consent;
 use outbid::hash::mix;
@@ -117,6 +117,7 @@ pub fn eligible(catalog: &Catalog, bodies: &[bytes::Bytes], now: Timestamp) -> V
             exchange: "alpha",
             seat: "outbid",
             rates: &rates,
+            policy: &Policy::default(),
             permissions: consent::decide(&request),
             is_simulation: false,
             is_https: true,

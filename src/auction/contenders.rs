@@ -7,7 +7,8 @@ use crate::auction::fits::{self, Misfit};
 use crate::auction::input::{AuctionInput, DealInput, ImpInput};
 use crate::auction::reason::NoBid;
 use crate::auction::world::World;
-use crate::catalog::{AdRow, CampaignRow, Caps, Form};
+use crate::catalog::{Ad, AdRow, Campaign, CampaignRow, Caps, Form};
+use crate::strategy::Strategy;
 use crate::strategy::pacing::Pace;
 use crate::units::{AdvertiserId, CategoryId, CreativeId, Micros, Slot};
 use std::ops::Range;
@@ -29,6 +30,12 @@ pub struct Fit {
     pub imp: u8,
     /// Position of the deal in the imp's list.
     pub deal: Option<u8>,
+    /// The floor is the price.
+    pub is_fixed: bool,
+    /// It goes before bids that are not.
+    pub is_preferred: bool,
+    /// Seconds that it takes of a pod; 0 where there is none.
+    pub seconds: u32,
     /// The floor it must reach, in the currency of the answer.
     pub floor: Micros,
 }
@@ -43,6 +50,8 @@ pub struct Contender {
     pub category: CategoryId,
     /// Its part of the list of fits, and of what was scored.
     pub range: Range<usize>,
+    /// Whether an ad of it ranks by more than its price.
+    pub is_preferred: bool,
     /// The highest logit of its ads, once they are scored.
     pub logit_max: f32,
     /// Its pace, once it is priced.
@@ -150,6 +159,7 @@ impl Contenders {
             advertiser: row.advertiser,
             category: row.category,
             range: from..self.fits.len(),
+            is_preferred: self.fits[from..].iter().any(|fit| fit.is_preferred),
             logit_max: f32::NEG_INFINITY,
             pace: None,
         });
@@ -178,7 +188,8 @@ impl Contenders {
         let from = self.fits.len();
         let ads = world.catalog.ad_rows(row);
         for (imp, slot) in (0u8..).zip(&input.imps) {
-            if asks_ads || row.requires_deal || slot.is_private {
+            let is_plain = !slot.is_private && !slot.has_length_floors && slot.pod.is_none();
+            if asks_ads || row.requires_deal || !is_plain || prefers_deals(world, row, slot) {
                 self.ads_one_by_one(world, input, row, ads, (imp, slot));
             } else {
                 self.ads(world, ads, (imp, slot));
@@ -204,13 +215,21 @@ impl Contenders {
                 Some(verdict) => *verdict,
             };
             match verdict.with_parts(world, ad, slot) {
-                Ok(()) => fits.push(Fit { ad: ad.slot, imp, deal: None, floor: slot.floor }),
+                Ok(()) => fits.push(Fit {
+                    ad: ad.slot,
+                    imp,
+                    deal: None,
+                    is_fixed: false,
+                    is_preferred: false,
+                    seconds: 0,
+                    floor: slot.floor,
+                }),
                 Err(misfit) => misfits.note(misfit),
             }
         }
     }
 
-    /// Where ads differ in more than their shapes, or a deal is needed.
+    /// Where ads differ in more than their shapes, or a deal or the length matters.
     fn ads_one_by_one(
         &mut self,
         world: &World,
@@ -219,17 +238,21 @@ impl Contenders {
         ads: &[AdRow],
         (imp, slot): (u8, &ImpInput),
     ) {
+        let prefers_deals = prefers_deals(world, row, slot);
         for ad in ads {
             let fit = is_open(world, input, row, ad)
-                .and_then(|()| verdict_of(world, ad, slot).with_parts(world, ad, slot))
-                .and_then(|()| deal_of(world, row, ad, slot));
+                .and_then(|open| {
+                    verdict_of(world, ad, slot).with_parts(world, ad, slot).map(|()| open)
+                })
+                .and_then(|(campaign, ad)| Ok((ad, fits::deal(campaign, ad, slot)?)));
             match fit {
-                Ok(deal) => self.fits.push(Fit {
-                    ad: ad.slot,
-                    imp,
-                    deal: deal.map(|deal| deal.position),
-                    floor: deal.map_or(slot.floor, |deal| deal.floor),
-                }),
+                Ok((ad, deal)) => {
+                    if deal.is_none() && prefers_deals {
+                        let deal = fits::best_deal(&[], ad, slot);
+                        self.fits.extend(deal.map(|deal| fit_of(ad, imp, slot, Some(deal), true)));
+                    }
+                    self.fits.push(fit_of(ad, imp, slot, deal, prefers_deals));
+                }
                 Err(misfit) => self.misfits.note(misfit),
             }
         }
@@ -264,26 +287,44 @@ fn verdict_of(world: &World, ad: &AdRow, slot: &ImpInput) -> Verdict {
     }
 }
 
+/// Whether the campaign puts deals of this imp before the open market. Where no strategy does, as is
+/// usual, nothing of the campaign is looked up.
+fn prefers_deals(world: &World, row: &CampaignRow, slot: &ImpInput) -> bool {
+    !slot.deals.is_empty()
+        && world.strategies.prefer_deals()
+        && world.strategy_at(row.slot.index).is_some_and(Strategy::prefers_deals)
+}
+
 /// What the rows do not say: blocks and caps of the ad itself.
-fn is_open(
-    world: &World,
+fn is_open<'w>(
+    world: &'w World,
     input: &AuctionInput,
     row: &CampaignRow,
     ad: &AdRow,
-) -> Result<(), Misfit> {
+) -> Result<(&'w Campaign, &'w Ad), Misfit> {
     let campaign = world.catalog.campaign(row.slot.index);
     let ad = world.catalog.ad(ad.slot.index);
     let (Some(campaign), Some(ad)) = (campaign, ad) else { return Err(Misfit::Format) };
     fits::unblocked(&ad.adomain_keys, &ad.iab_cat_keys, &input.blocks)?;
-    fits::uncapped(campaign, ad.id, input)
+    fits::uncapped(campaign, ad.id, input)?;
+    Ok((campaign, ad))
 }
 
-fn deal_of<'a>(
-    world: &World,
-    row: &CampaignRow,
-    ad: &AdRow,
-    imp: &'a ImpInput,
-) -> Result<Option<&'a DealInput>, Misfit> {
-    let campaign = world.catalog.campaign(row.slot.index).ok_or(Misfit::Deal)?;
-    fits::deal(campaign, world.catalog.ad(ad.slot.index).ok_or(Misfit::Deal)?, imp)
+fn fit_of(ad: &Ad, imp: u8, slot: &ImpInput, deal: Option<&DealInput>, prefers_deals: bool) -> Fit {
+    let form = Form::of(&ad.kind);
+    // What has no length takes the whole pod: an exchange shows it instead, not within.
+    let seconds = match (slot.pod, form) {
+        (None, _) => 0,
+        (_, Form::Video { seconds, .. } | Form::Audio { seconds }) => seconds,
+        (Some(pod), Form::Banner { .. } | Form::Native) => pod.seconds,
+    };
+    Fit {
+        ad: ad.slot,
+        imp,
+        deal: deal.map(|deal| deal.position),
+        is_fixed: deal.is_some_and(|deal| deal.is_fixed),
+        is_preferred: deal.is_some_and(|deal| prefers_deals || deal.is_guaranteed),
+        seconds,
+        floor: fits::floor(form, slot, deal),
+    }
 }

@@ -7,6 +7,7 @@ use crate::auction::contenders::{Contender, Contenders};
 use crate::auction::explain::Controllers;
 use crate::auction::input::{AuctionInput, ImpInput};
 use crate::auction::outcome::Pick;
+use crate::auction::pod;
 use crate::auction::price::{self, Priced, Terms};
 use crate::auction::reason::NoBid;
 use crate::auction::select::{Candidate, Page, Shortlist};
@@ -19,6 +20,7 @@ use crate::prediction::{ContextFeatures, Cross, Interest, ScoreScratch};
 use crate::privacy::ContextBucket;
 use crate::strategy::pacing::{Pace, PacingSnapshot};
 use crate::units::{CampaignId, Micros, Slot, Timestamp};
+use smallvec::SmallVec;
 
 /// Where an auction takes money from: a core's leases, or, to explain, nowhere.
 pub trait Purse {
@@ -48,6 +50,12 @@ pub struct Scored {
     pub imp: u8,
     /// Position of the deal in the imp's list.
     pub deal: Option<u8>,
+    /// The floor is the price.
+    pub is_fixed: bool,
+    /// It goes before bids that are not.
+    pub is_preferred: bool,
+    /// Seconds that it takes of a pod; 0 where there is none.
+    pub seconds: u32,
     /// The campaign's slot index.
     pub campaign: u32,
     /// The ad's slot index.
@@ -156,6 +164,9 @@ impl Auctioneer {
                 self.scored.push(Scored {
                     imp: fit.imp,
                     deal: fit.deal,
+                    is_fixed: fit.is_fixed,
+                    is_preferred: fit.is_preferred,
+                    seconds: fit.seconds,
                     campaign,
                     ad: fit.ad.index,
                     logit,
@@ -183,7 +194,9 @@ impl Auctioneer {
             let pace = purse.pace(contender.slot, &world.pacing);
             contender.pace = Some(pace);
             let Some(row) = world.catalog.row(contender.slot.index) else { continue };
-            let is_priced_by_worth = input.arm != Arm::Random && row.currency == input.currency;
+            let is_priced_by_worth = input.arm != Arm::Random
+                && row.currency == input.currency
+                && !contender.is_preferred;
             if is_priced_by_worth && price::ln_bound(world, contender, &pace) < bar {
                 continue; // as many better ones are known as could be needed
             }
@@ -194,20 +207,23 @@ impl Auctioneer {
             for scored in &self.scored[contender.range.clone()] {
                 let Priced::Bid(price) = terms.price(scored) else { continue };
                 *gate = (*gate).max(NoBid::PageRules);
-                let rank = match input.arm {
+                let worth = match input.arm {
                     Arm::Random => price::random_rank(input.seed, scored),
-                    _ => price.0 as f64,
+                    _ => terms.rank(scored, price),
                 };
+                let pod = input.imps[usize::from(scored.imp)].pod;
+                let rank = pod.map_or(worth, |pod| worth * pod.thrift(scored.seconds));
                 let shortlist = &mut self.shortlists[usize::from(scored.imp)];
                 if rank > shortlist.bar() {
-                    shortlist.offer(candidate_of(contender, scored, price, rank));
+                    shortlist.offer(candidate_of(contender, scored, price, (worth, rank)));
                     bar = lowest_bar(&self.shortlists[..input.imps.len()]);
                 }
             }
         }
     }
 
-    /// Takes the best candidate that the page and the money admit, until no imp can be filled.
+    /// Fills the imps of one ad with the best candidates that the page and the money admit, then each
+    /// pod with the best that the page leaves.
     fn select(
         &mut self,
         world: &World,
@@ -216,6 +232,54 @@ impl Auctioneer {
         gate: &mut NoBid,
     ) {
         self.page.clear();
+        let has_pods = input.imps.iter().any(|imp| imp.pod.is_some());
+        let pods: SmallVec<[Shortlist; 2]> = if has_pods {
+            let lists = self.shortlists.iter_mut().zip(&input.imps);
+            lists
+                .filter(|(_, imp)| imp.pod.is_some())
+                .map(|(list, _)| std::mem::take(list))
+                .collect()
+        } else {
+            SmallVec::new()
+        };
+        self.select_single(world, purse, input, gate);
+        for mut list in pods {
+            self.fill_pod(world, purse, input, &mut list, gate);
+        }
+    }
+
+    /// Bids on one pod, ad by ad: which is next is decided anew for what room is left.
+    fn fill_pod(
+        &mut self,
+        world: &World,
+        purse: &mut impl Purse,
+        input: &mut AuctionInput,
+        list: &mut Shortlist,
+        gate: &mut NoBid,
+    ) {
+        let Some(imp) = list.iter().next().map(|first| usize::from(first.imp)) else { return };
+        let Some(mut room) = input.imps[imp].pod else { return };
+        while let Some(candidate) = pod::next(list, &self.page, room) {
+            list.drop_ad(candidate.ad);
+            match take_money(world, purse, input, &candidate) {
+                Some(pick) => {
+                    room = room.without(candidate.seconds);
+                    self.page.take(&candidate);
+                    input.outcome.picks.push(pick);
+                }
+                None => *gate = (*gate).max(NoBid::NoMoney),
+            }
+        }
+    }
+
+    /// Takes the best candidate that the page and the money admit, until no imp can be filled.
+    fn select_single(
+        &mut self,
+        world: &World,
+        purse: &mut impl Purse,
+        input: &mut AuctionInput,
+        gate: &mut NoBid,
+    ) {
         loop {
             let open = self.shortlists[..input.imps.len().min(self.shortlists.len())]
                 .iter()
@@ -268,14 +332,16 @@ const fn candidate_of(
     contender: &Contender,
     scored: &Scored,
     price: Micros,
-    rank: f64,
+    (worth, rank): (f64, f64),
 ) -> Candidate {
     Candidate {
         imp: scored.imp,
         deal: scored.deal,
+        seconds: scored.seconds,
         campaign: scored.campaign,
         ad: scored.ad,
         price,
+        worth,
         rank,
         logit: scored.logit,
         prior_logit: scored.prior_logit,
@@ -294,7 +360,9 @@ fn take_money(
     candidate: &Candidate,
 ) -> Option<Pick> {
     let row = world.catalog.row(candidate.campaign)?;
-    let rate = world.rates.rate(input.currency, row.currency)?;
+    let imp = &input.imps[usize::from(candidate.imp)];
+    // The bid is for a thousand impressions, and one play may count for many.
+    let rate = world.rates.rate(input.currency, row.currency)?.times(imp.quantity)?;
     let mut price = candidate.price;
     let mut held_price = rate.convert_up(price)?;
     let held = match purse.hold(row.id, held_price, input.windows, input.now) {
@@ -309,7 +377,7 @@ fn take_money(
         }
     };
     Some(Pick {
-        imp: input.imps[usize::from(candidate.imp)].position,
+        imp: imp.position,
         deal: candidate.deal,
         campaign: candidate.campaign,
         ad: candidate.ad,

@@ -1,20 +1,22 @@
 //! From the parsed request to what the auction needs: the last place that sees OpenRTB types.
 
 use crate::auction::input::{
-    AuctionInput, BannerSlot, DealInput, ImpInput, KeySet, MediaSlot, NativeAsk, NativePart,
-    NativeSlot, SizeRule,
+    AuctionInput, BannerSlot, DealInput, ImpInput, KeySet, LengthFloors, MediaSlot, NativeAsk,
+    NativePart, NativeSlot, PodRoom, SizeRule,
 };
+use crate::auction::policy::Policy;
 use crate::auction::reason::NoBid;
+use crate::auction::select::KEPT_MAX;
 use crate::catalog::{category_key, deal_key, domain_key};
 use crate::consent::Permissions;
 use crate::hash::stable_lower;
 use crate::openrtb::{
-    Asset, Audio, Banner, BidRequest, CodeSet, DELIVERY_PROGRESSIVE, Format, Imp, Native, Str,
-    Video, keywords,
+    Asset, Audio, Banner, BidRequest, CodeSet, DELIVERY_PROGRESSIVE, DurationFloor, Format, Imp,
+    Native, Str, Video, keywords,
 };
 use crate::prediction::{ContextInput, SlotFormat};
-use crate::rates::Rates;
-use crate::units::CurrencyCode;
+use crate::rates::{Rate, Rates};
+use crate::units::{CurrencyCode, Micros};
 use smallvec::SmallVec;
 
 /// What the extraction needs to know beside the request.
@@ -25,6 +27,8 @@ pub struct Context<'a> {
     pub seat: &'a str,
     /// Currency rates.
     pub rates: &'a Rates,
+    /// What the exchange's configuration says of requests as a whole.
+    pub policy: &'a Policy,
     /// What we may do with the request.
     pub permissions: Permissions,
     /// Whether `imp.ext.outbid` is obeyed.
@@ -34,7 +38,8 @@ pub struct Context<'a> {
 }
 
 /// Fills `input` from `request`. Leaves out imps that we could not bid on (no id, no medium, secure
-/// while our URLs are not, floors in a currency without a rate, floors by second of the ad).
+/// while our URLs are not, floors in a currency without a rate, more floors by length than are looked
+/// at).
 ///
 /// # Errors
 /// The reason why this request can get no bid at all.
@@ -46,15 +51,13 @@ pub fn extract(
     if !request.allows_seat(context.seat) {
         return Err(NoBid::SeatExcluded);
     }
+    context.policy.admit(request)?;
     if request.regs.dsa.required.is_some_and(|level| level >= 2) {
         return Err(NoBid::TransparencyRequired);
     }
-    // Our categories are of taxonomy 1, and what cannot be shown to be permitted is not.
-    if !request.acat.is_empty() && request.cattax.unwrap_or(1) != 1 {
-        return Err(NoBid::Blocked);
-    }
     input.currency = answer_currency(request, context.rates).ok_or(NoBid::CurrencyUnknown)?;
     input.permissions = context.permissions;
+    input.is_test = request.test;
     input.seed = stable_lower(&request.id);
     input.exchange_hash = stable_lower(context.exchange);
     blocks(request, input);
@@ -63,7 +66,7 @@ pub fn extract(
         if request.imp[..position].iter().any(|earlier| earlier.id == imp.id) {
             continue;
         }
-        let slot = imp_input(imp, position as u8, context, input.currency);
+        let slot = imp_input(imp, position as u8, request.at, context, input.currency);
         input.imps.extend(slot);
     }
     facts(request, context, input);
@@ -82,32 +85,32 @@ fn answer_currency(request: &BidRequest<'_>, rates: &Rates) -> Option<CurrencyCo
 fn blocks(request: &BidRequest<'_>, input: &mut AuctionInput) {
     let blocks = &mut input.blocks;
     blocks.badv.fill(request.badv.iter().map(|domain| domain_key(domain)));
+    blocks.has_foreign_bcat = request.bcat.iter().any(|category| is_foreign(request, category));
     blocks.bcat.fill(request.bcat.iter().map(|category| category_key(category)));
     blocks.acat.fill(request.acat.iter().map(|category| category_key(category)));
     blocks.bapp.fill(request.bapp.iter().map(|bundle| stable_lower(bundle.trim())));
 }
 
+/// Whether a category is of a taxonomy in which our ads have none, all but the IAB's first. Its names
+/// ("IAB7-39") are like no other's, and many senders name a newer taxonomy and list the old names.
+fn is_foreign(request: &BidRequest<'_>, category: &str) -> bool {
+    let has_old_name =
+        category.trim().get(..3).is_some_and(|start| start.eq_ignore_ascii_case("IAB"));
+    request.cattax.unwrap_or(1) != 1 && !has_old_name
+}
+
 fn imp_input(
     imp: &Imp<'_>,
     position: u8,
+    at: Option<i32>,
     context: &Context<'_>,
     currency: CurrencyCode,
 ) -> Option<ImpInput> {
-    let floor = context.rates.convert(imp.bidfloor, imp.floor_currency()?, currency)?;
+    let rate = context.rates.rate(imp.floor_currency()?, currency)?;
+    let floor = rate.convert_up(imp.bidfloor)?;
     let banner = imp.banner.as_ref().map(banner_slot);
-    // Floors by the ad's length are honoured by staying away, and so are players that only stream.
-    let video = imp.video.as_deref().filter(|video| {
-        video.mincpmpersec.0 == 0
-            && video.durfloors.is_empty()
-            && video.delivery.permits(DELIVERY_PROGRESSIVE)
-    });
-    let video = video.map(video_slot);
-    let audio = imp.audio.as_deref().filter(|audio| {
-        audio.mincpmpersec.0 == 0
-            && audio.durfloors.is_empty()
-            && audio.delivery.permits(DELIVERY_PROGRESSIVE)
-    });
-    let audio = audio.map(audio_slot);
+    let video = imp.video.as_deref().and_then(|video| video_slot(video, rate));
+    let audio = imp.audio.as_deref().and_then(|audio| audio_slot(audio, rate));
     let native = imp.native.as_deref().and_then(native_slot);
     let format = match (&video, &banner, &native, &audio) {
         (Some(_), ..) => SlotFormat::Video,
@@ -119,19 +122,25 @@ fn imp_input(
     if imp.id.is_empty() || (imp.secure && !context.is_https) {
         return None;
     }
+    let by_length =
+        |slot: &Option<MediaSlot>| slot.as_ref().is_some_and(|slot| !slot.length_floors.is_empty());
+    let has_length_floors = by_length(&video) || by_length(&audio);
     let given = imp.outbid.as_ref().filter(|_| context.is_simulation);
     Some(ImpInput {
         position,
         size: primary_size(imp),
-        screen_position: imp.banner.as_ref().and_then(|banner| banner.pos).map_or(0, clamp_u8),
+        screen_position: screen_position(imp),
         placement: imp.tagid.given().map_or(0, stable_lower),
+        has_length_floors,
+        quantity: quantity(imp),
+        pod: pod_room(imp),
         banner,
         video,
         audio,
         native,
         floor,
         is_private: imp.pmp.private_auction,
-        deals: deals(imp, context, currency),
+        deals: deals(imp, at, context, currency),
         given_p_click: given.and_then(|given| given.pctr).map(|p| p.clamp(0.0, 1.0) as f32),
         format,
     })
@@ -209,30 +218,88 @@ fn image_types(list: &[Str<'_>]) -> KeySet {
     list.iter().map(|text| proper(text.trim())).collect()
 }
 
-fn video_slot(video: &Video<'_>) -> MediaSlot {
-    MediaSlot {
+/// `None` for players that only stream.
+fn video_slot(video: &Video<'_>, rate: Rate) -> Option<MediaSlot> {
+    video.delivery.permits(DELIVERY_PROGRESSIVE).then_some(())?;
+    Some(MediaSlot {
         mimes: hashes(&video.mimes),
         protocols: protocols(video.protocols),
         seconds_min: video.minduration.unwrap_or(0),
         seconds_max: given(video.maxduration).unwrap_or(u32::MAX),
         pod_seconds: given(video.poddur).unwrap_or(u32::MAX),
         seconds_exact: video.rqddurs.iter().copied().take(LENGTHS_MAX).collect(),
+        length_floors: length_floors(video.mincpmpersec, &video.durfloors, rate)?,
         battr: video.battr.bits,
         accepts_linear: video.linearity.is_none_or(|linearity| linearity == 1),
-    }
+    })
 }
 
-fn audio_slot(audio: &Audio<'_>) -> MediaSlot {
-    MediaSlot {
+/// `None` for players that only stream.
+fn audio_slot(audio: &Audio<'_>, rate: Rate) -> Option<MediaSlot> {
+    audio.delivery.permits(DELIVERY_PROGRESSIVE).then_some(())?;
+    Some(MediaSlot {
         mimes: hashes(&audio.mimes),
         protocols: protocols(audio.protocols),
         seconds_min: audio.minduration.unwrap_or(0),
         seconds_max: given(audio.maxduration).unwrap_or(u32::MAX),
         pod_seconds: given(audio.poddur).unwrap_or(u32::MAX),
         seconds_exact: audio.rqddurs.iter().copied().take(LENGTHS_MAX).collect(),
+        length_floors: length_floors(audio.mincpmpersec, &audio.durfloors, rate)?,
         battr: audio.battr.bits,
         accepts_linear: true,
+    })
+}
+
+/// `None` for what has no rate, or names more ranges than are looked at.
+fn length_floors(by_second: Micros, ranges: &[DurationFloor], rate: Rate) -> Option<LengthFloors> {
+    let range = |range: &DurationFloor| {
+        let (least, most) = range.lengths();
+        Some((least, most, rate.convert_up(range.bidfloor)?))
+    };
+    (ranges.len() <= LENGTHS_MAX).then_some(())?;
+    Some(LengthFloors {
+        by_second: rate.convert_up(by_second)?,
+        ranges: ranges.iter().map(range).collect::<Option<_>>()?,
+    })
+}
+
+/// A multiplier of nothing would make plays free: it counts as one that is not given.
+fn quantity(imp: &Imp<'_>) -> Rate {
+    match imp.qty.multiplier {
+        Micros::ZERO => Rate::ONE,
+        Micros(millionths) => Rate(millionths.saturating_mul(Rate::ONE.0 / 1_000_000)),
     }
+}
+
+/// The dynamic pod of the video player, else of the audio player. Without `maxseq` it takes as many
+/// ads as an auction keeps.
+fn pod_room(imp: &Imp<'_>) -> Option<PodRoom> {
+    let video = imp.video.as_deref().and_then(|v| Some((given(v.poddur)?, v.maxseq)));
+    let audio = || imp.audio.as_deref().and_then(|a| Some((given(a.poddur)?, a.maxseq)));
+    let (seconds, maxseq) = video.or_else(audio)?;
+    Some(PodRoom { seconds, ads: given(maxseq).unwrap_or(KEPT_MAX as u32) })
+}
+
+/// Where the ad stands, for the model: a banner's `pos` (0 to 7), or, past them, where a video stands
+/// (`plcmt` 1 to 4, else the older `placement` 1 to 5 as 5 to 9) and when it starts.
+fn screen_position(imp: &Imp<'_>) -> u8 {
+    const VIDEOS_FROM: u8 = 32;
+    if let Some(position) = imp.banner.as_ref().and_then(|banner| banner.pos) {
+        return clamp_u8(position);
+    }
+    let Some(video) = &imp.video else { return 0 };
+    let place = match (video.plcmt, video.placement) {
+        (Some(newer @ 1..=4), _) => newer as u8,
+        (_, Some(older @ 1..=5)) => older as u8 + 4,
+        _ => 0,
+    };
+    let start = match video.startdelay {
+        None => 0,
+        Some(0) => 1,
+        Some(-2) => 3,
+        Some(_) => 2,
+    };
+    if place == 0 && start == 0 { 0 } else { VIDEOS_FROM + 4 * place + start }
 }
 
 /// Exact lengths of one imp that are looked at; what comes after gets no bid.
@@ -292,7 +359,12 @@ fn image_mimes(asset: &Asset<'_>) -> Option<Box<KeySet>> {
     (!listed.is_empty()).then(|| Box::new(hashes(listed)))
 }
 
-fn deals(imp: &Imp<'_>, context: &Context<'_>, currency: CurrencyCode) -> SmallVec<[DealInput; 2]> {
+fn deals(
+    imp: &Imp<'_>,
+    at: Option<i32>,
+    context: &Context<'_>,
+    currency: CurrencyCode,
+) -> SmallVec<[DealInput; 2]> {
     let seat_may = |seats: &[Str<'_>]| seats.is_empty() || seats.iter().any(|s| *s == context.seat);
     let deals = imp.pmp.deals.iter().enumerate().take(u8::MAX as usize);
     // As with imps: of two deals with one id the first counts.
@@ -304,12 +376,15 @@ fn deals(imp: &Imp<'_>, context: &Context<'_>, currency: CurrencyCode) -> SmallV
     });
     usable
         .filter_map(|(position, deal)| {
-            let floor = context.rates.convert(deal.bidfloor, deal.floor_currency()?, currency)?;
+            let rate = context.rates.rate(deal.floor_currency()?, currency)?;
             let advertisers = deal.wadomain.iter().map(|domain| domain_key(domain)).collect();
             Some(DealInput {
                 key: deal_key(&deal.id),
                 position: position as u8,
-                floor,
+                floor: rate.convert_up(deal.bidfloor)?,
+                length_floors: length_floors(deal.mincpmpersec, &deal.durfloors, rate)?,
+                is_fixed: deal.has_fixed_price(at),
+                is_guaranteed: deal.guar,
                 advertisers,
             })
         })

@@ -11,7 +11,7 @@ use crate::catalog::{
     image_mime, mime_key,
 };
 use crate::session::{CapKey, CapWindow};
-use crate::units::{CampaignId, CreativeId};
+use crate::units::{CampaignId, CreativeId, Micros};
 
 /// Why an ad may not take an imp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -81,7 +81,8 @@ pub fn unblocked(domains: &[u64], categories: &[u64], blocks: &Blocks) -> Result
     if hits(&blocks.badv, domains) {
         return Err(Misfit::AdvertiserBlocked);
     }
-    if hits(&blocks.bcat, categories) {
+    // What cannot be shown to be permitted is not.
+    if blocks.has_foreign_bcat || hits(&blocks.bcat, categories) {
         return Err(Misfit::CategoryBlocked);
     }
     if !blocks.acat.is_empty() && !hits(&blocks.acat, categories) {
@@ -229,7 +230,7 @@ fn attributes(ad: &Shape, blocked: u64) -> Result<(), Misfit> {
     if ad.attr & blocked == 0 { Ok(()) } else { Err(Misfit::Attribute) }
 }
 
-/// The deal that the campaign may use on this imp, if it must or can: `Ok(None)` is the open market.
+/// The deal that the campaign may use on this imp, if it must: `Ok(None)` is the open market.
 ///
 /// # Errors
 /// The imp is private, or the campaign bids through deals only, and none matches.
@@ -242,18 +243,41 @@ pub fn deal<'a>(
     if wanted.is_empty() && !imp.is_private {
         return Ok(None);
     }
-    let deal = imp.deals.iter().find(|deal| {
+    best_deal(wanted, ad, imp).map(Some).ok_or(Misfit::Deal)
+}
+
+/// Of the deals that the ad may use, among `wanted` unless that is empty: a guaranteed one before
+/// others, then the one with the lowest floor, then the first.
+pub fn best_deal<'a>(wanted: &[u64], ad: &Ad, imp: &'a ImpInput) -> Option<&'a DealInput> {
+    let form = Form::of(&ad.kind);
+    let is_usable = |deal: &&DealInput| {
         (wanted.is_empty() || wanted.contains(&deal.key))
             && (deal.advertisers.is_empty()
                 || ad.adomain_keys.iter().any(|key| deal.advertisers.has(*key)))
-    });
-    deal.map(Some).ok_or(Misfit::Deal)
+    };
+    let order = |deal: &&DealInput| (!deal.is_guaranteed, floor(form, imp, Some(deal)));
+    imp.deals.iter().filter(is_usable).min_by_key(order)
+}
+
+/// What an ad of this form must bid at least: the floor of the deal, else the imp's, and the one for
+/// its length. A deal's floors by length stand in place of the placement's.
+#[must_use]
+pub fn floor(form: Form, imp: &ImpInput, deal: Option<&DealInput>) -> Micros {
+    let flat = deal.map_or(imp.floor, |deal| deal.floor);
+    let (slot, seconds) = match form {
+        Form::Video { seconds, .. } => (imp.video.as_ref(), seconds),
+        Form::Audio { seconds } => (imp.audio.as_ref(), seconds),
+        Form::Banner { .. } | Form::Native => return flat,
+    };
+    let of_deal = deal.map(|deal| &deal.length_floors).filter(|floors| !floors.is_empty());
+    let by_length = of_deal.or(slot.map(|slot| &slot.length_floors));
+    by_length.map_or(flat, |floors| flat.max(floors.at(seconds)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auction::{Context, extract};
+    use crate::auction::{Context, Policy, extract};
     use crate::catalog::NativeImage;
     use crate::consent;
     use crate::openrtb::{self, Limits, NativeAssets};
@@ -312,6 +336,7 @@ mod tests {
                 exchange: "x",
                 seat: "seat",
                 rates: &rates,
+                policy: &Policy::default(),
                 permissions: consent::decide(&request),
                 is_simulation: false,
                 is_https: true,

@@ -8,6 +8,7 @@ use crate::catalog::{RequestFacts, block_bit};
 use crate::clock::Mono;
 use crate::consent::Permissions;
 use crate::prediction::{ContextInput, SlotFormat};
+use crate::rates::Rate;
 use crate::session::Profile;
 use crate::units::{CurrencyCode, Micros, Timestamp, UserKey};
 use smallvec::SmallVec;
@@ -44,6 +45,8 @@ pub struct AuctionInput {
     pub deadline: Mono,
     /// How long the exchange may take with its notices.
     pub windows: Windows,
+    /// A test: bids are made, but no money is held for them and nothing is remembered.
+    pub is_test: bool,
     /// Seeds what is random in this auction: the same request gives the same decision.
     pub seed: u64,
     /// Filled by the auction.
@@ -59,16 +62,23 @@ pub struct Blocks {
     pub bcat: KeySet,
     /// The only content categories permitted, as hashes; empty means all.
     pub acat: KeySet,
+    /// Whether categories are blocked in a taxonomy in which our ads have none.
+    pub has_foreign_bcat: bool,
     /// Apps that may not be advertised, as hashes of their bundles.
     pub bapp: KeySet,
 }
 
 impl Blocks {
     /// The bits of every key by which an ad may be blocked: all of them where only listed
-    /// categories are permitted, since then every ad must be asked.
+    /// categories are permitted, or those blocked cannot be compared, since then every ad must be
+    /// asked.
     #[must_use]
     pub fn bits(&self) -> u64 {
-        if self.acat.is_empty() { self.badv.bits() | self.bcat.bits() } else { u64::MAX }
+        if self.acat.is_empty() && !self.has_foreign_bcat {
+            self.badv.bits() | self.bcat.bits()
+        } else {
+            u64::MAX
+        }
     }
 }
 
@@ -149,6 +159,12 @@ pub struct ImpInput {
     pub native: Option<NativeSlot>,
     /// The least bid that is looked at, in the currency of the answer.
     pub floor: Micros,
+    /// Whether floors depend on the ad's length too.
+    pub has_length_floors: bool,
+    /// Impressions that one play counts for, as a factor of money: 1 but on street screens.
+    pub quantity: Rate,
+    /// A pod that several of our ads may share.
+    pub pod: Option<PodRoom>,
     /// Only deals may buy.
     pub is_private: bool,
     /// What is offered to named buyers.
@@ -229,10 +245,48 @@ pub struct MediaSlot {
     pub pod_seconds: u32,
     /// The only durations allowed, in place of the range; empty means the range.
     pub seconds_exact: SmallVec<[u32; 2]>,
+    /// Floors by the ad's length, beside the imp's own.
+    pub length_floors: LengthFloors,
     /// Attributes blocked, one bit each.
     pub battr: u64,
     /// Whether ads that take the whole player may play.
     pub accepts_linear: bool,
+}
+
+/// Floors by the ad's length, in the currency of the answer. Converted and rounded up part by part,
+/// so that they are never below what the request means.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LengthFloors {
+    /// For each second.
+    pub by_second: Micros,
+    /// From the first to the second length in seconds, both included, at least the third.
+    pub ranges: SmallVec<[(u32, u32, Micros); 1]>,
+}
+
+impl LengthFloors {
+    /// Whether lengths do not matter.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_second == Micros::ZERO && self.ranges.is_empty()
+    }
+
+    /// The least bid for an ad of `seconds`: the highest floor that is for it.
+    #[must_use]
+    pub fn at(&self, seconds: u32) -> Micros {
+        let of_length =
+            self.ranges.iter().filter(|(least, most, _)| (*least..=*most).contains(&seconds));
+        let by_second = Micros(self.by_second.0.saturating_mul(u64::from(seconds)));
+        of_length.map(|(_, _, floor)| *floor).fold(by_second, Micros::max)
+    }
+}
+
+/// What a dynamic pod has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PodRoom {
+    /// Seconds, all ads together.
+    pub seconds: u32,
+    /// Ads.
+    pub ads: u32,
 }
 
 /// Where a native ad may stand.
@@ -284,6 +338,12 @@ pub struct DealInput {
     pub position: u8,
     /// Its floor in the currency of the answer.
     pub floor: Micros,
+    /// Floors by the ad's length in place of the placement's; empty where the deal has none.
+    pub length_floors: LengthFloors,
+    /// The floor is the price.
+    pub is_fixed: bool,
+    /// It is promised that we buy.
+    pub is_guaranteed: bool,
     /// Advertisers that may use it, as hashes of their domains; empty means all.
     pub advertisers: KeySet,
 }
@@ -307,6 +367,7 @@ impl AuctionInput {
             now: Timestamp(0),
             deadline: Mono::now(),
             windows: Windows { decision_ttl_ms: 0, billing_window_ms: 0 },
+            is_test: false,
             seed: 0,
             outcome: Outcome::default(),
         }
@@ -320,6 +381,8 @@ impl AuctionInput {
         self.blocks.bcat.clear();
         self.blocks.acat.clear();
         self.blocks.bapp.clear();
+        self.blocks.has_foreign_bcat = false;
+        self.is_test = false;
         self.profile.clear();
         self.user = None;
         self.outcome.clear();

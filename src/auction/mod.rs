@@ -17,6 +17,8 @@ mod extract;
 mod fits;
 mod input;
 mod outcome;
+mod pod;
+mod policy;
 mod price;
 mod purse;
 mod reason;
@@ -38,10 +40,11 @@ pub use explain::{
 pub use extract::{Context, extract};
 pub use fits::{Misfit, NATIVE_ICON_SIDE};
 pub use input::{
-    AuctionInput, BannerSlot, Blocks, DealInput, ImpInput, KeySet, MediaSlot, NativeAsk,
-    NativePart, NativeSlot, SizeRule,
+    AuctionInput, BannerSlot, Blocks, DealInput, ImpInput, KeySet, LengthFloors, MediaSlot,
+    NativeAsk, NativePart, NativeSlot, PodRoom, SizeRule,
 };
 pub use outcome::{Outcome, Pick};
+pub use policy::Policy;
 pub use reason::NoBid;
 pub use ring::{RING_MAX, Ring};
 pub use select::{Candidate, KEPT_MAX, Page, Shortlist};

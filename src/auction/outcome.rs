@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// The decision on one request.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// The bids, at most one an imp.
+    /// The bids: one an imp, but several for a pod that ads share.
     pub picks: SmallVec<[Pick; 4]>,
     /// Why there is none, when there is none.
     pub no_bid: Option<NoBid>,

@@ -55,8 +55,22 @@ impl<'w> Terms<'w> {
         match self.rate.largest_within(paced) {
             None => Priced::Unpriced,
             Some(price) if price.0 == 0 || price < scored.floor => Priced::BelowFloor(price),
+            Some(_) if scored.is_fixed && scored.floor.0 > 0 => Priced::Bid(scored.floor),
             Some(price) => Priced::Bid(price),
         }
+    }
+
+    /// What ranks a candidate of this price: the price; where a deal fixes it, what it would have been;
+    /// past every price, where deals go first.
+    pub fn rank(&self, scored: &Scored, price: Micros) -> f64 {
+        let paced = if scored.is_fixed {
+            self.rate
+                .largest_within(self.strategy.price(&self.input_of(scored.logit), self.multiplier))
+        } else {
+            None
+        };
+        let rank = paced.unwrap_or(price).0 as f64;
+        if scored.is_preferred { rank * PREFERRED } else { rank }
     }
 
     /// What the strategy finds an impression worth before pacing, in the account's currency.
@@ -78,6 +92,9 @@ impl<'w> Terms<'w> {
         ValueInput { p_click: f64::from(sigmoid(logit)), ..self.input }
     }
 }
+
+/// Past what any price can be: the least preferred bid, of one micro, ranks above the largest `u64`.
+const PREFERRED: f64 = 1e20;
 
 /// No price of the contender's ads is above `exp` of this, in CPM micros of the account's currency: a
 /// few additions in place of two exponentials an ad. Caps and floors can only lower a price.

@@ -13,6 +13,12 @@ pub enum NoBid {
     SeatExcluded,
     /// A transparency object (DSA) is required, and we send none.
     TransparencyRequired,
+    /// It is a test, and the exchange's tests get no bids.
+    TestRequest,
+    /// The supply chain is missing or incomplete, and the exchange's policy asks for a complete one.
+    SupplyChainIncomplete,
+    /// A seller in the supply chain is blocked.
+    SellerBlocked,
     /// None of the currencies asked for is in the rates table.
     CurrencyUnknown,
     /// Targeting left no campaign.
@@ -37,11 +43,14 @@ pub enum NoBid {
 
 impl NoBid {
     /// All reasons, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Malformed,
         Self::Overload,
         Self::SeatExcluded,
         Self::TransparencyRequired,
+        Self::TestRequest,
+        Self::SupplyChainIncomplete,
+        Self::SellerBlocked,
         Self::CurrencyUnknown,
         Self::NoCampaign,
         Self::Blocked,
@@ -62,6 +71,9 @@ impl NoBid {
             Self::Overload => "overload",
             Self::SeatExcluded => "seat_excluded",
             Self::TransparencyRequired => "transparency_required",
+            Self::TestRequest => "test_request",
+            Self::SupplyChainIncomplete => "supply_chain_incomplete",
+            Self::SellerBlocked => "seller_blocked",
             Self::CurrencyUnknown => "currency_unknown",
             Self::NoCampaign => "no_campaign",
             Self::Blocked => "blocked",
@@ -76,11 +88,13 @@ impl NoBid {
     }
 
     /// The code of OpenRTB 2.6 list 5.24 that says it to the exchange: 2 invalid request, 1
-    /// technical error, 10 unmatched user, 0 unknown.
+    /// technical error, 16 incomplete supply chain, 17 blocked seller in it, 0 unknown.
     #[must_use]
     pub const fn nbr(self) -> u16 {
         match self {
             Self::Malformed => 2,
+            Self::SupplyChainIncomplete => 16,
+            Self::SellerBlocked => 17,
             Self::Overload | Self::OwnCheckFailed | Self::Deadline => 1,
             _ => 0,
         }

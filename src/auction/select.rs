@@ -13,13 +13,17 @@ pub struct Candidate {
     pub imp: u8,
     /// The deal it is offered under, by its position in the imp's list.
     pub deal: Option<u8>,
+    /// Seconds that it takes of a pod; 0 where there is none.
+    pub seconds: u32,
     /// The campaign's slot index.
     pub campaign: u32,
     /// The ad's slot index.
     pub ad: u32,
     /// The bid, in the currency of the answer.
     pub price: Micros,
-    /// What ranks it; equal to the price but in experiment arms.
+    /// What a bid of it is worth: the price, but in experiment arms and on deals.
+    pub worth: f64,
+    /// What ranks it: its worth, but in pods, where its length counts.
     pub rank: f64,
     /// The logit of its click probability.
     pub logit: f32,
@@ -99,26 +103,51 @@ impl Shortlist {
     }
 }
 
+/// What of a candidate the page's rules look at.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    advertiser: AdvertiserId,
+    category: CategoryId,
+    ad: u32,
+}
+
+impl Place {
+    const fn of(candidate: &Candidate) -> Self {
+        Self { advertiser: candidate.advertiser, category: candidate.category, ad: candidate.ad }
+    }
+
+    fn stands_beside(&self, other: &Self) -> bool {
+        self.ad != other.ad
+            && self.advertiser != other.advertiser
+            && self.category != other.category
+    }
+}
+
+impl Candidate {
+    /// Whether the page's rules let both stand on one page.
+    #[must_use]
+    pub fn stands_beside(&self, other: &Self) -> bool {
+        Place::of(self).stands_beside(&Place::of(other))
+    }
+}
+
 /// What already stands on the page.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    taken: SmallVec<[(AdvertiserId, CategoryId, u32); 4]>,
+    taken: SmallVec<[Place; 4]>,
 }
 
 impl Page {
     /// Whether `candidate` may stand beside what is there.
     #[must_use]
     pub fn admits(&self, candidate: &Candidate) -> bool {
-        self.taken.iter().all(|(advertiser, category, ad)| {
-            *ad != candidate.ad
-                && *advertiser != candidate.advertiser
-                && *category != candidate.category
-        })
+        let own = Place::of(candidate);
+        self.taken.iter().all(|place| place.stands_beside(&own))
     }
 
     /// Puts `candidate` on the page.
     pub fn take(&mut self, candidate: &Candidate) {
-        self.taken.push((candidate.advertiser, candidate.category, candidate.ad));
+        self.taken.push(Place::of(candidate));
     }
 
     /// Empties the page.
@@ -136,9 +165,11 @@ mod tests {
         Candidate {
             imp: 0,
             deal: None,
+            seconds: 0,
             campaign: ad,
             ad,
             price: Micros(rank as u64),
+            worth: rank,
             rank,
             logit: 0.0,
             prior_logit: 0.0,

@@ -29,10 +29,21 @@ view! {
         bidfloor: Micros = b"bidfloor",
         /// The floor's currency as sent; see [`Imp::floor_currency`].
         bidfloorcur: Str<'a> = b"bidfloorcur",
+        /// How many impressions one play counts for.
+        qty: Quantity = b"qty",
         /// Markup and all it loads must be https.
         secure: bool = b"secure",
         /// Predictions handed in by a simulator, in place of the model.
         outbid: Option<Outbid> = ext b"outbid",
+    }
+}
+
+view! {
+    'a =>
+    /// How many people one play on a street screen is sold as (2.6).
+    pub struct Quantity {
+        /// Impressions a play, in millionths.
+        multiplier: Micros = b"multiplier",
     }
 }
 
@@ -167,6 +178,8 @@ view! {
         rqddurs: List<u32, 2> = b"rqddurs",
         /// Length in seconds of a dynamic pod that the ads share (2.6).
         poddur: Option<u32> = b"poddur",
+        /// Most ads in a dynamic pod.
+        maxseq: Option<u32> = b"maxseq",
         /// Least CPM for each second of the ad, in the imp's `bidfloorcur` (2.6).
         mincpmpersec: Micros = b"mincpmpersec",
         /// Least CPM by length of the ad, in the imp's `bidfloorcur` (2.6-202303).
@@ -177,6 +190,13 @@ view! {
         w: Option<u32> = b"w",
         /// Height of the player.
         h: Option<u32> = b"h",
+        /// 1 in-stream, 2 beside content, 3 between screens, 4 alone (2.6-202303).
+        plcmt: Option<i32> = b"plcmt",
+        /// The same by the older list 5.9: 1 in-stream, 2 in-banner, 3 in-article, 4 in-feed, 5
+        /// interstitial.
+        placement: Option<i32> = b"placement",
+        /// Seconds until it starts: 0 before the content, above 0 or -1 within, -2 after.
+        startdelay: Option<i32> = b"startdelay",
         /// 1 linear, 2 overlay.
         linearity: Option<i32> = b"linearity",
         /// Whether the ad may be skipped; false forbids a skippable ad.
@@ -210,6 +230,8 @@ view! {
         rqddurs: List<u32, 2> = b"rqddurs",
         /// Length in seconds of a dynamic pod that the ads share (2.6).
         poddur: Option<u32> = b"poddur",
+        /// Most ads in a dynamic pod.
+        maxseq: Option<u32> = b"maxseq",
         /// Least CPM for each second of the ad, in the imp's `bidfloorcur` (2.6).
         mincpmpersec: Micros = b"mincpmpersec",
         /// Least CPM by length of the ad, in the imp's `bidfloorcur` (2.6-202303).
@@ -242,6 +264,25 @@ view! {
     }
 }
 
+impl DurationFloor {
+    /// The lengths that it is for, in seconds: from the first to the second, both included.
+    #[must_use]
+    pub fn lengths(&self) -> (u32, u32) {
+        (self.mindur.unwrap_or(0), given(self.maxdur).unwrap_or(u32::MAX))
+    }
+}
+
+/// The highest of the floors for an ad of `seconds`: ranges may overlap, and the standard leaves open
+/// which of them counts then.
+fn length_floor(by_second: Micros, ranges: &[DurationFloor], seconds: u32) -> Micros {
+    let covers = |range: &&DurationFloor| {
+        let (least, most) = range.lengths();
+        (least..=most).contains(&seconds)
+    };
+    let ranges = ranges.iter().filter(covers).map(|range| range.bidfloor);
+    ranges.fold(Micros(by_second.0.saturating_mul(u64::from(seconds))), Micros::max)
+}
+
 macro_rules! timed {
     ($type:ident) => {
         impl $type<'_> {
@@ -262,15 +303,7 @@ macro_rules! timed {
             /// imp's own floor holds beside it.
             #[must_use]
             pub fn duration_floor(&self, seconds: u32) -> Micros {
-                let by_second = self.mincpmpersec.0.saturating_mul(u64::from(seconds));
-                self.durfloors
-                    .iter()
-                    .filter(|floor| {
-                        seconds >= floor.mindur.unwrap_or(0)
-                            && given(floor.maxdur).is_none_or(|most| seconds <= most)
-                    })
-                    .map(|floor| floor.bidfloor)
-                    .fold(Micros(by_second), Micros::max)
+                length_floor(self.mincpmpersec, &self.durfloors, seconds)
             }
         }
     };
@@ -316,6 +349,14 @@ view! {
         wseat: List<Str<'a>> = b"wseat",
         /// Advertiser domains that may bid; empty means all.
         wadomain: List<Str<'a>> = b"wadomain",
+        /// In place of the request's `at`; 3: the floor is the price.
+        at: Option<i32> = b"at",
+        /// The buyer has promised to buy (2.6).
+        guar: bool = b"guar",
+        /// Least CPM for each second of the ad, in the deal's `bidfloorcur` (2.6).
+        mincpmpersec: Micros = b"mincpmpersec",
+        /// Least CPM by length of the ad, in the deal's `bidfloorcur` (2.6-202303).
+        durfloors: List<DurationFloor> = b"durfloors",
     }
 }
 
@@ -324,5 +365,19 @@ impl Deal<'_> {
     #[must_use]
     pub fn floor_currency(&self) -> Option<CurrencyCode> {
         currency(&self.bidfloorcur)
+    }
+
+    /// The least CPM of an ad of `seconds` by its length, in the deal's `bidfloorcur`; `None` where
+    /// the deal has no such floors, so that the placement's hold.
+    #[must_use]
+    pub fn duration_floor(&self, seconds: u32) -> Option<Micros> {
+        let has_any = self.mincpmpersec > Micros::ZERO || !self.durfloors.is_empty();
+        has_any.then(|| length_floor(self.mincpmpersec, &self.durfloors, seconds))
+    }
+
+    /// Whether the floor is the agreed price, in a request of auction type `at`.
+    #[must_use]
+    pub fn has_fixed_price(&self, at: Option<i32>) -> bool {
+        self.at.or(at) == Some(3)
     }
 }

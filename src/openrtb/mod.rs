@@ -22,7 +22,9 @@ mod tests;
 mod view;
 
 pub use check::{CheckedBid, DELIVERY_PROGRESSIVE, Defect, Media, check};
-pub use imp::{Audio, Banner, Deal, DurationFloor, Format, Imp, Native, Outbid, Pmp, Video};
+pub use imp::{
+    Audio, Banner, Deal, DurationFloor, Format, Imp, Native, Outbid, Pmp, Quantity, Video,
+};
 pub use lenient::Str;
 pub use limits::{
     BODY_BYTES_MAX, DEPTH_MAX, IMPS_MAX, LIST_ITEMS_MAX, Limits, ParseError, STRING_BYTES_MAX,
@@ -37,5 +39,6 @@ pub use number::CodeSet;
 pub use parse::parse;
 pub use response::{Bid, BidResponse};
 pub use view::{
-    BidRequest, Content, Data, Device, Dsa, Eid, Geo, Inventory, Regs, Segment, Uid, User, keywords,
+    BidRequest, Content, Data, Device, Dsa, Eid, Geo, Inventory, Regs, Segment, Source,
+    SupplyChain, SupplyNode, Uid, User, keywords,
 };

@@ -27,6 +27,12 @@ view! {
         user: User<'a> = b"user",
         /// Legal signals.
         regs: Regs<'a> = b"regs",
+        /// Where the request comes from.
+        source: Source<'a> = b"source",
+        /// A test, which nobody pays for.
+        test: bool = b"test",
+        /// 1 first price, 2 second price plus; what deals without an `at` of their own go by.
+        at: Option<i32> = b"at",
         /// Milliseconds that the exchange waits, network included.
         tmax: Option<u32> = b"tmax",
         /// Seats that may bid; empty means all.
@@ -73,6 +79,37 @@ impl<'a> BidRequest<'a> {
     pub fn allows_seat(&self, seat: &str) -> bool {
         let names = |list: &[Str<'_>]| list.iter().any(|name| *name == seat);
         (self.wseat.is_empty() || names(&self.wseat)) && !names(&self.bseat)
+    }
+}
+
+view! {
+    'a =>
+    /// Where a request comes from.
+    pub struct Source<'a> {
+        /// Who sells (2.6 `schain`, 2.5 `ext.schain`).
+        schain: Option<SupplyChain<'a>> = b"schain" ext b"schain",
+    }
+}
+
+view! {
+    'a =>
+    /// Everybody who has a part in the sale, from the publisher on.
+    pub struct SupplyChain<'a> {
+        /// Whether the nodes lead back to the publisher.
+        complete: bool = b"complete",
+        /// The sellers, in order.
+        nodes: List<SupplyNode<'a>> = b"nodes",
+    }
+}
+
+view! {
+    'a =>
+    /// One seller.
+    pub struct SupplyNode<'a> {
+        /// Domain of the system that the seller is known to.
+        asi: Str<'a> = b"asi",
+        /// The seller's id in that system.
+        sid: Str<'a> = b"sid",
     }
 }
 

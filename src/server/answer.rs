@@ -12,7 +12,7 @@ use crate::openrtb::{
 use crate::prediction::sigmoid;
 use crate::privacy::ContextBucket;
 use crate::rates::{Rate, Rates};
-use crate::units::Micros;
+use crate::units::{CurrencyCode, Micros, Timestamp};
 use smallvec::SmallVec;
 
 /// What every answer of one exchange shares.
@@ -76,10 +76,10 @@ pub fn write(
     let mut refused = SmallVec::new();
     let mut response = BidResponse::new(&request.id, desk.seat, input.currency);
     let catalog = input.outcome.catalog.as_deref();
-    for pick in &input.outcome.picks {
+    for (number, pick) in (1..).zip(&input.outcome.picks) {
         let bid = catalog
             .ok_or(Defect::UnknownImp)
-            .and_then(|catalog| bid(desk, nonces, request, input, catalog, pick, texts));
+            .and_then(|catalog| bid(desk, nonces, request, input, catalog, (number, pick), texts));
         match bid {
             Ok(bid) => response.push(&bid, answer),
             Err(defect) => refused.push(Refused { pick: *pick, defect }),
@@ -95,7 +95,7 @@ fn bid<'a>(
     request: &'a BidRequest<'_>,
     input: &AuctionInput,
     catalog: &'a Catalog,
-    pick: &Pick,
+    (number, pick): (u32, &Pick),
     texts: &'a mut Texts,
 ) -> Result<Bid<'a, String>, Defect> {
     let imp = request.imp.get(usize::from(pick.imp)).ok_or(Defect::UnknownImp)?;
@@ -114,7 +114,7 @@ fn bid<'a>(
         impid: &imp.id,
         price: pick.price,
         currency: input.currency,
-        floor: floor(desk, input, imp, pick),
+        floor: floor(desk, input, imp, ad, pick),
         seat: desk.seat,
         dealid: deal.map_or("", |deal| deal.id.as_str()),
         adomain: &ad.adomain,
@@ -130,7 +130,7 @@ fn bid<'a>(
     check(request, usize::from(pick.imp), &checked)?;
     let (w, h, mtype, dur) = shape(ad);
     Ok(Bid {
-        id: u32::from(pick.imp) + 1,
+        id: number,
         impid: &imp.id,
         price: pick.price,
         adid: &ad.name,
@@ -162,14 +162,32 @@ fn bid<'a>(
 
 /// The floor that the bid must keep, worked out from the request once more and not from the input,
 /// so that the check trusts nothing that the auction did.
-fn floor(desk: &Desk<'_>, input: &AuctionInput, imp: &Imp<'_>, pick: &Pick) -> Micros {
-    let deal = pick.deal.and_then(|deal| imp.pmp.deals.get(usize::from(deal)));
-    let (floor, currency) = match deal {
-        Some(deal) => (deal.bidfloor, deal.floor_currency()),
-        None => (imp.bidfloor, imp.floor_currency()),
+fn floor(desk: &Desk<'_>, input: &AuctionInput, imp: &Imp<'_>, ad: &Ad, pick: &Pick) -> Micros {
+    let convert = |floor, currency: Option<CurrencyCode>| {
+        currency.and_then(|currency| desk.rates.convert(floor, currency, input.currency))
     };
-    let floor = currency.and_then(|currency| desk.rates.convert(floor, currency, input.currency));
-    floor.unwrap_or(Micros(u64::MAX))
+    let deal = pick.deal.and_then(|deal| imp.pmp.deals.get(usize::from(deal)));
+    let flat = match deal {
+        Some(deal) => convert(deal.bidfloor, deal.floor_currency()),
+        None => convert(imp.bidfloor, imp.floor_currency()),
+    };
+    let (of_slot, seconds) = match &ad.kind {
+        AdKind::Video(video) => {
+            let seconds = video.duration_s;
+            (imp.video.as_ref().map(|slot| slot.duration_floor(seconds)), seconds)
+        }
+        AdKind::Audio(audio) => {
+            let seconds = audio.duration_s;
+            (imp.audio.as_ref().map(|slot| slot.duration_floor(seconds)), seconds)
+        }
+        AdKind::Banner(_) | AdKind::Native(_) => (None, 0),
+    };
+    let of_deal = deal
+        .filter(|_| of_slot.is_some())
+        .and_then(|deal| Some(convert(deal.duration_floor(seconds)?, deal.floor_currency())));
+    let of_slot = || convert(of_slot.unwrap_or(Micros::ZERO), imp.floor_currency());
+    let by_length = of_deal.unwrap_or_else(of_slot);
+    flat.zip(by_length).map_or(Micros(u64::MAX), |(flat, by_length)| flat.max(by_length))
 }
 
 fn token_of(
@@ -191,14 +209,23 @@ fn token_of(
         price: pick.held.price,
         bid_price: pick.price,
         bid_currency: input.currency,
-        // Both currencies have a rate, or there would be no pick.
-        rate: desk.rates.rate(input.currency, campaign.currency).unwrap_or(Rate::ONE),
+        // Both currencies have a rate, or there would be no pick. A play that counts for several
+        // impressions costs their number times the price that a notice tells.
+        rate: desk
+            .rates
+            .rate(input.currency, campaign.currency)
+            .and_then(|rate| rate.times(imp.map_or(Rate::ONE, |imp| imp.quantity)))
+            .unwrap_or(Rate::ONE),
         user: input.user.filter(|_| input.permissions.measure),
         measure: input.permissions.measure,
         arm: input.arm as u8,
         bucket: ContextBucket::of(input.user_context.device_type, format).index() as u8,
         issued: input.now,
-        expires: input.now.plus_millis(desk.token_ttl_ms),
+        expires: if input.is_test {
+            Timestamp(0) // what comes back of a test means nothing
+        } else {
+            input.now.plus_millis(desk.token_ttl_ms)
+        },
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a configuration to an engine: loads what is on disk, starts the control actors.
 
-use crate::auction::{Arms, Published};
+use crate::auction::{Arms, Policy, Published};
 use crate::budget::{BudgetActor, CampaignTerms, LedgerWriter, SetCampaigns, Shared, Windows};
 use crate::catalog::{Campaign, Catalog, CatalogActor, CatalogChanged, CatalogKeeper};
 use crate::clock::Civil;
@@ -165,7 +165,8 @@ fn desks(config: &Config) -> BTreeMap<String, ExchangeDesk> {
             billing_window_ms: exchange.billing_window_s.saturating_mul(1_000),
         };
         let (name, config, key) = (name.clone(), exchange.clone(), stable_lower(name));
-        (name.clone(), ExchangeDesk { name, number, key, config, windows })
+        let policy = Policy::of(&config);
+        (name.clone(), ExchangeDesk { name, number, key, config, policy, windows })
     };
     named.map(desk).collect()
 }

@@ -7,7 +7,7 @@ use crate::config::NoBidStyle;
 use crate::consent;
 use crate::latency::{Stage, StageRecorder};
 use crate::openrtb::response::{BidResponse, NoBidReason};
-use crate::openrtb::{self, BidRequest};
+use crate::openrtb::{self, BidRequest, Eid};
 use crate::server::answer::{self, Desk};
 use crate::server::body::{self, BodyError};
 use crate::server::engine::{Engine, ExchangeDesk};
@@ -122,6 +122,7 @@ pub fn prepare(
         exchange: &desk.name,
         seat: &desk.config.seat,
         rates: &engine.published.rates,
+        policy: &desk.policy,
         permissions,
         is_simulation: engine.civil.is_simulated(),
         is_https: engine.is_https,
@@ -135,17 +136,29 @@ pub fn prepare(
 /// exchange's own, shared ids.
 pub fn user_of(engine: &Engine, desk: &ExchangeDesk, request: &BidRequest<'_>) -> Option<UserKey> {
     let user = &request.user;
-    let eid = user.eids.iter().find_map(|eid| {
-        let id = eid.uids.first()?;
-        Some(UserId::Eid { source: eid.source.as_str(), id: id.id.as_str() })
-    });
     let ids = [
-        Some(UserId::Ifa(&request.device.ifa)),
-        Some(UserId::Buyeruid { exchange: &desk.name, id: &user.buyeruid }),
-        Some(UserId::Id(&user.id)),
-        eid,
+        UserId::Ifa(&request.device.ifa),
+        UserId::Buyeruid { exchange: &desk.name, id: &user.buyeruid },
+        UserId::Id(&user.id),
     ];
-    ids.into_iter().flatten().find_map(|id| id.key(&engine.hasher))
+    let own = ids.into_iter().find_map(|id| id.key(&engine.hasher));
+    own.or_else(|| shared_id(engine, &desk.config.eid_sources, &user.eids))
+}
+
+/// The first shared id that names a user: of the sources that are trusted, in the order of trust; of
+/// any, as sent, where none is named.
+fn shared_id(engine: &Engine, trusted: &[String], eids: &[Eid<'_>]) -> Option<UserKey> {
+    let key = |eid: &Eid<'_>| {
+        let ids = eid.uids.iter().map(|uid| UserId::Eid { source: &eid.source, id: &uid.id });
+        ids.into_iter().find_map(|id| id.key(&engine.hasher))
+    };
+    if trusted.is_empty() {
+        return eids.iter().find_map(key);
+    }
+    trusted.iter().find_map(|source| {
+        let of_source = |eid: &&Eid<'_>| eid.source.trim().eq_ignore_ascii_case(source);
+        eids.iter().filter(of_source).find_map(key)
+    })
 }
 
 fn deadline(desk: &ExchangeDesk, request: &BidRequest<'_>, received: Mono) -> Mono {
@@ -197,6 +210,9 @@ fn encode(
 }
 
 fn release(worker: &Worker, input: &AuctionInput, held: Held) {
+    if input.is_test {
+        return;
+    }
     if let Some(user) = input.user {
         worker.shows.change(ShowChange::Cancel(CancelShow { user, hold: held.hold }));
     }

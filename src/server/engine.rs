@@ -1,6 +1,6 @@
 //! Everything that listeners and workers share: snapshots, control actors, secrets, counters.
 
-use crate::auction::{self, Arms, AuctionActor, Core, Published};
+use crate::auction::{self, Arms, AuctionActor, Core, Policy, Published};
 use crate::budget::{self, BudgetActor, LeaseBook, LeaseInbox, LedgerWriter, Register, Windows};
 use crate::catalog::CatalogActor;
 use crate::clock::Civil;
@@ -41,6 +41,8 @@ pub struct ExchangeDesk {
     pub key: u64,
     /// Its configuration.
     pub config: Exchange,
+    /// What its configuration says of whole requests.
+    pub policy: Policy,
     /// How long it may take with its notices.
     pub windows: Windows,
 }

@@ -10,6 +10,7 @@
 //! | `pacing` | | `dual` or `none` |
 //! | `multiplier_min`, `multiplier_max` | factor | bounds of the pacing multiplier; 0.01 and 1 |
 //! | `max_cpm_micros` | CPM micros | a cap beside the campaign's |
+//! | `prefer_deals` | | `true`: bid on a deal where one clears, and before every open bid; `false` |
 //! | `exploration` | | `none`, the only kind so far |
 
 use super::value::{Objective, Strategy};
@@ -57,6 +58,7 @@ pub struct StrategyId(pub u16);
 #[derive(Clone, Debug, Default)]
 pub struct Strategies {
     entries: Vec<(String, Strategy)>,
+    prefer_deals: bool,
 }
 
 impl Strategies {
@@ -91,12 +93,19 @@ impl Strategies {
                 Err((line, reason)) => errors.push(StrategyError { line, ..whole(file, reason) }),
             }
         }
-        if errors.is_empty() { Ok(Self { entries }) } else { Err(errors) }
+        let prefer_deals = entries.iter().any(|(_, strategy)| strategy.prefers_deals());
+        if errors.is_empty() { Ok(Self { entries, prefer_deals }) } else { Err(errors) }
     }
 
     /// The names, in order.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.entries.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether any of them puts deals first.
+    #[must_use]
+    pub const fn prefer_deals(&self) -> bool {
+        self.prefer_deals
     }
 
     /// The id of the strategy of this name.
@@ -141,6 +150,8 @@ struct Raw {
     multiplier_min: Option<Spanned<f64>>,
     multiplier_max: Option<Spanned<f64>>,
     max_cpm_micros: Option<Spanned<u64>>,
+    #[serde(default)]
+    prefer_deals: bool,
     exploration: Option<RawExploration>,
 }
 
@@ -191,6 +202,7 @@ impl Raw {
             multiplier_min,
             multiplier_max,
             max_cpm,
+            prefer_deals: self.prefer_deals,
         })
     }
 

@@ -104,6 +104,7 @@ pub struct Strategy {
     pub(super) multiplier_min: f64,
     pub(super) multiplier_max: f64,
     pub(super) max_cpm: Option<Micros>,
+    pub(super) prefer_deals: bool,
 }
 
 impl Strategy {
@@ -117,6 +118,12 @@ impl Strategy {
     #[must_use]
     pub const fn pacing(&self) -> PacingChoice {
         self.pacing
+    }
+
+    /// Whether a bid on a deal goes before any open bid.
+    #[must_use]
+    pub const fn prefers_deals(&self) -> bool {
+        self.prefer_deals
     }
 
     /// The bounds of the pacing multiplier, lower and upper; (1, 1) without pacing.

@@ -8,6 +8,7 @@ fn strategy(objective: Objective) -> Strategy {
         multiplier_min: 0.1,
         multiplier_max: 2.0,
         max_cpm: None,
+        prefer_deals: false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Answers as they leave, to the byte but for their tokens, which must open where they stand.
 
 use super::*;
-use crate::auction::{Arm, Context, Controllers, extract};
+use crate::auction::{Arm, Context, Controllers, Policy, extract};
 use crate::budget::{DayNumber, Due, Held, Windows};
 use crate::consent;
 use crate::hash::stable_lower;
@@ -160,6 +160,7 @@ impl Office {
             exchange: "alpha",
             seat: "outbid",
             rates: &self.rates,
+            policy: &Policy::default(),
             permissions: consent::decide(request),
             is_simulation: false,
             is_https: true,
