@@ -18,6 +18,8 @@ use std::path::PathBuf;
 struct Collected {
     id: String,
     body: String,
+    /// None of five other parsers took it.
+    is_refused_by_peers: bool,
 }
 
 /// The lines of `corpus/NAME`, or nothing (said aloud) when the collection is not there.
@@ -35,7 +37,8 @@ fn collected(name: &str) -> Vec<Collected> {
         .map(|line| {
             let line: Value = serde_json::from_str(line).expect("a line of JSON");
             let text = |key: &str| line[key].as_str().expect("text").to_owned();
-            Collected { id: text("id"), body: text("body") }
+            let is_refused_by_peers = line["peers_all_refuse"] == true;
+            Collected { id: text("id"), body: text("body"), is_refused_by_peers }
         })
         .collect()
 }
@@ -92,6 +95,12 @@ fn compare_imp(id: &str, imp: &Imp<'_>, value: &Value, compared: &mut usize) {
     if let Some(video) = &imp.video {
         compare(id, "video.", &value["video"], video_rows(video), compared);
     }
+    for (ours, value) in [
+        (imp.video.as_ref().map(|video| &video.durfloors[..]), &value["video"]["durfloors"]),
+        (imp.audio.as_ref().map(|audio| &audio.durfloors[..]), &value["audio"]["durfloors"]),
+    ] {
+        compare_each(id, "durfloors.", ours.unwrap_or_default(), value, floor_rows, compared);
+    }
     if let Some(audio) = &imp.audio {
         compare(id, "audio.", &value["audio"], audio_rows(audio), compared);
     }
@@ -138,6 +147,31 @@ fn compare_native(id: &str, native: &Native<'_>, value: &Value, compared: &mut u
     }
 }
 
+/// Compares the objects of a list, one by one.
+fn compare_each<T>(
+    id: &str,
+    place: &str,
+    ours: &[T],
+    value: &Value,
+    rows: fn(&T) -> Vec<Row>,
+    compared: &mut usize,
+) {
+    let theirs = objects(value);
+    assert_eq!(ours.len(), theirs.len(), "{id}: {place}");
+    for (ours, value) in ours.iter().zip(&theirs) {
+        compare(id, place, value, rows(ours), compared);
+    }
+}
+
+fn compare_chain(id: &str, request: &BidRequest<'_>, value: &Value, compared: &mut usize) {
+    let places = [&value["source"]["schain"], &value["source"]["ext"]["schain"]];
+    let theirs = places.into_iter().find(|chain| chain.is_object());
+    assert_eq!(request.source.schain.is_some(), theirs.is_some(), "{id}: schain");
+    let Some((ours, value)) = request.source.schain.as_ref().zip(theirs) else { return };
+    compare(id, "schain.", value, chain_rows(ours), compared);
+    compare_each(id, "nodes.", &ours.nodes, &value["nodes"], node_rows, compared);
+}
+
 /// The first of `values` that is a list with objects in it, or an object.
 fn first_given(values: [&Value; 2]) -> &Value {
     let [newer, older] = values;
@@ -148,6 +182,7 @@ fn compare_request(id: &str, request: &BidRequest<'_>, value: &Value, compared: 
     compare(id, "", value, request_rows(request), compared);
     compare(id, "device.", &value["device"], device_rows(&request.device), compared);
     compare(id, "device.geo.", &value["device"]["geo"], geo_rows(&request.device.geo), compared);
+    compare_chain(id, request, value, compared);
     compare_data(id, &request.user.data, &value["user"]["data"], compared);
     for (key, ours) in [("site", &request.site), ("app", &request.app), ("dooh", &request.dooh)] {
         assert_eq!(ours.is_some(), value[key].is_object(), "{id}: {key}");
@@ -177,24 +212,38 @@ fn compare_request(id: &str, request: &BidRequest<'_>, value: &Value, compared: 
     }
 }
 
+/// Collected requests that are refused, each with its reason. All others that every one of five
+/// parsers refuses are accepted: what those stumble over (text for an object, null lists, codes that
+/// no list has, site and app in one) is either skipped or not read at all, and none of it hinders an
+/// answer.
+const REFUSED: &[(&str, &str)] = &[
+    // Nothing that an answer could be addressed to.
+    ("request-incoming/mediasquare__supplemental__no-valid-response.json", "no_id"),
+];
+
 #[test]
 fn collected_requests_are_accepted_and_read_completely() {
     let requests = collected("requests.jsonl");
-    let (mut refused, mut compared) = (0, 0);
-    for Collected { id, body } in &requests {
+    let (mut refused, mut compared, mut decided) = (Vec::new(), 0, 0);
+    for Collected { id, body, is_refused_by_peers } in &requests {
+        decided += usize::from(*is_refused_by_peers);
         match parse(body.as_bytes(), &Limits::default()) {
             Ok(request) => {
                 let value: Value = serde_json::from_str(body).expect("JSON that we accepted");
                 compare_request(id, &request, &value, &mut compared);
             }
             Err(error) => {
-                refused += 1;
-                println!("refused {id}: {error}");
+                refused.push((id.as_str(), error.as_str()));
             }
         }
     }
-    println!("{} requests, {refused} refused, {compared} given fields equal", requests.len());
-    assert!(refused * 100 <= requests.len(), "less than 99 % accepted");
+    println!(
+        "{} requests, {} refused, {compared} given fields equal; all peers refuse {decided}",
+        requests.len(),
+        refused.len()
+    );
+    assert!(refused.len() * 200 <= requests.len(), "less than 99.5 % accepted");
+    assert!(requests.is_empty() || refused == REFUSED, "{refused:?}");
     assert!(requests.is_empty() || compared > 20_000, "the comparison compared nothing");
 }
 
@@ -202,7 +251,7 @@ fn collected_requests_are_accepted_and_read_completely() {
 fn invalid_and_cut_bodies_never_panic() {
     let mut accepted = 0;
     let invalid = collected("invalid.jsonl");
-    for Collected { id, body } in &invalid {
+    for Collected { id, body, .. } in &invalid {
         match parse(body.as_bytes(), &Limits::default()) {
             // Broken in what we do not read, or in what merely cannot be bid on.
             Ok(_) => accepted += 1,
@@ -210,7 +259,7 @@ fn invalid_and_cut_bodies_never_panic() {
         }
     }
     println!("{} invalid requests, {accepted} accepted on purpose", invalid.len());
-    for Collected { id, body } in collected("requests.jsonl").iter().step_by(29) {
+    for Collected { id, body, .. } in collected("requests.jsonl").iter().step_by(29) {
         for cut in 0..body.len() {
             let refused = parse(&body.as_bytes()[..cut], &Limits::default());
             assert!(refused.is_err(), "{id} cut at {cut} was accepted");
@@ -271,7 +320,7 @@ fn invalid_and_cut_bodies_get_a_reason_over_a_socket() {
     let mut served = Served::start();
     let invalid = collected("invalid.jsonl");
     let mut refused = 0;
-    for Collected { id, body } in &invalid {
+    for Collected { id, body, .. } in &invalid {
         if is_no_request(body) {
             served.refused(id, body.as_bytes());
             refused += 1;
@@ -283,7 +332,7 @@ fn invalid_and_cut_bodies_get_a_reason_over_a_socket() {
     }
     println!("{} invalid requests, {refused} of them no requests at all", invalid.len());
     assert!(invalid.is_empty() || refused > 0);
-    for Collected { id, body } in collected("requests.jsonl").iter().step_by(97) {
+    for Collected { id, body, .. } in collected("requests.jsonl").iter().step_by(97) {
         let whole = body.trim_end();
         for cut in [0, 1, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
             served.refused(&format!("{id} cut at {cut}"), &whole.as_bytes()[..cut]);

@@ -316,9 +316,9 @@ impl Decided {
 
 impl Drop for Decided {
     fn drop(&mut self) {
-        let holds_money =
-            |input: &Box<AuctionInput>| !input.is_test && !input.outcome.picks.is_empty();
-        let Some(input) = self.input.take().filter(holds_money) else {
+        let Some(input) =
+            self.input.take().filter(|input| !input.is_test && !input.outcome.picks.is_empty())
+        else {
             return;
         };
         let picks = input.outcome.picks.iter().map(|pick| (pick.held, input.user));

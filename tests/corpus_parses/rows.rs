@@ -1,7 +1,8 @@
 //! The table: each decision field, how it is understood, and in which spellings it may stand.
 
 use outbid::openrtb::{
-    Audio, Banner, BidRequest, CodeSet, Content, Deal, Device, Geo, Imp, Inventory, Str, Video,
+    Audio, Banner, BidRequest, CodeSet, Content, Deal, Device, DurationFloor, Geo, Imp, Inventory,
+    Str, SupplyChain, SupplyNode, Video,
 };
 use outbid::units::Micros;
 use serde_json::{Value, json};
@@ -139,6 +140,8 @@ pub fn request_rows(request: &BidRequest<'_>) -> Vec<Row> {
     let sids = if regs.gpp_sid.is_empty() { Value::Null } else { json!(&regs.gpp_sid[..]) };
     vec![
         ("id", t(&request.id), Text, &["id"]),
+        ("test", f(request.test), Flag, &["test"]),
+        ("at", n(request.at), Int, &["at"]),
         ("tmax", n(request.tmax), Size, &["tmax"]),
         ("wseat", ts(&request.wseat), Texts, &["wseat"]),
         ("bseat", ts(&request.bseat), Texts, &["bseat"]),
@@ -171,6 +174,24 @@ pub fn request_rows(request: &BidRequest<'_>) -> Vec<Row> {
         ("user.yob", n(request.user.yob), Int, &["user.yob"]),
         ("user.keywords", ts(&request.user.keywords), Texts, &["user.keywords", "user.kwarray"]),
         ("user.consent", t(&request.user.consent), Text, &["user.consent", "user.ext.consent"]),
+    ]
+}
+
+pub fn chain_rows(chain: &SupplyChain<'_>) -> Vec<Row> {
+    vec![("complete", f(chain.complete), Kind::Flag, &["complete"])]
+}
+
+pub fn node_rows(node: &SupplyNode<'_>) -> Vec<Row> {
+    use Kind::*;
+    vec![("asi", t(&node.asi), Text, &["asi"]), ("sid", t(&node.sid), Text, &["sid"])]
+}
+
+pub fn floor_rows(floor: &DurationFloor) -> Vec<Row> {
+    use Kind::*;
+    vec![
+        ("mindur", n(floor.mindur), Size, &["mindur"]),
+        ("maxdur", n(floor.maxdur), Size, &["maxdur"]),
+        ("bidfloor", p(floor.bidfloor), Price, &["bidfloor"]),
     ]
 }
 
@@ -226,6 +247,7 @@ pub fn imp_rows(imp: &Imp<'_>) -> Vec<Row> {
         ("bidfloorcur", t(&imp.bidfloorcur), Text, &["bidfloorcur"]),
         ("secure", f(imp.secure), Flag, &["secure"]),
         ("pctr", json!(outbid.pctr), Float, &["ext.outbid.pctr"]),
+        ("qty", p(imp.qty.multiplier), Price, &["qty.multiplier"]),
         ("private_auction", f(imp.pmp.private_auction), Flag, &["pmp.private_auction"]),
     ]
 }
@@ -238,6 +260,9 @@ pub fn deal_rows(deal: &Deal<'_>) -> Vec<Row> {
         ("bidfloorcur", t(&deal.bidfloorcur), Text, &["bidfloorcur"]),
         ("wseat", ts(&deal.wseat), Texts, &["wseat"]),
         ("wadomain", ts(&deal.wadomain), Texts, &["wadomain"]),
+        ("at", n(deal.at), Int, &["at"]),
+        ("guar", f(deal.guar), Flag, &["guar"]),
+        ("mincpmpersec", p(deal.mincpmpersec), Price, &["mincpmpersec"]),
     ]
 }
 
@@ -270,6 +295,7 @@ macro_rules! timed_rows {
             ("maxduration", n(media.maxduration), Size, &["maxduration"]),
             ("rqddurs", lengths, Ints, &["rqddurs"]),
             ("poddur", n(media.poddur), Size, &["poddur"]),
+            ("maxseq", n(media.maxseq), Size, &["maxseq"]),
             ("mincpmpersec", p(media.mincpmpersec), Price, &["mincpmpersec"]),
             ("protocols", c(media.protocols), Codes, &["protocols", "protocol"]),
             ("battr", c(media.battr), Codes, &["battr"]),
@@ -287,6 +313,9 @@ pub fn video_rows(video: &Video<'_>) -> Vec<Row> {
     rows.extend([
         ("w", n(video.w), Size, &["w"] as &[&str]),
         ("h", n(video.h), Size, &["h"]),
+        ("plcmt", n(video.plcmt), Int, &["plcmt"]),
+        ("placement", n(video.placement), Int, &["placement"]),
+        ("startdelay", n(video.startdelay), Int, &["startdelay"]),
         ("linearity", n(video.linearity), Int, &["linearity"]),
         ("skip", n(video.skip), MaybeFlag, &["skip"]),
         ("skipmin", n(video.skipmin), Size, &["skipmin"]),
