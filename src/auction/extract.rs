@@ -55,6 +55,10 @@ pub fn extract(
     if request.regs.dsa.required.is_some_and(|level| level >= 2) {
         return Err(NoBid::TransparencyRequired);
     }
+    // What cannot be shown to be permitted is not.
+    if !request.acat.is_empty() && request.cattax.unwrap_or(1) != 1 {
+        return Err(NoBid::Blocked);
+    }
     input.currency = answer_currency(request, context.rates).ok_or(NoBid::CurrencyUnknown)?;
     input.permissions = context.permissions;
     input.is_test = request.test;

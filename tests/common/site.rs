@@ -46,8 +46,9 @@ impl Campaign<'_> {
 }
 
 /// Strategies without pacing, so that a price says what its parts say, and a paced one.
-const STRATEGIES: [(&str, &str); 4] = [
+const STRATEGIES: [(&str, &str); 5] = [
     ("fixed", "objective = \"fixed_cpm\"\npacing = \"none\"\n"),
+    ("dealer", "objective = \"fixed_cpm\"\npacing = \"none\"\nprefer_deals = true\n"),
     ("clicks", "objective = \"cpc\"\npacing = \"none\"\n"),
     ("linear", "objective = \"linear\"\nbase_bid_micros = 1_000_000\npacing = \"none\"\n"),
     (
