@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 // Level 0: known by all, knowing nobody above.
+pub mod base64;
 pub mod clock;
 pub mod hash;
 pub mod latency;
@@ -18,6 +19,7 @@ pub mod consent;
 pub mod store;
 // Level 2.
 pub mod budget;
+pub mod exchange;
 pub mod prediction;
 pub mod session;
 pub mod strategy;

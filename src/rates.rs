@@ -145,6 +145,12 @@ impl Rates {
         Ok(Self { base, rates: rates.into_iter().collect() })
     }
 
+    /// How many currencies it holds, the base among them.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.rates.len()
+    }
+
     /// The currency that the others are given in.
     #[must_use]
     pub const fn base(&self) -> CurrencyCode {

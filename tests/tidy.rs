@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// [`PEERS`].
 const LEVELS: &[(&str, u8)] = &[
     ("units", 0),
+    ("base64", 0),
     ("clock", 0),
     ("hash", 0),
     ("rates", 0),
@@ -20,6 +21,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("consent", 1),
     ("catalog", 1),
     ("store", 1),
+    ("exchange", 2),
     ("session", 2),
     ("prediction", 2),
     ("strategy", 2),

@@ -42,7 +42,9 @@ fn world(seed: u64) -> World {
         pacing: Arc::new(ArcSwap::from_pointee(pacing)),
         releases: Arc::new(ArcSwap::from_pointee(Releases::none(0.01))),
         strategies: Arc::new(strategies()),
-        rates: Arc::new(Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates")),
+        rates: Arc::new(ArcSwap::from_pointee(
+            Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates"),
+        )),
         base_logit: -4.6,
     })
 }

@@ -181,6 +181,19 @@ pub struct ImpInput {
     pub placement: u64,
 }
 
+impl ImpInput {
+    /// Blocks these creative attributes too: bit `n` for attribute `n`.
+    pub fn block_attributes(&mut self, attributes: u64) {
+        let places = [
+            self.banner.as_mut().map(|slot| &mut slot.battr),
+            self.video.as_mut().map(|slot| &mut slot.battr),
+            self.audio.as_mut().map(|slot| &mut slot.battr),
+            self.native.as_mut().map(|slot| &mut slot.battr),
+        ];
+        places.into_iter().flatten().for_each(|battr| *battr |= attributes);
+    }
+}
+
 /// Which sizes a banner may have, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SizeRule {

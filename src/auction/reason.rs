@@ -9,6 +9,10 @@ pub enum NoBid {
     Malformed,
     /// This worker had enough to do.
     Overload,
+    /// The exchange sends more requests a second than it was granted.
+    RateLimited,
+    /// `tmax` leaves nothing once the network's margin is taken off.
+    TooLittleTime,
     /// The seat rules (`wseat`, `bseat`) exclude us.
     SeatExcluded,
     /// A transparency object (DSA) is required, and we send none.
@@ -37,15 +41,19 @@ pub enum NoBid {
     NoMoney,
     /// Our own check found the answer wrong: a defect of ours.
     OwnCheckFailed,
+    /// Not even the best bid fits into the largest answer that the exchange takes.
+    AnswerTooLarge,
     /// The answer would have come too late.
     Deadline,
 }
 
 impl NoBid {
     /// All reasons, in order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Malformed,
         Self::Overload,
+        Self::RateLimited,
+        Self::TooLittleTime,
         Self::SeatExcluded,
         Self::TransparencyRequired,
         Self::TestRequest,
@@ -60,6 +68,7 @@ impl NoBid {
         Self::PageRules,
         Self::NoMoney,
         Self::OwnCheckFailed,
+        Self::AnswerTooLarge,
         Self::Deadline,
     ];
 
@@ -69,6 +78,8 @@ impl NoBid {
         match self {
             Self::Malformed => "malformed",
             Self::Overload => "overload",
+            Self::RateLimited => "rate_limited",
+            Self::TooLittleTime => "too_little_time",
             Self::SeatExcluded => "seat_excluded",
             Self::TransparencyRequired => "transparency_required",
             Self::TestRequest => "test_request",
@@ -83,12 +94,15 @@ impl NoBid {
             Self::PageRules => "page_rules",
             Self::NoMoney => "no_money",
             Self::OwnCheckFailed => "own_check_failed",
+            Self::AnswerTooLarge => "answer_too_large",
             Self::Deadline => "deadline",
         }
     }
 
-    /// The code of OpenRTB 2.6 list 5.24 that says it to the exchange: 2 invalid request, 1
-    /// technical error, 16 incomplete supply chain, 17 blocked seller in it, 0 unknown.
+    /// The code of OpenRTB's list 5.24 (AdCOM: No-Bid Reason Codes) that says it to the exchange: 1
+    /// technical error, 2 invalid request, 9 daily user cap met, 15 insufficient auction time, 16
+    /// incomplete supply chain, 17 blocked seller in it. Most reasons have no code there and are 0,
+    /// unknown; 500 and beyond are an exchange's own to define.
     #[must_use]
     pub const fn nbr(self) -> u16 {
         match self {
@@ -96,6 +110,8 @@ impl NoBid {
             Self::SupplyChainIncomplete => 16,
             Self::SellerBlocked => 17,
             Self::Overload | Self::OwnCheckFailed | Self::Deadline => 1,
+            Self::FrequencyCapped => 9,
+            Self::TooLittleTime => 15,
             _ => 0,
         }
     }
@@ -110,5 +126,23 @@ mod tests {
         for (at, reason) in NoBid::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, at);
         }
+    }
+
+    /// OpenRTB 2.6 list 5.24: 0 to 17 are defined.
+    #[test]
+    fn codes_say_what_the_list_says() {
+        for reason in NoBid::ALL {
+            let expected = match reason {
+                NoBid::Malformed => 2,
+                NoBid::Overload | NoBid::OwnCheckFailed | NoBid::Deadline => 1,
+                NoBid::FrequencyCapped => 9,
+                NoBid::TooLittleTime => 15,
+                NoBid::SupplyChainIncomplete => 16,
+                NoBid::SellerBlocked => 17,
+                _ => continue,
+            };
+            assert_eq!(reason.nbr(), expected, "{reason:?}");
+        }
+        assert!(NoBid::ALL.iter().all(|reason| reason.nbr() <= 17));
     }
 }

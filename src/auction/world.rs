@@ -28,7 +28,7 @@ pub struct Published {
     /// Bidding strategies.
     pub strategies: Arc<Strategies>,
     /// Currency rates.
-    pub rates: Arc<Rates>,
+    pub rates: Arc<ArcSwap<Rates>>,
     /// Logit of the click probability before anything is known.
     pub base_logit: f32,
 }
@@ -95,7 +95,7 @@ impl World {
             pacing: published.pacing.load_full(),
             releases,
             strategies: published.strategies.clone(),
-            rates: published.rates.clone(),
+            rates: published.rates.load_full(),
             base_logit: published.base_logit,
         }
     }
@@ -154,6 +154,7 @@ pub struct WorldCache {
     model: Cache<Arc<ArcSwap<ModelSnapshot>>, Arc<ModelSnapshot>>,
     pacing: Cache<Arc<ArcSwap<PacingSnapshot>>, Arc<PacingSnapshot>>,
     releases: Cache<Arc<ArcSwap<Releases>>, Arc<Releases>>,
+    rates: Cache<Arc<ArcSwap<Rates>>, Arc<Rates>>,
     world: World,
 }
 
@@ -166,6 +167,7 @@ impl WorldCache {
             model: Cache::new(published.model.clone()),
             pacing: Cache::new(published.pacing.clone()),
             releases: Cache::new(published.releases.clone()),
+            rates: Cache::new(published.rates.clone()),
             world: World::now(published),
         }
     }
@@ -175,6 +177,7 @@ impl WorldCache {
         let world = &mut self.world;
         follow(self.model.load(), &mut world.model);
         follow(self.pacing.load(), &mut world.pacing);
+        follow(self.rates.load(), &mut world.rates);
         let is_new_catalog = follow(self.catalog.load(), &mut world.catalog);
         let is_new_release = follow(self.releases.load(), &mut world.releases);
         if is_new_catalog || is_new_release {

@@ -3,7 +3,6 @@
 use crate::auction::Arms;
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::rates::Rates;
 use crate::strategy::Strategies;
 use std::path::PathBuf;
 
@@ -22,9 +21,13 @@ pub struct Args {
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut problems = Vec::new();
+    let mut warnings = Vec::new();
     let mut counts = (0, 0, 0);
     match Config::load(&args.config) {
-        Ok(config) => check(&config, &mut problems, &mut counts),
+        Ok(config) => {
+            check(&config, &mut problems, &mut counts);
+            warnings = config.warnings;
+        }
         Err(error) => problems.push(error.to_string()),
     }
     let (strategies, campaigns, ads) = counts;
@@ -32,12 +35,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let report = serde_json::json!({
             "ok": problems.is_empty(),
             "problems": problems,
+            "warnings": warnings,
             "strategies": strategies,
             "campaigns": campaigns,
             "ads": ads,
         });
         println!("{report}");
     } else {
+        warnings.iter().for_each(|warning| println!("warning: {warning}"));
         problems.iter().for_each(|problem| println!("{problem}"));
         if problems.is_empty() {
             println!("ok: {strategies} strategies, {campaigns} campaigns, {ads} ads");
@@ -56,8 +61,8 @@ fn check(config: &Config, problems: &mut Vec<String>, counts: &mut (usize, usize
         }
     };
     counts.0 = strategies.names().len();
-    if let Err(error) = Rates::parse(config.currency.base, &config.currency.rates) {
-        problems.push(format!("currency.rates: {error}"));
+    if let Err(error) = config.currency.read() {
+        problems.push(error.to_string());
     }
     if let Err(error) = Arms::from_shares(&config.experiment.arms) {
         problems.push(error);

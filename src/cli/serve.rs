@@ -25,6 +25,9 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     super::start_log("info,actix_server=warn");
     let mut config = Config::load(&args.config)?;
+    for warning in &config.warnings {
+        tracing::warn!(%warning, "the configuration works, and should be changed");
+    }
     if let Some(workers) = args.workers {
         config.server.workers = workers;
     }

@@ -11,7 +11,8 @@
 //! The table knows no order and no state: notices may come twice, late or in any order, and the
 //! ledger settles each hold once, on the first charge that it applies.
 //!
-//! **Price.** A told price is a decimal CPM in the bid's currency, rounded up to a micro, converted
+//! **Price.** A told price is a CPM in the bid's currency: a decimal rounded up to a micro or, with
+//! an exchange that encrypts its prices, the micros in its cipher text and nothing else. It is converted
 //! by the token's rate and bounded by the held price; what it tells beyond that is reported as
 //! `excess`, never charged here. A charging notice whose price cannot be read (missing, a macro
 //! left as it was, encrypted or damaged, of another currency) charges the **held** price: the
@@ -21,6 +22,7 @@
 
 use super::token::{BidToken, Purpose, Sealed};
 use crate::config::ChargeOn;
+use crate::exchange::{DecryptError, PriceCipher};
 use crate::units::{CurrencyCode, Micros};
 
 /// The purpose of the notice that charges.
@@ -46,8 +48,10 @@ pub enum Price {
     Missing,
     /// The macro was not replaced; the held price.
     Unexpanded,
-    /// Told, but no plain non-negative decimal; the held price.
+    /// Told, but no plain non-negative decimal, or no cipher text; the held price.
     Unreadable,
+    /// Encrypted, and not signed by the exchange, or with another key; the held price.
+    BadSignature,
     /// Told in a currency that was not bid; the held price.
     OtherCurrency,
 }
@@ -62,6 +66,7 @@ impl Price {
             Self::Missing => "missing",
             Self::Unexpanded => "unexpanded",
             Self::Unreadable => "unreadable",
+            Self::BadSignature => "bad_signature",
             Self::OtherCurrency => "other_currency",
         }
     }
@@ -107,21 +112,28 @@ impl Effect {
     }
 }
 
-/// What a notice of `purpose` does, by the module's table.
+/// What a notice of `purpose` does, by the module's table. `cipher` decrypts the prices of an
+/// exchange that encrypts them.
 #[must_use]
-pub fn decide(purpose: Purpose, charge_on: ChargeOn, token: &BidToken, query: &Query) -> Effect {
+pub fn decide(
+    purpose: Purpose,
+    charge_on: ChargeOn,
+    cipher: Option<&PriceCipher>,
+    token: &BidToken,
+    query: &Query,
+) -> Effect {
     match purpose {
         Purpose::Loss => Effect::Release,
         Purpose::Click => Effect::Click,
         purpose if purpose == charging(charge_on) => {
-            let (price, source) = price(token, query);
+            let (price, source) = price(cipher, token, query);
             Effect::Charge { price, source }
         }
         Purpose::Win | Purpose::Billing | Purpose::View => Effect::Evidence,
     }
 }
 
-fn price(token: &BidToken, query: &Query) -> (Micros, Price) {
+fn price(cipher: Option<&PriceCipher>, token: &BidToken, query: &Query) -> (Micros, Price) {
     let held = |source| (token.price, source);
     let Some(text) = query.price.filter(|text| !text.is_empty()) else {
         return held(Price::Missing);
@@ -133,7 +145,13 @@ fn price(token: &BidToken, query: &Query) -> (Micros, Price) {
     if currency.is_some_and(|text| CurrencyCode::parse(text) != Some(token.bid_currency)) {
         return held(Price::OtherCurrency);
     }
-    let Some(told) = Micros::parse_decimal(text) else { return held(Price::Unreadable) };
+    let told = match cipher.map(|cipher| cipher.decrypt(text)) {
+        Some(Ok(told)) => Some(told),
+        Some(Err(DecryptError::Forged)) => return held(Price::BadSignature),
+        Some(Err(DecryptError::Malformed)) => None,
+        None => Micros::parse_decimal(text),
+    };
+    let Some(told) = told else { return held(Price::Unreadable) };
     // A price too large to convert is above any hold.
     let told = token.rate.convert_up(told).unwrap_or(Micros(u64::MAX));
     match told.0.checked_sub(token.price.0) {

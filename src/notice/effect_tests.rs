@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::PriceKeys;
 use crate::notice::token::Sealer;
 use crate::rates::Rate;
 use crate::units::{AdvertiserId, CampaignId, CreativeId, HoldId, Slot, Timestamp};
@@ -47,7 +48,7 @@ fn one_notice_charges_and_the_others_testify() {
         (Purpose::Click, Billing, "click"),
         (Purpose::Click, Impression, "click"),
     ] {
-        let effect = decide(purpose, on, &token(), &query);
+        let effect = decide(purpose, on, None, &token(), &query);
         assert_eq!(effect.label(), expected, "{purpose:?} with {on:?}");
     }
 }
@@ -81,8 +82,33 @@ fn a_charge_is_what_was_told_within_what_was_held() {
     ] {
         let url = format!("e=x&t=y&{query}");
         let query = Query::parse(&url).expect("a query");
-        let effect = decide(Purpose::Billing, ChargeOn::Billing, &token(), &query);
+        let effect = decide(Purpose::Billing, ChargeOn::Billing, None, &token(), &query);
         assert_eq!(effect, Effect::Charge { price: Micros(price), source }, "{url}");
+    }
+}
+
+/// Keys and cipher texts are Google's own published example: 1.2 and, signed by nobody, the same
+/// with a bit changed.
+#[test]
+fn an_encrypted_price_is_charged_when_it_is_signed() {
+    let keys = PriceKeys::parse(
+        "b08c70cfbcb0eb6cab7e82c6b75da52072ae62b2bf4b990bb80a48d8141eec07",
+        "bf77ec55c30130c1d8cd1862ed2a4cd2c76ac33bc0c4ce8a3d3bbd3ad5687792",
+    );
+    let cipher = PriceCipher::new(&keys.expect("keys"));
+    for (told, price, source) in [
+        ("OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CMQ", 1_320_000, Price::Told),
+        ("OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CMQ==", 1_320_000, Price::Told),
+        ("OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CMA", 2_200_000, Price::BadSignature),
+        ("1.2", 2_200_000, Price::Unreadable),
+        ("0", 2_200_000, Price::Unreadable),
+        ("${AUCTION_PRICE}", 2_200_000, Price::Unexpanded),
+        ("", 2_200_000, Price::Missing),
+    ] {
+        let query = Query { price: Some(told), ..Query::default() };
+        let purpose = Purpose::Billing;
+        let effect = decide(purpose, ChargeOn::Billing, Some(&cipher), &token(), &query);
+        assert_eq!(effect, Effect::Charge { price: Micros(price), source }, "{told}");
     }
 }
 
@@ -136,7 +162,7 @@ proptest! {
         let query = Query { price: Some(&told), ..Query::default() };
         let charges: Vec<_> = order
             .iter()
-            .map(|index| (Purpose::ALL[*index], decide(Purpose::ALL[*index], on, &token(), &query)))
+            .map(|index| (Purpose::ALL[*index], decide(Purpose::ALL[*index], on, None, &token(), &query)))
             .filter_map(|(purpose, effect)| match effect {
                 Effect::Charge { price, .. } => Some((purpose, price)),
                 _ => None,
@@ -150,7 +176,7 @@ proptest! {
     #[test]
     fn no_query_panics(query in ".{0,300}") {
         if let Ok(query) = Query::parse(&query) {
-            let _ = decide(Purpose::Win, ChargeOn::Win, &token(), &query);
+            let _ = decide(Purpose::Win, ChargeOn::Win, None, &token(), &query);
         }
     }
 }

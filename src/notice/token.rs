@@ -23,9 +23,9 @@
 //! Rotation: tokens are sealed under the current key and opened under the current or the previous
 //! one, told apart by the key id. A token lives hours, a key should live longer.
 
-mod base64;
 mod layout;
 
+use crate::base64;
 use crate::rates::Rate;
 use crate::units::{
     AdvertiserId, CampaignId, CreativeId, CurrencyCode, HoldId, Micros, Slot, Timestamp, UserKey,

@@ -62,6 +62,7 @@ pub async fn metrics(engine: Shared, head: HttpRequest) -> HttpResponse {
         return refused;
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    engine.metrics.rates_age_s.set(engine.rates_age_s());
     match engine.metrics.text() {
         Ok(text) => HttpResponse::Ok().content_type(kind).body(text),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
@@ -137,7 +138,8 @@ pub async fn edit_campaign(
     }
 }
 
-/// `POST /api/v1/reload`: reads the catalog's files again; on errors the old catalog stays.
+/// `POST /api/v1/reload`: reads the catalog's files again, and that of the rates; each that has an
+/// error stays as it was.
 pub async fn reload(engine: Shared, head: HttpRequest) -> HttpResponse {
     if let Err(refused) = gate(&engine, &head) {
         return refused;
@@ -146,7 +148,14 @@ pub async fn reload(engine: Shared, head: HttpRequest) -> HttpResponse {
         Ok(Ok(catalog)) => {
             engine.is_unsettled.store(true, Ordering::Release);
             engine.settle().await;
-            HttpResponse::Ok().json(serde_json::json!({ "epoch": catalog.epoch }))
+            match engine.reload_rates().await {
+                Ok(rates) => HttpResponse::Ok()
+                    .json(serde_json::json!({ "epoch": catalog.epoch, "rates": rates })),
+                Err(error) => HttpResponse::UnprocessableEntity().json(serde_json::json!({
+                    "error": "the old rates stay, the catalog is new",
+                    "errors": [error.to_string()],
+                })),
+            }
         }
         Ok(Err(errors)) => HttpResponse::UnprocessableEntity()
             .json(serde_json::json!({ "error": "the old catalog stays", "errors": errors })),

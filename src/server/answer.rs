@@ -33,14 +33,18 @@ pub struct Desk<'a> {
     pub rates: &'a Rates,
     /// Whether to tell a simulator what we think.
     pub is_simulation: bool,
+    /// Largest answer that the exchange takes, in bytes.
+    pub bytes_max: usize,
 }
 
-/// A bid that our own check refused.
+/// A bid that was left out of the answer.
 pub struct Refused {
+    /// Its number among the bids of the auction, from 1.
+    number: u32,
     /// The bid.
     pub pick: Pick,
-    /// What was wrong with it.
-    pub defect: Defect,
+    /// What our own check found wrong with it; nothing where the answer was too long.
+    pub defect: Option<Defect>,
 }
 
 /// Where one worker writes its answers, reused so that a warm one allocates nothing. Grows to the
@@ -62,8 +66,9 @@ struct Texts {
     markup: String,
 }
 
-/// Writes the answer to `request` into `scratch.answer`. Bids that fail our own check are left out
-/// and returned, so that their money is released; the answer is empty when none is left.
+/// Writes the answer to `request` into `scratch.answer`. Bids that fail our own check are left out,
+/// and so are the cheapest of an answer that is longer than the exchange takes; both are returned,
+/// so that their money is released. The answer is empty when none is left.
 pub fn write(
     desk: &Desk<'_>,
     nonces: &mut NonceSequence,
@@ -71,22 +76,57 @@ pub fn write(
     input: &AuctionInput,
     scratch: &mut Scratch,
 ) -> SmallVec<[Refused; 1]> {
+    let mut refused = SmallVec::new();
+    // What a bid takes counts what stands around it too for one of them, so that one more round may
+    // be needed; each leaves out a bid at least.
+    loop {
+        let mut written = fill(desk, nonces, request, input, scratch, &mut refused);
+        let mut excess = scratch.answer.len().saturating_sub(desk.bytes_max);
+        if excess == 0 {
+            return refused;
+        }
+        written.sort_by_key(|(_, pick, _)| std::cmp::Reverse(pick.price));
+        while excess > 0
+            && let Some((number, pick, bytes)) = written.pop()
+        {
+            excess = excess.saturating_sub(bytes);
+            refused.push(Refused { number, pick, defect: None });
+        }
+    }
+}
+
+/// Writes what was not refused before; what was written, with the bytes it took.
+fn fill(
+    desk: &Desk<'_>,
+    nonces: &mut NonceSequence,
+    request: &BidRequest<'_>,
+    input: &AuctionInput,
+    scratch: &mut Scratch,
+    refused: &mut SmallVec<[Refused; 1]>,
+) -> SmallVec<[(u32, Pick, usize); 4]> {
     let Scratch { answer, texts } = scratch;
     answer.clear();
-    let mut refused = SmallVec::new();
+    let mut written = SmallVec::new();
     let mut response = BidResponse::new(&request.id, desk.seat, input.currency);
     let catalog = input.outcome.catalog.as_deref();
     for (number, pick) in (1..).zip(&input.outcome.picks) {
+        if refused.iter().any(|refused: &Refused| refused.number == number) {
+            continue;
+        }
+        let from = answer.len();
         let bid = catalog
             .ok_or(Defect::UnknownImp)
             .and_then(|catalog| bid(desk, nonces, request, input, catalog, (number, pick), texts));
         match bid {
-            Ok(bid) => response.push(&bid, answer),
-            Err(defect) => refused.push(Refused { pick: *pick, defect }),
+            Ok(bid) => {
+                response.push(&bid, answer);
+                written.push((number, *pick, answer.len() - from));
+            }
+            Err(defect) => refused.push(Refused { number, pick: *pick, defect: Some(defect) }),
         }
     }
     response.close(answer);
-    refused
+    written
 }
 
 fn bid<'a>(

@@ -3,8 +3,9 @@
 use crate::auction::{Arms, Policy, Published};
 use crate::budget::{BudgetActor, CampaignTerms, LedgerWriter, SetCampaigns, Shared, Windows};
 use crate::catalog::{Campaign, Catalog, CatalogActor, CatalogChanged, CatalogKeeper};
-use crate::clock::Civil;
+use crate::clock::{Civil, Mono};
 use crate::config::Config;
+use crate::exchange::{Bucket, Gate, PriceCipher};
 use crate::hash::{UserHasher, stable_lower};
 use crate::latency::LatencyBoard;
 use crate::notice::Sealer;
@@ -13,7 +14,6 @@ use crate::prediction::{
     self, AdFeatures, AdInput, AdsChanged, LearnerActor, LearnerState, SlotFormat,
 };
 use crate::privacy::{Aggregates, DeclareCells, Plan};
-use crate::rates::Rates;
 use crate::server::engine::{Engine, ExchangeDesk, NODE};
 use crate::server::keys::Keys;
 use crate::server::metrics::Metrics;
@@ -25,11 +25,12 @@ use crate::strategy::{PacingChoice, Strategies};
 use crate::units::{CampaignId, Nanos};
 use actix::prelude::*;
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::time::Duration;
 
 /// Milliseconds for which the log gathers appends. Nobody waits for the answer to a notice, and a
@@ -77,7 +78,7 @@ pub fn assemble(
     control: &ArbiterHandle,
 ) -> anyhow::Result<Arc<Engine>> {
     let now = civil.now();
-    let rates = Rates::parse(config.currency.base, &config.currency.rates).context("currency")?;
+    let rates = config.currency.read()?;
     let arms = Arms::from_shares(&config.experiment.arms).map_err(anyhow::Error::msg)?;
     let plan = Plan::try_from(&config.privacy).context("privacy")?;
     let plan = plan.with_base_rate(f64::from(config.prediction.base_click_rate));
@@ -103,7 +104,7 @@ pub fn assemble(
         pacing: budget.snapshot(),
         releases: privacy.releases(),
         strategies: parts.strategies,
-        rates: Arc::new(rates),
+        rates: Arc::new(ArcSwap::from_pointee(rates)),
         base_logit: model.base_logit(),
     };
     let (sessions, shard_map, shards) = sessions(&config, worker_count);
@@ -125,6 +126,7 @@ pub fn assemble(
         orders: Mutex::default(),
         ticks: tokio::sync::Mutex::new(None),
         is_unsettled: AtomicBool::new(true),
+        rates_read_at: AtomicI64::new(now.0),
         exchanges: desks(&config),
         workers: (0..worker_count).map(|_| Default::default()).collect(),
         ledger,
@@ -164,9 +166,19 @@ fn desks(config: &Config) -> BTreeMap<String, ExchangeDesk> {
             decision_ttl_ms: exchange.decision_ttl_s.saturating_mul(1_000),
             billing_window_ms: exchange.billing_window_s.saturating_mul(1_000),
         };
-        let (name, config, key) = (name.clone(), exchange.clone(), stable_lower(name));
-        let policy = Policy::of(&config);
-        (name.clone(), ExchangeDesk { name, number, key, config, policy, windows })
+        let desk = ExchangeDesk {
+            name: name.clone(),
+            number,
+            key: stable_lower(name),
+            config: exchange.clone(),
+            windows,
+            policy: Policy::of(exchange),
+            gate: Arc::new(Gate::new(exchange)),
+            bucket: Bucket::of(exchange.qps_max, Mono::now()).map(Arc::new),
+            cipher: exchange.price_keys.as_ref().map(PriceCipher::new),
+            refused_attributes: exchange.refused_attributes(),
+        };
+        (name.clone(), desk)
     };
     named.map(desk).collect()
 }

@@ -5,9 +5,12 @@ use crate::budget::Held;
 use crate::clock::Mono;
 use crate::config::NoBidStyle;
 use crate::consent;
+use crate::exchange::Refusal;
+use crate::exchange::compression::{Coding, DecodeError};
 use crate::latency::{Stage, StageRecorder};
 use crate::openrtb::response::{BidResponse, NoBidReason};
 use crate::openrtb::{self, BidRequest, Eid};
+use crate::rates::Rates;
 use crate::server::answer::{self, Desk};
 use crate::server::body::{self, BodyError};
 use crate::server::engine::{Engine, ExchangeDesk};
@@ -15,6 +18,7 @@ use crate::server::worker::Worker;
 use crate::session::{CancelShow, ReadOutcome, ShowChange, UserId};
 use crate::units::UserKey;
 use actix_web::http::StatusCode;
+use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use std::rc::Rc;
@@ -34,17 +38,25 @@ pub async fn bid(
     let received = Mono::now();
     let (engine, desk) = (&worker.engine, &*desk);
     engine.metrics.requests.inc();
+    if let Err(refused) = authenticate(engine, desk, &head) {
+        return refused;
+    }
     let Some(_place) = worker.admit() else {
         return no_bid(&worker, desk, None, NoBid::Overload);
     };
+    if desk.bucket.as_ref().is_some_and(|bucket| !bucket.admits(received)) {
+        // A body left unread closes the connection; whether this one is whole is all the same.
+        let server = &engine.config.server;
+        let _ = body::read(payload, server.body_bytes_max, server.body_deadline_ms).await;
+        return no_bid(&worker, desk, None, NoBid::RateLimited);
+    }
     engine.simulate(&head).await;
-    let server = &engine.config.server;
-    let body = body::read(payload, server.body_bytes_max, server.body_deadline_ms).await;
-    let body = match body {
+    let body = match read_body(&worker, desk, &head, payload).await {
         Ok(body) => body,
         Err(error) => {
             engine.metrics.no_bid(NoBid::Malformed);
-            return refuse(body_status(error), &error.to_string());
+            engine.metrics.exchange_refused(&desk.name, error.label());
+            return refuse(error.status(), &error.to_string());
         }
     };
     let parsing = Mono::now();
@@ -56,22 +68,66 @@ pub async fn bid(
         }
     };
     worker.record(Stage::Parse, parsing);
-    let response = answer(&worker, desk, &request, received).await;
+    let response = answer(&worker, desk, &head, &request, received).await;
     worker.record(Stage::Total, received);
     response
+}
+
+/// Lets in who proves to be the exchange.
+fn authenticate(
+    engine: &Engine,
+    desk: &ExchangeDesk,
+    head: &HttpRequest,
+) -> Result<(), HttpResponse> {
+    let peer = head.peer_addr().map(|address| address.ip());
+    let values = |name: &str| head.headers().get_all(name).map(HeaderValue::as_bytes);
+    desk.gate.admit(peer, values).map_err(|refusal| {
+        engine.metrics.exchange_refused(&desk.name, refusal.label());
+        let status = match refusal {
+            Refusal::Missing => StatusCode::UNAUTHORIZED,
+            Refusal::Wrong | Refusal::ForeignAddress => StatusCode::FORBIDDEN,
+        };
+        refuse(status, &refusal.to_string())
+    })
+}
+
+/// The body as it was before its content coding.
+async fn read_body(
+    worker: &Worker,
+    desk: &ExchangeDesk,
+    head: &HttpRequest,
+    payload: Payload,
+) -> Result<Bytes, BodyError> {
+    let server = &worker.engine.config.server;
+    let mut headers = head.headers().get_all(CONTENT_ENCODING);
+    let coding = Coding::of_body(headers.next().map(HeaderValue::as_bytes))?;
+    // Two headers are two codings on top of each other.
+    if headers.next().is_some() || (coding.is_some() && !desk.config.compression) {
+        return Err(DecodeError::Unknown.into());
+    }
+    let body = body::read(payload, server.body_bytes_max, server.body_deadline_ms).await?;
+    let Some(coding) = coding else { return Ok(body) };
+    Ok(worker.codec.borrow_mut().decode(coding, &body, server.body_bytes_max)?)
 }
 
 async fn answer(
     worker: &Worker,
     desk: &ExchangeDesk,
+    head: &HttpRequest,
     request: &BidRequest<'_>,
     received: Mono,
 ) -> HttpResponse {
+    let Some(deadline) = deadline(desk, request, received) else {
+        return no_bid(worker, desk, Some(request), NoBid::TooLittleTime);
+    };
     let mut input = worker.take_input();
-    input.deadline = deadline(desk, request, received);
+    input.deadline = deadline;
+    // One table for the request and its answer, whatever is reloaded in between. The auction may
+    // see a newer one: then a told price is converted by the older rate, within what is held.
+    let rates = worker.engine.published.rates.load_full();
     let prepared = {
         let mut recorder = worker.recorder.borrow_mut();
-        prepare(&worker.engine, &mut recorder, desk, request, None, &mut input)
+        prepare(&worker.engine, &mut recorder, desk, request, &rates, None, &mut input)
     };
     if let Err(reason) = prepared {
         worker.keep_input(input);
@@ -82,7 +138,7 @@ async fn answer(
         // The actor died on this request; its successor goes on with the same leases.
         Err(_) => return no_bid(worker, desk, Some(request), NoBid::Overload),
     };
-    let response = encode(worker, desk, request, &input);
+    let response = encode(worker, desk, head, request, &rates, &input);
     worker.keep_input(input);
     response
 }
@@ -97,6 +153,7 @@ pub fn prepare(
     recorder: &mut StageRecorder,
     desk: &ExchangeDesk,
     request: &BidRequest<'_>,
+    rates: &Rates,
     user: Option<UserKey>,
     input: &mut AuctionInput,
 ) -> Result<(), NoBid> {
@@ -121,13 +178,16 @@ pub fn prepare(
     let context = Context {
         exchange: &desk.name,
         seat: &desk.config.seat,
-        rates: &engine.published.rates,
+        rates,
         policy: &desk.policy,
         permissions,
         is_simulation: engine.civil.is_simulated(),
         is_https: engine.is_https,
     };
     extract(request, &context, input)?;
+    if desk.refused_attributes != 0 {
+        input.imps.iter_mut().for_each(|imp| imp.block_attributes(desk.refused_attributes));
+    }
     input.arm = engine.arms.of(input.user.map_or(input.seed, |user| user.0));
     Ok(())
 }
@@ -161,15 +221,19 @@ fn shared_id(engine: &Engine, trusted: &[String], eids: &[Eid<'_>]) -> Option<Us
     })
 }
 
-fn deadline(desk: &ExchangeDesk, request: &BidRequest<'_>, received: Mono) -> Mono {
+/// When the answer must leave; `None` where the network's margin takes all of `tmax`.
+fn deadline(desk: &ExchangeDesk, request: &BidRequest<'_>, received: Mono) -> Option<Mono> {
     let tmax = request.tmax.map_or(desk.config.tmax_default_ms, u64::from);
-    received.plus_millis(tmax.saturating_sub(desk.config.margin_ms))
+    let left = tmax.checked_sub(desk.config.margin_ms).filter(|left| *left > 0);
+    left.map(|left| received.plus_millis(left))
 }
 
 fn encode(
     worker: &Worker,
     desk: &ExchangeDesk,
+    head: &HttpRequest,
     request: &BidRequest<'_>,
+    rates: &Rates,
     input: &AuctionInput,
 ) -> HttpResponse {
     if let Some(reason) = input.outcome.no_bid {
@@ -188,25 +252,48 @@ fn encode(
         exchange_key: desk.key,
         seat: &desk.config.seat,
         token_ttl_ms: engine.token_ttl_ms(desk),
-        rates: &engine.published.rates,
+        rates,
         is_simulation: engine.civil.is_simulated(),
+        bytes_max: match desk.config.answer_bytes_max {
+            0 => usize::MAX,
+            bytes_max => bytes_max,
+        },
     };
     let mut scratch = worker.scratch.borrow_mut();
     let refused =
         answer::write(&answer_desk, &mut worker.nonces.borrow_mut(), request, input, &mut scratch);
     for refused in &refused {
-        tracing::warn!(defect = refused.defect.as_str(), "own bid refused");
+        match refused.defect {
+            Some(defect) => tracing::warn!(defect = defect.as_str(), "own bid refused"),
+            None => _ = engine.metrics.bids_cut.inc(),
+        }
         release(worker, input, refused.pick.held);
     }
     worker.record(Stage::Encode, start);
     if scratch.answer.is_empty() {
-        return no_bid(worker, desk, Some(request), NoBid::OwnCheckFailed);
+        let is_cut = refused.iter().any(|refused| refused.defect.is_none());
+        let reason = if is_cut { NoBid::AnswerTooLarge } else { NoBid::OwnCheckFailed };
+        return no_bid(worker, desk, Some(request), reason);
     }
-    // The connection needs an answer of its own: one allocation, of the right size.
-    let answer = Bytes::copy_from_slice(&scratch.answer);
     engine.metrics.answers.inc();
     engine.metrics.bids.inc_by((input.outcome.picks.len() - refused.len()) as u64);
-    HttpResponse::Ok().content_type("application/json").body(answer)
+    send(worker, desk, head, &scratch.answer)
+}
+
+/// The answer, compressed where the exchange asks for it and it is long enough to gain by it.
+fn send(worker: &Worker, desk: &ExchangeDesk, head: &HttpRequest, answer: &[u8]) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.content_type("application/json");
+    if desk.config.compression && answer.len() > desk.config.compress_above_bytes {
+        let asked = head.headers().get(ACCEPT_ENCODING).map(HeaderValue::as_bytes);
+        if let Some(coding) = asked.and_then(Coding::asked)
+            && let Some(packed) = worker.codec.borrow_mut().encode(coding, answer)
+        {
+            return response.insert_header((CONTENT_ENCODING, coding.name())).body(packed);
+        }
+    }
+    // The connection needs an answer of its own: one allocation, of the right size.
+    response.body(Bytes::copy_from_slice(answer))
 }
 
 fn release(worker: &Worker, input: &AuctionInput, held: Held) {
@@ -235,14 +322,6 @@ fn no_bid(
             HttpResponse::Ok().content_type("application/json").body(out)
         }
         _ => HttpResponse::NoContent().finish(),
-    }
-}
-
-fn body_status(error: BodyError) -> StatusCode {
-    match error {
-        BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        BodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-        BodyError::Broken => StatusCode::BAD_REQUEST,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reading a request body with the two limits that actix-web does not set: bytes and time.
 
+use crate::exchange::compression::DecodeError;
+use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
 use std::task::Poll;
@@ -17,6 +19,35 @@ pub enum BodyError {
     /// The connection broke, or its framing was wrong.
     #[error("the body could not be read")]
     Broken,
+    /// It arrived and could not be decoded.
+    #[error(transparent)]
+    Coded(#[from] DecodeError),
+}
+
+impl BodyError {
+    /// The status that says it.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge(_) | Self::Coded(DecodeError::TooLarge(_)) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken | Self::Coded(DecodeError::Broken) => StatusCode::BAD_REQUEST,
+            Self::Coded(DecodeError::Unknown) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        }
+    }
+
+    /// The label of the counter.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "body_too_large",
+            Self::TooSlow(_) => "body_too_slow",
+            Self::Broken => "body_broken",
+            Self::Coded(DecodeError::TooLarge(_)) => "coding_too_large",
+            Self::Coded(DecodeError::Broken) => "coding_broken",
+            Self::Coded(DecodeError::Unknown) => "coding_unknown",
+        }
+    }
 }
 
 /// The whole body, if it has at most `bytes_max` bytes and is complete within `deadline_ms`.
@@ -51,7 +82,7 @@ pub async fn read(
         while let Some(chunk) = payload.next().await {
             body.push(chunk.map_err(|_| BodyError::Broken)?)?;
         }
-        Ok(())
+        Ok::<_, BodyError>(())
     };
     tokio::time::timeout(Duration::from_millis(deadline_ms), rest)
         .await

@@ -5,6 +5,7 @@ use crate::budget::{self, BudgetActor, LeaseBook, LeaseInbox, LedgerWriter, Regi
 use crate::catalog::CatalogActor;
 use crate::clock::Civil;
 use crate::config::{Config, Exchange};
+use crate::exchange::{Bucket, Gate, PriceCipher};
 use crate::hash::UserHasher;
 use crate::latency::{LatencyBoard, StageRecorder};
 use crate::notice::Sealer;
@@ -28,7 +29,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 
 /// One exchange as workers use it.
 #[derive(Clone)]
@@ -45,6 +46,14 @@ pub struct ExchangeDesk {
     pub policy: Policy,
     /// How long it may take with its notices.
     pub windows: Windows,
+    /// Who may send as it.
+    pub gate: Arc<Gate>,
+    /// How many requests it may send, one count for all workers.
+    pub bucket: Option<Arc<Bucket>>,
+    /// Decrypts its prices, where it encrypts them.
+    pub cipher: Option<PriceCipher>,
+    /// Creative attributes that it does not take.
+    pub refused_attributes: u64,
 }
 
 /// One worker's actors, as others reach them.
@@ -106,6 +115,8 @@ pub struct Engine {
     /// message is sent and read before anything depends on its effect, on one thread's order: the
     /// simulator has one call open at a time.
     pub is_unsettled: AtomicBool,
+    /// Civil time at which the rates table was read last, in Unix milliseconds.
+    pub rates_read_at: AtomicI64,
     /// Ticks of simulated time, one at a time.
     pub ticks: tokio::sync::Mutex<Option<Timestamp>>,
     pub(super) exchanges: BTreeMap<String, ExchangeDesk>,

@@ -133,7 +133,9 @@ impl Engine {
         let mut input = AuctionInput::new();
         // Timings of an explanation are nobody's latency.
         let mut recorder = LatencyBoard::default().recorder();
-        if let Err(reason) = prepare(self, &mut recorder, desk, &request, user, &mut input) {
+        let rates = self.published.rates.load_full();
+        if let Err(reason) = prepare(self, &mut recorder, desk, &request, &rates, user, &mut input)
+        {
             return Ok(Explanation::of_no_bid(&input, reason));
         }
         let mut explanation = explain(&World::now(&self.published), &mut input);

@@ -7,6 +7,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::fmt;
 
@@ -23,6 +24,13 @@ pub struct NoticeLabels {
     outcome: &'static str,
 }
 
+/// What an exchange was refused; exchanges are those of the configuration.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ExchangeLabels {
+    exchange: String,
+    what: &'static str,
+}
+
 /// All counters. The bid path holds the counters themselves: an increment is one atomic addition,
 /// without a look-up.
 pub struct Metrics {
@@ -34,6 +42,12 @@ pub struct Metrics {
     /// Bids in those answers.
     pub bids: Counter,
     no_bids: [Counter; NoBid::ALL.len()],
+    /// Seconds since the rates were read, as of the last look.
+    pub rates_age_s: Gauge,
+    rates_reloads: Family<Label, Counter>,
+    /// Bids left out because the answer was longer than the exchange takes.
+    pub bids_cut: Counter,
+    exchange_refusals: Family<ExchangeLabels, Counter>,
     /// Session reads that found the stripe taken and went on with a cold profile.
     pub sessions_contended: Counter,
     /// Messages that a full mailbox refused, by what they carried.
@@ -63,6 +77,7 @@ impl Metrics {
         let requests = counter(&mut registry, "bid_requests", "Bid requests received");
         let answers = counter(&mut registry, "bid_answers", "Requests answered with a bid");
         let bids = counter(&mut registry, "bids", "Bids made");
+        let bids_cut = counter(&mut registry, "bids_cut", "Bids left out to shorten an answer");
         let sessions_contended =
             counter(&mut registry, "sessions_contended", "Session reads given up for a lock");
         let by_reason = Family::<Label, Counter>::default();
@@ -74,6 +89,14 @@ impl Metrics {
             registry.register(name, help, family.clone());
             family
         };
+        let exchange_refusals = Family::<ExchangeLabels, Counter>::default();
+        let help = "Bid requests refused with an error, by exchange and reason";
+        registry.register("exchange_refusals", help, exchange_refusals.clone());
+        let rates_age_s = Gauge::default();
+        let help = "Seconds since the rates table was read";
+        registry.register("rates_age_seconds", help, rates_age_s.clone());
+        let rates_reloads =
+            family(&mut registry, "rates_reloads", "Reloads of the rates table, by outcome");
         let refused = family(&mut registry, "messages_refused", "Messages a mailbox refused");
         let events = family(&mut registry, "events", "Behaviour events, by outcome");
         let clicks = family(&mut registry, "clicks", "Click redirects, by outcome");
@@ -89,6 +112,10 @@ impl Metrics {
             requests,
             answers,
             bids,
+            bids_cut,
+            rates_age_s,
+            rates_reloads,
+            exchange_refusals,
             no_bids,
             sessions_contended,
             refused,
@@ -103,6 +130,17 @@ impl Metrics {
     /// Counts a request that got no bid.
     pub fn no_bid(&self, reason: NoBid) {
         self.no_bids[reason as usize].inc();
+    }
+
+    /// Counts a reload of the rates.
+    pub fn rates_reloaded(&self, what: &'static str) {
+        self.rates_reloads.get_or_create(&Label { what }).inc();
+    }
+
+    /// Counts a bid request that was answered with an error.
+    pub fn exchange_refused(&self, exchange: &str, what: &'static str) {
+        let labels = ExchangeLabels { exchange: exchange.to_owned(), what };
+        self.exchange_refusals.get_or_create(&labels).inc();
     }
 
     /// Requests without a bid so far, by reason.

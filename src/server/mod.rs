@@ -20,6 +20,7 @@ mod keys;
 mod metrics;
 mod notices;
 mod post;
+mod rates;
 mod recent;
 mod report;
 mod run;

@@ -90,7 +90,8 @@ async fn notice(desk: &Desk, head: &HttpRequest, purpose: Purpose) -> HttpRespon
         Ok(opened) => opened,
         Err(response) => return response,
     };
-    let effect = decide(purpose, exchange.config.charge_on, &token, &query);
+    let effect =
+        decide(purpose, exchange.config.charge_on, exchange.cipher.as_ref(), &token, &query);
     engine.metrics.effect(purpose, effect);
     // Exchanges fire and forget: a handler ends with its connection, what it has begun must not.
     let work = match effect {

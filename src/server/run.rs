@@ -8,7 +8,7 @@ use crate::server::engine::Engine;
 use crate::server::keys::{FreshKeys, Keys};
 use crate::server::simulation::tick_in_real_time;
 use crate::server::worker::Worker;
-use crate::server::{admin, bid, events, explain, notices};
+use crate::server::{admin, bid, events, explain, notices, rates};
 use crate::units::Timestamp;
 use actix::prelude::*;
 use actix_web::dev::{Server, ServerHandle};
@@ -275,7 +275,7 @@ fn exchange_server(
         // A path of its own for each exchange: a pattern would be matched as a regular expression
         // at every request, and its desk looked up.
         for desk in engine.desks() {
-            let path = format!("/openrtb2/{}/bid", desk.name);
+            let path = desk.config.path(&desk.name);
             let desk = Rc::new(desk.clone());
             let bid = move |worker, head, payload| bid::bid(desk.clone(), worker, head, payload);
             app = app.route(&path, web::post().to(bid));
@@ -328,6 +328,7 @@ fn admin_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<Se
             .route("/api/v1/auctions/{id}", web::get().to(explain::auction))
             .route("/api/v1/report", web::get().to(admin::report))
             .route("/api/v1/reload", web::post().to(admin::reload))
+            .route("/api/v1/reload/rates", web::post().to(rates::reload_rates))
             .route("/api/v1/campaigns", web::get().to(admin::campaigns))
             .route("/api/v1/campaigns/{id}", web::get().to(admin::campaign))
             .route("/api/v1/campaigns/{id}", web::put().to(admin::edit_campaign))

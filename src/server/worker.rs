@@ -2,6 +2,7 @@
 
 use crate::auction::{AuctionActor, AuctionInput, Core};
 use crate::clock::Mono;
+use crate::exchange::compression::Codec;
 use crate::latency::{Stage, StageRecorder};
 use crate::notice::token::NonceSequence;
 use crate::server::answer::Scratch;
@@ -22,6 +23,8 @@ pub struct Worker {
     pub nonces: RefCell<NonceSequence>,
     /// Where its answers are written.
     pub scratch: RefCell<Scratch>,
+    /// Reads and writes compressed bodies.
+    pub codec: RefCell<Codec>,
     core: Rc<RefCell<Core>>,
     /// Stage histograms of this worker, shared with its core.
     pub recorder: Rc<RefCell<StageRecorder>>,
@@ -57,6 +60,7 @@ impl Worker {
             number,
             nonces,
             scratch: RefCell::default(),
+            codec: RefCell::default(),
             core,
             recorder,
             shows,

@@ -74,7 +74,7 @@ impl Pass {
         let mut ads = Ads::new();
         let (mut budgets, mut budgets_usd) = (BTreeMap::new(), BTreeMap::new());
         let (mut days_of, mut names) = (BTreeMap::new(), BTreeMap::new());
-        let rates = &running.engine().published.rates;
+        let rates = running.engine().published.rates.load_full();
         for campaign in catalog.all_campaigns() {
             let advertiser = catalog.advertiser(campaign.advertiser);
             let advertiser = advertiser.map_or(String::new(), |advertiser| advertiser.name.clone());

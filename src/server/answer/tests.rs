@@ -149,6 +149,7 @@ impl Office {
             token_ttl_ms: 60_000,
             rates: &self.rates,
             is_simulation,
+            bytes_max: usize::MAX,
         }
     }
 
@@ -232,7 +233,8 @@ fn answers_are_these_bytes() {
         let input = office.input(&request, picks);
         let desk = office.desk(is_simulation);
         let refused = write(&desk, &mut nonces, &request, &input, &mut scratch);
-        let refused: Vec<_> = refused.iter().map(|r| (r.pick.imp, r.defect.as_str())).collect();
+        let refused = refused.iter().filter_map(|r| Some((r.pick.imp, r.defect?.as_str())));
+        let refused: Vec<_> = refused.collect();
         let answer = String::from_utf8(scratch.answer.clone()).expect("UTF-8");
         let (answer, tokens) = without_tokens(&office, &answer);
         let bids = picks.len() - refused.len();
@@ -243,4 +245,48 @@ fn answers_are_these_bytes() {
         assert_eq!(parsed.map_or(0, |parsed| parsed.seatbid[0].bid.len()), bids, "{what}");
     }
     assert_eq!(golden.next(), None);
+}
+
+#[test]
+fn the_cheapest_bids_make_room() {
+    let office = Office::new();
+    let (mut scratch, mut nonces) = (Scratch::default(), NonceSequence::new([0; 10], 1));
+    let imps = ["1", "2", "3", "4"].map(|id| format!(r#"{{"id":"{id}","secure":1,{BANNER}}}"#));
+    let body = body(&imps.join(","));
+    let request = openrtb::parse(body.as_bytes(), &Limits::default()).expect("parses");
+    let picks = [0, 1, 2, 3].map(|imp| (imp, None, "run-300x250"));
+    let mut input = office.input(&request, &picks);
+    // By price: the imps 2, 0, 3, 1.
+    for (pick, price) in input.outcome.picks.iter_mut().zip([3, 1, 4, 2]) {
+        pick.price = Micros(price * 1_000_000);
+    }
+    let mut answer = |bytes_max| {
+        let desk = Desk { bytes_max, ..office.desk(false) };
+        let refused = write(&desk, &mut nonces, &request, &input, &mut scratch);
+        assert!(refused.iter().all(|refused| refused.defect.is_none()));
+        let parsed = serde_json::from_slice::<serde_json::Value>(&scratch.answer).ok();
+        let bids = parsed.map_or(Vec::new(), |parsed| {
+            let bids = parsed["seatbid"][0]["bid"].as_array().expect("bids");
+            bids.iter().map(|bid| bid["impid"].as_str().expect("an id").to_owned()).collect()
+        });
+        assert_eq!(bids.len() + refused.len(), 4, "each bid is sent or given back");
+        (bids, scratch.answer.len())
+    };
+    let (all, whole) = answer(usize::MAX);
+    assert_eq!(all, ["1", "2", "3", "4"]);
+    let mut left = 4;
+    for bytes_max in (0..=whole).rev().step_by(7) {
+        let (bids, bytes) = answer(bytes_max);
+        assert!(bytes <= bytes_max && bids.len() <= left, "{bytes} of {bytes_max}: {bids:?}");
+        left = bids.len();
+        let dearest: &[&str] = match left {
+            4 => &["1", "2", "3", "4"],
+            3 => &["1", "3", "4"],
+            2 => &["1", "3"],
+            1 => &["3"],
+            _ => &[],
+        };
+        assert_eq!(bids, dearest, "at most {bytes_max} bytes");
+    }
+    assert_eq!(left, 0);
 }

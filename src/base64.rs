@@ -17,7 +17,7 @@ const VALUES: [u8; 256] = {
 
 /// Writes the text of `bytes`, which fills `text`: 4 characters for 3 bytes, and 2 or 3 for the
 /// last 1 or 2.
-pub(super) fn encode(bytes: &[u8], text: &mut [u8]) {
+pub fn encode(bytes: &[u8], text: &mut [u8]) {
     debug_assert_eq!(text.len(), (bytes.len() * 4).div_ceil(3));
     let (groups, rest) = bytes.as_chunks::<3>();
     let (quads, tail) = text.as_chunks_mut::<4>();
@@ -39,7 +39,7 @@ fn characters([first, second, third]: [u8; 3]) -> [u8; 4] {
 
 /// Reads `text`, which fills `bytes`. `None` for a character outside of the alphabet, for another
 /// length, and for a last character with bits that stand for nothing.
-pub(super) fn decode(text: &[u8], bytes: &mut [u8]) -> Option<()> {
+pub fn decode(text: &[u8], bytes: &mut [u8]) -> Option<()> {
     if text.len() != (bytes.len() * 4).div_ceil(3) {
         return None;
     }

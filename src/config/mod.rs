@@ -1,8 +1,23 @@
 //! One typed configuration: file, then environment (`OUTBID_*` for secrets and listeners), then
 //! flags. Unknown keys are refused with file and line; every default stands here and nowhere else.
 
+mod currency;
+mod exchange;
+mod locate;
+mod network;
+mod secret;
+
+pub use currency::Currency;
+use exchange::environment_prefix;
+pub use exchange::{
+    Auth, ChargeOn, Exchange, NoBidStyle, PriceForm, SupplyChains, TestRequests, is_within,
+};
+pub use network::Network;
+pub use secret::{PriceKeys, Secret};
+
 use crate::privacy;
-use crate::units::CurrencyCode;
+pub use locate::line_of;
+use locate::line_of_key;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -52,6 +67,22 @@ pub struct Config {
     /// Currency rates: what one unit is worth in the base currency, as decimals.
     #[serde(default)]
     pub currency: Currency,
+    /// What is not wrong but should be otherwise, a line each.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
+}
+
+/// What is wrong with a key.
+struct Problem {
+    /// The key with its tables, dots between them.
+    key: String,
+    reason: String,
+}
+
+impl Problem {
+    fn at(key: &str, reason: String) -> Self {
+        Self { key: key.trim_end_matches('.').to_owned(), reason }
+    }
 }
 
 /// Folders, relative to the configuration file.
@@ -105,97 +136,6 @@ impl Default for Server {
             body_deadline_ms: 1_000,
         }
     }
-}
-
-/// One exchange.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Exchange {
-    /// Our seat with it.
-    pub seat: String,
-    /// Which notice charges the advertiser; the others are evidence.
-    pub charge_on: ChargeOn,
-    /// Milliseconds taken off `tmax` for the network.
-    pub margin_ms: u64,
-    /// `tmax` where a request names none, in milliseconds.
-    pub tmax_default_ms: u64,
-    /// How a no-bid looks.
-    pub no_bid: NoBidStyle,
-    /// Seconds without news after which a hold counts as late.
-    pub decision_ttl_s: u32,
-    /// Seconds within which the exchange bills; afterwards late money is free again.
-    pub billing_window_s: u32,
-    /// What is asked of supply chains (`source.schain`).
-    pub schain: SupplyChains,
-    /// Sellers that no money may reach: `asi!sid`, or `asi` for all that a system sells.
-    pub blocked_sellers: Vec<String>,
-    /// Sources of shared ids (`user.eids`) that name users, most trusted first; empty: all, as sent.
-    pub eid_sources: Vec<String>,
-    /// What requests with `test: 1` get.
-    pub test_requests: TestRequests,
-}
-
-impl Default for Exchange {
-    fn default() -> Self {
-        Self {
-            seat: "outbid".to_owned(),
-            charge_on: ChargeOn::Billing,
-            margin_ms: 20,
-            tmax_default_ms: 120,
-            no_bid: NoBidStyle::Empty204,
-            decision_ttl_s: 120,
-            billing_window_s: 3_600,
-            schain: SupplyChains::Ignore,
-            blocked_sellers: Vec::new(),
-            eid_sources: Vec::new(),
-            test_requests: TestRequests::Bid,
-        }
-    }
-}
-
-/// Which notice moves money.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ChargeOn {
-    /// The billing notice (`burl`).
-    Billing,
-    /// The win notice (`nurl`).
-    Win,
-    /// The view pixel in the markup.
-    Impression,
-}
-
-/// What is asked of a supply chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SupplyChains {
-    /// Nothing.
-    Ignore,
-    /// To be complete, where there is one.
-    CompleteIfPresent,
-    /// To be there and complete.
-    RequireComplete,
-}
-
-/// What a request with `test: 1` gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TestRequests {
-    /// A bid as any other, for which no money is held and whose notices are refused.
-    Bid,
-    /// No bid.
-    NoBid,
-}
-
-/// The forms of a no-bid (OpenRTB implementation guide §7.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NoBidStyle {
-    /// HTTP 204 without a body.
-    #[serde(rename = "204")]
-    Empty204,
-    /// `{"id":…,"nbr":…}`.
-    Nbr,
 }
 
 /// User sessions.
@@ -259,28 +199,23 @@ pub struct Experiment {
     pub arms: BTreeMap<String, u8>,
 }
 
-/// Currency rates.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Currency {
-    /// The currency that rates are given in.
-    pub base: CurrencyCode,
-    /// What one unit is worth in the base currency, as a decimal string.
-    pub rates: BTreeMap<String, String>,
-}
-
-impl Default for Currency {
-    fn default() -> Self {
-        Self { base: CurrencyCode::USD, rates: BTreeMap::new() }
-    }
-}
-
 impl Config {
     /// Reads and checks a file; folders in it become absolute or relative to the working folder.
     ///
     /// # Errors
     /// The first thing that is wrong, with file, line and reason.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(file, &|name| std::env::var(name).ok())
+    }
+
+    /// The same with another environment.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_with(
+        file: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
         let name = file.display().to_string();
         let refuse = |line, reason| ConfigError { file: name.clone(), line, reason };
         let text = std::fs::read_to_string(file).map_err(|error| refuse(0, error.to_string()))?;
@@ -288,61 +223,91 @@ impl Config {
             let line = error.span().map_or(0, |span| line_of(&text, span.start));
             refuse(line, error.message().replace('\n', " "))
         })?;
-        config.check().map_err(|reason| refuse(0, reason))?;
         let folder = file.parent().unwrap_or(Path::new("."));
+        config.check().and_then(|()| config.read_secrets(folder, env)).map_err(|problem| {
+            let line = line_of_key(&text, &problem.key);
+            refuse(line, format!("{}: {}", problem.key, problem.reason))
+        })?;
         for path in
             [&mut config.paths.catalog, &mut config.paths.strategies, &mut config.paths.state]
+                .into_iter()
+                .chain(&mut config.currency.file)
         {
             *path = folder.join(&*path);
         }
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), String> {
-        if self.version != 1 {
-            return Err(format!("version {} is not known; this is version 1", self.version));
+    fn read_secrets(
+        &mut self,
+        folder: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), Problem> {
+        for (name, exchange) in &mut self.exchanges {
+            exchange.read_secrets(name, folder, env, &mut self.warnings)?;
         }
-        if !self.server.exchange_listen.ip().is_loopback() {
-            return Err("server.exchange_listen must be a loopback address: exchanges cannot be \
-                        authenticated yet, so put a proxy that does it in front"
-                .to_owned());
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        let problem = |key: &str, reason: &str| Err(Problem::at(key, reason.to_owned()));
+        if self.version != 1 {
+            return problem("version", "it is not known; this is version 1");
         }
         if self.server.public_listen.ip().is_unspecified() && self.server.public_url.is_empty() {
-            return Err(
-                "server.public_url is needed: notices cannot be sent to every address".to_owned()
+            return problem(
+                "server.public_url",
+                "it is needed: notices cannot be sent to every address",
             );
         }
         if self.server.workers > WORKERS_MAX {
-            return Err(format!("server.workers is above {WORKERS_MAX}"));
+            return Err(Problem::at("server.workers", format!("it is above {WORKERS_MAX}")));
         }
-        if self.exchanges.is_empty() {
-            return Err("at least one [exchange.NAME] is needed".to_owned());
-        }
-        if self.exchanges.len() > EXCHANGES_MAX {
-            return Err(format!("more than {EXCHANGES_MAX} exchanges"));
-        }
-        for (name, exchange) in &self.exchanges {
-            if exchange.billing_window_s < exchange.decision_ttl_s {
-                return Err(format!(
-                    "exchange.{name}: billing_window_s must not be below decision_ttl_s"
-                ));
-            }
-        }
+        self.check_exchanges()?;
+        self.currency.check()?;
         if !self.experiment.arms.is_empty() {
             let total: u32 = self.experiment.arms.values().map(|share| u32::from(*share)).sum();
             if total != 100 {
-                return Err(format!("experiment.arms add up to {total}, not to 100"));
+                let reason = format!("they add up to {total}, not to 100");
+                return Err(Problem::at("experiment.arms", reason));
             }
         }
         if self.server.in_flight_max == 0 || self.server.body_bytes_max < 1_024 {
-            return Err("server: in_flight_max and body_bytes_max are too small to bid".to_owned());
+            return problem("server", "in_flight_max or body_bytes_max is too small to bid");
         }
         if self.budget.tick_ms == 0 {
-            return Err("budget.tick_ms must be positive".to_owned());
+            return problem("budget.tick_ms", "it must be positive");
         }
         let rate = self.prediction.base_click_rate;
         if !(rate > 0.0 && rate < 0.5) {
-            return Err("prediction.base_click_rate lies between 0 and 0.5".to_owned());
+            return problem("prediction.base_click_rate", "it lies between 0 and 0.5");
+        }
+        Ok(())
+    }
+
+    fn check_exchanges(&self) -> Result<(), Problem> {
+        if self.exchanges.is_empty() || self.exchanges.len() > EXCHANGES_MAX {
+            let reason = format!("from 1 to {EXCHANGES_MAX} tables [exchange.NAME] are needed");
+            return Err(Problem::at("exchange", reason));
+        }
+        let (mut paths, mut prefixes) = (BTreeMap::new(), BTreeMap::new());
+        let is_loopback = self.server.exchange_listen.ip().is_loopback();
+        for (name, exchange) in &self.exchanges {
+            exchange.check(name)?;
+            if !is_loopback && !exchange.auth.is_required() {
+                let reason = "it must be a loopback address while an exchange has no `auth`: \
+                              anybody could bid for the money of our advertisers";
+                let reason = format!("{reason} (exchange.{name})");
+                return Err(Problem::at("server.exchange_listen", reason));
+            }
+            if let Some(other) = paths.insert(exchange.path(name), name) {
+                let reason = format!("exchange.{other} has the same path");
+                return Err(Problem::at(&format!("exchange.{name}.path"), reason));
+            }
+            if let Some(other) = prefixes.insert(environment_prefix(name), name) {
+                let reason = format!("its secrets have the same names as those of `{other}`");
+                return Err(Problem::at(&format!("exchange.{name}"), reason));
+            }
         }
         Ok(())
     }
@@ -364,52 +329,5 @@ const EXCHANGES_MAX: usize = 100;
 /// Workers are numbered in lease ids and nonces; more cores than this are several machines.
 const WORKERS_MAX: usize = 1_024;
 
-/// The line, from 1, that holds byte `offset` of `text`.
-#[must_use]
-pub fn line_of(text: &str, offset: usize) -> usize {
-    let end = offset.min(text.len());
-    1 + text.as_bytes()[..end].iter().filter(|byte| **byte == b'\n').count()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(text: &str) -> Result<Config, String> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("outbid.toml");
-        std::fs::write(&file, text).expect("a file");
-        Config::load(&file).map_err(|error| format!("{}: {}", error.line, error.reason))
-    }
-
-    const GOOD: &str =
-        "version = 1\n[paths]\ncatalog = 'c'\nstrategies = 's'\nstate = 'v'\n[exchange.x]\n";
-
-    #[test]
-    fn a_small_file_is_enough() {
-        let config = load(GOOD).expect("good");
-        assert!(config.paths.catalog.is_absolute());
-        assert_eq!(config.exchanges["x"].charge_on, ChargeOn::Billing);
-        assert_eq!(config.public_url(), "http://127.0.0.1:8081");
-    }
-
-    #[test]
-    fn wrong_files_are_refused_with_their_line() {
-        for (text, expected) in [
-            (format!("{GOOD}\nwrong = 1\n"), "8: unknown field `wrong`"),
-            (GOOD.replace("version = 1", "version = 2"), "0: version 2"),
-            (GOOD.replace("[exchange.x]", ""), "missing field `exchange`"),
-            (format!("{GOOD}decision_ttl_s = 9\nbilling_window_s = 8\n"), "0: exchange.x: billing"),
-            (
-                format!("{GOOD}[experiment]\narms = {{ full = 99 }}\n"),
-                "0: experiment.arms add up to 99",
-            ),
-            (format!("{GOOD}charge_on = 'never'\n"), "7: unknown variant"),
-            (format!("{GOOD}[server]\nexchange_listen = '0.0.0.0:80'\n"), "0: server.exchange"),
-            (format!("{GOOD}[server]\npublic_listen = '0.0.0.0:80'\n"), "0: server.public_url"),
-        ] {
-            let error = load(&text).expect_err(expected);
-            assert!(error.contains(expected), "{error} against {expected}");
-        }
-    }
-}
+mod tests;
