@@ -46,6 +46,7 @@ const PEERS: &[(&str, &str)] = &[
     ("clock", "units"),
     ("rates", "units"),
     ("budget", "strategy"),
+    ("config", "consent"),
 ];
 
 /// The simulated exchange may share wire types with the engine and nothing else, so that the hidden

@@ -118,7 +118,7 @@ pub fn eligible(catalog: &Catalog, bodies: &[bytes::Bytes], now: Timestamp) -> V
             seat: "outbid",
             rates: &rates,
             policy: &Policy::default(),
-            permissions: consent::decide(&request),
+            permissions: consent::decide(&consent::Policy::default(), &request).permissions(),
             is_simulation: false,
             is_https: true,
         };

@@ -10,7 +10,7 @@ use crate::auction::reason::NoBid;
 use crate::auction::world::{Epochs, World};
 use crate::budget::{AccountView, Held, Windows};
 use crate::catalog::{Ad, AdKind, Campaign, Reason, Shape};
-use crate::consent::Permissions;
+use crate::consent::{Permissions, Restrictions};
 use crate::latency::LatencyBoard;
 use crate::prediction::{Cross, ScoreScratch, sigmoid};
 use crate::strategy::pacing::{Pace, PacingSnapshot};
@@ -26,6 +26,8 @@ pub struct Explanation {
     pub no_bid: Option<&'static str>,
     /// What may be done with the user.
     pub permissions: Permissions,
+    /// What took permissions away, and which.
+    pub restrictions: Vec<ExplainedRestriction>,
     /// Whether a user is named who may be known.
     pub has_user: bool,
     /// The currency that prices are in.
@@ -46,6 +48,7 @@ impl Explanation {
             arm: "",
             no_bid: Some(reason.as_str()),
             permissions: input.permissions,
+            restrictions: explain_restrictions(input.restrictions),
             has_user: input.user.is_some(),
             currency: input.currency,
             epochs: None,
@@ -53,6 +56,23 @@ impl Explanation {
             campaigns: Vec::new(),
         }
     }
+}
+
+/// One signal that restricts.
+#[derive(Debug, Serialize)]
+pub struct ExplainedRestriction {
+    /// Its name, as counters have it.
+    pub signal: &'static str,
+    /// The permissions that it takes away.
+    pub forbids: Vec<&'static str>,
+}
+
+fn explain_restrictions(restrictions: Restrictions) -> Vec<ExplainedRestriction> {
+    let explained = restrictions.iter().map(|restriction| ExplainedRestriction {
+        signal: restriction.as_str(),
+        forbids: restriction.leaves().forbidden().collect(),
+    });
+    explained.collect()
 }
 
 /// A bid that would be made if there was money for it.
@@ -209,6 +229,7 @@ pub fn explain(world: &World, input: &mut AuctionInput) -> Explanation {
         arm: input.arm.as_str(),
         no_bid: input.outcome.no_bid.map(|reason| reason.as_str()),
         permissions: input.permissions,
+        restrictions: explain_restrictions(input.restrictions),
         has_user: input.user.is_some(),
         currency: input.currency,
         epochs: Some(world.epochs()),

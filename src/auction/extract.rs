@@ -435,7 +435,7 @@ fn inventory_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {
     categories.for_each(|category| facts.push_page_category(category));
     let words = content.map_or(&[][..], |content| &content.keywords);
     inventory.keywords.iter().chain(words).for_each(|words| facts.push_keywords(words));
-    facts.minor = request.regs.coppa;
+    facts.minor = input.restrictions.is_child();
 }
 
 fn user_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {

@@ -337,7 +337,7 @@ mod tests {
                 seat: "seat",
                 rates: &rates,
                 policy: &Policy::default(),
-                permissions: consent::decide(&request),
+                permissions: consent::decide(&consent::Policy::default(), &request).permissions(),
                 is_simulation: false,
                 is_https: true,
             };

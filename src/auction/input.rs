@@ -6,7 +6,7 @@ use crate::auction::outcome::Outcome;
 use crate::budget::Windows;
 use crate::catalog::{RequestFacts, block_bit};
 use crate::clock::Mono;
-use crate::consent::Permissions;
+use crate::consent::{Permissions, Restrictions};
 use crate::prediction::{ContextInput, SlotFormat};
 use crate::rates::Rate;
 use crate::session::Profile;
@@ -25,7 +25,9 @@ pub struct AuctionInput {
     pub blocks: Blocks,
     /// What we may do with this request.
     pub permissions: Permissions,
-    /// Who is asked for, if we may know.
+    /// What took permissions away.
+    pub restrictions: Restrictions,
+    /// Who is asked for, if the session or measurement may know.
     pub user: Option<UserKey>,
     /// What we know of the user; empty without permission.
     pub profile: Profile,
@@ -370,6 +372,7 @@ impl AuctionInput {
             imps: SmallVec::new(),
             blocks: Blocks::default(),
             permissions: Permissions::CONTEXTUAL,
+            restrictions: Restrictions::default(),
             user: None,
             profile: Profile::default(),
             exchange: 0,

@@ -15,6 +15,7 @@ pub use exchange::{
 pub use network::Network;
 pub use secret::{PriceKeys, Secret};
 
+use crate::consent;
 use crate::privacy;
 pub use locate::line_of;
 use locate::line_of_key;
@@ -61,6 +62,9 @@ pub struct Config {
     /// Differentially private releases.
     #[serde(default)]
     pub privacy: privacy::Config,
+    /// Our place under the European consent framework.
+    #[serde(default)]
+    pub consent: consent::Config,
     /// Experiment arms; without them every user is in arm `full`.
     #[serde(default)]
     pub experiment: Experiment,
@@ -275,6 +279,10 @@ impl Config {
         if self.server.in_flight_max == 0 || self.server.body_bytes_max < 1_024 {
             return problem("server", "in_flight_max or body_bytes_max is too small to bid");
         }
+        consent::Policy::try_from(&self.consent).or_else(|wrong| {
+            let (key, reason) = wrong.split_once(": ").unwrap_or(("consent", &wrong));
+            problem(key, reason)
+        })?;
         if self.budget.tick_ms == 0 {
             return problem("budget.tick_ms", "it must be positive");
         }

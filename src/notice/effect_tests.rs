@@ -20,6 +20,7 @@ fn token() -> BidToken {
         rate: Rate::parse_decimal("1.1").expect("a rate"),
         user: None,
         measure: true,
+        store_session: true,
         arm: 0,
         bucket: 0,
         issued: Timestamp(0),

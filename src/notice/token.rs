@@ -119,10 +119,12 @@ pub struct BidToken {
     pub bid_currency: CurrencyCode,
     /// From the bid's currency to the account's, as it was when the bid was made.
     pub rate: Rate,
-    /// The user, where storing a session is allowed.
+    /// The user, where the session or measurement may know.
     pub user: Option<UserKey>,
     /// Whether consent allows this bid's events to be measured.
     pub measure: bool,
+    /// Whether consent allows the user's session to hear of the show.
+    pub store_session: bool,
     /// The experiment arm.
     pub arm: u8,
     /// The coarse context of the bid (the privacy room's bucket).

@@ -256,8 +256,9 @@ fn token_of(
             .rate(input.currency, campaign.currency)
             .and_then(|rate| rate.times(imp.map_or(Rate::ONE, |imp| imp.quantity)))
             .unwrap_or(Rate::ONE),
-        user: input.user.filter(|_| input.permissions.measure),
+        user: input.user,
         measure: input.permissions.measure,
+        store_session: input.permissions.store_session,
         arm: input.arm as u8,
         bucket: ContextBucket::of(input.user_context.device_type, format).index() as u8,
         issued: input.now,

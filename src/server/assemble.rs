@@ -5,6 +5,7 @@ use crate::budget::{BudgetActor, CampaignTerms, LedgerWriter, SetCampaigns, Shar
 use crate::catalog::{Campaign, Catalog, CatalogActor, CatalogChanged, CatalogKeeper};
 use crate::clock::{Civil, Mono};
 use crate::config::Config;
+use crate::consent;
 use crate::exchange::{Bucket, Gate, PriceCipher};
 use crate::hash::{UserHasher, stable_lower};
 use crate::latency::LatencyBoard;
@@ -114,6 +115,7 @@ pub fn assemble(
         hasher: UserHasher::new(keys.user_hash_key),
         nonce_start: nonce_start()?,
         sealer: Sealer::new(&keys.token_key, 1),
+        consent: consent::Policy::try_from(&config.consent).map_err(anyhow::Error::msg)?,
         public_url: config.public_url(),
         is_https: config.public_url().starts_with("https://"),
         limits: Limits { body_bytes: config.server.body_bytes_max, ..Limits::default() },

@@ -129,6 +129,7 @@ async fn answer(
         let mut recorder = worker.recorder.borrow_mut();
         prepare(&worker.engine, &mut recorder, desk, request, &rates, None, &mut input)
     };
+    worker.engine.metrics.restricted(input.restrictions);
     if let Err(reason) = prepared {
         worker.keep_input(input);
         return no_bid(worker, desk, Some(request), reason);
@@ -161,14 +162,15 @@ pub fn prepare(
     input.exchange = desk.number;
     input.windows = desk.windows;
     let start = Mono::now();
-    let permissions = consent::decide(request);
+    input.restrictions = consent::decide(&engine.consent, request);
+    let permissions = input.restrictions.permissions();
     let consented = Mono::now();
     recorder.record(Stage::Consent, consented.nanos_since(start));
     input.permissions = permissions;
-    if permissions.store_session {
+    if permissions.store_session || permissions.measure {
         input.user = user.or_else(|| user_of(engine, desk, request));
     }
-    if let Some(user) = input.user {
+    if let Some(user) = input.user.filter(|_| permissions.store_session) {
         let outcome = engine.sessions.read(user, input.now, &mut input.profile);
         if outcome == ReadOutcome::Contended {
             engine.metrics.sessions_contended.inc();
@@ -300,7 +302,7 @@ fn release(worker: &Worker, input: &AuctionInput, held: Held) {
     if input.is_test {
         return;
     }
-    if let Some(user) = input.user {
+    if let Some(user) = input.user.filter(|_| input.permissions.store_session) {
         worker.shows.change(ShowChange::Cancel(CancelShow { user, hold: held.hold }));
     }
     if worker.auction().try_send(ReleaseBid(held)).is_err() {

@@ -5,6 +5,7 @@ use crate::budget::{self, BudgetActor, LeaseBook, LeaseInbox, LedgerWriter, Regi
 use crate::catalog::CatalogActor;
 use crate::clock::Civil;
 use crate::config::{Config, Exchange};
+use crate::consent;
 use crate::exchange::{Bucket, Gate, PriceCipher};
 use crate::hash::UserHasher;
 use crate::latency::{LatencyBoard, StageRecorder};
@@ -89,6 +90,8 @@ pub struct Engine {
     pub arms: Arms,
     /// Limits of a request.
     pub limits: Limits,
+    /// What consent strings are held against.
+    pub consent: consent::Policy,
     /// How the public listener is reached, without a slash at the end.
     pub public_url: String,
     /// Whether that is https, as secure imps demand of their markup.

@@ -2,6 +2,7 @@
 //! is counted per campaign or per user (such figures exist only as private releases).
 
 use crate::auction::NoBid;
+use crate::consent::{Restriction, Restrictions};
 use crate::notice::{Effect, Purpose};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -42,6 +43,7 @@ pub struct Metrics {
     /// Bids in those answers.
     pub bids: Counter,
     no_bids: [Counter; NoBid::ALL.len()],
+    restricted: [Counter; Restriction::ALL.len()],
     /// Seconds since the rates were read, as of the last look.
     pub rates_age_s: Gauge,
     rates_reloads: Family<Label, Counter>,
@@ -84,6 +86,10 @@ impl Metrics {
         registry.register("no_bids", "Requests without a bid, by reason", by_reason.clone());
         let no_bids = NoBid::ALL
             .map(|reason| by_reason.get_or_create(&Label { what: reason.as_str() }).clone());
+        let by_signal = Family::<Label, Counter>::default();
+        registry.register("restricted", "Requests restricted, by the signal", by_signal.clone());
+        let restricted = Restriction::ALL
+            .map(|signal| by_signal.get_or_create(&Label { what: signal.as_str() }).clone());
         let family = |registry: &mut Registry, name: &str, help: &str| {
             let family = Family::<Label, Counter>::default();
             registry.register(name, help, family.clone());
@@ -117,6 +123,7 @@ impl Metrics {
             rates_reloads,
             exchange_refusals,
             no_bids,
+            restricted,
             sessions_contended,
             refused,
             events,
@@ -141,6 +148,13 @@ impl Metrics {
     pub fn exchange_refused(&self, exchange: &str, what: &'static str) {
         let labels = ExchangeLabels { exchange: exchange.to_owned(), what };
         self.exchange_refusals.get_or_create(&labels).inc();
+    }
+
+    /// Counts what restricts a request, each signal for itself.
+    pub fn restricted(&self, by: Restrictions) {
+        for restriction in by.iter() {
+            self.restricted[restriction as usize].inc();
+        }
     }
 
     /// Requests without a bid so far, by reason.

@@ -101,7 +101,8 @@ async fn notice(desk: &Desk, head: &HttpRequest, purpose: Purpose) -> HttpRespon
             actix_web::rt::spawn(charge.make(desk.engine.clone(), desk.follow.clone()))
         }
         Effect::Release => {
-            let cancelled = token.user.map(|user| CancelShow { user, hold: token.hold });
+            let user = token.user.filter(|_| token.store_session);
+            let cancelled = user.map(|user| CancelShow { user, hold: token.hold });
             let released = Consequence::released(cancelled, held_of(exchange, &token));
             let Some(work) = desk.follow.take(released) else { return taken() };
             actix_web::rt::spawn(work.map(|()| taken()))
@@ -208,7 +209,8 @@ fn cell_of(token: &BidToken) -> Cell {
 /// The ad was shown and paid for: the session counts it, the learner and the releases hear of it.
 fn shown(token: &BidToken, at: Timestamp) -> Consequence {
     let &BidToken { campaign, creative, hold, .. } = token;
-    let confirmed = token.user.map(|user| ConfirmShow { user, campaign, creative, hold, at });
+    let known = token.user.filter(|_| token.store_session);
+    let confirmed = known.map(|user| ConfirmShow { user, campaign, creative, hold, at });
     let user = token.user.filter(|_| token.measure);
     Consequence::shown(confirmed, BidShown { hold, user, cell: cell_of(token), at })
 }

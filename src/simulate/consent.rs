@@ -1,5 +1,5 @@
-//! What a user allows, and how a bid request says so: TCF strings under the European law, US
-//! privacy and GPP strings under the American ones, COPPA for children. About one user in ten
+//! What a user allows, and how a bid request says so: TC strings under the European law, US privacy
+//! and GPP strings under the American ones, COPPA for children. About one user in ten
 //! forbids personalisation.
 
 use super::spec::Law;
@@ -13,13 +13,19 @@ pub enum Choice {
     Unregulated,
     /// European law, everything allowed.
     GdprGranted,
+    /// European law: storage, basic ads and measurement, but no profile.
+    GdprPartly,
     /// European law, everything refused.
     GdprRefused,
-    /// American law, not opted out.
+    /// American law, not opted out, said by `us_privacy`.
     UsAllowed,
+    /// The same, said by the national section of `gpp`.
+    GppAllowed,
+    /// American law, opted out of targeted advertising, said by the national section of `gpp`.
+    GppUntargeted,
     /// American law, opted out of sale, said by `us_privacy`.
     UsOptedOut,
-    /// The same, said by `gpp`.
+    /// The same, said by the US privacy section of `gpp`.
     GppOptedOut,
     /// A child: COPPA.
     Child,
@@ -28,14 +34,24 @@ pub enum Choice {
 /// Share of users who are children.
 const CHILD_SHARE: f64 = 0.02;
 /// Share that refuses under the European law.
-const GDPR_REFUSED_SHARE: f64 = 0.14;
-/// Share that opts out under the American ones.
-const US_OPTED_OUT_SHARE: f64 = 0.1;
+const GDPR_REFUSED_SHARE: f64 = 0.08;
+/// Share that refuses a profile alone.
+const GDPR_PARTLY_SHARE: f64 = 0.08;
+/// Shares that choose so under the American ones, one after the other.
+const US_SHARES: [(Choice, f64); 4] = [
+    (Choice::UsOptedOut, 0.03),
+    (Choice::GppOptedOut, 0.03),
+    (Choice::GppUntargeted, 0.02),
+    (Choice::GppAllowed, 0.3),
+];
 
 /// GPP with one section, the US privacy string (section 6), opted out of sale.
-pub(super) const GPP_OPTED_OUT: &str = "DBABTA~1YYN";
-/// Its section id.
-pub(super) const GPP_SID: u32 = 6;
+pub(super) const GPP_OPTED_OUT: (&str, u32) = ("DBABTA~1YYN", 6);
+/// GPP with one section, the national one (7, version 1): every notice given, no opt-out, consent to
+/// sensitive data, no child.
+pub(super) const GPP_ALLOWED: (&str, u32) = ("DBABLA~BVVqqqqqAa.QA", 7);
+/// The same, opted out of targeted advertising.
+pub(super) const GPP_UNTARGETED: (&str, u32) = ("DBABLA~BVVpqqqqAa.QA", 7);
 
 /// Vendors that a granting string names: more than the list has ever held.
 const VENDORS_MAX: u64 = 2_000;
@@ -50,28 +66,41 @@ impl Choice {
         match law {
             Law::None => Self::Unregulated,
             Law::Gdpr if point < GDPR_REFUSED_SHARE => Self::GdprRefused,
+            Law::Gdpr if point < GDPR_REFUSED_SHARE + GDPR_PARTLY_SHARE => Self::GdprPartly,
             Law::Gdpr => Self::GdprGranted,
-            Law::Us if point < US_OPTED_OUT_SHARE / 2.0 => Self::UsOptedOut,
-            Law::Us if point < US_OPTED_OUT_SHARE => Self::GppOptedOut,
-            Law::Us => Self::UsAllowed,
+            Law::Us => {
+                let mut left = point;
+                let chosen = US_SHARES.iter().find(|(_, share)| {
+                    left -= share;
+                    left < 0.0
+                });
+                chosen.map_or(Self::UsAllowed, |(choice, _)| *choice)
+            }
         }
     }
 
     /// Whether the user may be addressed by interest.
     #[must_use]
     pub const fn personalises(self) -> bool {
-        matches!(self, Self::Unregulated | Self::GdprGranted | Self::UsAllowed)
+        matches!(self, Self::Unregulated | Self::GdprGranted | Self::UsAllowed | Self::GppAllowed)
     }
 }
 
-/// A TCF 2 core string that grants or refuses all purposes and vendors ("Transparency and Consent
-/// String with Global Vendor & CMP List Formats v2", IAB Europe), written at `at`.
-pub(super) fn tcf(granted: bool, at: Timestamp) -> String {
+/// A TCF 2 core string ("Transparency and Consent String with Global Vendor & CMP List Formats v2",
+/// IAB Europe) that says this choice, written at `at`; `None` where the European law is not asked.
+/// Who grants something grants it to all vendors.
+pub(super) fn tcf(choice: Choice, at: Timestamp) -> Option<String> {
+    let (consents, interests): (&[u32], &[u32]) = match choice {
+        Choice::GdprGranted => (&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], &[2, 7, 8, 9, 10, 11]),
+        Choice::GdprPartly => (&[1, 2, 7], &[2, 7]),
+        Choice::GdprRefused => (&[], &[]),
+        _ => return None,
+    };
     let deciseconds = u64::try_from(at.0 / 100).unwrap_or(0);
     let letter = |letter: u8| u64::from(letter - b'A');
-    let purposes = |count: u32| {
-        if granted { ((1 << count) - 1) << (24 - count) } else { 0 }
-    };
+    let purposes =
+        |granted: &[u32]| granted.iter().fold(0, |bits, purpose| bits | 1 << (24 - purpose));
+    let granted = !consents.is_empty();
     let mut bits = Bits::default();
     bits.push(2, 6); // version
     bits.push(deciseconds, 36); // created
@@ -83,10 +112,11 @@ pub(super) fn tcf(granted: bool, at: Timestamp) -> String {
     bits.push(letter(b'N'), 6);
     bits.push(200, 12); // vendor list
     bits.push(4, 6); // policy version
-    bits.push(0, 2); // not service specific, standard texts
-    bits.push(0, 12); // special features
-    bits.push(purposes(11), 24); // consent
-    bits.push(purposes(11), 24); // legitimate interest
+    bits.push(0b10, 2); // service-specific, standard texts
+    // Special feature 1, precise geolocation: who allows everything opts in.
+    bits.push(u64::from(choice == Choice::GdprGranted) << 11, 12);
+    bits.push(purposes(consents), 24);
+    bits.push(purposes(interests), 24); // legitimate interest
     bits.push(0, 1); // purpose one treatment
     bits.push(letter(b'D'), 6); // publisher's country
     bits.push(letter(b'E'), 6);
@@ -94,7 +124,7 @@ pub(super) fn tcf(granted: bool, at: Timestamp) -> String {
         bits.vendors(granted);
     }
     bits.push(0, 12); // publisher restrictions
-    bits.text
+    Some(bits.text)
 }
 
 /// Bits as web-safe base 64, most significant first, padded with zeros.
@@ -152,11 +182,13 @@ mod tests {
     #[test]
     fn strings_have_the_bits_that_the_standard_gives() {
         let at = Timestamp(1_700_000_000_000);
-        let granted = tcf(true, at);
+        let text = |choice| tcf(choice, at).expect("a string");
+        let granted = text(Choice::GdprGranted);
+        let (partly, refused) = (text(Choice::GdprPartly), text(Choice::GdprRefused));
         assert!(granted.starts_with('C'), "version 2: {granted}");
         // 213 bits of head, 62 bits a granting vendor section, 12 of restrictions.
         assert_eq!(granted.len(), (213_usize + 2 * 62 + 12).div_ceil(6));
-        assert_eq!(tcf(false, at).len(), (213_usize + 2 * 17 + 12).div_ceil(6));
+        assert_eq!(refused.len(), (213_usize + 2 * 17 + 12).div_ceil(6));
         // Bits 152 to 175 are the purposes; 152 is bit 2 of letter 25.
         let value = |letter: u8| match letter {
             b'A'..=b'Z' => letter - b'A',
@@ -167,7 +199,10 @@ mod tests {
         };
         let bit = |text: &str, n: usize| value(text.as_bytes()[n / 6]) >> (5 - n % 6) & 1;
         let purposes = |text: &str| (152..176).map(|n| u32::from(bit(text, n))).sum::<u32>();
-        assert_eq!((purposes(&granted), purposes(&tcf(false, at))), (11, 0));
+        assert_eq!([&granted, &partly, &refused].map(|text| purposes(text)), [11, 3, 0]);
         assert_eq!((bit(&granted, 152), bit(&granted, 163)), (1, 0));
+        assert_eq!([152, 153, 154, 158].map(|n| bit(&partly, n)), [1, 1, 0, 1]);
+        assert_eq!((bit(&granted, 140), bit(&partly, 140)), (1, 0));
+        assert_eq!(tcf(Choice::UsAllowed, at), None);
     }
 }

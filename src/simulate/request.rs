@@ -2,7 +2,7 @@
 //! deals, floors in two currencies, blocks, consent. The same opportunity always renders to the
 //! same bytes.
 
-use super::consent::{Choice, GPP_OPTED_OUT, GPP_SID, tcf};
+use super::consent::{Choice, GPP_ALLOWED, GPP_OPTED_OUT, GPP_UNTARGETED, tcf};
 use super::random::{Purpose, stream};
 use super::slot::SlotKind;
 use super::spec::{Dialect, Law, Medium, Publisher};
@@ -262,12 +262,7 @@ fn user_object(user: &User, dialect: Dialect, at: Timestamp) -> Option<Value> {
     };
     // Strings are stamped with the day, so that a user's do not change with each request.
     let day = Timestamp(at.0 - at.0.rem_euclid(86_400_000));
-    let consent = match user.choice {
-        Choice::GdprGranted => Some(tcf(true, day)),
-        Choice::GdprRefused => Some(tcf(false, day)),
-        _ => None,
-    };
-    if let Some(consent) = consent {
+    if let Some(consent) = tcf(user.choice, day) {
         match dialect {
             Dialect::V25 => object.insert("ext".to_owned(), json!({ "consent": consent })),
             Dialect::V26 => object.insert("consent".to_owned(), json!(consent)),
@@ -278,12 +273,15 @@ fn user_object(user: &User, dialect: Dialect, at: Timestamp) -> Option<Value> {
 
 /// The `regs` object; `None` where no law says anything.
 fn regs(choice: Choice, law: Law, dialect: Dialect) -> Option<Value> {
+    let gpp = |(text, section): (&str, u32)| json!({ "gpp": text, "gpp_sid": [section] });
     let signals = match choice {
         Choice::Unregulated => return None,
-        Choice::GdprGranted | Choice::GdprRefused => json!({ "gdpr": 1 }),
+        Choice::GdprGranted | Choice::GdprPartly | Choice::GdprRefused => json!({ "gdpr": 1 }),
         Choice::UsAllowed => json!({ "us_privacy": "1YNN" }),
         Choice::UsOptedOut => json!({ "us_privacy": "1YYN" }),
-        Choice::GppOptedOut => json!({ "gpp": GPP_OPTED_OUT, "gpp_sid": [GPP_SID] }),
+        Choice::GppAllowed => gpp(GPP_ALLOWED),
+        Choice::GppUntargeted => gpp(GPP_UNTARGETED),
+        Choice::GppOptedOut => gpp(GPP_OPTED_OUT),
         // A child under the European law has no string: nobody may ask.
         Choice::Child if law == Law::Gdpr => json!({ "gdpr": 1 }),
         Choice::Child => json!({}),

@@ -7,6 +7,7 @@
 mod http;
 mod process;
 mod site;
+pub mod tc;
 
 pub use http::{Http, Reply, connect, read_reply};
 pub use process::Process;

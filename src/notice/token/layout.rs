@@ -11,6 +11,7 @@ use crate::units::{
 
 const HAS_USER: u8 = 1;
 const MEASURE: u8 = 2;
+const STORE_SESSION: u8 = 4;
 const TIME: usize = 6;
 /// Largest time of the layout: all bits of 48.
 const TIME_MS_MAX: i64 = (1 << 48) - 1;
@@ -42,7 +43,8 @@ pub(super) fn encode(token: &BidToken, out: &mut [u8]) {
     put(&token.rate.0.to_be_bytes());
     let has_user = if token.user.is_some() { HAS_USER } else { 0 };
     let measure = if token.measure { MEASURE } else { 0 };
-    put(&[has_user | measure]);
+    let store_session = if token.store_session { STORE_SESSION } else { 0 };
+    put(&[has_user | measure | store_session]);
     put(&token.user.map_or(0, |user| user.0).to_be_bytes());
     put(&[token.arm, token.bucket]);
     put(&time(token.issued));
@@ -94,6 +96,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<BidToken> {
         rate,
         user: (flags & HAS_USER != 0).then_some(user),
         measure: flags & MEASURE != 0,
+        store_session: flags & STORE_SESSION != 0,
         arm,
         bucket,
         issued,

@@ -23,6 +23,7 @@ fn token() -> BidToken {
         rate: Rate(1_230_000_000_000),
         user: Some(UserKey(12)),
         measure: true,
+        store_session: true,
         arm: 13,
         bucket: 14,
         issued: NOW,
@@ -158,10 +159,10 @@ proptest! {
     #[test]
     fn whatever_is_sealed_opens_the_same(
         ids in any::<[u64; 5]>(), prices in any::<[u64; 3]>(), lease in any::<(u16, u16, u32, u32)>(),
-        slot in any::<(u32, u32, u32)>(), small in any::<(i32, bool, bool, u8, u8)>(),
+        slot in any::<(u32, u32, u32)>(), small in any::<(i32, bool, bool, bool, u8, u8)>(),
         code in "[A-Z]{3}", issued in 0..1i64 << 48, exchange in any::<u64>(), nonce in any::<[u8; 12]>(),
     ) {
-        let (day, known, measure, arm, bucket) = small;
+        let (day, known, measure, store_session, arm, bucket) = small;
         let (node, core, boot, number) = lease;
         let token = BidToken {
             hold: HoldId { lease: LeaseId { node, core, boot, number }, sequence: slot.2 },
@@ -176,6 +177,7 @@ proptest! {
             rate: Rate(prices[2]),
             user: known.then_some(UserKey(ids[3])),
             measure,
+            store_session,
             arm,
             bucket,
             issued: Timestamp(issued),

@@ -162,7 +162,7 @@ impl Office {
             seat: "outbid",
             rates: &self.rates,
             policy: &Policy::default(),
-            permissions: consent::decide(request),
+            permissions: consent::decide(&consent::Policy::default(), request).permissions(),
             is_simulation: false,
             is_https: true,
         };
