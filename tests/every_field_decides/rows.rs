@@ -212,8 +212,6 @@ pub const CREATIVES_DECIDE: &[&str] = &[
     "Audio.minbitrate",
     "Audio.maxbitrate",
     "Native.api",
-    // Opaque until consent strings are decoded; `consent` has its own tables.
-    "User.consent",
 ];
 
 use Base::*;
@@ -347,6 +345,7 @@ pub const ROWS: &[Row] = &[
     row("Device.lmt", Banner, &["/device/lmt"], "1", Differs),
     row("Regs.coppa", Canada, &["/regs/coppa"], "1", Wins(&["shoes"])),
     row("Regs.gdpr", Banner, &["/regs/gdpr", "/regs/ext/gdpr"], "1", Differs),
+    row("User.consent", Banner, &["/user/consent", "/user/ext/consent"], "\"no string\"", Differs),
     row(
         "Regs.us_privacy",
         Banner,
