@@ -279,9 +279,9 @@ impl Config {
         if self.server.in_flight_max == 0 || self.server.body_bytes_max < 1_024 {
             return problem("server", "in_flight_max or body_bytes_max is too small to bid");
         }
-        consent::Policy::try_from(&self.consent).or_else(|wrong| {
+        consent::Policy::try_from(&self.consent).map_err(|wrong| {
             let (key, reason) = wrong.split_once(": ").unwrap_or(("consent", &wrong));
-            problem(key, reason)
+            Problem::at(key, reason.to_owned())
         })?;
         if self.budget.tick_ms == 0 {
             return problem("budget.tick_ms", "it must be positive");
