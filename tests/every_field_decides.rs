@@ -277,7 +277,7 @@ fn an_exchange_that_does_not_wait_gets_no_bid() {
     asked["tmax"] = json!(1);
     assert!(engine.bid(&asked).is_none());
     let metrics = engine.admin.get("/metrics").text();
-    assert_eq!(counter(&metrics, "outbid_no_bids_total{what=\"deadline\"}"), 1, "{metrics}");
+    assert_eq!(counter(&metrics, "outbid_no_bids_total{what=\"too_little_time\"}"), 1, "{metrics}");
 }
 
 /// The sums of one kind over all accounts, in nanos.
