@@ -217,7 +217,8 @@ fn what_gains_nothing_is_not_compressed() {
     let reply = post(&mut off, &accepts, &body("r"));
     assert_eq!((reply.status, reply.header("content-encoding")), (200, None));
     let reply = post(&mut off, &[("content-encoding", "gzip")], &gzip(&body("r")));
-    assert_eq!(reply.status, 415, "{}", reply.text());
+    assert_eq!(reply.status, 415);
+    assert!(reply.text().contains("switched off"), "{}", reply.text());
 }
 
 #[test]

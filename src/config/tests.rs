@@ -4,7 +4,9 @@ use super::*;
 fn folder(text: &str, files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, text) in files.iter().chain(&[("outbid.toml", text)]) {
-        std::fs::write(folder.path().join(name), text).expect("a file");
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).expect("a file");
+        set_mode(&file, 0o644);
     }
     folder
 }
@@ -52,6 +54,14 @@ fn wrong_files_are_refused_with_their_line() {
         ),
         (format!("{GOOD}charge_on = 'never'\n"), "7: unknown variant"),
         (format!("{GOOD}[server]\nexchange_listen = '0.0.0.0:80'\n"), "8: server.exchange_listen"),
+        (
+            format!("{GOOD}[currency]\nfile = 'f'\nrates = {{ EUR = '1' }}\n"),
+            "9: currency.rates: rates stand either here or in the file",
+        ),
+        (
+            format!("{GOOD}[currency.rates]\nEUR = '1.1'\nGBP = 'x'\n"),
+            "9: currency.rates.GBP: the rate of GBP is `x`",
+        ),
         (format!("{GOOD}[server]\npublic_listen = '0.0.0.0:80'\n"), "7: server.public_url"),
     ] {
         let error = load(&text).expect_err(expected);
@@ -148,14 +158,17 @@ fn secrets_come_from_files_or_the_environment() {
     assert!(error.contains("the encryption key is not 32 bytes") && !error.contains("leaked"));
 }
 
-#[cfg(unix)]
+/// Whatever the umask of who runs the tests.
+fn set_mode(file: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).expect("changed");
+}
+
 #[test]
 fn a_private_file_gives_no_warning() {
-    use std::os::unix::fs::PermissionsExt as _;
     let secret = "auth = { kind = 'shared_secret', header = 'x', secret_file = 's' }\n";
     let folder = folder(&format!("{GOOD}{secret}"), &[("s", "sixteen bytes at least\n")]);
-    let private = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(folder.path().join("s"), private).expect("changed");
+    set_mode(&folder.path().join("s"), 0o600);
     let config = Config::load_with(&folder.path().join("outbid.toml"), &|_| None).expect("good");
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }

@@ -26,6 +26,9 @@ pub enum DecodeError {
     /// Another coding, or several on top of each other.
     #[error("content-encoding is not identity, gzip or zstd")]
     Unknown,
+    /// One that we know, from an exchange that agreed to send plain bodies.
+    #[error("compression is switched off for this exchange")]
+    SwitchedOff,
     /// More bytes than allowed.
     #[error("the body is larger than {0} bytes when decoded")]
     TooLarge(usize),

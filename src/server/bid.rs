@@ -101,9 +101,12 @@ async fn read_body(
     let server = &worker.engine.config.server;
     let mut headers = head.headers().get_all(CONTENT_ENCODING);
     let coding = Coding::of_body(headers.next().map(HeaderValue::as_bytes))?;
-    // Two headers are two codings on top of each other.
-    if headers.next().is_some() || (coding.is_some() && !desk.config.compression) {
+    if headers.next().is_some() {
+        // Two codings, on top of each other.
         return Err(DecodeError::Unknown.into());
+    }
+    if coding.is_some() && !desk.config.compression {
+        return Err(DecodeError::SwitchedOff.into());
     }
     let body = body::read(payload, server.body_bytes_max, server.body_deadline_ms).await?;
     let Some(coding) = coding else { return Ok(body) };

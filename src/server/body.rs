@@ -33,7 +33,9 @@ impl BodyError {
             }
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Broken | Self::Coded(DecodeError::Broken) => StatusCode::BAD_REQUEST,
-            Self::Coded(DecodeError::Unknown) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Coded(DecodeError::Unknown | DecodeError::SwitchedOff) => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
         }
     }
 
@@ -46,6 +48,7 @@ impl BodyError {
             Self::Coded(DecodeError::TooLarge(_)) => "coding_too_large",
             Self::Coded(DecodeError::Broken) => "coding_broken",
             Self::Coded(DecodeError::Unknown) => "coding_unknown",
+            Self::Coded(DecodeError::SwitchedOff) => "coding_switched_off",
         }
     }
 }
