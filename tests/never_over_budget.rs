@@ -321,7 +321,9 @@ impl World {
                 }
                 self.note(core, op, answer);
             }
-            (Command::Settle { .. }, Outcome::Duplicate) => self.seen.duplicates += 1,
+            (Command::Settle { .. }, Outcome::Duplicate | Outcome::Contradiction) => {
+                self.seen.duplicates += 1
+            }
             (
                 &Command::Settle { hold, campaign, day, held: price, due, .. },
                 Outcome::Settled { from_lease, absorbed, .. },
@@ -333,6 +335,9 @@ impl World {
                 if hold.lease.boot == self.boots[core] {
                     self.heard[core].push_back(LeaseEvent::Settled { held, from_lease });
                 }
+            }
+            (Command::Settle { .. }, Outcome::Forgotten { absorbed }) => {
+                self.seen.absorbed += u64::from(absorbed > Nanos::ZERO);
             }
             (Command::HolderLost { .. }, Outcome::Lost(_)) => {}
             (Command::Expire, Outcome::Expired(_)) => self.tell_wanting(None),

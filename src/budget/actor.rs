@@ -194,8 +194,12 @@ impl StreamHandler<Batch> for BudgetActor {
     fn handle(&mut self, batch: Batch, _: &mut Self::Context) {
         let mut state = self.shared.state.lock();
         for record in &*batch {
-            if let Err(error) = state.fold(record) {
-                tracing::error!(%error, "the ledger grants no more");
+            match state.fold(record) {
+                Ok(Some(settlement)) => {
+                    self.shared.writer.progress().settled(record.position, settlement);
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "the ledger grants no more"),
             }
         }
         drop(state);

@@ -354,11 +354,7 @@ impl Ledger {
         let Some(lease) = self.leases.get(&hold.lease) else {
             self.house.forgotten_leases += 1;
             self.absorb(campaign, cost);
-            return Ok(Outcome::Settled {
-                from_lease: Nanos::ZERO,
-                from_free: Nanos::ZERO,
-                absorbed: cost,
-            });
+            return Ok(Outcome::Forgotten { absorbed: cost });
         };
         if (lease.campaign, lease.day) != (campaign, day) {
             return Err(Refusal::Mismatch);
@@ -367,7 +363,7 @@ impl Ledger {
             self.house.duplicates += 1;
             let is_other = self.prices.get(&hold).is_some_and(|before| *before != price);
             self.house.contradictions += u64::from(is_other);
-            return Ok(Outcome::Duplicate);
+            return Ok(if is_other { Outcome::Contradiction } else { Outcome::Duplicate });
         }
         let old = lease.sums;
         let within = at <= due.free_at() && lease.state != LeaseState::Closed;

@@ -36,5 +36,5 @@ pub use inbox::{LeaseEvent, LeaseInbox, LeaseNews, LeaseRequest, LeaseTerms, Lea
 pub use lease::LeaseBook;
 pub use ledger::{FoldError, Ledger, apply};
 pub use line::{DUE_STEP_MS, Due, Held, NoHold, Windows};
-pub use view::{AccountView, Answer, House, Money, Outcome};
+pub use view::{AccountView, Answer, House, Money, Outcome, Settlement};
 pub use writer::{BudgetError, LedgerWriter};

@@ -6,7 +6,7 @@ use super::day::Day;
 use super::inbox::{LeaseEvent, LeaseInbox, LeaseNews, LeaseTerms};
 use super::ledger::{FoldError, Ledger};
 use super::line::Held;
-use super::view::{Answer, Outcome};
+use super::view::{Answer, Outcome, Settlement};
 use crate::store::Record;
 use crate::strategy::pacing::{CampaignPacing, LocalReport, Pace, PacingSnapshot, TickInput};
 use crate::units::{CampaignId, LeaseId, Nanos, Timestamp};
@@ -75,26 +75,28 @@ impl BudgetState {
         }
     }
 
-    /// Takes the next record of the log and tells the holders what it means for them.
-    pub(super) fn fold(&mut self, record: &Record) -> Result<(), FoldError> {
+    /// Takes the next record of the log and tells the holders what it means for them. Returns what
+    /// became of a charging notice.
+    pub(super) fn fold(&mut self, record: &Record) -> Result<Option<Settlement>, FoldError> {
         if record.position <= self.ledger.position() {
-            return Ok(()); // an actor before this one had it
+            return Ok(None); // an actor before this one had it
         }
         let (command, outcome) = self.ledger.fold(record)?;
         match command {
             Command::Lease { lease, step, op } => self.stepped(lease, step, op, outcome),
-            Command::Settle { hold, campaign, day, held: price, due, .. } => match outcome {
-                Outcome::Settled { from_lease, absorbed, .. } => {
-                    if absorbed > Nanos::ZERO {
-                        let absorbed_nanos = absorbed.0;
-                        tracing::error!(absorbed_nanos, "a bill was charged to the house");
+            Command::Settle { hold, campaign, day, held: price, due, .. } => {
+                match outcome {
+                    Outcome::Settled { from_lease, absorbed, .. } => {
+                        warn_of_absorbed(absorbed);
+                        let held = Held { hold, campaign, day, due, price };
+                        self.tell(hold.lease, LeaseEvent::Settled { held, from_lease });
                     }
-                    let held = Held { hold, campaign, day, due, price };
-                    self.tell(hold.lease, LeaseEvent::Settled { held, from_lease });
+                    Outcome::Forgotten { absorbed } => warn_of_absorbed(absorbed),
+                    Outcome::Refused(refusal) => tracing::error!(%refusal, "a bill was refused"),
+                    _ => {}
                 }
-                Outcome::Refused(refusal) => tracing::error!(%refusal, "a bill was refused"),
-                _ => {}
-            },
+                return Ok(Some(Settlement { at: record.at, outcome }));
+            }
             Command::SetCampaign { campaign, .. } => {
                 if let Outcome::Refused(refusal) = outcome {
                     tracing::error!(%refusal, campaign = campaign.0, "a budget was refused");
@@ -112,7 +114,7 @@ impl BudgetState {
                 all.into_iter().for_each(|campaign| self.available(campaign, None));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn stepped(&mut self, lease: LeaseId, step: u32, op: LeaseOp, outcome: Outcome) {
@@ -324,5 +326,11 @@ impl Campaign {
             headroom: Nanos(self.terms.daily.0 / i128::from(day_ms) * 1_000),
             is_active: self.terms.is_active,
         }
+    }
+}
+
+fn warn_of_absorbed(absorbed: Nanos) {
+    if absorbed > Nanos::ZERO {
+        tracing::error!(absorbed_nanos = absorbed.0, "a bill was charged to the house");
     }
 }

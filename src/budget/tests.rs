@@ -126,7 +126,9 @@ fn text(outcome: Outcome) -> String {
         Outcome::Settled { from_lease, from_free, absorbed } => {
             format!("lease {} free {} absorbed {}", from_lease.0, from_free.0, absorbed.0)
         }
+        Outcome::Forgotten { absorbed } => format!("forgotten absorbed {}", absorbed.0),
         Outcome::Duplicate => "duplicate".to_owned(),
+        Outcome::Contradiction => "contradiction".to_owned(),
         Outcome::Lost(leases) => format!("lost {leases}"),
         Outcome::Expired(freed) => format!("freed {}", freed.0),
         Outcome::Refused(refusal) => format!("{refusal:?}"),
@@ -142,7 +144,7 @@ fn a_lease_lives_and_every_account_above_it_knows() {
          balance 1 billed 0 late 0 leased 1000
          settle 0 0 1 300 250 -> lease 250 free 0 absorbed 0
          settle 0 0 1 300 250 -> duplicate
-         settle 0 0 1 300 260 -> duplicate
+         settle 0 0 1 300 260 -> contradiction
          return 0 100 -> returned 100
          balance 1 billed 250 late 0 leased 650
          topup 1 500 -> granted 100 short
@@ -170,7 +172,7 @@ fn what_the_account_cannot_pay_the_house_does() {
          settle 0 2 1 300 300 -> lease 0 free 0 absorbed 300
          return 0 300 -> returned 300
          settle 0 3 1 300 100 -> lease 0 free 100 absorbed 0
-         settle 3 0 1 300 100 -> lease 0 free 0 absorbed 100
+         settle 3 0 1 300 100 -> forgotten absorbed 100
          balance 1 billed 800 late 0 leased 0
          settle 0 4 2 300 100 -> Mismatch
          settle 0 4000000 1 300 100 -> OutOfRange",
@@ -211,7 +213,7 @@ fn a_lost_holder_freezes_its_leases_until_the_window_ends() {
          settle 0 3 1 200 150 -> duplicate
          at 90000
          expire -> freed 0
-         settle 0 4 1 200 150 -> lease 0 free 0 absorbed 150",
+         settle 0 4 1 200 150 -> forgotten absorbed 150",
     );
 }
 

@@ -3,7 +3,7 @@
 use super::account::{Account, Refusal, Sums};
 use super::day::DayNumber;
 use super::ledger::{DAYS_MAX, Ledger};
-use crate::units::{AdvertiserId, CampaignId, Nanos};
+use crate::units::{AdvertiserId, CampaignId, Nanos, Timestamp};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
@@ -26,14 +26,30 @@ pub enum Outcome {
         /// Owed to the exchange, borne by the house.
         absorbed: Nanos,
     },
+    /// A notice for a lease that is not known, or not any more: nobody was charged.
+    Forgotten {
+        /// Owed to the exchange, borne by the house.
+        absorbed: Nanos,
+    },
     /// It was here before; nothing changed.
     Duplicate,
+    /// The hold was settled before, at another price, which stands; nothing changed.
+    Contradiction,
     /// So many leases became late.
     Lost(u32),
     /// What became free.
     Expired(Nanos),
     /// Nothing changed, for this reason.
     Refused(Refusal),
+}
+
+/// What the ledger made of a charging notice, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The time that the log gave to the notice.
+    pub at: Timestamp,
+    /// What it did.
+    pub outcome: Outcome,
 }
 
 /// What a holder learns about its step.

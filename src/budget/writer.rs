@@ -1,10 +1,11 @@
 //! The way into the ledger's log, for every worker.
 
 use super::command::Command;
+use super::view::Settlement;
 use crate::store::{AppendError, OrderedLog, Position};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +17,10 @@ const ATTEMPTS_MAX: u32 = 40;
 const PAUSE_MS: u64 = 5;
 /// Longest pause, in milliseconds.
 const PAUSE_MS_MAX: u64 = 1_000;
+
+/// Settlements kept for whoever appended them, who asks within milliseconds: a good part of a
+/// second of the fastest notices. The oldest go first.
+const SETTLED_MAX: usize = 1 << 14;
 
 /// What can go wrong with the budget room's outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +83,27 @@ impl LedgerWriter {
         }
     }
 
+    /// Waits until the ledger has come to `positions`, where charging notices were appended, and
+    /// takes what it made of each. Of several copies that got one position the first is told, the
+    /// others get `None`: they changed nothing.
+    pub fn settlements(
+        &self,
+        positions: Vec<Position>,
+    ) -> impl Future<Output = Vec<Option<Settlement>>> + use<> {
+        let progress = Arc::clone(&self.progress);
+        async move {
+            if let Some(last) = positions.iter().max() {
+                progress.reached(*last).await;
+            }
+            let mut settled = progress.settled.lock();
+            let mut take = |position: &Position| {
+                let place = settled.binary_search_by_key(position, |(at, _)| *at).ok()?;
+                settled.get_mut(place)?.1.take()
+            };
+            positions.iter().map(&mut take).collect()
+        }
+    }
+
     /// The log itself.
     #[must_use]
     pub fn log(&self) -> &Arc<dyn OrderedLog> {
@@ -136,6 +162,8 @@ pub(super) struct Progress {
     open: Mutex<BTreeSet<u64>>,
     acknowledged: AtomicU64,
     folded: AtomicU64,
+    /// By position; emptied as they are asked for.
+    settled: Mutex<VecDeque<(Position, Option<Settlement>)>>,
     changed: Notify,
 }
 
@@ -156,6 +184,28 @@ impl Progress {
     pub(super) fn folded(&self, position: Position) {
         self.folded.fetch_max(position.0, Ordering::AcqRel);
         self.changed.notify_waiters();
+    }
+
+    /// What became of the charging notice at `position`.
+    pub(super) fn settled(&self, position: Position, settlement: Settlement) {
+        let mut settled = self.settled.lock();
+        if settled.len() == SETTLED_MAX {
+            settled.pop_front();
+        }
+        settled.push_back((position, Some(settlement)));
+    }
+
+    /// Waits until the fold has come to `position`.
+    async fn reached(&self, position: Position) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.folded.load(Ordering::Acquire) >= position.0 {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Waits until every append that was begun before this call has ended, and is folded.

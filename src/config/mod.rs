@@ -71,6 +71,9 @@ pub struct Config {
     /// Currency rates: what one unit is worth in the base currency, as decimals.
     #[serde(default)]
     pub currency: Currency,
+    /// What conversions are owed to.
+    #[serde(default)]
+    pub attribution: Attribution,
     /// What is not wrong but should be otherwise, a line each.
     #[serde(skip)]
     pub warnings: Vec<String>,
@@ -201,6 +204,22 @@ impl Default for Budget {
 pub struct Experiment {
     /// Arm names by share in percent; they sum to 100.
     pub arms: BTreeMap<String, u8>,
+}
+
+/// What conversions are owed to: the last click within its window, else the last view within its.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Attribution {
+    /// Seconds after a click within which a conversion is owed to it.
+    pub click_window_s: u32,
+    /// Seconds after a view within which a conversion is owed to it; 0 owes none to views.
+    pub view_window_s: u32,
+}
+
+impl Default for Attribution {
+    fn default() -> Self {
+        Self { click_window_s: 30 * 86_400, view_window_s: 86_400 }
+    }
 }
 
 impl Config {

@@ -24,6 +24,8 @@ use super::token::{BidToken, Purpose, Sealed};
 use crate::config::ChargeOn;
 use crate::exchange::{DecryptError, PriceCipher};
 use crate::units::{CurrencyCode, Micros};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// The purpose of the notice that charges.
 const fn charging(charge_on: ChargeOn) -> Purpose {
@@ -35,7 +37,7 @@ const fn charging(charge_on: ChargeOn) -> Purpose {
 }
 
 /// How the price of a charge came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Price {
     /// As told.
     Told,
@@ -138,11 +140,13 @@ fn price(cipher: Option<&PriceCipher>, token: &BidToken, query: &Query) -> (Micr
     let Some(text) = query.price.filter(|text| !text.is_empty()) else {
         return held(Price::Missing);
     };
+    let text = &*unescape(text);
     if is_macro(text) {
         return held(Price::Unexpanded);
     }
-    let currency = query.currency.filter(|text| !text.is_empty() && !is_macro(text));
-    if currency.is_some_and(|text| CurrencyCode::parse(text) != Some(token.bid_currency)) {
+    let currency = query.currency.map(unescape);
+    let currency = currency.filter(|text| !text.is_empty() && !is_macro(text));
+    if currency.is_some_and(|text| CurrencyCode::parse(&text) != Some(token.bid_currency)) {
         return held(Price::OtherCurrency);
     }
     let told = match cipher.map(|cipher| cipher.decrypt(text)) {
@@ -160,9 +164,35 @@ fn price(cipher: Option<&PriceCipher>, token: &BidToken, query: &Query) -> (Micr
     }
 }
 
-/// `${AUCTION_PRICE}` as it was written, also percent-encoded or cut.
+/// `${AUCTION_PRICE}` as it was written, also cut.
 fn is_macro(text: &str) -> bool {
-    text.contains("AUCTION_") || text.starts_with('$') || text.starts_with("%24")
+    text.contains("AUCTION_") || text.starts_with('$')
+}
+
+/// A value of a query without its percent-encoding, which some exchanges put on what they replace.
+/// What is no encoding of a text stays as it is.
+#[must_use]
+pub fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, others)) = rest.split_first() {
+        let digit =
+            |place: usize| others.get(place).and_then(|digit| (*digit as char).to_digit(16));
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push((high * 16 + low) as u8);
+                rest = &others[2..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = others;
+            }
+        }
+    }
+    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// The parameters of a notice, borrowed from its URL.
@@ -199,7 +229,7 @@ const QUERY_BYTES_MAX: usize = 2_048;
 
 impl<'a> Query<'a> {
     /// Reads the part of a notice's URL after `?`. Unknown parameters are ignored, because
-    /// exchanges append their own. Nothing is percent-decoded: no value of ours needs it.
+    /// exchanges append their own. Values stay as they came; [`unescape`] is for what was replaced.
     ///
     /// # Errors
     /// See [`QueryError`].

@@ -45,8 +45,8 @@ const NAME_BYTES_MAX: usize = 128;
 const QUERY_BYTES_MAX: usize = 256;
 /// Longest click token in bytes; ours stay below 200.
 const TOKEN_BYTES_MAX: usize = 512;
-/// Highest price of a purchase: a thousand million units. More is a mistake in the unit.
-const PRICE_MICROS_MAX: u64 = 1_000_000_000_000_000;
+/// Highest value of a purchase: a thousand million units. More is a mistake in the unit.
+pub const VALUE_MICROS_MAX: u64 = 1_000_000_000_000_000;
 
 /// What the catalog says of an advertiser who is named in an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +153,7 @@ impl Cleaner<'_> {
         let category = fields.required_text("category", NAME_BYTES_MAX)?;
         let item = fields.text("item", NAME_BYTES_MAX)?;
         let query = fields.text("query", QUERY_BYTES_MAX)?;
-        let conversion = self.conversion(&mut fields, kind, &name)?;
+        let conversion = self.conversion(&mut fields, kind, advertiser)?;
         fields.finish()?;
         Ok(Event {
             id: self.hasher.user(&format!("event:{name}"), &id).0,
@@ -217,21 +217,21 @@ impl Cleaner<'_> {
         &self,
         fields: &mut Fields<'_>,
         kind: Behaviour,
-        advertiser: &str,
+        advertiser: AdvertiserId,
     ) -> Result<Option<Conversion>, Fault> {
-        let price = fields.price_micros("price", PRICE_MICROS_MAX)?;
+        let price = fields.price_micros("price", VALUE_MICROS_MAX)?;
         let currency = fields.text("currency", 3)?;
         let currency = match currency {
-            None => CurrencyCode::USD,
+            None => None,
             Some(code) => {
-                CurrencyCode::parse(&code).ok_or(Fault::of("currency", Reason::Invalid))?
+                Some(CurrencyCode::parse(&code).ok_or(Fault::of("currency", Reason::Invalid))?)
             }
         };
         let order = fields.text("order_id", NAME_BYTES_MAX)?;
         let click_token = fields.text("click", TOKEN_BYTES_MAX)?;
         match (kind, order, price) {
             (Behaviour::Purchase, Some(order), price) => Ok(Some(Conversion {
-                order: self.hasher.user(&format!("order:{advertiser}"), &order).0,
+                order: order_key(self.hasher, advertiser, &order),
                 value_micros: price.unwrap_or(0),
                 currency,
                 click_token: click_token.map(Cow::into_owned),
@@ -248,6 +248,12 @@ impl Cleaned {
     fn reject(&mut self, line: u32, fault: Fault) {
         self.rejected.push(Rejection { line, field: fault.field, reason: fault.reason });
     }
+}
+
+/// Which order of an advertiser: the same from a page and from a server, so that it counts once.
+#[must_use]
+pub fn order_key(hasher: &UserHasher, advertiser: AdvertiserId, order: &str) -> u64 {
+    hasher.user(&format!("order:{}", advertiser.0), order.trim()).0
 }
 
 /// An item by its id, which keeps its case. 0 stands for none elsewhere.

@@ -6,6 +6,7 @@ use crate::catalog::{CampaignEdit, EditCampaign, EditError, Reload};
 use crate::server::bid::refuse;
 use crate::server::body;
 use crate::server::engine::Engine;
+use crate::server::event_log::Question;
 use crate::server::keys::Scope;
 use crate::units::Timestamp;
 use actix_web::http::StatusCode;
@@ -169,6 +170,19 @@ pub async fn report(engine: Shared, head: HttpRequest) -> HttpResponse {
         return refused;
     }
     HttpResponse::Ok().json(engine.report().await)
+}
+
+/// `GET /api/v1/events` (`?limit=&kind=&hold=`): what happened, newest first, a line of JSON each.
+pub async fn events(engine: Shared, head: HttpRequest) -> HttpResponse {
+    if let Err(refused) = gate(&engine, &head) {
+        return refused;
+    }
+    match Question::parse(head.query_string()) {
+        Ok(question) => HttpResponse::Ok()
+            .content_type("application/x-ndjson")
+            .body(engine.events_about(&question).await),
+        Err(reason) => refuse(StatusCode::BAD_REQUEST, &reason),
+    }
 }
 
 #[derive(Deserialize)]

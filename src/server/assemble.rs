@@ -15,7 +15,9 @@ use crate::prediction::{
     self, AdFeatures, AdInput, AdsChanged, LearnerActor, LearnerState, SlotFormat,
 };
 use crate::privacy::{Aggregates, DeclareCells, Plan};
+use crate::server::conversions::Conversions;
 use crate::server::engine::{Engine, ExchangeDesk, NODE};
+use crate::server::event_log::EventLog;
 use crate::server::keys::Keys;
 use crate::server::metrics::Metrics;
 use crate::server::supervised::Supervised;
@@ -37,6 +39,10 @@ use std::time::Duration;
 /// Milliseconds for which the log gathers appends. Nobody waits for the answer to a notice, and a
 /// lease asks for more while a quarter of a second's money is left.
 const LOG_GATHER_MS: u64 = 2;
+
+/// How long the event log gathers entries: nobody waits for them, and of a durable log a tenth of a
+/// second may be lost.
+const EVENTS_GATHER: Duration = Duration::from_millis(10);
 
 /// What an engine is made of, beside its configuration: the parts that a benchmark or test brings
 /// along.
@@ -111,6 +117,11 @@ pub fn assemble(
     let (sessions, shard_map, shards) = sessions(&config, worker_count);
     let aggregates = privacy.clone();
     let keeper = parts.keeper;
+    let metrics = Metrics::new();
+    let pauses = Pauses { gather: EVENTS_GATHER, ..Pauses::default() };
+    let events = MemoryLog::with_faults(civil.clone(), pauses, Faults::default())?;
+    let counters = metrics.event_entries.clone();
+    let event_log = EventLog::new(Arc::new(events), civil.clone(), keys.boot, counters);
     let engine = Arc::new(Engine {
         hasher: UserHasher::new(keys.user_hash_key),
         nonce_start: nonce_start()?,
@@ -119,13 +130,14 @@ pub fn assemble(
         public_url: config.public_url(),
         is_https: config.public_url().starts_with("https://"),
         limits: Limits { body_bytes: config.server.body_bytes_max, ..Limits::default() },
-        metrics: Metrics::new(),
+        metrics,
         board: LatencyBoard::default(),
         budget: Supervised::start(control, move || BudgetActor::new(budget.clone())),
         aggregates: Supervised::start(control, move || aggregates.actor()),
         learner: Supervised::start(control, move || LearnerActor::new(learner.clone())),
         catalog: Supervised::start(control, move || CatalogActor::new(keeper.clone())),
-        orders: Mutex::default(),
+        event_log,
+        conversions: Conversions::new(&config.attribution),
         ticks: tokio::sync::Mutex::new(None),
         is_unsettled: AtomicBool::new(true),
         rates_read_at: AtomicI64::new(now.0),

@@ -13,10 +13,11 @@ use crate::notice::Sealer;
 use crate::openrtb::Limits;
 use crate::prediction::LearnerActor;
 use crate::privacy::{AggregateActor, Aggregates};
+use crate::server::conversions::Conversions;
+use crate::server::event_log::EventLog;
 use crate::server::keys::{Keys, Scope};
 use crate::server::metrics::Metrics;
 use crate::server::post::Post;
-use crate::server::recent::Recent;
 use crate::server::shows::Shows;
 use crate::server::supervised::Supervised;
 use crate::session::{ChangeShows, SessionShard, SessionTable, ShardMap, ShardState, ShowChange};
@@ -112,8 +113,10 @@ pub struct Engine {
     pub catalog: Supervised<CatalogActor>,
     /// Releases, to read what they cost.
     pub privacy: Aggregates,
-    /// Orders that were counted as conversions.
-    pub orders: Mutex<Recent>,
+    /// What happened, for operators.
+    pub event_log: EventLog,
+    /// Conversions: windows, last touches, orders that were counted.
+    pub conversions: Conversions,
     /// Whether something was sent to the ledger since the last [`Engine::settle`]. Set before the
     /// message is sent and read before anything depends on its effect, on one thread's order: the
     /// simulator has one call open at a time.

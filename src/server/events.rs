@@ -1,16 +1,15 @@
 //! `POST /events`: what users did, cleaned at the door and handed to their shards.
 
-use crate::budget;
 use crate::catalog::Catalog;
+use crate::notice::entry::{Entry, Subject};
 use crate::notice::event::{BODY_BYTES_MAX, Cleaner, Tenant};
-use crate::privacy::{Cell, ContextBucket, Contribute, Kind};
 use crate::server::bid::refuse;
 use crate::server::body;
+use crate::server::conversions::Claim;
 use crate::server::engine::Engine;
 use crate::server::keys::Scope;
-use crate::server::notices::open_click;
 use crate::session::{ApplyEvents, Conversion, Event};
-use crate::units::{AdvertiserId, Nanos};
+use crate::units::{AdvertiserId, Micros};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -47,10 +46,22 @@ pub async fn events(
     let cleaned = cleaner.clean(&body);
     engine.metrics.events("accepted", cleaned.accepted.len() as u64);
     engine.metrics.events("rejected", cleaned.rejected.len() as u64);
+    note(&engine, Subject::Behaviour, &cleaned.accepted, cleaned.accepted.len());
+    note(&engine, Subject::BehaviourRefused, &[], cleaned.rejected.len());
     let accepted = cleaned.accepted.len();
-    apply(&engine, cleaned.accepted).await;
-    HttpResponse::Ok()
-        .json(serde_json::json!({ "accepted": accepted, "rejected": cleaned.rejected }))
+    let conversions = apply(&engine, cleaned.accepted).await;
+    HttpResponse::Ok().json(serde_json::json!({
+        "accepted": accepted, "rejected": cleaned.rejected, "conversions": conversions,
+    }))
+}
+
+/// Writes how many events of a body were taken, or refused, into the event log.
+fn note(engine: &Engine, subject: Subject, events: &[Event], count: usize) {
+    if count > 0 {
+        let first = events.first().map(|event| event.advertiser);
+        let advertiser = first.filter(|id| events.iter().all(|event| event.advertiser == *id));
+        engine.event_log.write(&Entry { count: count as u64, advertiser, ..Entry::of(subject) });
+    }
 }
 
 /// What an advertiser's events may serve: the pool, as soon as one of its campaigns is in it.
@@ -62,54 +73,35 @@ fn tenant_of(catalog: &Catalog, advertiser: AdvertiserId) -> Tenant {
     if campaigns.any(|campaign| campaign.pooled_interest) { Tenant::InPool } else { Tenant::Alone }
 }
 
-/// Sends each shard its events in one batch, and conversions to whom they concern.
-async fn apply(engine: &Engine, events: Vec<Event>) {
+/// Sends each shard its events in one batch, and conversions to whom they concern; what became of
+/// these.
+async fn apply(engine: &Engine, events: Vec<Event>) -> BTreeMap<&'static str, u32> {
     let mut by_shard: BTreeMap<usize, Vec<Event>> = BTreeMap::new();
+    let mut conversions = BTreeMap::new();
     for event in events {
         if let Some(conversion) = &event.conversion {
-            convert(engine, &event, conversion).await;
+            let converted = engine.convert(&claim_of(engine, &event, conversion)).await;
+            *conversions.entry(converted.label()).or_default() += 1;
         }
         by_shard.entry(engine.shard_map.shard_of(event.user)).or_default().push(event);
     }
     for (shard, events) in by_shard {
         engine.tell_shard_number(shard, ApplyEvents(Box::new(events))).await;
     }
+    conversions
 }
 
-/// A purchase that carries a click of ours is a conversion of that click's campaign, once per
-/// (advertiser, order).
-async fn convert(engine: &Engine, event: &Event, conversion: &Conversion) {
-    let token = conversion.click_token.as_deref();
-    let Some(token) = token.and_then(|token| open_click(engine, token, event.at)) else {
-        engine.metrics.events("conversion_without_click", 1);
-        return;
-    };
-    if token.advertiser != event.advertiser {
-        engine.metrics.events("conversion_of_another_advertiser", 1);
-        return;
-    }
-    if !engine.orders.lock().insert(conversion.order) {
-        engine.metrics.events("conversion_repeated", 1);
-        return;
-    }
-    engine.metrics.events("conversion", 1);
-    let bucket = ContextBucket::from_index(token.bucket).unwrap_or_default();
-    let contribution = Contribute {
-        user: token.user.filter(|_| token.measure),
+/// A purchase claims the click or view of its token; with consent also what is remembered of its
+/// user.
+fn claim_of(engine: &Engine, event: &Event, conversion: &Conversion) -> Claim {
+    let token = conversion.click_token.as_deref().map(|token| engine.open_proof(token));
+    Claim {
+        advertiser: event.advertiser,
+        order: Some(conversion.order),
+        token,
+        user: event.consent.then_some(event.user),
+        value: (Micros(conversion.value_micros), conversion.currency),
         at: event.at,
-        cell: Cell { campaign: token.campaign, bucket },
-        kind: Kind::Conversion,
-    };
-    if !engine.aggregates.tell(contribution) {
-        engine.metrics.refused("contribution");
-    }
-    let message = budget::Conversion {
-        campaign: token.campaign,
-        at: event.at,
-        click_at: Some(token.issued),
-        value: Nanos::from_micros(conversion.value_micros),
-    };
-    if engine.budget.address().send(message).await.is_err() {
-        engine.metrics.refused("conversion");
+        is_from_browser: false,
     }
 }

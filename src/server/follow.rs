@@ -1,5 +1,5 @@
 //! What follows from notices, once it may: sessions count the show, the learner and the releases
-//! hear of it, a lost bid's money is free.
+//! hear of it, a lost bid's money is free, and the books say what the ledger made of each charge.
 //!
 //! A message that wakes another thread costs more than what it tells, and exchanges send notices by
 //! the thousand: so what follows from those of a few milliseconds goes to each shard and each core
@@ -7,9 +7,13 @@
 //! feels the back-pressure, and a server that stops waits for it.
 
 use crate::auction::{BidEnd, BidShown, EndBids};
-use crate::budget::Held;
+use crate::budget::{Due, Held};
+use crate::notice::entry::{Entry, Subject};
+use crate::notice::outcome::{Outcome, Said};
+use crate::notice::{BidToken, Purpose};
 use crate::server::engine::Engine;
 use crate::session::{CancelShow, ConfirmShow, ShowChange};
+use crate::store::Position;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -23,23 +27,48 @@ const GATHER_MS: u64 = 2;
 /// there was room for them. What 500,000 notices a second would bring in the time.
 const GATHERED_MAX: usize = 1_024;
 
+/// Milliseconds that the ledger gets to say what it made of charges that are in its log.
+const SETTLE_MS_MAX: u64 = 5_000;
+
 /// What follows from one notice.
 pub struct Consequence {
     /// For the shard of the user, where there is one.
     pub show: Option<ShowChange>,
     /// For the core of the bid.
     pub end: BidEnd,
+    /// For the books, where the notice charges.
+    pub charged: Option<Charged>,
+}
+
+/// A charge that is in the ledger's log.
+pub struct Charged {
+    /// Where.
+    pub position: Position,
+    /// Which notice said so.
+    pub purpose: Purpose,
+    /// The bid.
+    pub token: BidToken,
+    /// Until when it might be billed.
+    pub due: Due,
+    /// What was said of it before.
+    pub before: Said,
+    /// Its entry for the event log, but for what became of it.
+    pub entry: Entry,
 }
 
 impl Consequence {
     /// The ad was shown and paid for.
-    pub fn shown(show: Option<ConfirmShow>, shown: BidShown) -> Self {
-        Self { show: show.map(ShowChange::Confirm), end: BidEnd::Shown(shown) }
+    pub fn shown(show: Option<ConfirmShow>, shown: BidShown, charged: Charged) -> Self {
+        Self {
+            show: show.map(ShowChange::Confirm),
+            end: BidEnd::Shown(shown),
+            charged: Some(charged),
+        }
     }
 
     /// The bid lost.
     pub fn released(show: Option<CancelShow>, held: Held) -> Self {
-        Self { show: show.map(ShowChange::Cancel), end: BidEnd::Released(held) }
+        Self { show: show.map(ShowChange::Cancel), end: BidEnd::Released(held), charged: None }
     }
 }
 
@@ -78,7 +107,9 @@ impl Follow {
             actix_web::rt::time::sleep(Duration::from_millis(gather_ms)).await;
         }
         let (mut shows, mut ends) = (BTreeMap::new(), BTreeMap::new());
-        for Consequence { show, end } in self.waiting.take() {
+        let mut charges = Vec::new();
+        for Consequence { show, end, charged } in self.waiting.take() {
+            charges.extend(charged);
             if let Some(show) = show {
                 let shard = engine.shard_map.shard_of(show.user());
                 shows.entry(shard).or_insert_with(Vec::new).push(show);
@@ -95,5 +126,37 @@ impl Follow {
         for (core, ends) in ends {
             engine.tell_core(core, EndBids(ends)).await;
         }
+        if !charges.is_empty() {
+            engine.book(charges).await;
+        }
+    }
+}
+
+impl Engine {
+    /// Asks the ledger what it made of charges, counts it and writes it down.
+    async fn book(&self, charges: Vec<Charged>) {
+        let positions = charges.iter().map(|charged| charged.position).collect();
+        let limit = Duration::from_millis(SETTLE_MS_MAX);
+        let settled = tokio::time::timeout(limit, self.ledger.settlements(positions)).await;
+        let settled = settled.ok();
+        for (place, charged) in charges.into_iter().enumerate() {
+            let Charged { purpose, token, due, before, entry, .. } = charged;
+            let outcome = match &settled {
+                Some(settled) => {
+                    Outcome::of_charge(settled.get(place).copied().flatten(), due, before)
+                }
+                None => Outcome::Unconfirmed,
+            };
+            if !outcome.is_idle() {
+                self.conversions.touch(Purpose::View, &token, self.civil.now());
+            }
+            self.note(purpose, outcome, entry);
+        }
+    }
+
+    /// Counts a notice and writes its entry.
+    pub fn note(&self, purpose: Purpose, outcome: Outcome, entry: Entry) {
+        self.metrics.notice(purpose, outcome);
+        self.event_log.write(&Entry { subject: Subject::Notice(purpose, outcome), ..entry });
     }
 }

@@ -3,7 +3,10 @@
 
 use crate::auction::NoBid;
 use crate::consent::{Restriction, Restrictions};
-use crate::notice::{Effect, Purpose};
+use crate::notice::Purpose;
+use crate::notice::attribution::Converted;
+use crate::notice::outcome::Outcome;
+use crate::server::event_log;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -56,12 +59,12 @@ pub struct Metrics {
     pub refused: Family<Label, Counter>,
     /// Events by outcome.
     pub events: Family<Label, Counter>,
-    /// Notices by kind and outcome.
+    /// Notices, views and clicks by kind and outcome.
     pub notices: Family<NoticeLabels, Counter>,
-    /// Those that were understood, by purpose and effect.
-    effects: [[Counter; Effect::LABELS.len()]; Purpose::ALL.len()],
-    /// Clicks by outcome.
-    pub clicks: Family<Label, Counter>,
+    /// Conversions by what they are owed to, or why to nothing.
+    pub conversions: Family<Label, Counter>,
+    /// Entries of the event log.
+    pub event_entries: event_log::Counters,
     /// Charges by where their price came from.
     pub prices: Family<Label, Counter>,
 }
@@ -105,14 +108,18 @@ impl Metrics {
             family(&mut registry, "rates_reloads", "Reloads of the rates table, by outcome");
         let refused = family(&mut registry, "messages_refused", "Messages a mailbox refused");
         let events = family(&mut registry, "events", "Behaviour events, by outcome");
-        let clicks = family(&mut registry, "clicks", "Click redirects, by outcome");
+        let conversions = family(&mut registry, "conversions", "Conversions, by outcome");
+        let entries =
+            family(&mut registry, "event_entries", "Entries of the event log, by outcome");
+        let entry = |what| entries.get_or_create(&Label { what }).clone();
+        let event_entries = event_log::Counters {
+            written: entry("written"),
+            suppressed: entry("suppressed"),
+            lost: entry("lost"),
+        };
         let prices = family(&mut registry, "charges", "Charging notices, by the price's source");
         let notices = Family::<NoticeLabels, Counter>::default();
         registry.register("notices", "Notices, by kind and outcome", notices.clone());
-        let effects = Purpose::ALL.map(|purpose| {
-            let labels = |outcome| NoticeLabels { kind: purpose.label(), outcome };
-            Effect::LABELS.map(|outcome| notices.get_or_create(&labels(outcome)).clone())
-        });
         Self {
             registry,
             requests,
@@ -128,8 +135,8 @@ impl Metrics {
             refused,
             events,
             notices,
-            effects,
-            clicks,
+            conversions,
+            event_entries,
             prices,
         }
     }
@@ -179,9 +186,9 @@ impl Metrics {
         self.events.get_or_create(&Label { what }).inc_by(count);
     }
 
-    /// Counts a click redirect.
-    pub fn click(&self, what: &'static str) {
-        self.clicks.get_or_create(&Label { what }).inc();
+    /// Counts a conversion.
+    pub fn conversion(&self, converted: Converted) {
+        self.conversions.get_or_create(&Label { what: converted.label() }).inc();
     }
 
     /// Counts a charge by where its price came from.
@@ -189,14 +196,10 @@ impl Metrics {
         self.prices.get_or_create(&Label { what }).inc();
     }
 
-    /// Counts a notice that was understood.
-    pub fn effect(&self, purpose: Purpose, effect: Effect) {
-        self.effects[purpose as usize][effect.number()].inc();
-    }
-
     /// Counts a notice.
-    pub fn notice(&self, kind: &'static str, outcome: &'static str) {
-        self.notices.get_or_create(&NoticeLabels { kind, outcome }).inc();
+    pub fn notice(&self, purpose: Purpose, outcome: Outcome) {
+        let labels = NoticeLabels { kind: purpose.label(), outcome: outcome.label() };
+        self.notices.get_or_create(&labels).inc();
     }
 
     /// All counters in Prometheus' text format.

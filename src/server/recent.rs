@@ -1,31 +1,37 @@
-//! Keys seen lately, to count each once.
+//! Keys seen lately, and how often.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
-/// Orders remembered, to count each conversion once: a day of a large advertiser.
-const ORDERS_MAX: usize = 1 << 17;
+/// Keys remembered: a day of orders of a large advertiser. Past it the oldest gives way, whoever's
+/// it is, and would count anew; that is counted.
+const KEYS_MAX: usize = 1 << 17;
 
-/// The last keys seen, up to [`ORDERS_MAX`].
+/// The last keys seen, up to [`KEYS_MAX`].
 #[derive(Default)]
 pub struct Recent {
-    seen: FxHashSet<u64>,
+    seen: FxHashMap<u64, u32>,
     order: VecDeque<u64>,
 }
 
 impl Recent {
-    /// Remembers `key`; `false` when it is remembered already.
-    pub fn insert(&mut self, key: u64) -> bool {
-        if !self.seen.insert(key) {
+    /// How often `key` was noted, as far as that is remembered.
+    pub fn count(&self, key: u64) -> u32 {
+        self.seen.get(&key).copied().unwrap_or(0)
+    }
+
+    /// Notes `key` once more; whether an older key was forgotten for it.
+    pub fn note(&mut self, key: u64) -> bool {
+        let count = self.seen.entry(key).or_default();
+        *count = count.saturating_add(1);
+        if *count > 1 {
             return false;
         }
         self.order.push_back(key);
-        if self.order.len() > ORDERS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.seen.remove(&oldest);
+        if self.order.len() <= KEYS_MAX {
+            return false;
         }
-        true
+        self.order.pop_front().is_some_and(|oldest| self.seen.remove(&oldest).is_some())
     }
 }
 
@@ -34,11 +40,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_counts_once_while_it_is_remembered() {
+    fn a_key_is_counted_while_it_is_remembered() {
         let mut recent = Recent::default();
-        assert!(recent.insert(1));
-        assert!(!recent.insert(1));
-        (2..ORDERS_MAX as u64 + 2).for_each(|key| assert!(recent.insert(key)));
-        assert!(recent.insert(1), "the oldest gave way");
+        assert!(!recent.note(1) && !recent.note(1));
+        assert_eq!((recent.count(1), recent.count(2)), (2, 0));
+        (2..=KEYS_MAX as u64).for_each(|key| assert!(!recent.note(key)));
+        assert!(recent.note(0), "there is no room");
+        assert_eq!((recent.count(1), recent.count(2)), (0, 1), "the oldest gave way");
     }
 }

@@ -48,6 +48,7 @@ impl Engine {
             "budget": self.budget.address().send(budget::Status).await.ok(),
             "learner": self.learner.address().send(prediction::Status).await.ok().map(|s| without_counts(&s)),
             "privacy": self.privacy.status(),
+            "attribution": { "touches_pushed_out": self.conversions.touches_pushed_out() },
             "cores": cores,
             "shards": shards,
             "revived": self.revivals(),

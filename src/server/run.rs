@@ -8,7 +8,7 @@ use crate::server::engine::Engine;
 use crate::server::keys::{FreshKeys, Keys};
 use crate::server::simulation::tick_in_real_time;
 use crate::server::worker::Worker;
-use crate::server::{admin, bid, events, explain, notices, rates};
+use crate::server::{admin, bid, conversions, events, explain, notices, rates};
 use crate::units::Timestamp;
 use actix::prelude::*;
 use actix_web::dev::{Server, ServerHandle};
@@ -299,11 +299,13 @@ fn public_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<S
         App::new()
             .app_data(Data::new(engine.clone()))
             .app_data(Data::new(notices::Desk::new(engine.clone())))
-            .route("/notice/win", web::get().to(notices::win))
-            .route("/notice/billing", web::get().to(notices::billing))
-            .route("/notice/loss", web::get().to(notices::loss))
-            .route("/pixel", web::get().to(notices::pixel))
-            .route("/click", web::get().to(notices::click))
+            // Of any method: the handlers say which they take.
+            .route("/notice/win", web::to(notices::win))
+            .route("/notice/billing", web::to(notices::billing))
+            .route("/notice/loss", web::to(notices::loss))
+            .route("/pixel", web::to(notices::pixel))
+            .route("/pixel/{advertiser}", web::to(conversions::pixel))
+            .route("/click", web::to(notices::click))
             .route("/events", web::post().to(events::events))
     });
     Ok(server
@@ -327,6 +329,7 @@ fn admin_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<Se
             .route("/explain", web::post().to(explain::explain_request))
             .route("/api/v1/auctions/{id}", web::get().to(explain::auction))
             .route("/api/v1/report", web::get().to(admin::report))
+            .route("/api/v1/events", web::get().to(admin::events))
             .route("/api/v1/reload", web::post().to(admin::reload))
             .route("/api/v1/reload/rates", web::post().to(rates::reload_rates))
             .route("/api/v1/campaigns", web::get().to(admin::campaigns))

@@ -72,8 +72,8 @@ pub struct Conversion {
     pub order: u64,
     /// Its value in micros of `currency`; 0 where none was named.
     pub value_micros: u64,
-    /// The currency of `value_micros`.
-    pub currency: CurrencyCode,
+    /// The currency of `value_micros`; the advertiser's account's where none was named.
+    pub currency: Option<CurrencyCode>,
     /// The sealed token of the click or view that led here, unopened.
     pub click_token: Option<String>,
 }

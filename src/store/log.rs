@@ -82,6 +82,6 @@ pub trait OrderedLog: Send + Sync {
     /// The last position; 0 in an empty log.
     fn head(&self) -> Position;
 
-    /// Lets go of the records up to and including `upto`.
+    /// Lets go of the records up to and including `upto`, and of their keys.
     fn trim(&self, upto: Position);
 }

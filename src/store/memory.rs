@@ -157,7 +157,12 @@ impl OrderedLog for MemoryLog {
     fn trim(&self, upto: Position) {
         let mut records = self.shared.records.lock();
         while records.kept.front().is_some_and(|record| record.position <= upto) {
-            records.kept.pop_front();
+            let Some(record) = records.kept.pop_front() else { break };
+            // Keys lie in the order of their records, the oldest of which may be forgotten already.
+            if records.keys.front() == Some(&record.idem) {
+                records.keys.pop_front();
+                records.positions.remove(&record.idem);
+            }
         }
     }
 }

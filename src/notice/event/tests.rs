@@ -117,7 +117,7 @@ fn a_purchase_with_an_order_is_a_conversion() {
     .conversion
     .expect("a conversion");
     assert_eq!(conversion.value_micros, 89_900_001, "exact, rounded up");
-    assert_eq!(conversion.currency.as_str(), "EUR");
+    assert_eq!(conversion.currency, CurrencyCode::parse("EUR"));
     assert_eq!(conversion.click_token.as_deref(), Some("t0ken"));
     let without_price = accept(&[buy, order]).conversion.expect("a conversion");
     assert_eq!((without_price.value_micros, without_price.order), (0, conversion.order));

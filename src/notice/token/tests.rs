@@ -196,3 +196,27 @@ proptest! {
         prop_assert!(sealer.open(Purpose::Win, EXCHANGE, &any, NOW).is_err());
     }
 }
+
+#[test]
+fn the_books_know_where_a_repurposed_token_is_genuine() {
+    let sealer = sealer();
+    let text = text_of(&sealer, Purpose::Click, &token());
+    let others = || [EXCHANGE + 1, EXCHANGE, EXCHANGE + 2].into_iter();
+    let place =
+        |purpose, exchange, text: &str| sealer.where_genuine(purpose, exchange, others(), text);
+    assert_eq!(place(Purpose::Billing, EXCHANGE, &text), TokenError::Repurposed);
+    assert_eq!(place(Purpose::Click, EXCHANGE + 1, &text), TokenError::OtherExchange);
+    let stranger = text_of(&Sealer::new(&[8; 32], 3), Purpose::Click, &token());
+    assert_eq!(place(Purpose::Billing, EXCHANGE, &stranger), TokenError::Forged);
+    assert_eq!(place(Purpose::Click, EXCHANGE + 1, &stranger), TokenError::Forged);
+}
+
+#[test]
+fn a_click_is_a_proof_long_after_its_notices_are_refused() {
+    let sealer = sealer();
+    let text = text_of(&sealer, Purpose::Click, &token());
+    let late = token().expires;
+    assert_eq!(sealer.open(Purpose::Click, EXCHANGE, &text, late), Err(TokenError::Expired));
+    assert_eq!(sealer.open_expired(Purpose::Click, EXCHANGE, &text), Ok(token()));
+    assert_eq!(sealer.open_expired(Purpose::View, EXCHANGE, &text), Err(TokenError::Forged));
+}

@@ -1,0 +1,235 @@
+//! What became of a notice: one outcome each, by the table in the room's documentation.
+//!
+//! Three sources decide, in this order: the token (refusals), the ledger (whatever charges), and a
+//! bounded memory of what was said of the same hold lately ([`History`]), which only tells order
+//! and repetition. The memory never decides about money: past its bound a copy is called the first.
+
+use crate::budget::{Due, Outcome as Ledger, Settlement};
+use crate::notice::token::{Purpose, TokenError};
+use crate::units::{HoldId, Nanos, Timestamp};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Holds whose notices are remembered: half a minute of the fastest stream, in which notices of one
+/// bid overtake each other. 6 MB.
+const HOLDS_MAX: usize = 1 << 17;
+
+macro_rules! outcomes {
+    ($($(#[doc = $doc:literal])* $name:ident => $label:literal,)*) => {
+        /// What became of one notice.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Outcome {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        impl Outcome {
+            /// The label of counters and of the event log.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label,)*
+                }
+            }
+        }
+    };
+}
+
+outcomes! {
+    /// Settled in time, from what the bid held.
+    Charged => "charged",
+    /// Settled after `decision_ttl`, within the billing window: the money was still held.
+    ChargedLate => "charged_late",
+    /// Settled after the billing window, from money that was free.
+    ChargedAfterWindow => "charged_after_window",
+    /// Settled although a loss had come: from the lease or from free money.
+    ChargedAfterLoss => "charged_after_loss",
+    /// A part or all of it is charged to the house: no budget had it.
+    Absorbed => "absorbed",
+    /// Genuine, and of a lease that the ledger does not know; the house bears it.
+    UnknownHold => "unknown_hold",
+    /// The ledger refused it: campaign, day or sequence are none of its own.
+    LedgerRefused => "ledger_refused",
+    /// The same charge at another price; the first stands.
+    Contradiction => "contradiction",
+    /// Said before; nothing changes.
+    Duplicate => "duplicate",
+    /// In the ledger's log, but the ledger did not say in time what it made of it.
+    Unconfirmed => "unconfirmed",
+    /// Not in the ledger's log: the sender is asked to try again.
+    NotDurable => "not_durable",
+    /// The notice's work broke off.
+    Failed => "failed",
+    /// Proves something, and moves nothing.
+    Evidence => "evidence",
+    /// Proof that comes after the charge: a win after its bill, say.
+    EvidenceAfterCharge => "evidence_after_charge",
+    /// Proof against a loss that came before.
+    EvidenceAfterLoss => "evidence_after_loss",
+    /// The hold is free.
+    Released => "released",
+    /// The hold is free; it had counted as late.
+    ReleasedLate => "released_late",
+    /// A loss after the billing window: the money was free already.
+    ReleasedAfterWindow => "released_after_window",
+    /// A loss after the charge, which stands.
+    LossAfterCharge => "loss_after_charge",
+    /// Counted, and sent on.
+    Clicked => "clicked",
+    /// Counted and sent on before any bill: the click proves the show.
+    ClickedBeforeCharge => "clicked_before_charge",
+    /// Sent on; a bid that lost cannot have been clicked, so somebody contradicts himself.
+    ClickedAfterLoss => "clicked_after_loss",
+    /// The ad is not in the catalog any more: nowhere to send to.
+    AdGone => "ad_gone",
+    /// A question without effect: HEAD, as link checkers ask.
+    Looked => "looked",
+    /// No token or no exchange, a parameter twice, too long, or not the text of any token.
+    Malformed => "malformed",
+    /// No exchange of this name.
+    UnknownExchange => "unknown_exchange",
+    /// Sealed under a key that is not live.
+    UnknownKey => "unknown_key",
+    /// Altered or made up.
+    Forged => "forged",
+    /// Genuine, on the path of another purpose.
+    Repurposed => "repurposed",
+    /// Genuine, and of another exchange.
+    OtherExchange => "other_exchange",
+    /// Genuine, and past its end.
+    Expired => "expired",
+}
+
+impl Outcome {
+    /// Whether nothing came of it, so that a stranger could bring it about as often as he likes.
+    #[must_use]
+    pub const fn is_idle(self) -> bool {
+        matches!(
+            self,
+            Self::Contradiction
+                | Self::Duplicate
+                | Self::AdGone
+                | Self::Looked
+                | Self::Malformed
+                | Self::UnknownExchange
+                | Self::UnknownKey
+                | Self::Forged
+                | Self::Repurposed
+                | Self::OtherExchange
+                | Self::Expired
+        )
+    }
+
+    /// Of a charging notice, by what the ledger made of it: `None` when a copy of it, under the
+    /// same position of the log, was told already.
+    #[must_use]
+    pub fn of_charge(settlement: Option<Settlement>, due: Due, before: Said) -> Self {
+        let Some(Settlement { at, outcome }) = settlement else { return Self::Duplicate };
+        match outcome {
+            Ledger::Duplicate => Self::Duplicate,
+            Ledger::Contradiction => Self::Contradiction,
+            Ledger::Forgotten { .. } => Self::UnknownHold,
+            Ledger::Settled { absorbed, .. } if absorbed > Nanos::ZERO => Self::Absorbed,
+            Ledger::Settled { .. } if at > due.free_at() => Self::ChargedAfterWindow,
+            Ledger::Settled { .. } if before.has(Purpose::Loss) => Self::ChargedAfterLoss,
+            Ledger::Settled { .. } if at > due.late_at() => Self::ChargedLate,
+            Ledger::Settled { .. } => Self::Charged,
+            _ => Self::LedgerRefused,
+        }
+    }
+
+    /// Of a notice that charges nothing.
+    #[must_use]
+    pub fn of_news(purpose: Purpose, due: Due, before: Said, now: Timestamp) -> Self {
+        match purpose {
+            _ if before.has(purpose) => Self::Duplicate,
+            Purpose::Loss if before.is_charged() => Self::LossAfterCharge,
+            Purpose::Loss if now > due.free_at() => Self::ReleasedAfterWindow,
+            Purpose::Loss if now > due.late_at() => Self::ReleasedLate,
+            Purpose::Loss => Self::Released,
+            Purpose::Click if before.has(Purpose::Loss) => Self::ClickedAfterLoss,
+            Purpose::Click if before.is_charged() => Self::Clicked,
+            Purpose::Click => Self::ClickedBeforeCharge,
+            _ if before.has(Purpose::Loss) => Self::EvidenceAfterLoss,
+            _ if before.is_charged() => Self::EvidenceAfterCharge,
+            _ => Self::Evidence,
+        }
+    }
+}
+
+impl From<TokenError> for Outcome {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Malformed => Self::Malformed,
+            TokenError::UnknownKey => Self::UnknownKey,
+            TokenError::Forged => Self::Forged,
+            TokenError::Repurposed => Self::Repurposed,
+            TokenError::OtherExchange => Self::OtherExchange,
+            TokenError::Expired => Self::Expired,
+        }
+    }
+}
+
+/// What was said of one hold so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said(u8);
+
+impl Said {
+    /// The bit above those of the purposes.
+    const CHARGED: u8 = 1 << Purpose::ALL.len();
+
+    /// Whether a notice of this purpose came.
+    #[must_use]
+    pub const fn has(self, purpose: Purpose) -> bool {
+        self.0 & (1 << purpose as u8) != 0
+    }
+
+    /// Whether one of them charged.
+    #[must_use]
+    pub const fn is_charged(self) -> bool {
+        self.0 & Self::CHARGED != 0
+    }
+}
+
+/// What was said of each hold lately.
+#[derive(Debug, Default)]
+pub struct History {
+    // Holds come out of sealed tokens: a stranger cannot choose them.
+    said: FxHashMap<HoldId, Said>,
+    order: VecDeque<HoldId>,
+}
+
+impl History {
+    /// Notes a notice; what was said of its hold before.
+    pub fn note(&mut self, hold: HoldId, purpose: Purpose) -> Said {
+        self.set(hold, 1 << purpose as u8)
+    }
+
+    /// Notes a charge.
+    pub fn note_charge(&mut self, hold: HoldId) {
+        self.set(hold, Said::CHARGED);
+    }
+
+    fn set(&mut self, hold: HoldId, bit: u8) -> Said {
+        let mut is_new = false;
+        let said = self.said.entry(hold).or_insert_with(|| {
+            is_new = true;
+            Said::default()
+        });
+        let before = *said;
+        said.0 |= bit;
+        if is_new {
+            self.order.push_back(hold);
+            if self.order.len() > HOLDS_MAX
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.said.remove(&oldest);
+            }
+        }
+        before
+    }
+}
+
+#[cfg(test)]
+#[path = "outcome_tests.rs"]
+mod tests;
