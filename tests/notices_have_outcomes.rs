@@ -212,11 +212,14 @@ fn order_repetition_and_lateness_have_outcomes() {
             assert_eq!(line["creative"], "shoes-300x250");
         }
     }
-    // One bid's life can be asked for.
-    let hold =
-        bidder.lines("?kind=loss&limit=1").remove(0)["hold"].as_str().expect("a hold").to_owned();
-    let life = bidder.lines(&format!("?hold={hold}"));
-    assert_eq!(life.len(), 1, "{life:?}");
+    // The life of the last bid can be asked for, by its hold and by its auction.
+    let auction = format!("r-{}", bidder.bids);
+    let life = bidder.lines(&format!("?auction={auction}"));
+    let hold = life[0]["hold"].as_str().expect("a hold").to_owned();
+    assert_eq!(bidder.lines(&format!("?hold={hold}")), life);
+    let outcomes: Vec<_> = life.iter().map(|line| line["outcome"].as_str()).collect();
+    assert_eq!(outcomes, [Some("released_after_window")]);
+    assert!(bidder.lines("?auction=nobody").is_empty());
     for (query, status) in [("?limit=0", 400), ("?what=1", 400), ("?hold=1", 400)] {
         assert_eq!(bidder.admin.get(&format!("/api/v1/events{query}")).status, status, "{query}");
     }

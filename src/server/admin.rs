@@ -172,7 +172,7 @@ pub async fn report(engine: Shared, head: HttpRequest) -> HttpResponse {
     HttpResponse::Ok().json(engine.report().await)
 }
 
-/// `GET /api/v1/events` (`?limit=&kind=&hold=`): what happened, newest first, a line of JSON each.
+/// `GET /api/v1/events` (`?limit=&kind=&hold=&auction=`): what happened, newest first, a line of JSON each.
 pub async fn events(engine: Shared, head: HttpRequest) -> HttpResponse {
     if let Err(refused) = gate(&engine, &head) {
         return refused;

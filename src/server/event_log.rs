@@ -7,10 +7,12 @@
 //! the others are counted, and their number follows as one entry. So strangers alone need more than
 //! half an hour to push an entry out.
 
-use crate::auction::Published;
+use crate::auction::{FindAudits, Published};
 use crate::clock::Civil;
+use crate::notice::effect::unescape;
 use crate::notice::entry::{Entry, Subject};
 use crate::server::engine::Engine;
+use crate::server::explain::hold_text;
 use crate::store::{OrderedLog, Position, Record};
 use crate::units::{HoldId, LeaseId, Timestamp};
 use parking_lot::Mutex;
@@ -163,6 +165,7 @@ pub struct Question {
     limit: usize,
     kind: Option<String>,
     hold: Option<HoldId>,
+    auction: Option<String>,
 }
 
 impl Question {
@@ -171,7 +174,7 @@ impl Question {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(query: &str) -> Result<Self, String> {
-        let mut question = Self { limit: LIMIT, kind: None, hold: None };
+        let mut question = Self { limit: LIMIT, kind: None, hold: None, auction: None };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             match key {
@@ -182,33 +185,32 @@ impl Question {
                 }
                 "kind" => question.kind = Some(value.to_owned()),
                 "hold" => {
-                    let hold = hold_of(value).ok_or("hold is NODE-CORE-BOOT-LEASE-SEQUENCE")?;
+                    let hold = hold_of(value).ok_or("hold is NODE-BOOT-CORE-LEASE-SEQUENCE")?;
                     question.hold = Some(hold);
                 }
-                _ => return Err("only limit, kind and hold can be asked for".to_owned()),
+                "auction" => question.auction = Some(unescape(value).into_owned()),
+                _ => return Err("only limit, kind, hold and auction can be asked for".to_owned()),
             }
         }
         Ok(question)
     }
 
-    fn is_about(&self, entry: &Entry) -> bool {
+    /// Whether it is about an entry, if the auction that it names brought `bids`.
+    fn is_about(&self, entry: &Entry, bids: Option<&[HoldId]>) -> bool {
+        let hold = entry.of.map(|of| of.hold);
         self.kind.as_deref().is_none_or(|kind| entry.subject.kind() == kind)
-            && self.hold.is_none_or(|hold| entry.of.is_some_and(|of| of.hold == hold))
+            && self.hold.is_none_or(|asked| hold == Some(asked))
+            && bids.is_none_or(|bids| hold.is_some_and(|hold| bids.contains(&hold)))
     }
 }
 
-/// A hold as people read and write it.
-fn hold_text(hold: HoldId) -> String {
-    let LeaseId { node, core, boot, number } = hold.lease;
-    format!("{node}-{core}-{boot}-{number}-{}", hold.sequence)
-}
-
+/// What [`hold_text`] wrote.
 fn hold_of(text: &str) -> Option<HoldId> {
     let mut parts = text.split('-');
     let lease = LeaseId {
         node: parts.next()?.parse().ok()?,
-        core: parts.next()?.parse().ok()?,
         boot: parts.next()?.parse().ok()?,
+        core: parts.next()?.parse().ok()?,
         number: parts.next()?.parse().ok()?,
     };
     let sequence = parts.next()?.parse().ok()?;
@@ -216,13 +218,18 @@ fn hold_of(text: &str) -> Option<HoldId> {
 }
 
 impl Engine {
-    /// The entries that a question is about, newest first, a line of JSON each.
+    /// The entries that a question is about, newest first, a line of JSON each. An auction is known
+    /// while its bids are remembered by the cores that made them.
     pub async fn events_about(&self, question: &Question) -> String {
+        let bids = match &question.auction {
+            Some(auction) => Some(self.bids_of(auction).await),
+            None => None,
+        };
         self.event_log.settle().await;
         let records = self.event_log.records();
         let entries = records.iter().rev().filter_map(|record| {
-            let entry = Entry::decode(&record.body).filter(|entry| question.is_about(entry))?;
-            Some((record, entry))
+            let entry = Entry::decode(&record.body)?;
+            question.is_about(&entry, bids.as_deref()).then_some((record, entry))
         });
         let mut text = String::new();
         for (record, entry) in entries.take(question.limit) {
@@ -230,6 +237,15 @@ impl Engine {
             text.push('\n');
         }
         text
+    }
+
+    async fn bids_of(&self, auction: &str) -> Vec<HoldId> {
+        let mut bids = Vec::new();
+        for worker in self.workers() {
+            let audits = worker.auction.send(FindAudits::of(auction)).await.unwrap_or_default();
+            bids.extend(audits.iter().map(|audit| audit.held.hold));
+        }
+        bids
     }
 
     fn event_json(&self, record: &Record, entry: &Entry) -> Value {
@@ -344,9 +360,16 @@ mod tests {
 
     #[test]
     fn questions_are_read_or_refused() {
-        let hold = HoldId { lease: LeaseId { node: 1, core: 2, boot: 3, number: 4 }, sequence: 5 };
-        let asked = Question::parse("kind=click&limit=7&hold=1-2-3-4-5").expect("good");
-        assert_eq!(asked, Question { limit: 7, kind: Some("click".to_owned()), hold: Some(hold) });
+        let hold = HoldId { lease: LeaseId { node: 1, boot: 2, core: 3, number: 4 }, sequence: 5 };
+        let asked =
+            Question::parse("kind=click&limit=7&hold=1-2-3-4-5&auction=a%20b").expect("good");
+        let expected = Question {
+            limit: 7,
+            kind: Some("click".to_owned()),
+            hold: Some(hold),
+            auction: Some("a b".to_owned()),
+        };
+        assert_eq!(asked, expected);
         assert_eq!(hold_of(&hold_text(hold)), Some(hold));
         for bad in
             ["limit=0", "limit=10001", "limit=x", "hold=1-2-3-4", "hold=1-2-3-4-5-6", "what=1"]
