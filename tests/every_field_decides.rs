@@ -66,6 +66,8 @@ fn campaigns() -> Vec<[String; 4]> {
         ("to-word", "keywords = [\"marathon\"]"),
         ("to-fans", "user_keywords = [\"climber\"]"),
         ("to-segment", "segments = { include = [\"s-77\"] }"),
+        ("to-zip", "postal_codes = { include = [\"USA/94107\"] }"),
+        ("to-berlin", "circles = { include = [\"52.52,13.40,5\"] }"),
         ("on-deal", "deals = [\"d1\", \"d2\"]"),
     ] {
         all.push(campaign(name, "9.00", &banner(&format!("{name}-728x90")), &target(line)));
@@ -195,6 +197,7 @@ fn declared(file: &str) -> Vec<(String, Vec<String>)> {
     let text = std::fs::read_to_string(path).expect("the source of the view");
     let (mut found, mut name) = (Vec::new(), "");
     for line in text.lines().map(str::trim) {
+        let line = line.strip_prefix("r#").unwrap_or(line);
         if let Some(rest) = line.strip_prefix("pub struct ") {
             name = rest.split(['<', ' ']).next().unwrap_or_default();
         }
@@ -261,6 +264,7 @@ fn each_base_gets_the_bids_that_its_rows_start_from() {
         (Base::VideoPod, &["spot", "cinema"]),
         (Base::AudioPod, &["radio", "jingle"]),
         (Base::Canada, &["to-adults"]),
+        (Base::Located, &["to-berlin"]),
     ] {
         let decision = decision(&mut engine, &base.request());
         let names: Vec<_> = bids(&decision).into_iter().map(|(name, _)| name).collect();

@@ -7,12 +7,12 @@ use crate::auction::input::{
 use crate::auction::policy::Policy;
 use crate::auction::reason::NoBid;
 use crate::auction::select::KEPT_MAX;
-use crate::catalog::{category_key, deal_key, domain_key};
+use crate::catalog::{RequestFacts, category_key, deal_key, domain_key};
 use crate::consent::Permissions;
 use crate::hash::stable_lower;
 use crate::openrtb::{
-    Asset, Audio, Banner, BidRequest, CodeSet, DELIVERY_PROGRESSIVE, DurationFloor, Format, Imp,
-    Native, Str, Video, keywords,
+    Asset, Audio, Banner, BidRequest, CodeSet, DELIVERY_PROGRESSIVE, DurationFloor, Format, Geo,
+    Imp, Native, Str, Video, keywords,
 };
 use crate::prediction::{ContextInput, SlotFormat};
 use crate::rates::{Rate, Rates};
@@ -405,6 +405,9 @@ fn facts(request: &BidRequest<'_>, context: &Context<'_>, input: &mut AuctionInp
     if let Some(country) = geo.country.given() {
         facts.set_geo(country, geo.region.given(), geo.city.given());
     }
+    if context.permissions.precise_geo {
+        place_facts(geo, facts);
+    }
     if let Some(device_type) = request.device.devicetype {
         facts.set_device_type(clamp_u8(device_type));
     }
@@ -415,6 +418,20 @@ fn facts(request: &BidRequest<'_>, context: &Context<'_>, input: &mut AuctionInp
     user_facts(request, input);
     imp_facts(request, input);
     input.user_context = user_context(request, input);
+}
+
+/// Metres by which a position may be wrong and still be one: the radius of the smallest circles twice.
+const ACCURACY_M_MAX: u32 = 1_000;
+
+/// Positions that were guessed from an address (type 2) or are known to be vague are none.
+fn place_facts(geo: &Geo<'_>, facts: &mut RequestFacts) {
+    if let (Some(country), Some(code)) = (geo.country.given(), geo.zip.given()) {
+        facts.set_postal_code(country, code);
+    }
+    let is_vague = geo.accuracy.is_some_and(|metres| metres > ACCURACY_M_MAX);
+    if let (Some(lat), Some(lon), false) = (geo.lat, geo.lon, geo.r#type == Some(2) || is_vague) {
+        facts.set_position(lat, lon);
+    }
 }
 
 fn inventory_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {

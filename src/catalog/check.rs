@@ -8,7 +8,7 @@ use super::creative::{
 };
 use super::filters::{Fault, Filters, is_iab_category};
 use super::raw::{RawAd, RawAdvertiser, RawCampaign};
-use super::targeting::Targeting;
+use super::targeting::{Lists, Targeting};
 use crate::units::{AdvertiserId, CampaignId, CategoryId, CreativeId, Micros, Nanos, Slot};
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
@@ -269,7 +269,8 @@ fn sector<'a>(faults: &mut Faults, campaign: &Campaign, ads: impl Iterator<Item 
 
 fn health(faults: &mut Faults, campaign: &Campaign) {
     let refuse = |what: &str| format!("a health campaign is contextual only: no {what}");
-    let Targeting { segments, user_keywords, geo, .. } = &*campaign.targeting;
+    let Targeting { segments, user_keywords, geo, postal_codes, circles, .. } =
+        &*campaign.targeting;
     let places = geo.include.iter().chain(&geo.exclude);
     let names_city = places.into_iter().any(|place| place.matches('/').count() > 1);
     for (holds, key, what) in [
@@ -277,6 +278,8 @@ fn health(faults: &mut Faults, campaign: &Campaign) {
         (segments.exclude.is_empty(), "targeting.segments", "user segments, not even excluded"),
         (user_keywords.is_empty(), "targeting.user_keywords", "keywords of the user"),
         (!names_city, "targeting.geo", "cities"),
+        (*postal_codes == Lists::default(), "targeting.postal_codes", "postal codes"),
+        (*circles == Lists::default(), "targeting.circles", "circles"),
         (!campaign.pooled_interest, "pooled_interest", "interest profile"),
     ] {
         faults.unless(holds, key, || refuse(what));

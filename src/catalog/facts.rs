@@ -4,6 +4,7 @@
 //! treat as exact. The same functions prepare both sides, a campaign's lists and a request's values.
 
 use super::filters::{DIMENSIONS, Dimension};
+use super::place::{Point, postal_key};
 use crate::hash;
 use crate::units::Timestamp;
 use smallvec::SmallVec;
@@ -92,6 +93,22 @@ impl RequestFacts {
                 self.push(Dimension::Geo, geo_key(country, region, Some(city)));
             }
         }
+    }
+
+    /// The postal code of the device; of a longer one ("94107-1234") also the part before the dash.
+    /// For whoever may read a precise place.
+    pub fn set_postal_code(&mut self, country: &str, code: &str) {
+        self.push(Dimension::Place, postal_key(country, code));
+        if let Some((area, _)) = code.split_once('-') {
+            self.push(Dimension::Place, postal_key(country, area));
+        }
+    }
+
+    /// Where the device is, in degrees; what is no point is not looked at. For whoever may read a
+    /// precise place.
+    pub fn set_position(&mut self, lat: f64, lon: f64) {
+        let cells = Point::new(lat, lon).into_iter().flat_map(Point::cells);
+        cells.for_each(|key| self.push(Dimension::Place, key));
     }
 
     /// OpenRTB `device.devicetype` (1 to 7).

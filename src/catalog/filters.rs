@@ -6,6 +6,7 @@ use super::facts::{
     geo_key, os_key, size_key,
 };
 use super::hours::{HourMask, hour_of_week};
+use super::place::{circle_entry, postal_entry};
 use super::targeting::Targeting;
 use crate::hash;
 use jiff::tz::TimeZone;
@@ -42,10 +43,12 @@ pub enum Dimension {
     Segment,
     /// Deals.
     Deal,
+    /// Postal codes and circles.
+    Place,
 }
 
 /// How many dimensions there are.
-pub(super) const DIMENSIONS: usize = 11;
+pub(super) const DIMENSIONS: usize = 12;
 
 impl Dimension {
     /// All of them, in order.
@@ -61,6 +64,7 @@ impl Dimension {
         Self::UserKeyword,
         Self::Segment,
         Self::Deal,
+        Self::Place,
     ];
 
     /// Whether the values belong to the user and need consent.
@@ -115,6 +119,11 @@ impl Filters {
         let t = targeting;
         builder.include(Dimension::Geo, "geo.include", &t.geo.include, geo_entry);
         builder.exclude(Dimension::Geo, "geo.exclude", &t.geo.exclude, geo_entry);
+        let (codes, circles) = (&t.postal_codes, &t.circles);
+        builder.include(Dimension::Place, "postal_codes.include", &codes.include, postal_entry);
+        builder.exclude(Dimension::Place, "postal_codes.exclude", &codes.exclude, postal_entry);
+        builder.include(Dimension::Place, "circles.include", &circles.include, circle_entry);
+        builder.exclude(Dimension::Place, "circles.exclude", &circles.exclude, circle_entry);
         builder.include(Dimension::Device, "devices", &t.devices, device_entry);
         builder.include(Dimension::Os, "os", &t.os, |os| text_entry(os, os_key));
         let domain = |text: &str| domain_entry(text);

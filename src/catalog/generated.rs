@@ -131,6 +131,8 @@ fn targeting(regions: f64, rng: &mut ChaCha8Rng) -> Targeting {
             include: some(rng, 1.0, regions, |rng| format!("USA/{}", region(rng))),
             exclude: some(rng, 0.05, 2, |rng| format!("USA/{}", region(rng))),
         },
+        postal_codes: Lists::default(),
+        circles: Lists::default(),
         devices: match below(rng, 10) {
             0..=2 => vec!["phone".to_owned(), "tablet".to_owned()],
             3 => vec!["desktop".to_owned()],

@@ -25,6 +25,7 @@ mod hours;
 mod index;
 mod keeper;
 mod load;
+mod place;
 mod postings;
 mod raw;
 mod rows;

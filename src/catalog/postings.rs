@@ -164,13 +164,14 @@ impl Postings {
 /// Dimensions of which a request often names no value that any campaign knows. What then remains of
 /// each is its `any` row; the index keeps the conjunctions of these for every set of silent
 /// dimensions, so that all silent ones together cost one row.
-pub(super) const OFTEN_SILENT: [Dimension; 6] = [
+pub(super) const OFTEN_SILENT: [Dimension; 7] = [
     Dimension::Inventory,
     Dimension::PageCategory,
     Dimension::Keyword,
     Dimension::UserKeyword,
     Dimension::Segment,
     Dimension::Deal,
+    Dimension::Place,
 ];
 
 /// The bit of a dimension in a set of silent ones; `None` for dimensions that nearly always speak.

@@ -21,6 +21,11 @@ pub struct Lists {
 pub struct Targeting {
     /// "USA", "USA/CA", "DEU/BE/Berlin", "FRA/*/Lyon": ISO 3166 alpha-3, region code, city.
     pub geo: Lists,
+    /// "USA/94107": country and postal code. Precise, so only with permission; includes of postal
+    /// codes and circles form one list.
+    pub postal_codes: Lists,
+    /// "52.52,13.405,5": latitude, longitude, and radius in km (0.5 to 100, true to a tenth).
+    pub circles: Lists,
     /// "phone", "tablet", "desktop", "tv", "connected-device".
     pub devices: Vec<String>,
     /// "android", "ios", "windows", "macos", "linux", ...

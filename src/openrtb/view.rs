@@ -185,6 +185,16 @@ view! {
         region: Str<'a> = b"region",
         /// City.
         city: Str<'a> = b"city",
+        /// Postal code.
+        zip: Str<'a> = b"zip",
+        /// Degrees north.
+        lat: Option<f64> = b"lat",
+        /// Degrees east.
+        lon: Option<f64> = b"lon",
+        /// How `lat` and `lon` are known: 1 GPS, 2 the address, 3 the user said so.
+        r#type: Option<i32> = b"type",
+        /// Metres by which they may be wrong.
+        accuracy: Option<u32> = b"accuracy",
         /// Minutes from UTC.
         utcoffset: Option<i32> = b"utcoffset",
     }

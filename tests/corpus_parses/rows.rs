@@ -233,6 +233,11 @@ pub fn geo_rows(geo: &Geo<'_>) -> Vec<Row> {
         ("country", t(&geo.country), Text, &["country"]),
         ("region", t(&geo.region), Text, &["region"]),
         ("city", t(&geo.city), Text, &["city"]),
+        ("zip", t(&geo.zip), Text, &["zip"]),
+        ("lat", n(geo.lat), Float, &["lat"]),
+        ("lon", n(geo.lon), Float, &["lon"]),
+        ("type", n(geo.r#type), Int, &["type"]),
+        ("accuracy", n(geo.accuracy), Size, &["accuracy"]),
         ("utcoffset", n(geo.utcoffset), Int, &["utcoffset"]),
     ]
 }

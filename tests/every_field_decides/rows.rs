@@ -48,6 +48,8 @@ pub enum Base {
     Euros,
     /// A banner for a user whose id is shared.
     Shared,
+    /// A banner for a device whose place is known.
+    Located,
     /// A banner for nobody who could be known.
     Unknown,
     /// A banner sized by range.
@@ -123,6 +125,10 @@ impl Base {
             Self::Shared => {
                 request["user"] = json!({ "eids": [
                     { "source": "trusted.example", "uids": [{ "id": "shared" }] }] });
+            }
+            Self::Located => {
+                let geo = &mut request["device"]["geo"];
+                (geo["lat"], geo["lon"], geo["type"]) = (json!(52.52), json!(13.405), json!(1));
             }
             Self::Unknown => {
                 request.as_object_mut().expect("a request").remove("user");
@@ -296,6 +302,13 @@ pub const ROWS: &[Row] = &[
     row("Geo.country", Banner, &["/device/geo/country"], "\"FRA\"", Wins(&["to-france"])),
     row("Geo.region", Banner, &["/device/geo/region"], "\"TX\"", Wins(&["to-texas"])),
     row("Geo.city", Banner, &["/device/geo/city"], "\"Boston\"", Wins(&["to-boston"])),
+    // A place is precise: without permission nobody reads it.
+    row("Regs.coppa", Located, &["/regs/coppa"], "1", Wins(&["shoes"])),
+    row("Geo.zip", Banner, &["/device/geo/zip"], "\"94107\"", Wins(&["to-zip"])),
+    row("Geo.lat", Located, &["/device/geo/lat"], "52.60", Wins(&["shoes"])),
+    row("Geo.lon", Located, &["/device/geo/lon"], "13.50", Wins(&["shoes"])),
+    row("Geo.type", Located, &["/device/geo/type"], "2", Wins(&["shoes"])),
+    row("Geo.accuracy", Located, &["/device/geo/accuracy"], "5000", Wins(&["shoes"])),
     row("Geo.utcoffset", Banner, &["/device/geo/utcoffset"], "-480", Differs),
     // Who sees it.
     row(
