@@ -4,7 +4,7 @@
 
 use crate::auction::decide::Purse;
 use crate::auction::fits::{self, Misfit};
-use crate::auction::input::{AuctionInput, DealInput, ImpInput};
+use crate::auction::input::{AuctionInput, DealInput, ImpInput, PodRoom};
 use crate::auction::reason::NoBid;
 use crate::auction::world::World;
 use crate::catalog::{Ad, AdRow, Campaign, CampaignRow, Caps, Form};
@@ -180,7 +180,8 @@ impl Contenders {
         if row.may_be_blocked(blocked) {
             match world.catalog.block_keys(row) {
                 Some(keys) => {
-                    fits::unblocked(keys.domains(), keys.categories(), &input.blocks)?;
+                    let app = keys.app().copied();
+                    fits::unblocked(keys.domains(), keys.categories(), app, &input.blocks)?;
                 }
                 None => asks_ads = true,
             }
@@ -305,19 +306,15 @@ fn is_open<'w>(
     let campaign = world.catalog.campaign(row.slot.index);
     let ad = world.catalog.ad(ad.slot.index);
     let (Some(campaign), Some(ad)) = (campaign, ad) else { return Err(Misfit::Format) };
-    fits::unblocked(&ad.adomain_keys, &ad.iab_cat_keys, &input.blocks)?;
+    fits::unblocked(&ad.adomain_keys, &ad.iab_cat_keys, ad.bundle_key(), &input.blocks)?;
     fits::uncapped(campaign, ad.id, input)?;
     Ok((campaign, ad))
 }
 
 fn fit_of(ad: &Ad, imp: u8, slot: &ImpInput, deal: Option<&DealInput>, prefers_deals: bool) -> Fit {
-    let form = Form::of(&ad.kind);
     // What has no length takes the whole pod: an exchange shows it instead, not within.
-    let seconds = match (slot.pod, form) {
-        (None, _) => 0,
-        (_, Form::Video { seconds, .. } | Form::Audio { seconds }) => seconds,
-        (Some(pod), Form::Banner { .. } | Form::Native) => pod.seconds,
-    };
+    let in_pod = |pod: PodRoom| ad.kind.duration_s().unwrap_or(pod.seconds);
+    let seconds = slot.pod.map_or(0, in_pod);
     Fit {
         ad: ad.slot,
         imp,
@@ -325,6 +322,6 @@ fn fit_of(ad: &Ad, imp: u8, slot: &ImpInput, deal: Option<&DealInput>, prefers_d
         is_fixed: deal.is_some_and(|deal| deal.is_fixed),
         is_preferred: deal.is_some_and(|deal| prefers_deals || deal.is_guaranteed),
         seconds,
-        floor: fits::floor(form, slot, deal),
+        floor: fits::floor(&ad.kind, slot, deal),
     }
 }

@@ -58,6 +58,7 @@ fn imp() -> ImpInput {
         video: None,
         audio: None,
         native: None,
+        languages: smallvec::SmallVec::new(),
         floor: Micros(1),
         has_length_floors: false,
         quantity: crate::rates::Rate::ONE,

@@ -314,7 +314,7 @@ fn misfits(
         _ => Ok(()),
     };
     let filters = [
-        fits::unblocked(&ad.adomain_keys, &ad.iab_cat_keys, &input.blocks),
+        fits::unblocked(&ad.adomain_keys, &ad.iab_cat_keys, ad.bundle_key(), &input.blocks),
         shape,
         parts,
         fits::deal(campaign, ad, imp).map(|_| ()),

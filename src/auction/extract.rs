@@ -1,18 +1,18 @@
 //! From the parsed request to what the auction needs: the last place that sees OpenRTB types.
 
 use crate::auction::input::{
-    AuctionInput, BannerSlot, DealInput, ImpInput, KeySet, LengthFloors, MediaSlot, NativeAsk,
-    NativePart, NativeSlot, PodRoom, SizeRule,
+    AuctionInput, BannerSlot, DealInput, ImpInput, KeySet, LengthFloors, MediaSlot, NativeSlot,
+    PodRoom, SizeRule,
 };
 use crate::auction::policy::Policy;
 use crate::auction::reason::NoBid;
 use crate::auction::select::KEPT_MAX;
-use crate::catalog::{RequestFacts, category_key, deal_key, domain_key};
+use crate::catalog::{Needs, RequestFacts, category_key, deal_key, domain_key, language_key};
 use crate::consent::Permissions;
 use crate::hash::stable_lower;
 use crate::openrtb::{
-    Asset, Audio, Banner, BidRequest, CodeSet, DELIVERY_PROGRESSIVE, DurationFloor, Format, Geo,
-    Imp, Native, Str, Video, keywords,
+    Audio, Banner, BidRequest, CodeSet, DurationFloor, Format, Geo, Imp, Native, Str, Video,
+    keywords,
 };
 use crate::prediction::{ContextInput, SlotFormat};
 use crate::rates::{Rate, Rates};
@@ -71,7 +71,10 @@ pub fn extract(
             continue;
         }
         let slot = imp_input(imp, position as u8, request.at, context, input.currency);
-        input.imps.extend(slot);
+        input.imps.extend(slot.map(|mut slot| {
+            slot.languages = languages(request);
+            slot
+        }));
     }
     facts(request, context, input);
     if input.imps.is_empty() { Err(NoBid::NoCreativeFits) } else { Ok(()) }
@@ -101,6 +104,13 @@ fn is_foreign(request: &BidRequest<'_>, category: &str) -> bool {
     let has_old_name =
         category.trim().get(..3).is_some_and(|start| start.eq_ignore_ascii_case("IAB"));
     request.cattax.unwrap_or(1) != 1 && !has_old_name
+}
+
+/// Languages of one request that are looked at; ads in what comes after get no bid.
+const LANGUAGES_MAX: usize = 16;
+
+fn languages(request: &BidRequest<'_>) -> SmallVec<[u64; 2]> {
+    request.wlang.iter().take(LANGUAGES_MAX).map(|tag| language_key(tag)).collect()
 }
 
 fn imp_input(
@@ -142,6 +152,7 @@ fn imp_input(
         video,
         audio,
         native,
+        languages: SmallVec::new(),
         floor,
         is_private: imp.pmp.private_auction,
         deals: deals(imp, at, context, currency),
@@ -186,6 +197,7 @@ fn banner_slot(banner: &Banner<'_>) -> BannerSlot {
         battr: banner.battr.bits,
         btype: banner.btype.bits,
         mimes: image_types(&banner.mimes),
+        offers: Needs::new(banner.api.bits, banner.expdir.bits, banner.topframe),
     }
 }
 
@@ -222,12 +234,11 @@ fn image_types(list: &[Str<'_>]) -> KeySet {
     list.iter().map(|text| proper(text.trim())).collect()
 }
 
-/// `None` for players that only stream.
+/// `None` for floors without a rate, or too many.
 fn video_slot(video: &Video<'_>, rate: Rate) -> Option<MediaSlot> {
-    video.delivery.permits(DELIVERY_PROGRESSIVE).then_some(())?;
     Some(MediaSlot {
         mimes: hashes(&video.mimes),
-        protocols: protocols(video.protocols),
+        protocols: any_or(video.protocols),
         seconds_min: video.minduration.unwrap_or(0),
         seconds_max: given(video.maxduration).unwrap_or(u32::MAX),
         pod_seconds: given(video.poddur).unwrap_or(u32::MAX),
@@ -235,15 +246,18 @@ fn video_slot(video: &Video<'_>, rate: Rate) -> Option<MediaSlot> {
         length_floors: length_floors(video.mincpmpersec, &video.durfloors, rate)?,
         battr: video.battr.bits,
         accepts_linear: video.linearity.is_none_or(|linearity| linearity == 1),
+        delivery: any_or(video.delivery),
+        bitrates: bitrates(video.minbitrate, video.maxbitrate),
+        skip_longer_than_s: (video.skip != Some(false)).then(|| video.skipmin.unwrap_or(0)),
+        offers: Needs::new(video.api.bits, 0, false),
     })
 }
 
-/// `None` for players that only stream.
+/// `None` for floors without a rate, or too many.
 fn audio_slot(audio: &Audio<'_>, rate: Rate) -> Option<MediaSlot> {
-    audio.delivery.permits(DELIVERY_PROGRESSIVE).then_some(())?;
     Some(MediaSlot {
         mimes: hashes(&audio.mimes),
-        protocols: protocols(audio.protocols),
+        protocols: any_or(audio.protocols),
         seconds_min: audio.minduration.unwrap_or(0),
         seconds_max: given(audio.maxduration).unwrap_or(u32::MAX),
         pod_seconds: given(audio.poddur).unwrap_or(u32::MAX),
@@ -251,6 +265,10 @@ fn audio_slot(audio: &Audio<'_>, rate: Rate) -> Option<MediaSlot> {
         length_floors: length_floors(audio.mincpmpersec, &audio.durfloors, rate)?,
         battr: audio.battr.bits,
         accepts_linear: true,
+        delivery: any_or(audio.delivery),
+        bitrates: bitrates(audio.minbitrate, audio.maxbitrate),
+        skip_longer_than_s: Some(0),
+        offers: Needs::new(audio.api.bits, 0, false),
     })
 }
 
@@ -310,8 +328,12 @@ fn screen_position(imp: &Imp<'_>) -> u8 {
 const LENGTHS_MAX: usize = 64;
 
 /// A list that names only codes unknown to us permits nothing of ours; one that is empty, all.
-fn protocols(named: CodeSet) -> u64 {
+fn any_or(named: CodeSet) -> u64 {
     if named.is_given() { named.bits } else { u64::MAX }
+}
+
+fn bitrates(least: Option<u32>, most: Option<u32>) -> (u32, u32) {
+    (least.unwrap_or(0), given(most).unwrap_or(u32::MAX))
 }
 
 /// Assets of one imp that are looked at; the standard's layouts have fewer than ten.
@@ -320,47 +342,11 @@ const ASSETS_MAX: usize = 32;
 /// `None` for what cannot be understood, or asks for more than we look at: no native bid then.
 fn native_slot(native: &Native<'_>) -> Option<NativeSlot> {
     let request = native.asks()?;
-    let assets = &request.inner().assets;
-    let asks = |asset: &Asset<'_>| NativeAsk {
-        is_required: asset.required,
-        part: native_part(asset).unwrap_or(NativePart::Unknown),
-        mimes: image_mimes(asset),
-    };
-    (assets.len() <= ASSETS_MAX)
-        .then(|| NativeSlot { battr: native.battr.bits, assets: assets.iter().map(asks).collect() })
-}
-
-/// `None` for what our ads cannot answer.
-fn native_part(asset: &Asset<'_>) -> Option<NativePart> {
-    asset.id?;
-    let most = |len: Option<u32>| given(len).unwrap_or(u32::MAX);
-    if let Some(title) = &asset.title {
-        return Some(NativePart::Title(most(title.len)));
-    }
-    if let Some(image) = &asset.img {
-        let size = SizeRule::Range {
-            w: side_rule(image.w, image.wmin, None),
-            h: side_rule(image.h, image.hmin, None),
-        };
-        return match image.r#type {
-            Some(1 | 2) => Some(NativePart::Icon(size)),
-            Some(3) | None => Some(NativePart::Image(size)),
-            Some(_) => None,
-        };
-    }
-    let text = asset.data.as_ref()?;
-    let most = most(text.len);
-    match text.r#type? {
-        1 => Some(NativePart::Sponsored(most)),
-        2 => Some(NativePart::Description(most)),
-        12 => Some(NativePart::CallToAction(most)),
-        _ => None,
-    }
-}
-
-fn image_mimes(asset: &Asset<'_>) -> Option<Box<KeySet>> {
-    let listed = &asset.img.as_ref()?.mimes;
-    (!listed.is_empty()).then(|| Box::new(hashes(listed)))
+    (request.inner().assets.len() <= ASSETS_MAX).then(|| NativeSlot {
+        battr: native.battr.bits,
+        asks: request.asks().collect(),
+        offers: Needs::new(native.api.bits, 0, false),
+    })
 }
 
 fn deals(

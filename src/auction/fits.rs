@@ -2,13 +2,11 @@
 //! refusal has a name, since the same functions explain decisions.
 
 use crate::auction::input::{
-    AuctionInput, BannerSlot, Blocks, DealInput, ImpInput, KeySet, MediaSlot, NativeAsk,
-    NativePart, NativeSlot,
+    AuctionInput, BannerSlot, Blocks, DealInput, ImpInput, KeySet, MediaSlot, SizeRule,
 };
 use crate::auction::reason::NoBid;
 use crate::catalog::{
-    Ad, AdKind, Campaign, CapScope, Catalog, Dimension, Form, FrequencyCap, Native, Shape,
-    image_mime, mime_key,
+    Ad, AdKind, Campaign, CapScope, Catalog, Dimension, FileShape, Form, FrequencyCap, Needs, Shape,
 };
 use crate::session::{CapKey, CapWindow};
 use crate::units::{CampaignId, CreativeId, Micros};
@@ -41,11 +39,17 @@ pub enum Misfit {
     Asset,
     /// The imp is sold through deals that the campaign does not have.
     Deal,
+    /// The ad's language is not in `wlang`.
+    Language,
+    /// The ad may be skipped, and the player forbids that.
+    Skippable,
+    /// The ad needs an API, a direction to expand in or the top frame, and the placement lacks it.
+    Api,
 }
 
 impl Misfit {
     /// All of them, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::AdvertiserBlocked,
         Self::CategoryBlocked,
         Self::AppBlocked,
@@ -58,6 +62,9 @@ impl Misfit {
         Self::Attribute,
         Self::Asset,
         Self::Deal,
+        Self::Language,
+        Self::Skippable,
+        Self::Api,
     ];
 
     /// The gate at which this stops an ad.
@@ -72,14 +79,22 @@ impl Misfit {
 }
 
 /// Whether the request blocks who advertises, or what: keys of domains and of categories, parents
-/// included.
+/// included, and of the app.
 ///
 /// # Errors
 /// The first block that hits.
-pub fn unblocked(domains: &[u64], categories: &[u64], blocks: &Blocks) -> Result<(), Misfit> {
+pub fn unblocked(
+    domains: &[u64],
+    categories: &[u64],
+    app: Option<u64>,
+    blocks: &Blocks,
+) -> Result<(), Misfit> {
     let hits = |list: &KeySet, keys: &[u64]| keys.iter().any(|key| list.has(*key));
     if hits(&blocks.badv, domains) {
         return Err(Misfit::AdvertiserBlocked);
+    }
+    if app.is_some_and(|app| blocks.bapp.has(app)) {
+        return Err(Misfit::AppBlocked);
     }
     // What cannot be shown to be permitted is not.
     if blocks.has_foreign_bcat || hits(&blocks.bcat, categories) {
@@ -122,62 +137,74 @@ pub fn keeps_cap(
 /// # Errors
 /// The first thing that does not fit.
 pub fn shape_fits(shape: &Shape, imp: &ImpInput) -> Result<(), Misfit> {
-    match shape.form {
-        Form::Banner { w, h } => {
-            let slot = imp.banner.as_ref().ok_or(Misfit::Format)?;
-            banner_fits(shape, w.into(), h.into(), slot)
-        }
-        Form::Video { seconds, protocols } => {
+    if shape.language != 0 && !imp.languages.is_empty() && !imp.languages.contains(&shape.language)
+    {
+        return Err(Misfit::Language);
+    }
+    match &shape.form {
+        Form::Banner { .. } => banner_fits(shape, imp.banner.as_ref().ok_or(Misfit::Format)?),
+        Form::Video { seconds, protocols, is_skippable, files } => {
             let slot = imp.video.as_ref().ok_or(Misfit::Format)?;
-            media_fits(shape, VAST_INLINE & u64::from(protocols), seconds, slot)
+            media_fits(shape, (*seconds, *protocols, *is_skippable), files, slot)
         }
-        Form::Audio { seconds } => {
+        Form::Audio { seconds, protocols, files } => {
             let slot = imp.audio.as_ref().ok_or(Misfit::Format)?;
-            media_fits(shape, VAST_INLINE, seconds, slot)
+            media_fits(shape, (*seconds, *protocols, false), files, slot)
         }
         Form::Native => {
             let slot = imp.native.as_ref().ok_or(Misfit::Format)?;
-            attributes(shape, slot.battr)
+            permitted(shape, slot.battr, slot.offers)
         }
     }
 }
 
-/// Whether the parts of the ad in this slot are what the imp's native placement asks for.
+/// Whether the parts of the ad in this slot are what the imp's native placement asks for. The
+/// library itself says so, as it will when the answer is written.
 ///
 /// # Errors
 /// [`Misfit::Asset`].
 pub fn parts_fit(catalog: &Catalog, ad_index: u32, imp: &ImpInput) -> Result<(), Misfit> {
     let slot = imp.native.as_ref().ok_or(Misfit::Format)?;
     match catalog.ad(ad_index).map(|ad| &ad.kind) {
-        Some(AdKind::Native(native)) => native_fits(native, slot),
+        Some(AdKind::Native(library)) if library.can_answer(&slot.asks) => Ok(()),
+        Some(AdKind::Native(_)) => Err(Misfit::Asset),
         _ => Err(Misfit::Format),
     }
 }
 
-/// The VAST versions that we write inline, by their codes in OpenRTB's list 5.8: bit `n` for code
-/// `n`, 2 (2.0), 3 (3.0), 7 (4.0), 11 (4.1), 13 (4.2).
-const VAST_INLINE: u64 = 1 << 2 | 1 << 3 | 1 << 7 | 1 << 11 | 1 << 13;
-
-/// OpenRTB banner type of our banners: an image with a link is XHTML (2); list 5.2 counts from 1.
-const BANNER_TYPE_XHTML_BANNER: u64 = 1 << 2;
-
-fn banner_fits(ad: &Shape, w: u32, h: u32, slot: &BannerSlot) -> Result<(), Misfit> {
-    if !slot.sizes.iter().any(|rule| rule.admits(w, h)) {
+fn banner_fits(ad: &Shape, slot: &BannerSlot) -> Result<(), Misfit> {
+    let Form::Banner { sizes, is_fluid, mime, btypes } = &ad.form else {
+        return Err(Misfit::Format);
+    };
+    let admits = |rule: &SizeRule| {
+        sizes.iter().any(|(w, h)| rule.admits(u32::from(*w), u32::from(*h)))
+            || (*is_fluid && rule.admits_any())
+    };
+    if !slot.sizes.iter().any(admits) {
         return Err(Misfit::Size);
     }
-    mime(ad, &slot.mimes)?;
-    if slot.btype & BANNER_TYPE_XHTML_BANNER != 0 {
+    if !slot.mimes.is_empty() && !slot.mimes.has(*mime) {
+        return Err(Misfit::Mime);
+    }
+    if slot.btype & u64::from(*btypes) != 0 {
         return Err(Misfit::Format);
     }
-    attributes(ad, slot.battr)
+    permitted(ad, slot.battr, slot.offers)
 }
 
-fn media_fits(ad: &Shape, protocols: u64, seconds: u32, slot: &MediaSlot) -> Result<(), Misfit> {
+fn media_fits(
+    ad: &Shape,
+    (seconds, protocols, is_skippable): (u32, u32, bool),
+    files: &[FileShape],
+    slot: &MediaSlot,
+) -> Result<(), Misfit> {
     if !slot.accepts_linear {
         return Err(Misfit::Format);
     }
-    mime(ad, &slot.mimes)?;
-    if slot.protocols & protocols == 0 {
+    if !files.iter().any(|file| plays(file, slot)) {
+        return Err(Misfit::Mime);
+    }
+    if slot.protocols & u64::from(protocols) == 0 {
         return Err(Misfit::Protocol);
     }
     let in_time = if slot.seconds_exact.is_empty() {
@@ -188,46 +215,25 @@ fn media_fits(ad: &Shape, protocols: u64, seconds: u32, slot: &MediaSlot) -> Res
     if !in_time || seconds > slot.pod_seconds {
         return Err(Misfit::Duration);
     }
-    attributes(ad, slot.battr)
+    if is_skippable && slot.skip_longer_than_s.is_none_or(|least| seconds <= least) {
+        return Err(Misfit::Skippable);
+    }
+    permitted(ad, slot.battr, slot.offers)
 }
 
-/// Icons of native ads are squares of this side, in pixels; the catalog's documentation says so.
-pub const NATIVE_ICON_SIDE: u32 = 128;
-
-/// Says of the ad what `openrtb::NativeAssets::can_answer` will say when the answer is written.
-fn native_fits(native: &Native, slot: &NativeSlot) -> Result<(), Misfit> {
-    let is_of = |mimes: &Option<Box<KeySet>>, url: &str| {
-        mimes.as_ref().is_none_or(|mimes| mimes.has(mime_key(image_mime(url))))
-    };
-    let answers = |ask: &NativeAsk| match ask.part {
-        NativePart::Title(most) => is_text(&native.title, most),
-        NativePart::Sponsored(most) => is_text(&native.sponsored, most),
-        NativePart::Description(most) => is_text(&native.description, most),
-        NativePart::CallToAction(most) => is_text(&native.cta, most),
-        NativePart::Icon(size) => {
-            size.admits(NATIVE_ICON_SIDE, NATIVE_ICON_SIDE) && is_of(&ask.mimes, &native.icon_url)
-        }
-        NativePart::Image(size) => {
-            size.admits(native.image.w, native.image.h) && is_of(&ask.mimes, &native.image.url)
-        }
-        NativePart::Unknown => false,
-    };
-    let all = slot.assets.iter().all(|ask| !ask.is_required || answers(ask));
-    let is_answer = all && slot.assets.iter().any(answers);
-    if is_answer { Ok(()) } else { Err(Misfit::Asset) }
+/// Whether the player takes the file: `openrtb::vast` says the same when the answer is written.
+fn plays(file: &FileShape, slot: &MediaSlot) -> bool {
+    let (least, most) = slot.bitrates;
+    (slot.mimes.is_empty() || slot.mimes.has(file.mime))
+        && slot.delivery & 1 << file.delivery != 0
+        && (file.bitrate == 0 || (least..=most).contains(&file.bitrate))
 }
 
-fn is_text(text: &str, most: u32) -> bool {
-    !text.is_empty() && text.chars().count() as u64 <= u64::from(most)
-}
-
-fn mime(ad: &Shape, allowed: &KeySet) -> Result<(), Misfit> {
-    let is_allowed = allowed.is_empty() || ad.mime.is_none_or(|mime| allowed.has(mime));
-    if is_allowed { Ok(()) } else { Err(Misfit::Mime) }
-}
-
-fn attributes(ad: &Shape, blocked: u64) -> Result<(), Misfit> {
-    if ad.attr & blocked == 0 { Ok(()) } else { Err(Misfit::Attribute) }
+fn permitted(ad: &Shape, blocked: u64, offers: Needs) -> Result<(), Misfit> {
+    if ad.attr & blocked != 0 {
+        return Err(Misfit::Attribute);
+    }
+    if ad.needs.are_met_by(offers) { Ok(()) } else { Err(Misfit::Api) }
 }
 
 /// The deal that the campaign may use on this imp, if it must: `Ok(None)` is the open market.
@@ -249,25 +255,24 @@ pub fn deal<'a>(
 /// Of the deals that the ad may use, among `wanted` unless that is empty: a guaranteed one before
 /// others, then the one with the lowest floor, then the first.
 pub fn best_deal<'a>(wanted: &[u64], ad: &Ad, imp: &'a ImpInput) -> Option<&'a DealInput> {
-    let form = Form::of(&ad.kind);
     let is_usable = |deal: &&DealInput| {
         (wanted.is_empty() || wanted.contains(&deal.key))
             && (deal.advertisers.is_empty()
                 || ad.adomain_keys.iter().any(|key| deal.advertisers.has(*key)))
     };
-    let order = |deal: &&DealInput| (!deal.is_guaranteed, floor(form, imp, Some(deal)));
+    let order = |deal: &&DealInput| (!deal.is_guaranteed, floor(&ad.kind, imp, Some(deal)));
     imp.deals.iter().filter(is_usable).min_by_key(order)
 }
 
-/// What an ad of this form must bid at least: the floor of the deal, else the imp's, and the one for
+/// What an ad of this kind must bid at least: the floor of the deal, else the imp's, and the one for
 /// its length. A deal's floors by length stand in place of the placement's.
 #[must_use]
-pub fn floor(form: Form, imp: &ImpInput, deal: Option<&DealInput>) -> Micros {
+pub fn floor(kind: &AdKind, imp: &ImpInput, deal: Option<&DealInput>) -> Micros {
     let flat = deal.map_or(imp.floor, |deal| deal.floor);
-    let (slot, seconds) = match form {
-        Form::Video { seconds, .. } => (imp.video.as_ref(), seconds),
-        Form::Audio { seconds } => (imp.audio.as_ref(), seconds),
-        Form::Banner { .. } | Form::Native => return flat,
+    let (slot, seconds) = match kind {
+        AdKind::Video(video) => (imp.video.as_ref(), video.duration_s),
+        AdKind::Audio(audio) => (imp.audio.as_ref(), audio.duration_s),
+        AdKind::Banner(_) | AdKind::Native(_) => return flat,
     };
     let of_deal = deal.map(|deal| &deal.length_floors).filter(|floors| !floors.is_empty());
     let by_length = of_deal.or(slot.map(|slot| &slot.length_floors));
@@ -275,78 +280,5 @@ pub fn floor(form: Form, imp: &ImpInput, deal: Option<&DealInput>) -> Micros {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::auction::{Context, Policy, extract};
-    use crate::catalog::NativeImage;
-    use crate::consent;
-    use crate::openrtb::{self, Limits, NativeAssets};
-    use crate::rates::Rates;
-    use crate::units::CurrencyCode;
-    use std::collections::BTreeMap;
-
-    fn native() -> Native {
-        Native {
-            title: "Boots".to_owned(),
-            description: "For rain".to_owned(),
-            sponsored: "Shoes".to_owned(),
-            cta: "See".to_owned(),
-            icon_url: "https://a.example/i.webp".to_owned(),
-            image: NativeImage { url: "https://a.example/w.png".to_owned(), w: 1_200, h: 627 },
-        }
-    }
-
-    fn assets(native: &Native) -> NativeAssets<'_> {
-        let image = |url, w, h| openrtb::NativeImage { url, w, h, mime: image_mime(url) };
-        NativeAssets {
-            title: &native.title,
-            icon: Some(image(&native.icon_url, NATIVE_ICON_SIDE, NATIVE_ICON_SIDE)),
-            image: Some(image(&native.image.url, native.image.w, native.image.h)),
-            description: &native.description,
-            sponsored: &native.sponsored,
-            cta: &native.cta,
-        }
-    }
-
-    /// Both judge the same request: the auction's slot, and the check before the answer leaves.
-    #[test]
-    fn native_ads_fit_where_their_answer_can_be_written() {
-        let native = native();
-        let rates = Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates");
-        for (asset, expected) in [
-            (r#"{"id":1,"required":1,"img":{"type":3}}"#, true),
-            (r#"{"id":1,"required":1,"img":{"type":3,"mimes":["image/gif"," IMAGE/png "]}}"#, true),
-            (
-                r#"{"id":1,"required":1,"img":{"type":3,"mimes":["image/jpeg","image/webp"]}}"#,
-                false,
-            ),
-            (r#"{"id":1,"required":1,"img":{"type":3,"w":1,"mimes":["image/png"]}}"#, false),
-            (r#"{"id":1,"required":1,"img":{"type":1,"mimes":["image/webp"]}}"#, true),
-            (r#"{"id":1,"required":1,"img":{"type":1,"mimes":["image/png"]}}"#, false),
-            (r#"{"id":1,"img":{"type":3,"mimes":["image/gif"]}}"#, false),
-            (r#"{"id":1,"img":{"type":3,"mimes":["image/gif"]}},{"id":2,"title":{}}"#, true),
-            (r#"{"id":1,"required":1,"title":{"len":5},"img":{"mimes":["image/gif"]}}"#, true),
-            (r#"{"id":1,"required":1,"title":{"len":4}}"#, false),
-        ] {
-            let body = format!(
-                r#"{{"id":"r","imp":[{{"id":"n","native":{{"request":{{"assets":[{asset}]}}}}}}]}}"#
-            );
-            let request = openrtb::parse(body.as_bytes(), &Limits::default()).expect("parses");
-            let context = Context {
-                exchange: "x",
-                seat: "seat",
-                rates: &rates,
-                policy: &Policy::default(),
-                permissions: consent::decide(&consent::Policy::default(), &request).permissions(),
-                is_simulation: false,
-                is_https: true,
-            };
-            let mut input = AuctionInput::new();
-            assert!(extract(&request, &context, &mut input).is_ok());
-            let slot = input.imps[0].native.as_ref().expect("a native slot");
-            assert_eq!(native_fits(&native, slot).is_ok(), expected, "{asset}");
-            let asked = request.imp[0].native.as_ref().and_then(|native| native.asks());
-            assert_eq!(assets(&native).can_answer(&asked.expect("asks")), expected, "{asset}");
-        }
-    }
-}
+#[path = "fits_tests.rs"]
+mod tests;

@@ -4,9 +4,10 @@
 use crate::auction::arm::Arm;
 use crate::auction::outcome::Outcome;
 use crate::budget::Windows;
-use crate::catalog::{RequestFacts, block_bit};
+use crate::catalog::{Needs, RequestFacts, block_bit};
 use crate::clock::Mono;
 use crate::consent::{Permissions, Restrictions};
+use crate::openrtb::{Ask, size_by_ratio};
 use crate::prediction::{ContextInput, SlotFormat};
 use crate::rates::Rate;
 use crate::session::Profile;
@@ -77,7 +78,7 @@ impl Blocks {
     #[must_use]
     pub fn bits(&self) -> u64 {
         if self.acat.is_empty() && !self.has_foreign_bcat {
-            self.badv.bits() | self.bcat.bits()
+            self.badv.bits() | self.bcat.bits() | self.bapp.bits()
         } else {
             u64::MAX
         }
@@ -159,6 +160,8 @@ pub struct ImpInput {
     pub audio: Option<MediaSlot>,
     /// A native ad may stand here.
     pub native: Option<NativeSlot>,
+    /// Keys of the languages that ads may have; empty means any.
+    pub languages: SmallVec<[u64; 2]>,
     /// The least bid that is looked at, in the currency of the answer.
     pub floor: Micros,
     /// Whether floors depend on the ad's length too.
@@ -218,6 +221,15 @@ pub enum SizeRule {
 }
 
 impl SizeRule {
+    /// Whether a banner that may be drawn in any size can keep the rule.
+    #[must_use]
+    pub fn admits_any(self) -> bool {
+        match self {
+            Self::Range { w, h } => w.0 <= w.1 && h.0 <= h.1,
+            Self::Ratio { wratio, hratio, wmin } => size_by_ratio(wratio, hratio, wmin).is_some(),
+        }
+    }
+
     /// Whether a banner of `w` x `h` pixels keeps the rule.
     #[must_use]
     pub fn admits(self, w: u32, h: u32) -> bool {
@@ -243,6 +255,8 @@ pub struct BannerSlot {
     pub btype: u64,
     /// MIME types allowed, as hashes; empty means any.
     pub mimes: KeySet,
+    /// What it offers beyond a place to draw in.
+    pub offers: Needs,
 }
 
 /// Where a video or audio ad may play.
@@ -266,6 +280,14 @@ pub struct MediaSlot {
     pub battr: u64,
     /// Whether ads that take the whole player may play.
     pub accepts_linear: bool,
+    /// Ways of delivery allowed, one bit each; all bits mean any.
+    pub delivery: u64,
+    /// Least and greatest bit rate of a file, in kbit/s.
+    pub bitrates: (u32, u32),
+    /// What an ad must be longer than to be skippable, in seconds; `None`: none may be.
+    pub skip_longer_than_s: Option<u32>,
+    /// What the player offers beyond playing.
+    pub offers: Needs,
 }
 
 /// Floors by the ad's length, in the currency of the answer. Converted and rounded up part by part,
@@ -310,38 +332,9 @@ pub struct NativeSlot {
     /// Attributes blocked, one bit each.
     pub battr: u64,
     /// What is asked for, so that no ad is picked which could not be written down.
-    pub assets: SmallVec<[NativeAsk; 4]>,
-}
-
-/// One part that a native placement asks for.
-#[derive(Clone, Debug)]
-pub struct NativeAsk {
-    /// Without it the ad is not shown.
-    pub is_required: bool,
-    /// Which part.
-    pub part: NativePart,
-    /// MIME types allowed of an image, as hashes; `None` means any. Boxed, since few ask and every
-    /// imp has room for four of these.
-    pub mimes: Option<Box<KeySet>>,
-}
-
-/// A part of a native ad, with the bounds that it must keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NativePart {
-    /// A title of at most so many characters.
-    Title(u32),
-    /// Who pays, in at most so many characters.
-    Sponsored(u32),
-    /// The text below the title, at most so many characters.
-    Description(u32),
-    /// The button's text, at most so many characters.
-    CallToAction(u32),
-    /// An icon of this size.
-    Icon(SizeRule),
-    /// A main image of this size.
-    Image(SizeRule),
-    /// Something that no ad of ours has.
-    Unknown,
+    pub asks: SmallVec<[Ask; 4]>,
+    /// What the placement offers beyond showing parts.
+    pub offers: Needs,
 }
 
 /// A deal on an imp.

@@ -38,10 +38,10 @@ pub use explain::{
     explain,
 };
 pub use extract::{Context, extract};
-pub use fits::{Misfit, NATIVE_ICON_SIDE};
+pub use fits::Misfit;
 pub use input::{
     AuctionInput, BannerSlot, Blocks, DealInput, ImpInput, KeySet, LengthFloors, MediaSlot,
-    NativeAsk, NativePart, NativeSlot, PodRoom, SizeRule,
+    NativeSlot, PodRoom, SizeRule,
 };
 pub use outcome::{Outcome, Pick};
 pub use policy::Policy;

@@ -2,14 +2,13 @@
 //! edits pass through the same ones.
 
 use super::campaign::{Advertiser, BidTerms, Campaign, FrequencyCap, Sector, Sensitivity};
-use super::creative::{
-    Ad, AdKind, Audio, Banner, Native, NativeImage, Video, adomain_keys, iab_cat_keys, image_mime,
-    mime_key,
-};
+use super::check_ad;
+use super::creative::Ad;
 use super::filters::{Fault, Filters, is_iab_category};
-use super::raw::{RawAd, RawAdvertiser, RawCampaign};
+use super::raw::{RawAdvertiser, RawCampaign};
 use super::targeting::{Lists, Targeting};
-use crate::units::{AdvertiserId, CampaignId, CategoryId, CreativeId, Micros, Nanos, Slot};
+use crate::openrtb::{Template, TemplateError};
+use crate::units::{AdvertiserId, CampaignId, CategoryId, Micros, Nanos, Slot};
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,10 +28,6 @@ const BUDGET_MICROS_MAX: u64 = 1_000_000_000_000_000;
 const CAPS_MAX: usize = 4;
 /// A session forgets after some weeks; a longer window would promise what nobody counts.
 const CAP_WINDOW_S_MAX: u32 = 30 * 86_400;
-/// Native titles that every exchange takes (OpenRTB Native 1.2, §4.2 recommends up to 140).
-const TITLE_CHARS_MAX: usize = 140;
-/// Longest side of a banner in pixels: what 16 bits hold, and more than any screen.
-const BANNER_SIDE_MAX: u32 = 65_535;
 /// Other texts of a native ad, media types and category names.
 const TEXT_BYTES_MAX: usize = 1_024;
 
@@ -41,15 +36,19 @@ const TEXT_BYTES_MAX: usize = 1_024;
 pub(super) struct Faults(pub Vec<Fault>);
 
 impl Faults {
-    fn unless(&mut self, holds: bool, key: &str, reason: impl FnOnce() -> String) {
+    pub(super) fn unless(&mut self, holds: bool, key: &str, reason: impl FnOnce() -> String) {
         if !holds {
             self.0.push((key.to_owned(), reason()));
         }
     }
 
-    fn url(&mut self, key: &str, url: &str) {
+    pub(super) fn url(&mut self, key: &str, url: &str) {
         let host = url.strip_prefix("https://").unwrap_or_default();
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>\\`".contains(&byte);
+        let inside = host.to_ascii_lowercase();
+        self.unless(!inside.contains("http:"), key, || {
+            format!("`{url}` has an address without TLS in it: percent-encode it")
+        });
         let holds = url.len() <= URL_BYTES_MAX
             && host.starts_with(|first: char| first.is_ascii_alphanumeric())
             && url.bytes().all(is_plain);
@@ -58,16 +57,30 @@ impl Faults {
         });
     }
 
-    fn positive(&mut self, key: &str, values: &[u32]) {
-        self.unless(values.iter().all(|value| *value > 0), key, || "is 0".to_owned());
+    /// A third party's URL, compiled; an empty one where it is refused.
+    pub(super) fn template(&mut self, key: &str, url: &str) -> Template {
+        self.url(key, url);
+        self.compiled(key, Template::url(url))
     }
 
-    fn text(&mut self, key: &str, text: &str) {
+    /// What was compiled, or an empty text and the fault.
+    pub(super) fn compiled(
+        &mut self,
+        key: &str,
+        template: Result<Template, TemplateError>,
+    ) -> Template {
+        template.unwrap_or_else(|error| {
+            self.0.push((key.to_owned(), error.to_string()));
+            Template::default()
+        })
+    }
+
+    pub(super) fn text(&mut self, key: &str, text: &str) {
         let holds = !text.trim().is_empty() && text.len() <= TEXT_BYTES_MAX;
         self.unless(holds, key, || format!("is empty or above {TEXT_BYTES_MAX} bytes"));
     }
 
-    fn name(&mut self, name: &str) {
+    pub(super) fn name(&mut self, name: &str) {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let holds = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_plain);
         self.unless(holds, "name", || {
@@ -75,7 +88,7 @@ impl Faults {
         });
     }
 
-    fn categories(&mut self, categories: &[String]) {
+    pub(super) fn categories(&mut self, categories: &[String]) {
         for category in categories {
             self.unless(is_iab_category(category), "iab_cats", || {
                 format!("`{category}` is no IAB category such as \"IAB17\" or \"IAB17-3\"")
@@ -83,7 +96,7 @@ impl Faults {
         }
     }
 
-    fn finish<T>(self, value: T) -> Result<T, Vec<Fault>> {
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Vec<Fault>> {
         if self.0.is_empty() { Ok(value) } else { Err(self.0) }
     }
 }
@@ -102,7 +115,7 @@ pub(super) fn advertiser(raw: RawAdvertiser) -> Result<Advertiser, Vec<Fault>> {
     })
 }
 
-fn domains(faults: &mut Faults, key: &str, domains: &[String]) {
+pub(super) fn domains(faults: &mut Faults, key: &str, domains: &[String]) {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
     for domain in domains {
         let holds = domain.contains('.') && domain.bytes().all(is_plain);
@@ -120,7 +133,7 @@ pub(super) fn campaign(
     let mut ads = Vec::with_capacity(raw.ad.len());
     for (position, ad) in raw.ad.into_iter().enumerate() {
         let defaults = (advertiser, raw.landing_url.as_deref(), raw.iab_cats.as_slice());
-        match self::ad(ad, defaults) {
+        match check_ad::ad(ad, defaults) {
             Ok(ad) => ads.push(ad),
             Err(wrong) => faults
                 .0
@@ -283,128 +296,5 @@ fn health(faults: &mut Faults, campaign: &Campaign) {
         (!campaign.pooled_interest, "pooled_interest", "interest profile"),
     ] {
         faults.unless(holds, key, || refuse(what));
-    }
-}
-
-/// What an ad takes from above where it says nothing: advertiser, landing URL, categories.
-type Defaults<'a> = (&'a Advertiser, Option<&'a str>, &'a [String]);
-
-fn ad(raw: RawAd, (advertiser, landing_url, iab_cats): Defaults) -> Result<Ad, Vec<Fault>> {
-    let mut faults = Faults::default();
-    faults.name(&raw.name);
-    let adomain =
-        if raw.adomain.is_empty() { advertiser.domains.clone() } else { raw.adomain.clone() };
-    faults.unless(!adomain.is_empty(), "adomain", || {
-        "is missing, and the advertiser has no domains".to_owned()
-    });
-    domains(&mut faults, "adomain", &adomain);
-    let landing_url = raw.landing_url.as_deref().or(landing_url).unwrap_or_default().to_owned();
-    faults.url("landing_url", &landing_url);
-    let iab_cats = if raw.iab_cats.is_empty() { iab_cats.to_vec() } else { raw.iab_cats.clone() };
-    faults.categories(&iab_cats);
-    let attr = bits(&mut faults, "attr", &raw.attr, 63);
-    let name = raw.name.clone();
-    let Some((kind, mime)) = kind(&mut faults, raw) else {
-        faults.unless(false, "name", || {
-            "an ad has exactly one of banner, video, native, audio".to_owned()
-        });
-        return Err(faults.0);
-    };
-    faults.finish(Ad {
-        slot: Slot::default(),
-        id: CreativeId::of(&name),
-        name,
-        campaign: 0,
-        kind,
-        mime,
-        attr,
-        adomain_keys: adomain_keys(&adomain),
-        iab_cat_keys: iab_cat_keys(&iab_cats),
-        adomain: adomain.into(),
-        iab_cats: iab_cats.into(),
-        landing_url,
-        secure: true,
-    })
-}
-
-/// The bits of small numbers, each from 1 to `last`.
-fn bits(faults: &mut Faults, key: &str, numbers: &[u8], last: u8) -> u64 {
-    let mut bits = 0;
-    for number in numbers {
-        let fits = (1..=last).contains(number);
-        faults.unless(fits, key, || format!("{number} lies not between 1 and {last}"));
-        bits |= 1u64.checked_shl(u32::from(*number)).unwrap_or(0);
-    }
-    bits
-}
-
-fn kind(faults: &mut Faults, raw: RawAd) -> Option<(AdKind, Option<u64>)> {
-    match (raw.banner, raw.video, raw.native, raw.audio) {
-        (Some(banner), None, None, None) => {
-            faults.positive("banner", &[banner.w, banner.h]);
-            let is_shown = banner.w.max(banner.h) <= BANNER_SIDE_MAX;
-            faults
-                .unless(is_shown, "banner", || format!("is longer than {BANNER_SIDE_MAX} pixels"));
-            faults.url("banner.image_url", &banner.image_url);
-            let mime = mime_key(image_mime(&banner.image_url));
-            let banner = Banner { w: banner.w, h: banner.h, image_url: banner.image_url };
-            Some((AdKind::Banner(banner), Some(mime)))
-        }
-        (None, Some(video), None, None) => {
-            faults.positive("video", &[video.w, video.h, video.duration_s]);
-            faults.text("video.mime", &video.mime);
-            faults.url("video.media_url", &video.media_url);
-            let protocols = bits(faults, "video.protocols", &video.protocols, 31);
-            faults.unless(protocols != 0, "video.protocols", || "is empty".to_owned());
-            let mime = mime_key(&video.mime);
-            let video = Video {
-                mime: video.mime,
-                duration_s: video.duration_s,
-                w: video.w,
-                h: video.h,
-                protocols: u32::try_from(protocols).unwrap_or(0),
-                media_url: video.media_url,
-            };
-            Some((AdKind::Video(video), Some(mime)))
-        }
-        (None, None, Some(native), None) => {
-            for (key, text) in [
-                ("native.title", &native.title),
-                ("native.description", &native.description),
-                ("native.sponsored", &native.sponsored),
-                ("native.cta", &native.cta),
-            ] {
-                faults.text(key, text);
-            }
-            faults.unless(native.title.chars().count() <= TITLE_CHARS_MAX, "native.title", || {
-                format!("is longer than {TITLE_CHARS_MAX} characters")
-            });
-            faults.url("native.icon_url", &native.icon_url);
-            faults.url("native.image.url", &native.image.url);
-            faults.positive("native.image", &[native.image.w, native.image.h]);
-            let image = NativeImage { url: native.image.url, w: native.image.w, h: native.image.h };
-            let native = Native {
-                title: native.title,
-                description: native.description,
-                sponsored: native.sponsored,
-                cta: native.cta,
-                icon_url: native.icon_url,
-                image,
-            };
-            Some((AdKind::Native(Box::new(native)), None))
-        }
-        (None, None, None, Some(audio)) => {
-            faults.positive("audio.duration_s", &[audio.duration_s]);
-            faults.text("audio.mime", &audio.mime);
-            faults.url("audio.media_url", &audio.media_url);
-            let mime = mime_key(&audio.mime);
-            let audio = Audio {
-                mime: audio.mime,
-                duration_s: audio.duration_s,
-                media_url: audio.media_url,
-            };
-            Some((AdKind::Audio(audio), Some(mime)))
-        }
-        _ => None,
     }
 }

@@ -2,6 +2,8 @@
 
 use super::facts::{category_key, for_domain_and_parents, parent_category};
 use crate::hash;
+use crate::openrtb::vast::Linear;
+use crate::openrtb::{Library, Template};
 use crate::units::{CreativeId, Slot};
 use smallvec::SmallVec;
 
@@ -18,36 +20,49 @@ pub struct Ad {
     pub campaign: u32,
     /// What is shown.
     pub kind: AdKind,
-    /// Key of the mime type of the ad's medium ([`mime_key`]); native has none.
-    pub mime: Option<u64>,
     /// OpenRTB creative attributes (list 5.3): bit `n` for attribute `n`, 1 to 63.
     pub attr: u64,
+    /// API frameworks (list 5.6) that it needs: bit `n` for code `n`, 1 to 31.
+    pub api: u64,
+    /// Language tag, such as "en" or "pt-BR"; empty where it has none.
+    pub language: String,
+    /// The app that is advertised (bundle or store id); empty where none is.
+    pub bundle: String,
     /// Keys of `adomain` and of each parent domain: an entry of `badv` that is among them blocks.
     pub adomain_keys: SmallVec<[u64; 4]>,
     /// Keys of the IAB categories and of their parents: an entry of `bcat` among them blocks.
     pub iab_cat_keys: SmallVec<[u64; 4]>,
     /// Advertiser domains, as sent in `adomain`; at least one.
     pub adomain: SmallVec<[String; 1]>,
-    /// IAB categories, as sent in `cat`.
+    /// IAB categories, as sent in `cat`; at least one.
     pub iab_cats: SmallVec<[String; 2]>,
     /// Where a click leads.
     pub landing_url: String,
-    /// Every URL is https: the catalog refuses others, so this is true; impressions with
-    /// `secure: 1` ask for it.
-    pub secure: bool,
+    /// Third parties' pixels, called when it is shown.
+    pub impression_trackers: Box<[Template]>,
+    /// Third parties' URLs, called when it is clicked.
+    pub click_trackers: Box<[Template]>,
+}
+
+impl Ad {
+    /// Key of the app that is advertised, as entries of `bapp` are hashed.
+    #[must_use]
+    pub fn bundle_key(&self) -> Option<u64> {
+        (!self.bundle.is_empty()).then(|| hash::stable_lower(&self.bundle))
+    }
 }
 
 /// The four kinds of ads.
 #[derive(Clone, Debug)]
 pub enum AdKind {
-    /// An image.
+    /// An image, or HTML.
     Banner(Banner),
-    /// A video file, served in VAST.
-    Video(Video),
+    /// A video, served in VAST.
+    Video(Linear),
     /// Parts that the publisher lays out.
-    Native(Box<Native>),
-    /// A sound file, served in VAST.
-    Audio(Audio),
+    Native(Box<Library>),
+    /// Sound, served in VAST.
+    Audio(Linear),
 }
 
 impl AdKind {
@@ -61,73 +76,55 @@ impl AdKind {
             Self::Audio(_) => "audio",
         }
     }
+
+    /// Width and height in pixels that stand for it: the first of a banner, the largest file of a
+    /// video, the largest main image of a native ad; 0 for audio.
+    #[must_use]
+    pub fn size(&self) -> (u32, u32) {
+        match self {
+            Self::Banner(banner) => banner.sizes.first().copied().unwrap_or((0, 0)),
+            Self::Video(video) => video.files.first().map_or((0, 0), |file| (file.w, file.h)),
+            Self::Native(library) => library.main_size(),
+            Self::Audio(_) => (0, 0),
+        }
+    }
+
+    /// Length in seconds of video and audio.
+    #[must_use]
+    pub const fn duration_s(&self) -> Option<u32> {
+        match self {
+            Self::Video(linear) | Self::Audio(linear) => Some(linear.duration_s),
+            Self::Banner(_) | Self::Native(_) => None,
+        }
+    }
 }
 
-/// An image of a fixed size.
+/// An image, or HTML.
 #[derive(Clone, Debug)]
 pub struct Banner {
-    /// Width in pixels, above 0.
-    pub w: u32,
-    /// Height in pixels, above 0.
-    pub h: u32,
-    /// Where the image lies.
-    pub image_url: String,
+    /// Widths and heights in pixels that it may be drawn in; at least one, none of them 0.
+    pub sizes: SmallVec<[(u32, u32); 1]>,
+    /// Whether it may be drawn in any other size too.
+    pub is_fluid: bool,
+    /// What is drawn.
+    pub content: BannerContent,
+    /// Content type: the image's, or "text/html".
+    pub mime: &'static str,
+    /// Kinds of banner (list 5.2) that it is of: bit `n` for code `n`.
+    pub btypes: u8,
+    /// Directions (list 5.5) in which it expands: bit `n` for code `n`.
+    pub expdir: u8,
+    /// Whether it must stand in the top frame.
+    pub needs_topframe: bool,
 }
 
-/// A video file.
+/// What a banner draws.
 #[derive(Clone, Debug)]
-pub struct Video {
-    /// Mime type, such as "video/mp4".
-    pub mime: String,
-    /// Length in seconds, above 0.
-    pub duration_s: u32,
-    /// Width in pixels, above 0.
-    pub w: u32,
-    /// Height in pixels, above 0.
-    pub h: u32,
-    /// OpenRTB protocols (list 5.8): bit `n` for protocol `n`, 1 to 31.
-    pub protocols: u32,
-    /// Where the file lies.
-    pub media_url: String,
-}
-
-/// The parts of a native ad.
-#[derive(Clone, Debug)]
-pub struct Native {
-    /// Title, up to 140 characters.
-    pub title: String,
-    /// Text under the title.
-    pub description: String,
-    /// Who sponsors it.
-    pub sponsored: String,
-    /// Label of the button.
-    pub cta: String,
-    /// Where the icon lies.
-    pub icon_url: String,
-    /// The main image.
-    pub image: NativeImage,
-}
-
-/// The main image of a native ad.
-#[derive(Clone, Debug)]
-pub struct NativeImage {
-    /// Where it lies.
-    pub url: String,
-    /// Width in pixels, above 0.
-    pub w: u32,
-    /// Height in pixels, above 0.
-    pub h: u32,
-}
-
-/// A sound file.
-#[derive(Clone, Debug)]
-pub struct Audio {
-    /// Mime type, such as "audio/mpeg".
-    pub mime: String,
-    /// Length in seconds, above 0.
-    pub duration_s: u32,
-    /// Where the file lies.
-    pub media_url: String,
+pub enum BannerContent {
+    /// An image, at this address.
+    Image(Template),
+    /// A snippet of HTML.
+    Html(Template),
 }
 
 /// The key of a mime type, in any case.
@@ -136,17 +133,29 @@ pub fn mime_key(mime: &str) -> u64 {
     hash::stable_lower(mime.trim())
 }
 
+/// The key of a language tag: its first part, in any case, so that "pt" stands for "pt-BR" too.
+#[must_use]
+pub fn language_key(tag: &str) -> u64 {
+    hash::stable_lower(tag.split('-').next().unwrap_or(tag).trim())
+}
+
+/// Types of images that browsers show.
+pub(super) const IMAGE_TYPES: [(&str, &[&str]); 6] = [
+    ("image/jpeg", &["jpg", "jpeg"]),
+    ("image/png", &["png"]),
+    ("image/gif", &["gif"]),
+    ("image/webp", &["webp"]),
+    ("image/avif", &["avif"]),
+    ("image/svg+xml", &["svg"]),
+];
+
 /// The mime type of an image by its file name's ending; JPEG where it says nothing.
 #[must_use]
 pub fn image_mime(url: &str) -> &'static str {
     let path = url.split(['?', '#']).next().unwrap_or(url);
-    match path.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("png") => "image/png",
-        Some("gif") => "image/gif",
-        Some("webp") => "image/webp",
-        Some("svg") => "image/svg+xml",
-        _ => "image/jpeg",
-    }
+    let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let has_it = |(_, endings): &&(&str, &[&str])| endings.contains(&ending);
+    IMAGE_TYPES.iter().find(has_it).map_or("image/jpeg", |(mime, _)| mime)
 }
 
 /// Keys of domains and of all their parents.

@@ -3,7 +3,7 @@
 
 use super::campaign::{Campaign, FrequencyCap, Sensitivity, Status};
 use super::check;
-use super::creative::{Ad, AdKind};
+use super::creative::Ad;
 use super::filters::Fault;
 use super::targeting::Targeting;
 use crate::units::{CurrencyCode, Micros, Nanos};
@@ -215,17 +215,12 @@ fn micros(amount: Nanos) -> u64 {
 
 impl AdView {
     fn new(ad: &Ad) -> Self {
-        let (size, duration_s) = match &ad.kind {
-            AdKind::Banner(banner) => (Some([banner.w, banner.h]), None),
-            AdKind::Video(video) => (Some([video.w, video.h]), Some(video.duration_s)),
-            AdKind::Native(native) => (Some([native.image.w, native.image.h]), None),
-            AdKind::Audio(audio) => (None, Some(audio.duration_s)),
-        };
+        let (w, h) = ad.kind.size();
         Self {
             name: ad.name.clone(),
             kind: ad.kind.as_str(),
-            size,
-            duration_s,
+            size: (w > 0).then_some([w, h]),
+            duration_s: ad.kind.duration_s(),
             adomain: ad.adomain.to_vec(),
             landing_url: ad.landing_url.clone(),
         }

@@ -30,6 +30,8 @@ pub(super) const VIDEO: u64 = 2;
 pub(super) const NATIVE: u64 = 3;
 /// Audio.
 pub(super) const AUDIO: u64 = 4;
+/// A banner that may be drawn in any size.
+pub(super) const FLUID_BANNER: u64 = 5;
 
 /// The facts of one request. Fill with the methods; `clear` keeps the memory.
 #[derive(Clone, Debug, Default)]
@@ -166,12 +168,20 @@ impl RequestFacts {
 
     /// An impression takes a banner of this size.
     pub fn push_banner_size(&mut self, width: u32, height: u32) {
-        self.push(Dimension::Format, size_key(width, height));
+        self.push_banner(size_key(width, height));
     }
 
     /// An impression takes a banner whose size it does not name.
     pub fn push_banner_of_any_size(&mut self) {
-        self.push(Dimension::Format, BANNER);
+        self.push_banner(BANNER);
+    }
+
+    /// Fluid banners take every size, so their key comes along once.
+    fn push_banner(&mut self, key: u64) {
+        if !self.values(Dimension::Format).contains(&FLUID_BANNER) {
+            self.push(Dimension::Format, FLUID_BANNER);
+        }
+        self.push(Dimension::Format, key);
     }
 
     /// An impression takes video.

@@ -2,8 +2,8 @@
 
 use super::creative::{Ad, AdKind};
 use super::facts::{
-    AUDIO, BANNER, NATIVE, RequestFacts, VIDEO, bundle_key, category_key, deal_key, domain_key,
-    geo_key, os_key, size_key,
+    AUDIO, BANNER, FLUID_BANNER, NATIVE, RequestFacts, VIDEO, bundle_key, category_key, deal_key,
+    domain_key, geo_key, os_key, size_key,
 };
 use super::hours::{HourMask, hour_of_week};
 use super::place::{circle_entry, postal_entry};
@@ -275,7 +275,11 @@ impl Builder {
 /// What an ad fits: its size and, for impressions that name none, any banner; or its format.
 fn format_keys(kind: &AdKind) -> Keys {
     match kind {
-        AdKind::Banner(banner) => Keys::from_slice(&[size_key(banner.w, banner.h), BANNER]),
+        AdKind::Banner(banner) if banner.is_fluid => Keys::from_slice(&[FLUID_BANNER, BANNER]),
+        AdKind::Banner(banner) => {
+            let sizes = banner.sizes.iter().map(|(w, h)| size_key(*w, *h));
+            sizes.chain([BANNER]).collect()
+        }
         AdKind::Video(_) => Keys::from_slice(&[VIDEO]),
         AdKind::Native(_) => Keys::from_slice(&[NATIVE]),
         AdKind::Audio(_) => Keys::from_slice(&[AUDIO]),

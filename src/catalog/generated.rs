@@ -6,7 +6,8 @@
 use super::campaign::{Advertiser, FrequencyCap, Sector, Status};
 use super::check;
 use super::facts::RequestFacts;
-use super::raw::{Amount, RawAd, RawBanner, RawBid, RawCampaign, RawImage, RawNative, RawVideo};
+use super::raw::{Amount, RawBid, RawCampaign};
+use super::raw_ad::{RawAd, RawBanner, RawImage, RawLinear, RawNative};
 use super::snapshot::{Catalog, Parts};
 use super::targeting::{Lists, Targeting};
 use crate::units::{AdvertiserId, CurrencyCode, Timestamp};
@@ -172,47 +173,41 @@ fn some(
 }
 
 fn ads(name: &str, rng: &mut ChaCha8Rng) -> Vec<RawAd> {
-    let empty = |ending: &str| RawAd {
-        name: format!("{name}-{ending}"),
-        landing_url: None,
-        adomain: Vec::new(),
-        iab_cats: Vec::new(),
-        attr: Vec::new(),
-        banner: None,
-        video: None,
-        native: None,
-        audio: None,
-    };
+    let named = |ending: &str| RawAd { name: format!("{name}-{ending}"), ..RawAd::default() };
     let url = |file: &str| format!("https://cdn.{name}.example/{file}");
     match below(rng, 8) {
-        0 => vec![RawAd {
-            video: Some(RawVideo {
-                mime: "video/mp4".to_owned(),
+        0 => {
+            let video = RawLinear {
+                mime: Some("video/mp4".to_owned()),
                 duration_s: 15,
                 w: 1_280,
                 h: 720,
                 protocols: vec![2, 3],
-                media_url: url("spot.mp4"),
-            }),
-            ..empty("video")
-        }],
-        1 => vec![RawAd {
-            native: Some(RawNative {
-                title: "A title".to_owned(),
-                description: "A description".to_owned(),
-                sponsored: name.to_owned(),
-                cta: "See more".to_owned(),
-                icon_url: url("icon.png"),
-                image: RawImage { url: url("wide.jpg"), w: 1_200, h: 627 },
-            }),
-            ..empty("native")
-        }],
+                media_url: Some(url("spot.mp4")),
+                ..RawLinear::default()
+            };
+            vec![RawAd { video: Some(video), ..named("video") }]
+        }
+        1 => {
+            let image = |file: &str, w, h| RawImage { url: url(file), w, h, mime: None };
+            let native = RawNative {
+                title: "A title".to_owned().into(),
+                description: "A description".to_owned().into(),
+                sponsored: name.to_owned().into(),
+                cta: "See more".to_owned().into(),
+                icon: image("icon.png", 128, 128).into(),
+                image: image("wide.jpg", 1_200, 627).into(),
+                ..RawNative::default()
+            };
+            vec![RawAd { native: Some(native), ..named("native") }]
+        }
         _ => {
             let first = below(rng, SIZES.len());
             let sizes = (first..first + 3).map(|place| SIZES[place % SIZES.len()]);
-            let banner = |(w, h): (u32, u32)| RawAd {
-                banner: Some(RawBanner { w, h, image_url: url(&format!("{w}x{h}.jpg")) }),
-                ..empty(&format!("{w}x{h}"))
+            let banner = |(w, h): (u32, u32)| {
+                let image_url = Some(url(&format!("{w}x{h}.jpg")));
+                let banner = RawBanner { w, h, image_url, ..RawBanner::default() };
+                RawAd { banner: Some(banner), ..named(&format!("{w}x{h}")) }
             };
             sizes.map(banner).collect()
         }

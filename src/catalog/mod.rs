@@ -16,6 +16,7 @@
 mod actor;
 mod campaign;
 mod check;
+mod check_ad;
 mod creative;
 mod edit;
 mod facts;
@@ -28,6 +29,7 @@ mod load;
 mod place;
 mod postings;
 mod raw;
+mod raw_ad;
 mod rows;
 mod slots;
 mod snapshot;
@@ -42,7 +44,7 @@ pub use actor::{
 pub use campaign::{
     Advertiser, BidTerms, Campaign, CapScope, FrequencyCap, Sector, Sensitivity, Status,
 };
-pub use creative::{Ad, AdKind, Audio, Banner, Native, NativeImage, Video, image_mime, mime_key};
+pub use creative::{Ad, AdKind, Banner, BannerContent, image_mime, language_key, mime_key};
 pub use edit::{AdView, BidEdit, CampaignEdit, CampaignView, EditError};
 pub use facts::{RequestFacts, category_key, deal_key, domain_key};
 pub use filters::{Dimension, Filters, Reason};
@@ -51,7 +53,7 @@ pub use hours::HourMask;
 pub use index::{EligibilityIndex, EligibilityScratch};
 pub use keeper::CatalogKeeper;
 pub use load::CatalogError;
-pub use rows::{AdRow, BlockKeys, CampaignRow, Caps, Form, Shape, block_bit};
+pub use rows::{AdRow, BlockKeys, CampaignRow, Caps, FileShape, Form, Needs, Shape, block_bit};
 pub use slots::SLOT_GRACE_EPOCHS;
 pub use snapshot::Catalog;
 pub use targeting::{Lists, Targeting};

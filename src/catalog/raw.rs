@@ -2,6 +2,7 @@
 //! ones of them.
 
 use super::campaign::{FrequencyCap, Sector, Status};
+use super::raw_ad::RawAd;
 use super::targeting::Targeting;
 use crate::units::{CurrencyCode, Micros};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
@@ -72,70 +73,6 @@ pub(super) struct RawBid {
     pub target_cpa: Option<Amount>,
     #[serde(default)]
     pub expected_cvr_ppm: u32,
-}
-
-/// One ad: exactly one of the four kinds.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawAd {
-    pub name: String,
-    pub landing_url: Option<String>,
-    #[serde(default)]
-    pub adomain: Vec<String>,
-    #[serde(default)]
-    pub iab_cats: Vec<String>,
-    #[serde(default)]
-    pub attr: Vec<u8>,
-    pub banner: Option<RawBanner>,
-    pub video: Option<RawVideo>,
-    pub native: Option<RawNative>,
-    pub audio: Option<RawAudio>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawBanner {
-    pub w: u32,
-    pub h: u32,
-    pub image_url: String,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawVideo {
-    pub mime: String,
-    pub duration_s: u32,
-    pub w: u32,
-    pub h: u32,
-    pub protocols: Vec<u8>,
-    pub media_url: String,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawNative {
-    pub title: String,
-    pub description: String,
-    pub sponsored: String,
-    pub cta: String,
-    pub icon_url: String,
-    pub image: RawImage,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawImage {
-    pub url: String,
-    pub w: u32,
-    pub h: u32,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawAudio {
-    pub mime: String,
-    pub duration_s: u32,
-    pub media_url: String,
 }
 
 /// Money in a file, in micros: a whole number or a decimal in quotes. A bare decimal is refused,

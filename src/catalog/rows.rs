@@ -6,11 +6,13 @@
 //! side, and one for the keys that a request may block, read only where one of them may be blocked.
 
 use super::campaign::{BidTerms, Campaign, CapScope, FrequencyCap};
-use super::creative::{Ad, AdKind};
+use super::creative::{Ad, AdKind, Banner, language_key, mime_key};
 use super::filters::Dimension;
+use crate::openrtb::vast::Linear;
 use crate::prefetch::prefetch;
 use crate::units::{AdvertiserId, CampaignId, CategoryId, CurrencyCode, Micros, Slot};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 /// One campaign.
 #[derive(Clone, Copy, Debug)]
@@ -74,61 +76,117 @@ const _: () = assert!(size_of::<AdRow>() == 12);
 
 /// What decides whether an ad fits an imp. Many ads share one, so that an auction decides on each
 /// shape once and then looks the verdict up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// The measures of what is shown.
     pub form: Form,
-    /// Key of the mime type of the ad's medium; native has none.
-    pub mime: Option<u64>,
     /// OpenRTB creative attributes: bit `n` for attribute `n`.
     pub attr: u64,
+    /// What the placement must offer.
+    pub needs: Needs,
+    /// Key of its language; 0 where it has none.
+    pub language: u64,
 }
 
 impl Shape {
     /// The shape of one ad.
     #[must_use]
-    pub const fn of(ad: &Ad) -> Self {
-        Self { form: Form::of(&ad.kind), mime: ad.mime, attr: ad.attr }
+    pub fn of(ad: &Ad) -> Self {
+        let (expdir, topframe) = match &ad.kind {
+            AdKind::Banner(banner) => (u64::from(banner.expdir), banner.needs_topframe),
+            _ => (0, false),
+        };
+        Self {
+            form: Form::of(&ad.kind),
+            attr: ad.attr,
+            needs: Needs::new(ad.api, expdir, topframe),
+            language: if ad.language.is_empty() { 0 } else { language_key(&ad.language) },
+        }
+    }
+}
+
+/// What an ad needs of a placement, or a placement offers: API frameworks (list 5.6, codes to 31),
+/// directions to expand in (list 5.5), the top frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Needs(u64);
+
+impl Needs {
+    /// Bit `n` of each set is code `n`; codes that no ad of ours can need are left out.
+    #[must_use]
+    pub const fn new(api: u64, expdir: u64, topframe: bool) -> Self {
+        let topframe = if topframe { 1 << 40 } else { 0 };
+        Self(api & u32::MAX as u64 | (expdir & 0x7f) << 32 | topframe)
+    }
+
+    /// Whether all of it is among what is offered.
+    #[inline]
+    #[must_use]
+    pub const fn are_met_by(self, offers: Self) -> bool {
+        self.0 & !offers.0 == 0
     }
 }
 
 /// The measures of an ad.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
-    /// An image.
+    /// An image or HTML.
     Banner {
-        /// Width in pixels.
-        w: u16,
-        /// Height in pixels.
-        h: u16,
+        /// Widths and heights in pixels, any of them.
+        sizes: SmallVec<[(u16, u16); 2]>,
+        /// Whether any other size will do too.
+        is_fluid: bool,
+        /// Key of the content type.
+        mime: u64,
+        /// Kinds of banner: bit `n` for code `n`.
+        btypes: u8,
     },
     /// A video.
     Video {
         /// Length.
         seconds: u32,
-        /// OpenRTB protocols 0 to 15: bit `n` for protocol `n`.
-        protocols: u16,
+        /// Codes of the VAST that it may be written in: bit `n` for code `n`.
+        protocols: u32,
+        /// Whether it may be skipped.
+        is_skippable: bool,
+        /// Its files, any of which may play.
+        files: SmallVec<[FileShape; 1]>,
     },
-    /// A sound file.
+    /// Sound.
     Audio {
         /// Length.
         seconds: u32,
+        /// Codes of the VAST that it may be written in: bit `n` for code `n`.
+        protocols: u32,
+        /// Its files, any of which may play.
+        files: SmallVec<[FileShape; 1]>,
     },
     /// Parts that the publisher lays out; the [`Ad`] has them.
     Native,
 }
 
-/// What a request may block of an ad: keys of its domains, then of its categories.
+/// What decides whether a player takes a media file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileShape {
+    /// Key of its mime type.
+    pub mime: u64,
+    /// Bit rate in kbit/s, 0 when unknown.
+    pub bitrate: u32,
+    /// OpenRTB delivery (list 5.15).
+    pub delivery: u8,
+}
+
+/// What a request may block of an ad: keys of its domains, of its categories, and of its app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C, align(64))]
 pub struct BlockKeys {
     keys: [u64; KEYS_MAX],
     domains: u8,
     categories: u8,
+    apps: u8,
 }
 
 /// Keys that a row holds, so that it is one cache line: two domains with a parent each, three
-/// categories. Ads with more are asked themselves.
+/// categories, or an app in place of one. Ads with more are asked themselves.
 const KEYS_MAX: usize = 7;
 const _: () = assert!(size_of::<BlockKeys>() == 64);
 
@@ -141,11 +199,16 @@ impl BlockKeys {
         let mut keys = [0; KEYS_MAX];
         keys.get_mut(..domains)?.copy_from_slice(&ad.adomain_keys);
         keys.get_mut(domains..domains + categories)?.copy_from_slice(&ad.iab_cat_keys);
-        Some(Self { keys, domains: domains as u8, categories: categories as u8 })
+        let app = ad.bundle_key();
+        if let Some(app) = app {
+            *keys.get_mut(domains + categories)? = app;
+        }
+        let apps = u8::from(app.is_some());
+        Some(Self { keys, domains: domains as u8, categories: categories as u8, apps })
     }
 
     fn bits(&self) -> u64 {
-        let keys = self.domains().iter().chain(self.categories());
+        let keys = self.domains().iter().chain(self.categories()).chain(self.app());
         keys.fold(0, |bits, key| bits | block_bit(*key))
     }
 
@@ -160,6 +223,13 @@ impl BlockKeys {
     pub fn categories(&self) -> &[u64] {
         let from = usize::from(self.domains);
         &self.keys[from..from + usize::from(self.categories)]
+    }
+
+    /// Key of the app that is advertised, if one is.
+    #[must_use]
+    pub fn app(&self) -> Option<&u64> {
+        let at = usize::from(self.domains) + usize::from(self.categories);
+        self.keys[at..].first().filter(|_| self.apps > 0)
     }
 }
 
@@ -239,10 +309,9 @@ impl Rows {
     fn ad(&mut self, ad: &Ad, numbers: &mut Numbers) -> AdRow {
         let shape = Shape::of(ad);
         let number = numbers.shapes.entry(shape);
-        AdRow {
-            slot: ad.slot,
-            shape: *number.or_insert_with(|| number_of(&mut self.shapes, shape)),
-        }
+        let shapes = &mut self.shapes;
+        let number = number.or_insert_with_key(|shape| number_of(shapes, shape.clone()));
+        AdRow { slot: ad.slot, shape: *number }
     }
 
     #[inline]
@@ -326,15 +395,41 @@ impl Caps {
 impl Form {
     /// The measures of what is shown.
     #[must_use]
-    pub const fn of(kind: &AdKind) -> Self {
+    pub fn of(kind: &AdKind) -> Self {
         match kind {
-            // `check` refuses banners whose sides do not fit.
-            AdKind::Banner(banner) => Self::Banner { w: banner.w as u16, h: banner.h as u16 },
-            AdKind::Video(video) => {
-                Self::Video { seconds: video.duration_s, protocols: video.protocols as u16 }
-            }
-            AdKind::Audio(audio) => Self::Audio { seconds: audio.duration_s },
+            AdKind::Banner(banner) => Self::of_banner(banner),
+            AdKind::Video(video) => Self::Video {
+                seconds: video.duration_s,
+                protocols: video.protocols,
+                is_skippable: video.skip_after_s.is_some(),
+                files: files(video),
+            },
+            AdKind::Audio(audio) => Self::Audio {
+                seconds: audio.duration_s,
+                protocols: audio.protocols,
+                files: files(audio),
+            },
             AdKind::Native(_) => Self::Native,
         }
     }
+
+    fn of_banner(banner: &Banner) -> Self {
+        // `check_ad` refuses banners whose sides do not fit.
+        let sizes = banner.sizes.iter().map(|(w, h)| (*w as u16, *h as u16));
+        Self::Banner {
+            sizes: sizes.collect(),
+            is_fluid: banner.is_fluid,
+            mime: mime_key(banner.mime),
+            btypes: banner.btypes,
+        }
+    }
+}
+
+fn files(linear: &Linear) -> SmallVec<[FileShape; 1]> {
+    let shapes = linear.files.iter().map(|file| FileShape {
+        mime: mime_key(&file.mime),
+        bitrate: file.bitrate,
+        delivery: file.delivery,
+    });
+    shapes.collect()
 }

@@ -281,7 +281,7 @@ pub fn write_url(
     out.push_str("&t=");
     sealed.write(purpose, out);
     out.push_str(match purpose {
-        Purpose::Loss => "&reason=${AUCTION_LOSS}",
+        Purpose::Loss => "&reason=${AUCTION_LOSS}&min=${AUCTION_MIN_TO_WIN}",
         Purpose::Win | Purpose::Billing => PRICE,
         Purpose::View if charge_on == ChargeOn::Impression => PRICE,
         Purpose::View | Purpose::Click => "",

@@ -6,8 +6,9 @@
 use super::escape::plain_prefix;
 use super::imp::{Deal, Imp};
 use super::lenient::Str;
-use super::native::{NativeAssets, NativeRequest};
+use super::native::{Library, NativeRequest};
 use super::number::CodeSet;
+use super::vast::MediaFile;
 use super::view::BidRequest;
 use crate::units::{CurrencyCode, Micros};
 
@@ -55,15 +56,20 @@ pub enum Media<'b> {
         w: u32,
         /// Height in pixels.
         h: u32,
-        /// Content type; empty when it is plain markup.
+        /// Content type.
         mime: &'b str,
-        /// Kind of banner by list 5.2 (2 image, 3 JavaScript, ...); 0 when unknown.
-        btype: u8,
+        /// Kinds of banner that it is of, by list 5.2 (2 image, 3 JavaScript, 4 iframe): bit n is
+        /// code n.
+        btypes: u64,
+        /// Directions in which it expands, by list 5.5: bit n is code n.
+        expdir: u64,
+        /// Whether it must stand in the top frame.
+        needs_topframe: bool,
     },
     /// A video.
     Video {
-        /// Content type of the media file.
-        mime: &'b str,
+        /// The media files that the answer offers.
+        files: &'b [&'b MediaFile],
         /// Code of the VAST version.
         protocol: u8,
         /// Length in seconds.
@@ -72,26 +78,22 @@ pub enum Media<'b> {
         linearity: u8,
         /// Whether it can be skipped.
         is_skippable: bool,
-        /// Bit rate in kbit/s, 0 when unknown.
-        bitrate: u32,
     },
     /// Audio.
     Audio {
-        /// Content type of the media file.
-        mime: &'b str,
-        /// Code of the VAST or DAAST version.
+        /// The media files that the answer offers.
+        files: &'b [&'b MediaFile],
+        /// Code of the VAST version.
         protocol: u8,
         /// Length in seconds.
         duration_s: u32,
-        /// Bit rate in kbit/s, 0 when unknown.
-        bitrate: u32,
     },
     /// A native ad.
     Native {
         /// What the placement asks for: [`super::Native::asks`] of the imp.
         request: &'b NativeRequest<'b>,
         /// What the ad has.
-        assets: &'b NativeAssets<'b>,
+        library: &'b Library,
     },
 }
 
@@ -166,7 +168,7 @@ defects! {
     ProtocolNotAllowed = "protocol_not_allowed",
     /// The length does not fit.
     DurationNotAllowed = "duration_not_allowed",
-    /// Our files are loaded as they play, and the player only streams.
+    /// The player does not take files in the way that ours come: streamed, or loaded as they play.
     DeliveryNotAllowed = "delivery_not_allowed",
     /// Linear where an overlay is asked for, or the other way.
     LinearityNotAllowed = "linearity_not_allowed",
@@ -176,6 +178,8 @@ defects! {
     BitrateNotAllowed = "bitrate_not_allowed",
     /// The ad needs an API framework that the placement lacks.
     ApiNotSupported = "api_not_supported",
+    /// The ad expands where the placement does not let it, or needs the top frame.
+    ExpansionNotAllowed = "expansion_not_allowed",
     /// A required native asset is not answered.
     NativeAssetMissing = "native_asset_missing",
     /// The exchange refuses bids without a DSA transparency object, and we send none.
@@ -205,9 +209,6 @@ pub fn check<S: AsRef<str>>(
     ensure(!imp.secure || is_secure(bid.markup), Defect::NotSecure)?;
     check_media(imp, bid)
 }
-
-/// Code of list 5.15 for files that are loaded as they play: the delivery that our VAST names.
-pub const DELIVERY_PROGRESSIVE: u8 = 2;
 
 fn ensure(holds: bool, defect: Defect) -> Result<(), Defect> {
     if holds { Ok(()) } else { Err(defect) }
@@ -329,55 +330,73 @@ fn is_secure(markup: &str) -> bool {
 
 fn check_media<S: AsRef<str>>(imp: &Imp<'_>, bid: &CheckedBid<'_, S>) -> Result<(), Defect> {
     match bid.media {
-        Media::Banner { w, h, mime, btype } => {
+        Media::Banner { w, h, mime, btypes, expdir, needs_topframe } => {
             let banner = imp.banner.as_ref().ok_or(Defect::MediaNotAllowed)?;
             ensure(banner.fits(w, h), Defect::SizeNotAllowed)?;
-            ensure(mime.is_empty() || has_mime(&banner.mimes, mime), Defect::MimeNotAllowed)?;
-            ensure(!banner.btype.contains(btype), Defect::BannerTypeBlocked)?;
+            ensure(has_mime(&banner.mimes, mime), Defect::MimeNotAllowed)?;
+            ensure(banner.btype.bits & btypes == 0, Defect::BannerTypeBlocked)?;
+            let expands = expdir & !banner.expdir.bits == 0 && (banner.topframe || !needs_topframe);
+            ensure(expands, Defect::ExpansionNotAllowed)?;
             check_codes(bid, banner.battr, banner.api)
         }
-        Media::Video { mime, protocol, duration_s, linearity, is_skippable, bitrate } => {
+        Media::Video { files, protocol, duration_s, linearity, is_skippable } => {
             let video = imp.video.as_ref().ok_or(Defect::MediaNotAllowed)?;
-            ensure(has_mime(&video.mimes, mime), Defect::MimeNotAllowed)?;
+            let rates = (video.minbitrate, video.maxbitrate);
+            check_files(files, &video.mimes, video.delivery, rates)?;
             ensure(video.protocols.permits(protocol), Defect::ProtocolNotAllowed)?;
             ensure(video.allows_duration(duration_s), Defect::DurationNotAllowed)?;
-            ensure(video.delivery.permits(DELIVERY_PROGRESSIVE), Defect::DeliveryNotAllowed)?;
             let asked = video.linearity.is_none_or(|asked| asked == i32::from(linearity));
             ensure(asked, Defect::LinearityNotAllowed)?;
             let is_too_short = duration_s <= video.skipmin.unwrap_or(0);
             let is_forbidden = is_skippable && (video.skip == Some(false) || is_too_short);
             ensure(!is_forbidden, Defect::SkippableNotAllowed)?;
-            let rate = in_range(bitrate, video.minbitrate, video.maxbitrate);
-            ensure(rate, Defect::BitrateNotAllowed)?;
             check_codes(bid, video.battr, video.api)
         }
-        Media::Audio { mime, protocol, duration_s, bitrate } => {
+        Media::Audio { files, protocol, duration_s } => {
             let audio = imp.audio.as_ref().ok_or(Defect::MediaNotAllowed)?;
-            ensure(has_mime(&audio.mimes, mime), Defect::MimeNotAllowed)?;
+            let rates = (audio.minbitrate, audio.maxbitrate);
+            check_files(files, &audio.mimes, audio.delivery, rates)?;
             ensure(audio.protocols.permits(protocol), Defect::ProtocolNotAllowed)?;
             ensure(audio.allows_duration(duration_s), Defect::DurationNotAllowed)?;
-            ensure(audio.delivery.permits(DELIVERY_PROGRESSIVE), Defect::DeliveryNotAllowed)?;
-            let rate = in_range(bitrate, audio.minbitrate, audio.maxbitrate);
-            ensure(rate, Defect::BitrateNotAllowed)?;
             check_codes(bid, audio.battr, audio.api)
         }
-        Media::Native { request, assets } => {
+        Media::Native { request, library } => {
             let native = imp.native.as_ref().ok_or(Defect::MediaNotAllowed)?;
-            ensure(assets.can_answer(request), Defect::NativeAssetMissing)?;
+            ensure(library.can_answer(request.asks()), Defect::NativeAssetMissing)?;
             check_codes(bid, native.battr, native.api)
         }
     }
 }
 
+/// Whether there are files and the player takes each of them.
+fn check_files(
+    files: &[&MediaFile],
+    mimes: &[Str<'_>],
+    delivery: CodeSet,
+    (least, most): (Option<u32>, Option<u32>),
+) -> Result<(), Defect> {
+    ensure(!files.is_empty(), Defect::MimeNotAllowed)?;
+    files.iter().try_for_each(|file| {
+        ensure(has_mime(mimes, &file.mime), Defect::MimeNotAllowed)?;
+        ensure(delivery.permits(file.delivery), Defect::DeliveryNotAllowed)?;
+        ensure(in_range(file.bitrate, least, most), Defect::BitrateNotAllowed)
+    })
+}
+
 /// Whether `rate` (0 when unknown) lies between the bounds that are given.
-fn in_range(rate: u32, least: Option<u32>, most: Option<u32>) -> bool {
+pub(super) fn in_range(rate: u32, least: Option<u32>, most: Option<u32>) -> bool {
     let most = most.filter(|most| *most > 0);
     rate == 0 || (rate >= least.unwrap_or(0) && most.is_none_or(|most| rate <= most))
 }
 
-/// An empty list permits every type.
-fn has_mime(listed: &[Str<'_>], mime: &str) -> bool {
-    listed.is_empty() || listed.iter().any(|listed| listed.trim().eq_ignore_ascii_case(mime))
+/// An empty list permits every type. Many spell JPEG `image/jpg`.
+pub(super) fn has_mime(listed: &[Str<'_>], mime: &str) -> bool {
+    let is_jpeg = mime == "image/jpeg";
+    let names = |listed: &Str<'_>| {
+        let listed = listed.trim();
+        listed.eq_ignore_ascii_case(mime) || (is_jpeg && listed.eq_ignore_ascii_case("image/jpg"))
+    };
+    listed.is_empty() || listed.iter().any(names)
 }
 
 fn check_codes<S>(bid: &CheckedBid<'_, S>, battr: CodeSet, api: CodeSet) -> Result<(), Defect> {

@@ -1,5 +1,5 @@
-//! Text into JSON, and how text is looked through for what must not stand in it: what the response
-//! and all markup are written with.
+//! Text into JSON, HTML and XML, and how text is looked through for what must not stand in it: what
+//! the response and all markup are written with.
 
 /// Bytes that are looked at together: a vector register of any x86-64 or ARM.
 const BLOCK: usize = 16;
@@ -59,6 +59,12 @@ pub(super) trait Sink {
     /// Appends `text` as a JSON string, quotes included (RFC 8259 §7).
     fn put_json(&mut self, text: &str) {
         self.put("\"");
+        self.put_json_text(text);
+        self.put("\"");
+    }
+
+    /// Appends `text` inside of a JSON string.
+    fn put_json_text(&mut self, text: &str) {
         let mut rest = text;
         loop {
             let is_special = |byte| (byte < b' ') | (byte == b'"') | (byte == b'\\');
@@ -69,7 +75,6 @@ pub(super) trait Sink {
             self.put_escaped(byte);
             rest = &special[1..];
         }
-        self.put("\"");
     }
 
     /// Appends the escape of a byte that may not stand in a JSON string.
@@ -111,6 +116,76 @@ impl Sink for String {
     }
 }
 
+/// Appends text escaped for the place that it goes to: [`escape`], [`cdata`] or [`json`].
+pub(super) type Put = fn(&str, &mut String);
+
+/// Appends `text` inside of a JSON string.
+pub(super) fn json(text: &str, out: &mut String) {
+    out.put_json_text(text);
+}
+
+/// Appends `text` so that it stays text between tags and in quoted attributes, of HTML and of XML.
+/// Control characters, which XML cannot hold, are left out.
+pub(super) fn escape(text: &str, out: &mut String) {
+    let is_markup =
+        |byte| (byte == b'&') | (byte == b'<') | (byte == b'>') | (byte == b'"') | (byte == b'\'');
+    let is_special = |byte| may_be_unfit(byte) | is_markup(byte);
+    put_careful(text, out, is_special, |letter, out| match letter {
+        '&' => out.push_str("&amp;"),
+        '<' => out.push_str("&lt;"),
+        '>' => out.push_str("&gt;"),
+        '"' => out.push_str("&quot;"),
+        '\'' => out.push_str("&#39;"),
+        '\t' | '\n' | '\r' => out.push(letter),
+        unfit if is_unfit(unfit) => {}
+        plain => out.push(plain),
+    });
+}
+
+/// Appends `text` inside of a CDATA section; an end mark in it is split over two sections.
+pub(super) fn cdata(text: &str, out: &mut String) {
+    let is_special = |byte| may_be_unfit(byte) | (byte == b'>');
+    put_careful(text, out, is_special, |letter, out| {
+        if letter == '>' && out.ends_with("]]") {
+            out.push_str("]]><![CDATA[");
+        }
+        if !is_unfit(letter) {
+            out.push(letter);
+        }
+    });
+}
+
+/// Appends runs of `text` without a special byte as they are, and hands the letter at each special
+/// byte to `put`. A special byte is the first of its letter.
+#[inline]
+fn put_careful(
+    text: &str,
+    out: &mut String,
+    is_special: impl Fn(u8) -> bool + Copy,
+    put: impl Fn(char, &mut String),
+) {
+    let mut rest = text;
+    loop {
+        let (plain, special) = rest.split_at(plain_prefix(rest.as_bytes(), is_special));
+        out.push_str(plain);
+        let mut letters = special.chars();
+        let Some(letter) = letters.next() else { return };
+        put(letter, out);
+        rest = letters.as_str();
+    }
+}
+
+/// Control characters and the two that are none at all: XML cannot hold them.
+fn is_unfit(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}')
+}
+
+/// Whether an unfit letter may begin with `byte`: a control of ASCII, those from U+0080 (`c2 80`),
+/// U+FFFE and U+FFFF (`ef bf be`).
+const fn may_be_unfit(byte: u8) -> bool {
+    (byte < b' ') | (byte == 0x7f) | (byte == 0xc2) | (byte == 0xef)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +206,43 @@ mod tests {
             let mut out = String::new();
             out.put_json(&text);
             prop_assert_eq!(serde_json::from_str::<String>(&out).expect("JSON"), text);
+        }
+    }
+
+    /// What an escape must be, letter by letter.
+    fn escaped(letter: char) -> String {
+        match letter {
+            '&' => "&amp;".into(),
+            '<' => "&lt;".into(),
+            '>' => "&gt;".into(),
+            '"' => "&quot;".into(),
+            '\'' => "&#39;".into(),
+            '\t' | '\n' | '\r' => letter.into(),
+            '\u{fffe}' | '\u{ffff}' => String::new(),
+            control if control.is_control() => String::new(),
+            plain => plain.into(),
+        }
+    }
+
+    const LETTERS: &str = "[a-e&<>\"'\\]\\[\t\n\u{0}\u{1f}\u{7f}\u{80}\u{9f}\u{a0}é\u{fffd}-\u{ffff}\u{10ffff}]{0,50}";
+
+    proptest! {
+        #[test]
+        fn texts_are_escaped_letter_by_letter(text in LETTERS) {
+            let mut out = "before ".to_owned();
+            escape(&text, &mut out);
+            let expected: String = text.chars().map(escaped).collect();
+            prop_assert_eq!(out, format!("before {expected}"));
+        }
+
+        #[test]
+        fn sections_hold_the_text_without_what_xml_cannot(text in LETTERS) {
+            let mut out = String::new();
+            cdata(&text, &mut out);
+            let sections: Vec<_> = out.split("]]><![CDATA[").collect();
+            prop_assert!(sections.iter().all(|section| !section.contains("]]>")), "{}", out);
+            let fit = |letter: &char| !letter.is_control() && !['\u{fffe}', '\u{ffff}'].contains(letter);
+            prop_assert_eq!(sections.concat(), text.chars().filter(fit).collect::<String>());
         }
     }
 }

@@ -100,6 +100,10 @@ view! {
         pos: Option<i32> = b"pos",
         /// Supported API frameworks.
         api: CodeSet = b"api",
+        /// Directions in which an ad may expand.
+        expdir: CodeSet = b"expdir",
+        /// Whether it stands in the top frame and not in an iframe.
+        topframe: bool = b"topframe",
     }
 }
 
@@ -138,6 +142,42 @@ impl Banner<'_> {
     }
 }
 
+impl Banner<'_> {
+    /// The size in which an ad is drawn: the first of `ours` that fits; a fluid ad takes the first
+    /// size that the placement permits where none of its own does. `None` where nothing fits.
+    #[must_use]
+    pub fn size_for(&self, ours: &[(u32, u32)], is_fluid: bool) -> Option<(u32, u32)> {
+        let own = ours.iter().copied().find(|(w, h)| self.fits(*w, *h));
+        own.or_else(|| self.fluid_size(ours.first().copied()?).filter(|_| is_fluid))
+    }
+
+    fn fluid_size(&self, (w, h): (u32, u32)) -> Option<(u32, u32)> {
+        let mut formats = self.format.iter().filter(|format| format.is_given()).peekable();
+        if formats.peek().is_some() {
+            return formats.find_map(Format::fluid_size);
+        }
+        let w = fluid_side(w, self.w, self.wmin, self.wmax)?;
+        fluid_side(h, self.h, self.hmin, self.hmax).map(|h| (w, h))
+    }
+}
+
+/// The side that fits and is closest to `own`.
+fn fluid_side(own: u32, exact: Option<u32>, least: Option<u32>, most: Option<u32>) -> Option<u32> {
+    let (least, most) = (given(least), given(most));
+    if least.is_none() && most.is_none() {
+        return Some(given(exact).unwrap_or(own));
+    }
+    let (least, most) = (least.unwrap_or(1), most.unwrap_or(u32::MAX));
+    (least <= most).then(|| own.clamp(least, most))
+}
+
+/// The smallest size of this shape that is at least `wmin` pixels wide; `None` beyond 32 bits.
+#[must_use]
+pub fn size_by_ratio(wratio: u32, hratio: u32, wmin: u32) -> Option<(u32, u32)> {
+    let times = wmin.div_ceil(wratio.max(1)).max(1);
+    Some((wratio.checked_mul(times)?, hratio.checked_mul(times)?))
+}
+
 fn fits_side(side: u32, exact: Option<u32>, least: Option<u32>, most: Option<u32>) -> bool {
     let (least, most) = (given(least), given(most));
     if least.is_none() && most.is_none() {
@@ -147,6 +187,13 @@ fn fits_side(side: u32, exact: Option<u32>, least: Option<u32>, most: Option<u32
 }
 
 impl Format {
+    fn fluid_size(&self) -> Option<(u32, u32)> {
+        if let (Some(w), Some(h)) = (given(self.w), given(self.h)) {
+            return Some((w, h));
+        }
+        size_by_ratio(given(self.wratio)?, given(self.hratio)?, self.wmin.unwrap_or(0))
+    }
+
     fn is_given(&self) -> bool {
         (given(self.w).is_some() && given(self.h).is_some())
             || (given(self.wratio).is_some() && given(self.hratio).is_some())
@@ -203,6 +250,8 @@ view! {
         skip: Option<bool> = b"skip",
         /// Seconds an ad must be longer than to be skippable.
         skipmin: Option<u32> = b"skipmin",
+        /// Seconds an ad must play before it may be skipped.
+        skipafter: Option<u32> = b"skipafter",
         /// Blocked creative attributes.
         battr: CodeSet = b"battr",
         /// Supported API frameworks.
@@ -317,6 +366,8 @@ view! {
     pub struct Native<'a> {
         /// The native request: text that holds JSON, or (against the standard) the object itself.
         request: NativeSource<'a> = b"request",
+        /// The version of Native that the request is of.
+        ver: Str<'a> = b"ver",
         /// Supported API frameworks.
         api: CodeSet = b"api",
         /// Blocked creative attributes.

@@ -17,13 +17,16 @@ mod number;
 mod object;
 mod parse;
 pub mod response;
+mod template;
 #[cfg(test)]
 mod tests;
+pub mod vast;
 mod view;
 
-pub use check::{CheckedBid, DELIVERY_PROGRESSIVE, Defect, Media, check};
+pub use check::{CheckedBid, Defect, Media, check};
 pub use imp::{
     Audio, Banner, Deal, DurationFloor, Format, Imp, Native, Outbid, Pmp, Quantity, Video,
+    size_by_ratio,
 };
 pub use lenient::Str;
 pub use limits::{
@@ -32,12 +35,13 @@ pub use limits::{
 };
 pub use list::List;
 pub use native::{
-    Asset, AssetImage, AssetText, AssetTitle, EventTracker, NativeAssets, NativeImage, NativeLinks,
-    NativeRequest, NativeSource, write_native,
+    Ask, Asset, AssetImage, AssetText, AssetTitle, AssetVideo, EventTracker, Image, ImageKind,
+    Library, NativeMarkup, NativeRequest, NativeSource, Text, is_data_type, write_native,
 };
 pub use number::CodeSet;
 pub use parse::parse;
 pub use response::{Bid, BidResponse};
+pub use template::{MacroValues, Template, TemplateError};
 pub use view::{
     BidRequest, Content, Data, Device, Dsa, Eid, Geo, Inventory, Regs, Segment, Source,
     SupplyChain, SupplyNode, Uid, User, keywords,

@@ -1,9 +1,15 @@
 //! Native ads, 1.1 and 1.2: what a native request asks for, and the markup that answers it.
 //!
 //! The request is JSON inside a JSON string, with or without a `native` object around it; it is
-//! parsed only when a native ad is considered.
+//! parsed only when a native ad is considered. The auction and the writer both look at its assets
+//! as [`Ask`]s and let the same [`Library`] answer them, so what is picked can be written down.
 
-use super::escape::Sink;
+mod library;
+mod write;
+
+pub use library::{Ask, Image, ImageKind, Library, Text, is_data_type};
+pub use write::{NativeMarkup, write_native};
+
 use super::imp::Native;
 use super::lenient::{Lenient, Str};
 use super::limits::{DEPTH_MAX, Limits, ParseError, is_deeper_than};
@@ -104,6 +110,8 @@ view! {
         assets: Vec<Asset<'a>> = b"assets",
         /// Trackers that are supported (1.2).
         eventtrackers: Vec<EventTracker> = b"eventtrackers",
+        /// Whether a link to the advertiser's privacy notice is understood (1.2).
+        privacy: bool = b"privacy",
     }
 }
 
@@ -121,6 +129,8 @@ view! {
         img: Option<AssetImage<'a>> = b"img",
         /// A text is asked for.
         data: Option<AssetText> = b"data",
+        /// A video is asked for.
+        video: Option<AssetVideo<'a>> = b"video",
     }
 }
 
@@ -156,10 +166,25 @@ view! {
     'a =>
     /// A text.
     pub struct AssetText {
-        /// 1 sponsor, 2 description, 12 call to action; we have no others.
+        /// List of native data types: 1 sponsor, 2 description, ... 12 call to action.
         r#type: Option<i32> = b"type",
         /// Most characters; 0 or missing means any number.
         len: Option<u32> = b"len",
+    }
+}
+
+view! {
+    'a =>
+    /// A video inside of a native ad.
+    pub struct AssetVideo<'a> {
+        /// Supported content types.
+        mimes: Vec<Str<'a>> = b"mimes",
+        /// Least length in seconds.
+        minduration: Option<u32> = b"minduration",
+        /// Greatest length in seconds.
+        maxduration: Option<u32> = b"maxduration",
+        /// Supported VAST versions.
+        protocols: CodeSet = b"protocols",
     }
 }
 
@@ -201,105 +226,7 @@ impl Native<'_> {
     }
 }
 
-/// The parts that a native ad of ours has. An empty text is a part that it does not have.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct NativeAssets<'a> {
-    /// The title.
-    pub title: &'a str,
-    /// The icon.
-    pub icon: Option<NativeImage<'a>>,
-    /// The main image.
-    pub image: Option<NativeImage<'a>>,
-    /// The text below the title.
-    pub description: &'a str,
-    /// Who pays.
-    pub sponsored: &'a str,
-    /// The button's text.
-    pub cta: &'a str,
-}
-
-/// An image of a native ad.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct NativeImage<'a> {
-    /// Its address.
-    pub url: &'a str,
-    /// Width in pixels.
-    pub w: u32,
-    /// Height in pixels.
-    pub h: u32,
-    /// Content type; empty when unknown, which no list of types permits.
-    pub mime: &'a str,
-}
-
-/// Where a native ad leads and what it reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct NativeLinks<'a> {
-    /// The address behind the ad.
-    pub click: &'a str,
-    /// Pixels to load when it is shown.
-    pub impressions: &'a [&'a str],
-}
-
-enum Answer<'a> {
-    Title(&'a str),
-    Image(NativeImage<'a>),
-    Text(&'a str),
-}
-
-impl<'a> NativeAssets<'a> {
-    /// The part that answers `asset`, within its bounds. Texts are never cut to fit.
-    fn answer(&self, asset: &Asset<'_>) -> Option<Answer<'a>> {
-        asset.id?;
-        if let Some(title) = &asset.title {
-            return fitting(self.title, title.len).map(Answer::Title);
-        }
-        if let Some(wanted) = &asset.img {
-            let image = match wanted.r#type {
-                Some(1 | 2) => self.icon,
-                Some(3) | None => self.image,
-                Some(_) => None,
-            };
-            return image.filter(|image| image.fits(wanted)).map(Answer::Image);
-        }
-        let text = match asset.data.as_ref()?.r#type {
-            Some(1) => self.sponsored,
-            Some(2) => self.description,
-            Some(12) => self.cta,
-            _ => "",
-        };
-        fitting(text, asset.data.as_ref()?.len).map(Answer::Text)
-    }
-
-    /// Whether each required asset of `request` can be answered, and at least one asset at all.
-    #[must_use]
-    pub fn can_answer(&self, request: &NativeRequest<'_>) -> bool {
-        let assets = &request.inner().assets;
-        assets.iter().any(|asset| self.answer(asset).is_some())
-            && assets.iter().all(|asset| !asset.required || self.answer(asset).is_some())
-    }
-}
-
-/// `text`, if there is any and it has at most `most` characters.
-fn fitting(text: &str, most: Option<u32>) -> Option<&str> {
-    let most = most.filter(|most| *most > 0).map_or(usize::MAX, |most| most as usize);
-    (!text.is_empty() && text.chars().count() <= most).then_some(text)
-}
-
-impl NativeImage<'_> {
-    fn fits(&self, wanted: &AssetImage<'_>) -> bool {
-        let side = |ours: u32, exact: Option<u32>, least: Option<u32>| match (exact, least) {
-            (_, Some(least)) if least > 0 => ours >= least,
-            (Some(exact), _) if exact > 0 => ours == exact,
-            _ => true,
-        };
-        let mime = |name: &Str<'_>| name.trim().eq_ignore_ascii_case(self.mime);
-        side(self.w, wanted.w, wanted.wmin)
-            && side(self.h, wanted.h, wanted.hmin)
-            && (wanted.mimes.is_empty() || wanted.mimes.iter().any(mime))
-    }
-}
-
-impl<'a> NativeRequest<'a> {
+impl NativeRequest<'_> {
     /// The request itself, out of its wrapper. The depth guard bounds the loop.
     #[must_use]
     pub fn inner(&self) -> &Self {
@@ -309,93 +236,15 @@ impl<'a> NativeRequest<'a> {
         }
         inner
     }
-}
 
-/// Writes the native markup that answers `request`, wrapped as the request is. `None`, with nothing
-/// written, when a required asset cannot be answered; optional ones are left out.
-pub fn write_native(
-    request: &NativeRequest<'_>,
-    assets: &NativeAssets<'_>,
-    links: &NativeLinks<'_>,
-    out: &mut String,
-) -> Option<()> {
-    if !assets.can_answer(request) {
-        return None;
+    /// What its assets ask for, one after the other.
+    pub fn asks(&self) -> impl Iterator<Item = Ask> {
+        self.inner().assets.iter().map(Ask::of)
     }
-    let is_wrapped = request.native.is_some();
-    let request = request.inner();
-    let is_old = request.ver.starts_with("1.0") || request.ver.starts_with("1.1");
-    out.put(if is_wrapped { "{\"native\":{" } else { "{" });
-    out.put(if is_old { "\"ver\":\"1.1\"" } else { "\"ver\":\"1.2\"" });
-    out.put(",\"assets\":[");
-    let mut separator = "";
-    for asset in &request.assets {
-        if let (Some(id), Some(answer)) = (asset.id, assets.answer(asset)) {
-            out.put(separator);
-            write_asset(id, asset.required, &answer, out);
-            separator = ",";
-        }
-    }
-    out.put("],\"link\":{\"url\":");
-    out.put_json(links.click);
-    out.put("}");
-    write_trackers(request, links, out);
-    out.put(if is_wrapped { "}}" } else { "}" });
-    Some(())
-}
 
-fn write_asset(id: i32, is_required: bool, answer: &Answer<'_>, out: &mut String) {
-    out.put("{\"id\":");
-    if id < 0 {
-        out.put("-");
+    /// Whether a tracker of `method` (1 pixel, 2 script) may report the impression as an event.
+    fn tracks(&self, method: u8) -> bool {
+        let mut trackers = self.eventtrackers.iter();
+        trackers.any(|tracker| tracker.event == Some(1) && tracker.methods.contains(method))
     }
-    out.put_number(u64::from(id.unsigned_abs()));
-    if is_required {
-        out.put(",\"required\":1");
-    }
-    match answer {
-        Answer::Title(text) => {
-            out.put(",\"title\":{\"text\":");
-            out.put_json(text);
-        }
-        Answer::Image(image) => {
-            out.put(",\"img\":{\"url\":");
-            out.put_json(image.url);
-            out.put(",\"w\":");
-            out.put_number(u64::from(image.w));
-            out.put(",\"h\":");
-            out.put_number(u64::from(image.h));
-        }
-        Answer::Text(text) => {
-            out.put(",\"data\":{\"value\":");
-            out.put_json(text);
-        }
-    }
-    out.put("}}");
-}
-
-/// Impression pixels: as `eventtrackers` where the request names them (1.2), else as `imptrackers`.
-/// Never both, which would count twice.
-fn write_trackers(request: &NativeRequest<'_>, links: &NativeLinks<'_>, out: &mut String) {
-    if links.impressions.is_empty() {
-        return;
-    }
-    let by_event = request
-        .eventtrackers
-        .iter()
-        .any(|tracker| tracker.event == Some(1) && tracker.methods.contains(1));
-    out.put(if by_event { ",\"eventtrackers\":[" } else { ",\"imptrackers\":[" });
-    let mut separator = "";
-    for url in links.impressions {
-        out.put(separator);
-        if by_event {
-            out.put("{\"event\":1,\"method\":1,\"url\":");
-            out.put_json(url);
-            out.put("}");
-        } else {
-            out.put_json(url);
-        }
-        separator = ",";
-    }
-    out.put("]");
 }

@@ -105,6 +105,8 @@ pub struct Bid<'a, S> {
     pub cattax: Option<u16>,
     /// The ad's attributes: bit n is code n.
     pub attr: u64,
+    /// API frameworks that the markup needs (2.6): bit n is code n.
+    pub apis: u64,
     /// The language of the ad.
     pub language: &'a str,
     /// The deal that the bid is made under.
@@ -202,7 +204,8 @@ impl<S: AsRef<str>> Bid<'_, S> {
         text(out, ",\"crid\":", self.crid);
         list(out, ",\"cat\":[", self.cat);
         number(out, ",\"cattax\":", self.cattax);
-        self.write_attributes(out);
+        codes(out, ",\"attr\":[", self.attr);
+        codes(out, ",\"apis\":[", self.apis);
         text(out, ",\"language\":", self.language);
         text(out, ",\"dealid\":", self.dealid);
         number(out, ",\"w\":", self.w);
@@ -220,19 +223,20 @@ impl<S: AsRef<str>> Bid<'_, S> {
         }
         out.put("}");
     }
+}
 
-    fn write_attributes(&self, out: &mut Vec<u8>) {
-        let mut rest = self.attr;
-        let mut separator = ",\"attr\":[";
-        while rest != 0 {
-            out.put(separator);
-            out.put_number(u64::from(rest.trailing_zeros()));
-            rest &= rest - 1;
-            separator = ",";
-        }
-        if self.attr != 0 {
-            out.put("]");
-        }
+/// The list of the set bits' numbers; nothing where none is set.
+fn codes(out: &mut Vec<u8>, open: &str, bits: u64) {
+    let mut rest = bits;
+    let mut separator = open;
+    while rest != 0 {
+        out.put(separator);
+        out.put_number(u64::from(rest.trailing_zeros()));
+        rest &= rest - 1;
+        separator = ",";
+    }
+    if bits != 0 {
+        out.put("]");
     }
 }
 
@@ -347,6 +351,9 @@ pub struct ParsedBid {
     /// The ad's attributes.
     #[serde(deserialize_with = "nullable")]
     pub attr: Vec<i64>,
+    /// API frameworks that the markup needs.
+    #[serde(deserialize_with = "nullable")]
+    pub apis: Vec<i64>,
     /// The language of the ad.
     pub language: Option<String>,
     /// The deal that the bid is made under.
@@ -474,6 +481,7 @@ mod tests {
                 cat: &texts[12..13],
                 cattax: Some(2),
                 attr,
+                apis: attr >> 1,
                 language: &texts[13],
                 dealid: &texts[14],
                 w: sizes[0],
@@ -510,6 +518,8 @@ mod tests {
                 prop_assert_eq!(bid.cattax, Some(2));
                 let bits = bid.attr.iter().fold(0u64, |bits, code| bits | 1 << code);
                 prop_assert_eq!(bits, attr);
+                let bits = bid.apis.iter().fold(0u64, |bits, code| bits | 1 << code);
+                prop_assert_eq!(bits, attr >> 1);
                 prop_assert_eq!(
                     [bid.w, bid.h, bid.dur, bid.exp],
                     [sizes[0], sizes[1], sizes[2], sizes[3]].map(|size| size.map(i64::from))

@@ -1,8 +1,10 @@
 //! What the room promises: lenience by table, borrowing, refusals, and one planted defect a rule.
 
 mod check;
+mod native;
 
 use self::check::{STRICT, good};
+use self::native::library;
 use super::*;
 use crate::units::{CurrencyCode, Micros};
 use proptest::prelude::*;
@@ -215,60 +217,6 @@ fn floors_by_length_are_the_greatest_that_applies() {
     assert_eq!(video.duration_floor(10), Micros(2_000_000));
     assert_eq!(video.duration_floor(15), Micros(1_500_000));
     assert!(video.allows_duration(30) && !video.allows_duration(20));
-}
-
-const ASKED: &str = r#"{\"ver\":\"1.2\",\"eventtrackers\":[{\"event\":1,\"methods\":[1,2]}],\"assets\":[{\"id\":1,\"required\":1,\"title\":{\"len\":10}},{\"id\":2,\"img\":{\"type\":3,\"wmin\":100,\"mimes\":[\"image/png\"]}},{\"id\":3,\"data\":{\"type\":1}},{\"id\":4,\"video\":{}}]}"#;
-
-fn assets() -> NativeAssets<'static> {
-    NativeAssets {
-        title: "Boots",
-        image: Some(NativeImage {
-            url: "https://a.example/i.png",
-            w: 120,
-            h: 60,
-            mime: "image/png",
-        }),
-        sponsored: "Shoe \"Co\"",
-        ..NativeAssets::default()
-    }
-}
-
-#[test]
-fn native_requests_are_answered_in_their_form() {
-    let object = ASKED.replace("\\\"", "\"");
-    for (request, is_wrapped) in [
-        (format!("\"{ASKED}\""), false),
-        (format!("\"{{\\\"native\\\":{ASKED}}}\""), true),
-        (object.clone(), false),
-        (format!("{{\"native\":{object}}}"), true),
-    ] {
-        let body = format!(r#"{{"id":"r","imp":[{{"native":{{"request":{request}}}}}]}}"#);
-        let outer = parsed(&body);
-        let native = outer.imp[0].native.as_ref().expect("native");
-        let asked = native.asks().expect("a native request");
-        assert_eq!(asked.inner().assets.len(), 4);
-        let links = NativeLinks {
-            click: "https://a.example/?a=\"b\"",
-            impressions: &["https://a.example/p"],
-        };
-        let mut out = String::new();
-        write_native(&asked, &assets(), &links, &mut out).expect("an answer");
-        let value: serde_json::Value = serde_json::from_str(&out).expect("JSON");
-        let inner = if is_wrapped { &value["native"] } else { &value };
-        assert_eq!(inner["assets"][0]["title"]["text"], "Boots");
-        assert_eq!(inner["assets"][1]["img"]["w"], 120);
-        assert_eq!(inner["assets"][2]["data"]["value"], "Shoe \"Co\"");
-        assert_eq!(inner["assets"].as_array().map(Vec::len), Some(3));
-        assert_eq!(inner["link"]["url"], links.click);
-        assert_eq!(inner["eventtrackers"][0]["url"], links.impressions[0]);
-        assert!(inner.get("imptrackers").is_none());
-
-        // A title that does not fit is required: no answer, and nothing written.
-        let long = NativeAssets { title: "A title too long", ..assets() };
-        let mut nothing = String::new();
-        assert_eq!(write_native(&asked, &long, &links, &mut nothing), None);
-        assert!(nothing.is_empty());
-    }
 }
 
 #[test]

@@ -1,18 +1,19 @@
 //! From an outcome to bytes: sealed URLs, markup, our own check, the response.
 
-use crate::auction::{AuctionInput, NATIVE_ICON_SIDE, Pick};
-use crate::catalog::{Ad, AdKind, Campaign, Catalog, image_mime};
+mod fitted;
+
+use crate::auction::{AuctionInput, Pick};
+use crate::catalog::{Ad, AdKind, Campaign, Catalog};
 use crate::notice::token::{BidToken, NonceSequence, Purpose, Sealed, Sealer};
-use crate::openrtb::markup::{BannerMarkup, VastMarkup, VastVersion, write_banner, write_vast};
+use crate::notice::{ChargeOn, write_url};
+use crate::openrtb::markup::Tracking;
 use crate::openrtb::response::SimulationExt;
-use crate::openrtb::{
-    Bid, BidRequest, BidResponse, CheckedBid, Defect, Imp, Media, NativeAssets, NativeImage,
-    NativeLinks, NativeRequest, check, write_native,
-};
+use crate::openrtb::{Bid, BidRequest, BidResponse, CheckedBid, Defect, Imp, MacroValues, check};
 use crate::prediction::sigmoid;
 use crate::privacy::ContextBucket;
 use crate::rates::{Rate, Rates};
 use crate::units::{CurrencyCode, Micros, Timestamp};
+use fitted::Fitted;
 use smallvec::SmallVec;
 
 /// What every answer of one exchange shares.
@@ -27,6 +28,8 @@ pub struct Desk<'a> {
     pub exchange_key: u64,
     /// Our seat with it.
     pub seat: &'a str,
+    /// Which of its notices charges: the pixel asks for the price where it does.
+    pub charge_on: ChargeOn,
     /// Milliseconds for which notices of a bid are taken.
     pub token_ttl_ms: i64,
     /// Currency rates.
@@ -63,6 +66,7 @@ struct Texts {
     billing: String,
     loss: String,
     click: String,
+    view: String,
     markup: String,
 }
 
@@ -142,13 +146,21 @@ fn bid<'a>(
     let campaign = catalog.campaign(pick.campaign).ok_or(Defect::UnknownImp)?;
     let ad = catalog.ad(pick.ad).ok_or(Defect::UnknownImp)?;
     let token = token_of(desk, input, campaign, ad, pick);
-    let sealed = desk.sealer.seal(desk.exchange_key, &token, nonces.next_nonce());
+    let nonce = nonces.next_nonce();
+    let sealed = desk.sealer.seal(desk.exchange_key, &token, nonce);
     texts.write_urls(desk, &sealed);
-    let assets = assets(ad);
-    // A native request is parsed only for a native ad.
-    let native = assets.as_ref().and_then(|_| imp.native.as_ref()?.asks());
-    let native = native.as_ref().zip(assets.as_ref());
-    markup(imp, ad, native, &texts.click, &mut texts.markup).ok_or(Defect::NoMarkup)?;
+    let fitted = Fitted::new(imp, &ad.kind)?;
+    let Texts { win, billing, loss, click, view, markup } = texts;
+    let tracking = Tracking {
+        values: MacroValues {
+            click,
+            impression: view,
+            ..macro_values(desk, request, input, imp, campaign, ad, nonce)
+        },
+        impressions: &ad.impression_trackers,
+        clicks: &ad.click_trackers,
+    };
+    fitted.write(&ad.name, &tracking, markup).ok_or(Defect::NoMarkup)?;
     let deal = pick.deal.and_then(|deal| imp.pmp.deals.get(usize::from(deal)));
     let checked = CheckedBid {
         impid: &imp.id,
@@ -158,46 +170,80 @@ fn bid<'a>(
         seat: desk.seat,
         dealid: deal.map_or("", |deal| deal.id.as_str()),
         adomain: &ad.adomain,
-        bundle: "",
+        bundle: &ad.bundle,
         cat: &ad.iab_cats,
         cattax: 1,
         attr: ad.attr,
-        language: "",
-        api: 0,
-        markup: &texts.markup,
-        media: media(ad, imp, native).ok_or(Defect::MediaNotAllowed)?,
+        language: &ad.language,
+        api: ad.api,
+        markup,
+        media: fitted.media(),
     };
     check(request, usize::from(pick.imp), &checked)?;
-    let (w, h, mtype, dur) = shape(ad);
+    let (w, h) = fitted.size().unzip();
     Ok(Bid {
         id: number,
         impid: &imp.id,
         price: pick.price,
         adid: &ad.name,
-        nurl: &texts.win,
-        burl: &texts.billing,
-        lurl: &texts.loss,
-        adm: &texts.markup,
+        nurl: win,
+        burl: billing,
+        lurl: loss,
+        adm: markup,
         adomain: &ad.adomain,
-        bundle: "",
+        bundle: &ad.bundle,
         cid: &campaign.name,
         crid: &ad.name,
         cat: &ad.iab_cats,
         cattax: None,
         attr: ad.attr,
-        language: "",
+        apis: ad.api,
+        language: &ad.language,
         dealid: deal.map_or("", |deal| deal.id.as_str()),
         w,
         h,
-        mtype: Some(mtype),
-        dur,
+        mtype: Some(fitted.mtype()),
+        dur: ad.kind.duration_s(),
         exp: None,
         simulation: desk.is_simulation.then(|| SimulationExt {
             arm: input.arm.as_str(),
             pctr: sigmoid(pick.logit),
-            click: &texts.click,
+            click,
         }),
     })
+}
+
+/// What macros become, but for our own two URLs.
+fn macro_values<'a>(
+    desk: &Desk<'a>,
+    request: &'a BidRequest<'_>,
+    input: &'a AuctionInput,
+    imp: &'a Imp<'_>,
+    campaign: &'a Campaign,
+    ad: &'a Ad,
+    nonce: [u8; 12],
+) -> MacroValues<'a> {
+    let place = request.inventory();
+    let site = place.and_then(|place| place.domain.given().or(place.bundle.given()));
+    let [.., a, b, c, d] = nonce;
+    MacroValues {
+        auction_id: &request.id,
+        imp_id: &imp.id,
+        seat_id: desk.seat,
+        creative: &ad.name,
+        currency: input.currency.as_str(),
+        click: "",
+        impression: "",
+        // The low part of the nonce, which counts bids.
+        cache_buster: u64::from(u32::from_be_bytes([a, b, c, d])),
+        campaign: &campaign.name,
+        site: site.map_or("", |site| site),
+        gdpr: request.regs.gdpr,
+        consent: &request.user.consent,
+        us_privacy: &request.regs.us_privacy,
+        gpp: &request.regs.gpp,
+        gpp_sid: &request.regs.gpp_sid,
+    }
 }
 
 /// The floor that the bid must keep, worked out from the request once more and not from the input,
@@ -271,143 +317,18 @@ fn token_of(
 }
 
 impl Texts {
-    /// Writes the four URLs, each in place of the last bid's.
+    /// Writes the five URLs, each in place of the last bid's.
     fn write_urls(&mut self, desk: &Desk<'_>, sealed: &Sealed<'_>) {
-        for (url, purpose, ending) in [
-            (&mut self.win, Purpose::Win, "&price=${AUCTION_PRICE}"),
-            (&mut self.billing, Purpose::Billing, "&price=${AUCTION_PRICE}"),
-            (&mut self.loss, Purpose::Loss, "&reason=${AUCTION_LOSS}&min=${AUCTION_MIN_TO_WIN}"),
-            (&mut self.click, Purpose::Click, ""),
+        for (url, purpose) in [
+            (&mut self.win, Purpose::Win),
+            (&mut self.billing, Purpose::Billing),
+            (&mut self.loss, Purpose::Loss),
+            (&mut self.click, Purpose::Click),
+            (&mut self.view, Purpose::View),
         ] {
             url.clear();
-            let parts = [desk.public_url, purpose.path(), "?e=", desk.exchange, "&t="];
-            parts.iter().for_each(|part| url.push_str(part));
-            sealed.write(purpose, url);
-            url.push_str(ending);
+            write_url(url, desk.public_url, desk.exchange, purpose, desk.charge_on, sealed);
         }
-    }
-}
-
-/// Writes the ad's markup into `out`, in place of what was there. `None` when the ad cannot stand
-/// in the imp.
-fn markup(
-    imp: &Imp<'_>,
-    ad: &Ad,
-    native: Option<(&NativeRequest<'_>, &NativeAssets<'_>)>,
-    click: &str,
-    out: &mut String,
-) -> Option<()> {
-    out.clear();
-    match &ad.kind {
-        AdKind::Banner(banner) => {
-            let markup = BannerMarkup {
-                click,
-                image: &banner.image_url,
-                impressions: &[],
-                w: banner.w,
-                h: banner.h,
-                alt: &ad.name,
-            };
-            write_banner(&markup, out);
-        }
-        AdKind::Video(video) => {
-            let version = VastVersion::choose(imp.video.as_ref()?.protocols)?;
-            let size = Some((video.w, video.h));
-            vast(ad, version, video.duration_s, &video.media_url, &video.mime, size, click, out);
-        }
-        AdKind::Audio(audio) => {
-            let version = VastVersion::choose(imp.audio.as_ref()?.protocols)?;
-            vast(ad, version, audio.duration_s, &audio.media_url, &audio.mime, None, click, out);
-        }
-        AdKind::Native(_) => {
-            let (request, assets) = native?;
-            write_native(request, assets, &NativeLinks { click, impressions: &[] }, out)?;
-        }
-    }
-    Some(())
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of one VAST document, named at both ends")]
-fn vast(
-    ad: &Ad,
-    version: VastVersion,
-    duration_s: u32,
-    media: &str,
-    mime: &str,
-    size: Option<(u32, u32)>,
-    click: &str,
-    out: &mut String,
-) {
-    let markup = VastMarkup {
-        version,
-        id: &ad.name,
-        title: &ad.name,
-        duration_s,
-        media,
-        mime,
-        size,
-        bitrate: 0,
-        skip_after_s: None,
-        click,
-        impressions: &[],
-    };
-    write_vast(&markup, out);
-}
-
-fn assets(ad: &Ad) -> Option<NativeAssets<'_>> {
-    let AdKind::Native(native) = &ad.kind else { return None };
-    let image = |url, w, h| NativeImage { url, w, h, mime: image_mime(url) };
-    Some(NativeAssets {
-        title: &native.title,
-        icon: Some(image(&native.icon_url, NATIVE_ICON_SIDE, NATIVE_ICON_SIDE)),
-        image: Some(image(&native.image.url, native.image.w, native.image.h)),
-        description: &native.description,
-        sponsored: &native.sponsored,
-        cta: &native.cta,
-    })
-}
-
-/// Kind of our banners in OpenRTB's list 5.2: an image with a link is an XHTML banner ad.
-const BANNER_TYPE: u8 = 2;
-
-fn media<'b>(
-    ad: &'b Ad,
-    imp: &Imp<'_>,
-    native: Option<(&'b NativeRequest<'b>, &'b NativeAssets<'b>)>,
-) -> Option<Media<'b>> {
-    Some(match &ad.kind {
-        AdKind::Banner(banner) => {
-            Media::Banner { w: banner.w, h: banner.h, mime: "", btype: BANNER_TYPE }
-        }
-        AdKind::Video(video) => Media::Video {
-            mime: &video.mime,
-            protocol: VastVersion::choose(imp.video.as_ref()?.protocols)?.protocol(),
-            duration_s: video.duration_s,
-            linearity: 1,
-            is_skippable: false,
-            bitrate: 0,
-        },
-        AdKind::Audio(audio) => Media::Audio {
-            mime: &audio.mime,
-            protocol: VastVersion::choose(imp.audio.as_ref()?.protocols)?.protocol(),
-            duration_s: audio.duration_s,
-            bitrate: 0,
-        },
-        AdKind::Native(_) => {
-            let (request, assets) = native?;
-            Media::Native { request, assets }
-        }
-    })
-}
-
-/// Width, height, markup type (OpenRTB `mtype`: 1 banner, 2 video, 3 audio, 4 native) and
-/// duration, as the answer says them.
-fn shape(ad: &Ad) -> (Option<u32>, Option<u32>, u8, Option<u32>) {
-    match &ad.kind {
-        AdKind::Banner(banner) => (Some(banner.w), Some(banner.h), 1, None),
-        AdKind::Video(video) => (Some(video.w), Some(video.h), 2, Some(video.duration_s)),
-        AdKind::Audio(audio) => (None, None, 3, Some(audio.duration_s)),
-        AdKind::Native(_) => (None, None, 4, None),
     }
 }
 

@@ -252,14 +252,14 @@ fn ads_of(catalog: &Catalog) -> Arc<[AdFeatures]> {
 fn shape(ad: &crate::catalog::Ad) -> (SlotFormat, (u16, u16)) {
     use crate::catalog::AdKind;
     let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
-    match &ad.kind {
-        AdKind::Banner(banner) => (SlotFormat::Banner, (side(banner.w), side(banner.h))),
-        AdKind::Video(video) => (SlotFormat::Video, (side(video.w), side(video.h))),
-        AdKind::Native(native) => {
-            (SlotFormat::Native, (side(native.image.w), side(native.image.h)))
-        }
-        AdKind::Audio(_) => (SlotFormat::Audio, (0, 0)),
-    }
+    let (w, h) = ad.kind.size();
+    let format = match &ad.kind {
+        AdKind::Banner(_) => SlotFormat::Banner,
+        AdKind::Video(_) => SlotFormat::Video,
+        AdKind::Native(_) => SlotFormat::Native,
+        AdKind::Audio(_) => SlotFormat::Audio,
+    };
+    (format, (side(w), side(h)))
 }
 
 fn terms_of(engine: &Engine, catalog: &Catalog) -> Arc<[CampaignTerms]> {

@@ -256,6 +256,7 @@ fn encode(
         exchange: &desk.name,
         exchange_key: desk.key,
         seat: &desk.config.seat,
+        charge_on: desk.config.charge_on,
         token_ttl_ms: engine.token_ttl_ms(desk),
         rates,
         is_simulation: engine.civil.is_simulated(),

@@ -214,7 +214,7 @@ fn natives<'s>(sizes: impl IntoIterator<Item = &'s (u64, u64)>, image: &str) -> 
     let line = |(w, h): &(u64, u64)| {
         format!(
             "native = {{ title = \"Trail shoes\", description = \"Light ones\", sponsored = \"Acme\", \
-             cta = \"Run\", icon_url = \"https://cdn.example/icon.{image}\", image = {{ \
+             cta = \"Run\", icon = {{ url = \"https://cdn.example/icon.{image}\", w = 128, h = 128 }}, image = {{ \
              url = \"https://cdn.example/n{w}x{h}.{image}\", w = {w}, h = {h} }} }}"
         )
     };

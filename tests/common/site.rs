@@ -37,7 +37,7 @@ impl Campaign<'_> {
         let Self { advertiser, name, category, strategy, daily_budget, bid, more } = self;
         format!(
             "advertiser = \"{advertiser}\"\n[[campaign]]\nname = \"{name}\"\n\
-             category = \"{category}\"\nstrategy = \"{strategy}\"\ndaily_budget = \"{daily_budget}\"\n\
+             category = \"{category}\"\niab_cats = [\"IAB22\"]\nstrategy = \"{strategy}\"\ndaily_budget = \"{daily_budget}\"\n\
              landing_url = \"https://{advertiser}.example/{name}\"\n{more}\n[campaign.bid]\n{bid}\n\
              [[campaign.ad]]\nname = \"{name}-300x250\"\n\
              banner = {{ w = 300, h = 250, image_url = \"https://cdn.example/{name}.jpg\" }}\n"

@@ -54,6 +54,7 @@ hours = ["mon-fri 08-20"]
 [[campaign.ad]]
 name = "run-300x250"
 banner = { w = 300, h = 250, image_url = "https://cdn.shoes.example/a.png" }
+iab_cats = ["IAB18"]
 "#;
 
 /// A folder with the advertisers above and these campaign files.

@@ -1,16 +1,17 @@
 //! One planted defect a rule: each is caught, and by its own name.
 
-use super::{assets, parsed};
+use super::{library, parsed};
+use crate::openrtb::vast::{DELIVERY_PROGRESSIVE, DELIVERY_STREAMING, MediaFile};
 use crate::openrtb::*;
 use crate::units::{CurrencyCode, Micros};
 
 /// One imp of each kind, with every rule that a bid could break.
 pub(super) const STRICT: &str = r#"{"id":"r","cur":["EUR"],"wseat":["seat"],"bseat":["rival"],"badv":["bad.example"],
     "bcat":["IAB25"],"bapp":["com.bad"],"wlang":["en"],"imp":[
-    {"id":"b","secure":1,"banner":{"format":[{"w":300,"h":250}],"mimes":["image/png"],"btype":[3],"battr":[6],"api":[5]},
+    {"id":"b","secure":1,"banner":{"format":[{"w":300,"h":250}],"mimes":["image/png"],"btype":[3],"battr":[6],"api":[5],"expdir":[3,4],"topframe":1},
      "pmp":{"deals":[{"id":"d","wseat":["seat"],"wadomain":["good.example"]},{"id":"e","wseat":["x"]}]}},
     {"id":"v","video":{"mimes":["video/mp4"],"protocols":[2,3],"minduration":5,"maxduration":30,"linearity":1,
-     "skip":0,"maxbitrate":1000,"battr":[6]}},
+     "skip":0,"maxbitrate":1000,"delivery":[2],"battr":[6]}},
     {"id":"a","audio":{"mimes":["audio/mp4"],"protocols":[9],"maxduration":30,"minbitrate":64}},
     {"id":"n","native":{"request":{"assets":[{"id":1,"required":1,"title":{"len":3}}]},"battr":[6]}},
     {"id":"p","banner":{},"pmp":{"private_auction":1,"deals":[{"id":"d"}]}},
@@ -32,13 +33,28 @@ pub(super) fn good() -> CheckedBid<'static, &'static str> {
         language: "en-GB",
         api: 1 << 5,
         markup: "<a href=\"https://a.example\">",
-        media: Media::Banner { w: 300, h: 250, mime: "image/png", btype: 2 },
+        media: EXPANDING,
     }
 }
 
+const fn image(expdir: u64, needs_topframe: bool) -> Media<'static> {
+    Media::Banner { w: 300, h: 250, mime: "image/png", btypes: 1 << 2, expdir, needs_topframe }
+}
+
+/// An image that expands upwards over the top frame, and one that stays where it is.
+const EXPANDING: Media<'_> = image(1 << 3, true);
+const PLAIN: Media<'_> = image(0, false);
+
 /// The good bid for imp 0 with one thing wrong, and what must be said about it.
 fn planted() -> Vec<(CheckedBid<'static, &'static str>, Defect)> {
-    let banner = |w, h, mime, btype| Media::Banner { w, h, mime, btype };
+    let banner = |w, h, mime, btypes, expdir| Media::Banner {
+        w,
+        h,
+        mime,
+        btypes,
+        expdir,
+        needs_topframe: false,
+    };
     macro_rules! wrong {
         ($defect:ident, $($field:ident: $value:expr),*) => {
             (CheckedBid { $($field: $value,)* ..good() }, Defect::$defect)
@@ -65,16 +81,19 @@ fn planted() -> Vec<(CheckedBid<'static, &'static str>, Defect)> {
         wrong!(LanguageNotAllowed, language: "de"),
         wrong!(NotSecure, markup: "<img src=\"HTTP://a.example\">"),
         wrong!(NoMarkup, markup: ""),
-        wrong!(SizeNotAllowed, media: banner(300, 251, "image/png", 2)),
-        wrong!(MimeNotAllowed, media: banner(300, 250, "image/gif", 2)),
-        wrong!(BannerTypeBlocked, media: banner(300, 250, "image/png", 3)),
+        wrong!(SizeNotAllowed, media: banner(300, 251, "image/png", 4, 0)),
+        wrong!(MimeNotAllowed, media: banner(300, 250, "image/gif", 4, 0)),
+        wrong!(BannerTypeBlocked, media: banner(300, 250, "image/png", 12, 0)),
+        wrong!(ExpansionNotAllowed, media: banner(300, 250, "image/png", 4, 1 << 5)),
         wrong!(ApiNotSupported, api: 1 << 3),
-        wrong!(MediaNotAllowed, media: audio("audio/mp4", 9, 30, 64)),
+        wrong!(MediaNotAllowed, media: Media::Audio { files: &[], protocol: 9, duration_s: 30 }),
     ]
 }
 
-const fn audio(mime: &'static str, protocol: u8, duration_s: u32, bitrate: u32) -> Media<'static> {
-    Media::Audio { mime, protocol, duration_s, bitrate }
+fn file(mime: &str, bitrate: u32) -> MediaFile {
+    let url = Template::url("https://a.example/").expect("compiles");
+    let (w, h) = (640, 360);
+    MediaFile { url, mime: mime.to_owned(), w, h, bitrate, delivery: DELIVERY_PROGRESSIVE }
 }
 
 #[test]
@@ -89,7 +108,9 @@ fn each_planted_defect_is_caught() {
     assert_eq!(check(&request, 0, &near), Ok(()));
     let on_deal = CheckedBid { dealid: "d", ..good() };
     assert_eq!(check(&request, 0, &on_deal), Ok(()));
-    let open = CheckedBid { impid: "p", api: 0, ..good() };
+    let open = CheckedBid { impid: "p", api: 0, media: PLAIN, ..good() };
+    let top = CheckedBid { media: image(0, true), dealid: "d", ..open };
+    assert_eq!(check(&request, 4, &top), Err(Defect::ExpansionNotAllowed));
     assert_eq!(check(&request, 4, &open), Err(Defect::DealRequired));
     assert_eq!(check(&request, 4, &CheckedBid { dealid: "d", ..open }), Ok(()));
     // The second imp of one id can never be addressed.
@@ -100,29 +121,35 @@ fn each_planted_defect_is_caught() {
 #[test]
 fn each_planted_defect_of_other_media_is_caught() {
     let request = parsed(STRICT);
-    let video = |mime, protocol, duration_s, linearity, is_skippable, bitrate| Media::Video {
-        mime,
+    let (mp4, webm, heavy) =
+        (file("video/mp4", 900), file("video/webm", 900), file("video/mp4", 1_001));
+    let (heard, ogg, light) = (file("audio/mp4", 64), file("audio/ogg", 64), file("audio/mp4", 63));
+    let streamed = MediaFile { delivery: DELIVERY_STREAMING, ..file("video/mp4", 0) };
+    let video = |files, protocol, duration_s, linearity, is_skippable| Media::Video {
+        files,
         protocol,
         duration_s,
         linearity,
         is_skippable,
-        bitrate,
     };
+    let audio = |files, protocol, duration_s| Media::Audio { files, protocol, duration_s };
     for (index, impid, media, expected) in [
-        (1, "v", video("video/mp4", 3, 30, 1, false, 900), Ok(())),
-        (1, "v", video("video/webm", 3, 30, 1, false, 900), Err(Defect::MimeNotAllowed)),
-        (1, "v", video("video/mp4", 7, 30, 1, false, 900), Err(Defect::ProtocolNotAllowed)),
-        (1, "v", video("video/mp4", 3, 31, 1, false, 900), Err(Defect::DurationNotAllowed)),
-        (1, "v", video("video/mp4", 3, 4, 1, false, 900), Err(Defect::DurationNotAllowed)),
-        (1, "v", video("video/mp4", 3, 30, 2, false, 900), Err(Defect::LinearityNotAllowed)),
-        (1, "v", video("video/mp4", 3, 30, 1, true, 900), Err(Defect::SkippableNotAllowed)),
-        (1, "v", video("video/mp4", 3, 30, 1, false, 1_001), Err(Defect::BitrateNotAllowed)),
-        (2, "a", audio("audio/mp4", 9, 30, 64), Ok(())),
-        (2, "a", audio("audio/ogg", 9, 30, 64), Err(Defect::MimeNotAllowed)),
-        (2, "a", audio("audio/mp4", 2, 30, 64), Err(Defect::ProtocolNotAllowed)),
-        (2, "a", audio("audio/mp4", 9, 31, 64), Err(Defect::DurationNotAllowed)),
-        (2, "a", audio("audio/mp4", 9, 30, 63), Err(Defect::BitrateNotAllowed)),
-        (3, "n", audio("audio/mp4", 9, 30, 64), Err(Defect::MediaNotAllowed)),
+        (1, "v", video(&[&mp4], 3, 30, 1, false), Ok(())),
+        (1, "v", video(&[], 3, 30, 1, false), Err(Defect::MimeNotAllowed)),
+        (1, "v", video(&[&mp4, &webm], 3, 30, 1, false), Err(Defect::MimeNotAllowed)),
+        (1, "v", video(&[&mp4, &streamed], 3, 30, 1, false), Err(Defect::DeliveryNotAllowed)),
+        (1, "v", video(&[&mp4], 7, 30, 1, false), Err(Defect::ProtocolNotAllowed)),
+        (1, "v", video(&[&mp4], 3, 31, 1, false), Err(Defect::DurationNotAllowed)),
+        (1, "v", video(&[&mp4], 3, 4, 1, false), Err(Defect::DurationNotAllowed)),
+        (1, "v", video(&[&mp4], 3, 30, 2, false), Err(Defect::LinearityNotAllowed)),
+        (1, "v", video(&[&mp4], 3, 30, 1, true), Err(Defect::SkippableNotAllowed)),
+        (1, "v", video(&[&mp4, &heavy], 3, 30, 1, false), Err(Defect::BitrateNotAllowed)),
+        (2, "a", audio(&[&heard], 9, 30), Ok(())),
+        (2, "a", audio(&[&ogg], 9, 30), Err(Defect::MimeNotAllowed)),
+        (2, "a", audio(&[&heard], 2, 30), Err(Defect::ProtocolNotAllowed)),
+        (2, "a", audio(&[&heard], 9, 31), Err(Defect::DurationNotAllowed)),
+        (2, "a", audio(&[&light], 9, 30), Err(Defect::BitrateNotAllowed)),
+        (3, "n", audio(&[&heard], 9, 30), Err(Defect::MediaNotAllowed)),
     ] {
         let bid = CheckedBid { impid, media, api: 0, ..good() };
         assert_eq!(check(&request, index, &bid), expected, "{media:?}");
@@ -135,11 +162,11 @@ fn a_native_bid_must_answer_what_is_required() {
     let native = request.imp[3].native.as_ref().expect("native");
     let asked = native.asks().expect("a native request");
     for (title, expected) in [("Ski", Ok(())), ("Boots", Err(Defect::NativeAssetMissing))] {
-        let assets = NativeAssets { title, ..assets() };
+        let library = library(title);
         let bid = CheckedBid {
             impid: "n",
             api: 0,
-            media: Media::Native { request: &asked, assets: &assets },
+            media: Media::Native { request: &asked, library: &library },
             ..good()
         };
         assert_eq!(check(&request, 3, &bid), expected, "{title}");
@@ -159,7 +186,7 @@ fn permitted_categories_and_the_dsa_are_obeyed() {
     ] {
         let body =
             format!(r#"{{"id":"r","imp":[{{"id":"b","banner":{{}}}}],"cur":["EUR"],{rules}}}"#);
-        let bid = CheckedBid { api: 0, ..good() };
+        let bid = CheckedBid { api: 0, media: PLAIN, ..good() };
         assert_eq!(check(&parsed(&body), 0, &bid), expected, "{rules}");
     }
 }
@@ -186,7 +213,7 @@ fn a_block_is_read_in_every_spelling() {
             r#"{{"id":"r","cur":["EUR"],"badv":{listed},"imp":[{{"id":"b","banner":{{}}}}]}}"#
         );
         let expected = if is_hit { Err(Defect::AdvertiserBlocked) } else { Ok(()) };
-        let bid = CheckedBid { api: 0, ..good() };
+        let bid = CheckedBid { api: 0, media: PLAIN, ..good() };
         assert_eq!(check(&parsed(&body), 0, &bid), expected, "{listed}");
     }
 }

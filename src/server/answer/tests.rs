@@ -46,7 +46,7 @@ title = "Laufschuhe f\u00fcr \"Wien\" \\ 5 < 6"
 description = "Light,\nlasting & \u0007dry"
 sponsored = "Shoes & Co"
 cta = "Los"
-icon_url = "https://cdn.shoes.example/icon.webp"
+icon = { url = "https://cdn.shoes.example/icon.webp", w = 128, h = 128 }
 image = { url = "https://cdn.shoes.example/wide.png", w = 1200, h = 627 }
 "#;
 
@@ -146,6 +146,7 @@ impl Office {
             exchange: "alpha",
             exchange_key: stable_lower("alpha"),
             seat: "outbid",
+            charge_on: ChargeOn::Billing,
             token_ttl_ms: 60_000,
             rates: &self.rates,
             is_simulation,
@@ -238,7 +239,7 @@ fn answers_are_these_bytes() {
         let answer = String::from_utf8(scratch.answer.clone()).expect("UTF-8");
         let (answer, tokens) = without_tokens(&office, &answer);
         let bids = picks.len() - refused.len();
-        assert_eq!(tokens, bids * if is_simulation { 5 } else { 4 }, "{what}");
+        assert_eq!(tokens, bids * if is_simulation { 6 } else { 5 }, "{what}");
         assert_eq!(Some(format!("{what} {refused:?}").as_str()), golden.next());
         assert_eq!(Some(answer.as_str()), golden.next(), "{what}");
         let parsed = serde_json::from_str::<ParsedResponse>(&answer).ok();

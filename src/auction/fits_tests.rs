@@ -1,0 +1,291 @@
+//! What the auction picks can be written down: its shapes against the last check and the writers.
+
+use super::*;
+use crate::auction::{AuctionInput, Context, Policy, extract};
+use crate::catalog::{BannerContent, Needs, language_key};
+use crate::openrtb::vast::{Linear, MediaFile, PlayerRules, VAST_INLINE};
+use crate::openrtb::{self, BidRequest, Limits, Template};
+use crate::rates::Rates;
+use crate::units::CurrencyCode;
+use crate::{catalog, consent};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The only imp of a request, as the auction sees it.
+fn slot(request: &BidRequest<'_>) -> ImpInput {
+    let rates = Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates");
+    let context = Context {
+        exchange: "x",
+        seat: "seat",
+        rates: &rates,
+        policy: &Policy::default(),
+        permissions: consent::decide(&consent::Policy::default(), request).permissions(),
+        is_simulation: false,
+        is_https: true,
+    };
+    let mut input = AuctionInput::new();
+    assert!(extract(request, &context, &mut input).is_ok());
+    input.imps.remove(0)
+}
+
+fn body(imp: Value) -> String {
+    let mut imp = imp;
+    imp["id"] = json!("1");
+    json!({ "id": "r", "imp": [imp], "wlang": ["en-US", "pt"] }).to_string()
+}
+
+fn parsed(body: &str) -> BidRequest<'_> {
+    openrtb::parse(body.as_bytes(), &Limits::default()).expect("parses")
+}
+
+fn shape(form: Form) -> Shape {
+    Shape { form, attr: 1 << 5, needs: Needs::default(), language: 0 }
+}
+
+fn banner(sizes: &[(u32, u32)], is_fluid: bool) -> AdKind {
+    AdKind::Banner(catalog::Banner {
+        sizes: sizes.into(),
+        is_fluid,
+        content: BannerContent::Html(Template::default()),
+        mime: "text/html",
+        btypes: 1 << 3,
+        expdir: 0,
+        needs_topframe: false,
+    })
+}
+
+fn file(mime: &str, bitrate: u32, delivery: u8) -> MediaFile {
+    MediaFile { url: Template::default(), mime: mime.to_owned(), w: 1, h: 1, bitrate, delivery }
+}
+
+#[test]
+fn what_a_placement_lacks_or_blocks_keeps_an_ad_out() {
+    let imp = json!({ "banner": {
+        "mimes": ["text/html"], "btype": [4], "battr": [6], "api": [5], "expdir": [3], "topframe": 1,
+    } });
+    let body = body(imp);
+    let slot = slot(&parsed(&body));
+    let ad = shape(Form::of(&banner(&[(300, 250)], false)));
+    let needs = |api, expdir, top| Shape { needs: Needs::new(api, expdir, top), ..ad.clone() };
+    let Form::Banner { sizes, is_fluid, .. } = ad.form.clone() else { panic!("a banner") };
+    let form = |mime: &str, btypes| {
+        let mime = catalog::mime_key(mime);
+        shape(Form::Banner { sizes: sizes.clone(), is_fluid, mime, btypes })
+    };
+    for (ad, expected) in [
+        (ad.clone(), Ok(())),
+        (form("text/HTML", 1 << 3), Ok(())),
+        (form("image/png", 1 << 3), Err(Misfit::Mime)),
+        (form("text/html", 1 << 3 | 1 << 4), Err(Misfit::Format)),
+        (Shape { attr: 1 << 6, ..ad.clone() }, Err(Misfit::Attribute)),
+        (needs(1 << 5, 1 << 3, true), Ok(())),
+        (needs(1 << 6, 0, false), Err(Misfit::Api)),
+        (needs(0, 1 << 4, false), Err(Misfit::Api)),
+        (Shape { language: language_key("EN"), ..ad.clone() }, Ok(())),
+        (Shape { language: language_key("pt-BR"), ..ad.clone() }, Ok(())),
+        (Shape { language: language_key("de"), ..ad.clone() }, Err(Misfit::Language)),
+    ] {
+        assert_eq!(shape_fits(&ad, &slot), expected, "{ad:?}");
+    }
+    let bare = json!({ "id": "r", "imp": [{ "id": "1", "banner": {} }] }).to_string();
+    let slot = self::slot(&parsed(&bare));
+    assert_eq!(shape_fits(&needs(0, 0, true), &slot), Err(Misfit::Api));
+    let german = Shape { language: language_key("de"), ..ad };
+    assert_eq!(shape_fits(&german, &slot), Ok(()));
+}
+
+#[test]
+fn a_skippable_ad_plays_where_it_may_be_skipped() {
+    let ad = |is_skippable| {
+        let files = [catalog::FileShape { mime: 1, bitrate: 0, delivery: 2 }];
+        let files = files.into_iter().collect();
+        shape(Form::Video { seconds: 15, protocols: VAST_INLINE, is_skippable, files })
+    };
+    for (video, expected) in [
+        (json!({}), Ok(())),
+        (json!({ "skip": 1 }), Ok(())),
+        (json!({ "skip": 0 }), Err(Misfit::Skippable)),
+        (json!({ "skip": 1, "skipmin": 14 }), Ok(())),
+        (json!({ "skip": 1, "skipmin": 15 }), Err(Misfit::Skippable)),
+    ] {
+        let body = body(json!({ "video": video.clone() }));
+        let slot = slot(&parsed(&body));
+        assert_eq!(shape_fits(&ad(true), &slot), expected, "{video}");
+        assert_eq!(shape_fits(&ad(false), &slot), Ok(()), "{video}");
+    }
+}
+
+fn number() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(json!(null)),
+        Just(json!(0)),
+        (1..4u32).prop_map(|n| json!(n)),
+        Just(json!(70_000))
+    ]
+}
+
+fn codes(last: i64) -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(json!(null)),
+        prop::collection::vec(0..last, 0..4).prop_map(|list| json!(list))
+    ]
+}
+
+prop_compose! {
+    fn format()(w in number(), h in number(), wratio in number(), hratio in number(), wmin in number())
+        -> Value {
+        json!({ "w": w, "h": h, "wratio": wratio, "hratio": hratio, "wmin": wmin })
+    }
+}
+
+prop_compose! {
+    fn banner_slot()(
+        w in number(), h in number(), wmin in number(), hmin in number(), wmax in number(),
+        hmax in number(), format in prop::collection::vec(format(), 0..3),
+    ) -> Value {
+        json!({ "w": w, "h": h, "wmin": wmin, "hmin": hmin, "wmax": wmax, "hmax": hmax, "format": format })
+    }
+}
+
+fn mimes() -> impl Strategy<Value = Value> {
+    let mime = prop::sample::select(vec!["video/mp4", "VIDEO/webm ", "video/ogg"]);
+    prop::collection::vec(mime, 0..3).prop_map(|list| json!(list))
+}
+
+prop_compose! {
+    fn player()(mimes in mimes(), delivery in codes(4), protocols in codes(15),
+                least in number(), most in number()) -> Value {
+        json!({ "mimes": mimes, "delivery": delivery, "protocols": protocols,
+                "minbitrate": least, "maxbitrate": most })
+    }
+}
+
+fn side() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(json!(null)),
+        Just(json!(0)),
+        Just(json!(50)),
+        Just(json!(80)),
+        Just(json!(100))
+    ]
+}
+
+prop_compose! {
+    fn asset()(
+        id in prop_oneof![4 => Just(json!(1)), 1 => Just(json!(null))], required in any::<bool>(),
+        kind in 0..5u8, of in 0..14, len in number(), sides in [side(), side(), side(), side()],
+        mimes in prop::sample::select(vec![json!([]), json!(["image/jpg"]), json!(["IMAGE/png", "video/mp4"])]),
+        protocols in codes(15),
+    ) -> Value {
+        let [w, h, wmin, hmin] = sides;
+        let mut asset = json!({ "id": id, "required": u8::from(required) });
+        match kind {
+            0 => asset["title"] = json!({ "len": len }),
+            1 => asset["data"] = json!({ "type": of, "len": len }),
+            2 => asset["video"] = json!({ "mimes": mimes, "maxduration": len, "protocols": protocols }),
+            3 => asset["img"] = json!({ "type": of, "w": w, "h": h, "wmin": wmin, "hmin": hmin, "mimes": mimes }),
+            _ => {}
+        }
+        asset
+    }
+}
+
+/// One of each part, and images of several sizes and types.
+fn library() -> openrtb::Library {
+    let image =
+        |kind, mime, side| openrtb::Image::new(kind, Template::default(), mime, (side, side));
+    let kinds = [openrtb::ImageKind::Icon, openrtb::ImageKind::Main];
+    let images = kinds.into_iter().flat_map(|kind| {
+        [image(kind, "image/jpeg", 100), image(kind, "image/png", 80), image(kind, "image/gif", 50)]
+    });
+    let data =
+        (1..=12u8).map(|kind| openrtb::Text::new(kind, "x".repeat(usize::from(kind) % 4 + 1)));
+    let video = Linear {
+        duration_s: 2,
+        files: [file("video/mp4", 0, 2)].into_iter().collect(),
+        tag: None,
+        protocols: VAST_INLINE,
+        skip_after_s: None,
+    };
+    let titles = ["abc", "a"].map(|title| openrtb::Text::new(0, title.to_owned()));
+    openrtb::Library::new(titles.into(), data.collect(), images.collect(), Some(video))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_048))]
+
+    /// A banner fits where a size can be told for it, and that size is one that the imp takes.
+    #[test]
+    fn banners_fit_where_a_size_can_be_told(
+        imp in banner_slot(),
+        sizes in prop::collection::vec((1..4u32, 1..4u32), 1..3),
+        is_fluid in any::<bool>(),
+    ) {
+        let body = body(json!({ "banner": imp }));
+        let request = parsed(&body);
+        let slot = slot(&request);
+        let told = request.imp[0].banner.as_ref().and_then(|one| one.size_for(&sizes, is_fluid));
+        let fits = shape_fits(&shape(Form::of(&banner(&sizes, is_fluid))), &slot);
+        prop_assert_eq!(fits.is_ok(), told.is_some());
+        if let Some((w, h)) = told {
+            prop_assert!(request.imp[0].banner.as_ref().is_some_and(|one| one.fits(w, h)), "{w} x {h}");
+            prop_assert!(is_fluid || sizes.contains(&(w, h)));
+        }
+    }
+
+    /// A video fits where the writer finds a version and a file for it.
+    #[test]
+    fn videos_fit_where_they_can_be_written(
+        imp in player(),
+        rates in prop::collection::vec((0..4u32, 1..3u8), 1..3),
+        protocols in 0..1u32 << 15,
+    ) {
+        let types = ["video/mp4", "video/webm"];
+        let files = rates.iter().zip(types).map(|((rate, way), mime)| file(mime, *rate, *way));
+        let linear = Linear {
+            duration_s: 15,
+            files: files.collect(),
+            tag: None,
+            protocols: protocols & VAST_INLINE,
+            skip_after_s: None,
+        };
+        let body = body(json!({ "video": imp }));
+        let request = parsed(&body);
+        let video = request.imp[0].video.as_deref().expect("a video");
+        let files = linear.files_for(&PlayerRules::from(video));
+        let is_written = !files.is_empty() && linear.version(video.protocols).is_some();
+        let fits = shape_fits(&shape(Form::of(&AdKind::Video(linear.clone()))), &slot(&request));
+        prop_assert_eq!(fits.is_ok(), is_written);
+    }
+
+    /// A native ad fits where its answer can be written, whatever is asked for and in which form.
+    #[test]
+    fn native_ads_fit_where_their_answer_can_be_written(
+        assets in prop::collection::vec(asset(), 0..5),
+        form in 0..3u8,
+    ) {
+        let mut asked = json!({ "ver": "1.2", "assets": assets });
+        if form > 0 {
+            asked = json!({ "native": asked });
+        }
+        if form > 1 {
+            asked = json!(asked.to_string());
+        }
+        let body = body(json!({ "native": { "request": asked } }));
+        let request = parsed(&body);
+        let slot = slot(&request);
+        let library = library();
+        let fits = library.can_answer(&slot.native.as_ref().expect("a slot").asks);
+        let asked = request.imp[0].native.as_ref().and_then(|native| native.asks()).expect("asks");
+        let ad = openrtb::NativeMarkup { request: &asked, ver: "", id: "ad", library: &library };
+        let mut out = String::new();
+        let written = openrtb::write_native(&ad, &Default::default(), &mut out);
+        prop_assert_eq!(fits, written.is_some());
+        if fits {
+            let answer: Value = serde_json::from_str(&out).expect("JSON");
+            prop_assert!(!answer.pointer("/assets").or(answer.pointer("/native/assets"))
+                .and_then(Value::as_array).is_none_or(Vec::is_empty));
+        }
+    }
+}
