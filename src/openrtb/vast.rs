@@ -153,8 +153,8 @@ impl Linear {
         let (w, h) = (w.filter(|w| *w > 0), h.filter(|h| *h > 0));
         let fits =
             |file: &&MediaFile| w.is_none_or(|w| file.w <= w) && h.is_none_or(|h| file.h <= h);
-        let best =
-            files.iter().position(|file| fits(&file)).unwrap_or(files.len().saturating_sub(1));
+        let last = files.len().saturating_sub(1);
+        let best = files.iter().position(fits).unwrap_or(last);
         if best > 0 {
             files[..=best].rotate_right(1);
         }
