@@ -42,7 +42,7 @@ fn campaigns() -> Vec<[String; 4]> {
     };
     let native = "[[campaign.ad]]\nname = \"letters-native\"\nattr = [16]\n[campaign.ad.native]\n\
         title = \"Letters\"\ndescription = \"By hand\"\nsponsored = \"Erde\"\ncta = \"Write\"\n\
-        icon_url = \"https://cdn.example/i.png\"\n\
+        icon = { url = \"https://cdn.example/i.png\", w = 80, h = 80 }\n\
         image = { url = \"https://cdn.example/w.jpg\", w = 1200, h = 627 }\n";
     let target = |line: &str| format!("[campaign.targeting]\n{line}");
     let mut all = vec![

@@ -35,9 +35,11 @@ impl Default for Campaign<'_> {
 impl Campaign<'_> {
     fn file(&self) -> String {
         let Self { advertiser, name, category, strategy, daily_budget, bid, more } = self;
+        let iab = if more.contains("iab_cats") { "" } else { "iab_cats = [\"IAB22\"]" };
         format!(
             "advertiser = \"{advertiser}\"\n[[campaign]]\nname = \"{name}\"\n\
-             category = \"{category}\"\niab_cats = [\"IAB22\"]\nstrategy = \"{strategy}\"\ndaily_budget = \"{daily_budget}\"\n\
+             category = \"{category}\"\n{iab}\nstrategy = \"{strategy}\"\n\
+             daily_budget = \"{daily_budget}\"\n\
              landing_url = \"https://{advertiser}.example/{name}\"\n{more}\n[campaign.bid]\n{bid}\n\
              [[campaign.ad]]\nname = \"{name}-300x250\"\n\
              banner = {{ w = 300, h = 250, image_url = \"https://cdn.example/{name}.jpg\" }}\n"

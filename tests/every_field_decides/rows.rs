@@ -209,15 +209,19 @@ pub const CREATIVES_DECIDE: &[&str] = &[
     "BidRequest.wlang",
     "BidRequest.bapp",
     "Banner.api",
+    "Banner.expdir",
+    "Banner.topframe",
     "Video.api",
     "Video.skip",
     "Video.skipmin",
+    "Video.skipafter",
     "Video.minbitrate",
     "Video.maxbitrate",
     "Audio.api",
     "Audio.minbitrate",
     "Audio.maxbitrate",
     "Native.api",
+    "Native.ver",
 ];
 
 use Base::*;
