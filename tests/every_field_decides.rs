@@ -10,7 +10,7 @@ mod common;
 mod rows;
 
 use common::{Bid, Campaign, Engine, NOON, Site, account, counter, until};
-use rows::{Base, CREATIVES_DECIDE, Effect, PARENTS, ROWS, Row, SERVED};
+use rows::{Base, Effect, MARKUP_DECIDES, PARENTS, ROWS, Row, SERVED};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -44,15 +44,36 @@ fn campaigns() -> Vec<[String; 4]> {
         title = \"Letters\"\ndescription = \"By hand\"\nsponsored = \"Erde\"\ncta = \"Write\"\n\
         icon = { url = \"https://cdn.example/i.png\", w = 80, h = 80 }\n\
         image = { url = \"https://cdn.example/w.jpg\", w = 1200, h = 627 }\n";
+    // What an ad needs of its placement stands beside its medium.
+    let with =
+        |more: &str, ad: String| ad.replacen("attr = [16]", &format!("attr = [16]\n{more}"), 1);
+    let shoes = with("language = \"fr\"\nbundle = \"com.shoes\"", banner("shoes-728x90"));
+    let needy = |name: &str, needs: &str| {
+        let html = "html = '<a href=\"${OUTBID_CLICK}\">Look</a>'";
+        ad(name, &format!("banner = {{ w = 728, h = 90, {html}, {needs} }}"))
+    };
+    let long_video =
+        video("long-video", 120).replacen(" }", ", skip_after_s = 5, bitrate = 1000 }", 1);
+    let long_audio = audio("long-audio", 120).replacen(" }", ", bitrate = 128 }", 1);
+    let measured = native.replace("letters", "measured");
+    let measured_native = with("api = [7]", measured);
     let target = |line: &str| format!("[campaign.targeting]\n{line}");
     let mut all = vec![
-        campaign("shoes", "2.50", &banner("shoes-728x90"), "iab_cats = [\"IAB17-3\"]"),
+        campaign("shoes", "2.50", &shoes, "iab_cats = [\"IAB17-3\"]"),
         campaign("tents", "2.00", &banner("tents-728x90"), "iab_cats = [\"IAB20\"]"),
         campaign("cinema", "4.00", &video("cinema-30s", 30), ""),
         campaign("spot", "3.00", &video("spot-15s", 15), ""),
         campaign("radio", "3.00", &audio("radio-20s", 20), ""),
         campaign("jingle", "2.50", &audio("jingle-10s", 10), ""),
         campaign("letters", "3.50", native, ""),
+        campaign("rich", "3.00", &with("api = [5]", banner("rich-728x90")), ""),
+        campaign("wide", "3.00", &needy("wide-728x90", "expand = [2]"), ""),
+        campaign("top", "3.00", &needy("top-728x90", "topframe = true"), ""),
+        campaign("measured-video", "5.00", &with("api = [7]", video("measured-15s", 15)), ""),
+        campaign("measured-audio", "5.00", &with("api = [7]", audio("measured-10s", 10)), ""),
+        campaign("measured-native", "5.00", &measured_native, ""),
+        campaign("long-video", "0.50", &long_video, ""),
+        campaign("long-audio", "0.50", &long_audio, ""),
     ];
     for (name, line) in [
         ("to-phones", "devices = [\"phone\"]"),
@@ -226,7 +247,7 @@ fn no_field_is_read_that_decides_nothing() {
     let mut wrong = Vec::new();
     for (field, spellings) in &declared {
         let elsewhere =
-            [PARENTS, CREATIVES_DECIDE, SERVED].iter().any(|list| list.contains(&field.as_str()));
+            [PARENTS, MARKUP_DECIDES, SERVED].iter().any(|list| list.contains(&field.as_str()));
         let places: Vec<_> =
             ROWS.iter().filter(|row| row.field == field).flat_map(|row| row.places).collect();
         for spelling in spellings {
@@ -265,6 +286,8 @@ fn each_base_gets_the_bids_that_its_rows_start_from() {
         (Base::AudioPod, &["radio", "jingle"]),
         (Base::Canada, &["to-adults"]),
         (Base::Located, &["to-berlin"]),
+        (Base::LongVideo, &["long-video"]),
+        (Base::LongAudio, &["long-audio"]),
     ] {
         let decision = decision(&mut engine, &base.request());
         let names: Vec<_> = bids(&decision).into_iter().map(|(name, _)| name).collect();

@@ -48,6 +48,10 @@ pub enum Base {
     Euros,
     /// A banner for a user whose id is shared.
     Shared,
+    /// A video of two minutes.
+    LongVideo,
+    /// The same in audio.
+    LongAudio,
     /// A banner for a device whose place is known.
     Located,
     /// A banner for nobody who could be known.
@@ -126,6 +130,10 @@ impl Base {
                 request["user"] = json!({ "eids": [
                     { "source": "trusted.example", "uids": [{ "id": "shared" }] }] });
             }
+            Self::LongVideo => only("video", json!({ "mimes": ["video/mp4"], "minduration": 100 })),
+            Self::LongAudio => {
+                only("audio", json!({ "mimes": ["audio/mpeg"], "minduration": 100 }))
+            }
             Self::Located => {
                 let geo = &mut request["device"]["geo"];
                 (geo["lat"], geo["lon"], geo["type"]) = (json!(52.52), json!(13.405), json!(1));
@@ -203,26 +211,8 @@ pub const PARENTS: &[&str] = &[
 /// an answer, and what money is held and settled.
 pub const SERVED: &[&str] = &["BidRequest.tmax", "BidRequest.test", "Quantity.multiplier"];
 
-/// Fields that decide once a creative has what they speak of: the last check of each bid reads them
-/// (`openrtb::check`, whose tests show each), and no creative of this catalog has it.
-pub const CREATIVES_DECIDE: &[&str] = &[
-    "BidRequest.wlang",
-    "BidRequest.bapp",
-    "Banner.api",
-    "Banner.expdir",
-    "Banner.topframe",
-    "Video.api",
-    "Video.skip",
-    "Video.skipmin",
-    "Video.skipafter",
-    "Video.minbitrate",
-    "Video.maxbitrate",
-    "Audio.api",
-    "Audio.minbitrate",
-    "Audio.maxbitrate",
-    "Native.api",
-    "Native.ver",
-];
+/// Fields that shape the markup of a bid and not which one it is; the tests of markup show each.
+pub const MARKUP_DECIDES: &[&str] = &["Video.skipafter", "Native.ver"];
 
 use Base::*;
 use Effect::*;
@@ -468,6 +458,45 @@ pub const ROWS: &[Row] = &[
     row("Format.wratio", Ratio, &["/imp/0/banner/format/0/wratio"], "1", NoBid("no_creative_fits")),
     row("Format.hratio", Ratio, &["/imp/0/banner/format/0/hratio"], "1", NoBid("no_creative_fits")),
     row("Format.wmin", Ratio, &["/imp/0/banner/format/0/wmin"], "729", NoBid("no_creative_fits")),
+    // What a creative needs, or is.
+    row("BidRequest.wlang", Banner, &["/wlang", "/wlangb"], r#"["de"]"#, Wins(&["tents"])),
+    row("BidRequest.bapp", Banner, &["/bapp"], r#"["com.shoes"]"#, Wins(&["tents"])),
+    row("Banner.api", Banner, &["/imp/0/banner/api"], "[5]", Wins(&["rich"])),
+    row("Banner.expdir", Banner, &["/imp/0/banner/expdir"], "[2]", Wins(&["wide"])),
+    row("Banner.topframe", Banner, &["/imp/0/banner/topframe"], "1", Wins(&["top"])),
+    row("Video.api", Video, &["/imp/0/video/api"], "[7]", Wins(&["measured-video"])),
+    row("Audio.api", Audio, &["/imp/0/audio/api"], "[7]", Wins(&["measured-audio"])),
+    row("Native.api", Native, &["/imp/0/native/api"], "[7]", Wins(&["measured-native"])),
+    row("Video.skip", LongVideo, &["/imp/0/video/skip"], "0", NoBid("no_creative_fits")),
+    row("Video.skipmin", LongVideo, &["/imp/0/video/skipmin"], "120", NoBid("no_creative_fits")),
+    row(
+        "Video.minbitrate",
+        LongVideo,
+        &["/imp/0/video/minbitrate"],
+        "1001",
+        NoBid("no_creative_fits"),
+    ),
+    row(
+        "Video.maxbitrate",
+        LongVideo,
+        &["/imp/0/video/maxbitrate"],
+        "999",
+        NoBid("no_creative_fits"),
+    ),
+    row(
+        "Audio.minbitrate",
+        LongAudio,
+        &["/imp/0/audio/minbitrate"],
+        "129",
+        NoBid("no_creative_fits"),
+    ),
+    row(
+        "Audio.maxbitrate",
+        LongAudio,
+        &["/imp/0/audio/maxbitrate"],
+        "127",
+        NoBid("no_creative_fits"),
+    ),
     // Video and audio.
     row(
         "Video.mimes",
