@@ -71,12 +71,12 @@ fn own_reason(engine: &mut Engine, exchange: &str, body: &str) -> String {
 }
 
 /// The rows of the table of counts, each with the share of its requests, in thousandths, that must
-/// be answered: a little below what is reached. Native is lowest because our icons have one size.
+/// be answered: a little below what is reached.
 const ROWS: [(&str, usize); 8] = [
     ("all", 980),
     ("banner", 980),
     ("video", 980),
-    ("native", 900),
+    ("native", 980),
     ("audio", 950),
     ("deals", 900),
     ("multi-imp", 930),

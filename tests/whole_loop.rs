@@ -65,6 +65,29 @@ fn money_moves_once_and_only_by_our_own_tokens() {
     assert_eq!(end["budget"]["house"]["is_poisoned"], false);
 }
 
+/// The pixel is in the markup, and a browser that loads it pays where the exchange says so.
+#[test]
+fn an_impression_charges_where_it_is_to() {
+    let site = Site::new(&[Campaign::default()], "workers = 1", "charge_on = \"impression\"");
+    let mut process = Process::serve(&site, None);
+    let body = request("first", "reader").to_string();
+    let response = until("a bid", || {
+        let reply = process.exchange.post(BID, body.as_bytes());
+        (reply.status == 200).then(|| reply.json())
+    });
+    let markup = response["seatbid"][0]["bid"][0]["adm"].as_str().unwrap_or_default().to_owned();
+    let pixel = markup.split('"').find(|part| part.contains("/pixel?")).expect("a pixel");
+    let pixel =
+        with_price(&pixel.replace("&amp;", "&"), "1.25").replace("${AUCTION_CURRENCY}", "USD");
+    let shown = Bid::of(&response);
+    assert_eq!(process.public.get(path_of(&with_price(&shown.billing, "2"))).status, 200);
+    assert_eq!(account(&report(&mut process), 0, "billed"), 0, "billing is evidence here");
+    for _ in 0..2 {
+        assert_eq!(process.public.get(path_of(&pixel)).status, 200, "{pixel}");
+    }
+    until("billed", || (account(&report(&mut process), 0, "billed") == 1_250_000).then_some(()));
+}
+
 fn forgeries_are_refused_and_counted(process: &mut Process, shown: &Bid) {
     let billing = path_of(&shown.billing).to_owned();
     let token =

@@ -110,6 +110,9 @@ fn sides(of: &Value) -> Option<(u64, u64)> {
 const COMMON: [(u64, u64); 8] =
     [(300, 250), (728, 90), (320, 50), (160, 600), (300, 600), (970, 250), (320, 480), (468, 60)];
 
+/// Sides of icons.
+const ICONS: [u64; 4] = [50, 80, 128, 300];
+
 /// Ads of one campaign; the catalog takes no more than 64.
 const ADS_MAX: usize = 60;
 /// Advertisers who have everything; a page of six slots needs as many.
@@ -211,10 +214,16 @@ fn audios(types: &[(&str, &[u32])]) -> Vec<String> {
 }
 
 fn natives<'s>(sizes: impl IntoIterator<Item = &'s (u64, u64)>, image: &str) -> Vec<String> {
+    let icon = |side: u64| {
+        format!("{{ url = \"https://cdn.example/i{side}.{image}\", w = {side}, h = {side} }}")
+    };
+    let icons = format!("icon = [{}]", ICONS.map(icon).join(", "));
     let line = |(w, h): &(u64, u64)| {
         format!(
             "native = {{ title = \"Trail shoes\", description = \"Light ones\", sponsored = \"Acme\", \
-             cta = \"Run\", icon = {{ url = \"https://cdn.example/icon.{image}\", w = 128, h = 128 }}, image = {{ \
+             cta = \"Run\", rating = \"4.5\", likes = \"12\", downloads = \"99\", price = \"$9\", \
+             saleprice = \"$8\", phone = \"1\", address = \"Here\", description2 = \"New\", \
+             displayurl = \"acme.example\", {icons}, image = {{ \
              url = \"https://cdn.example/n{w}x{h}.{image}\", w = {w}, h = {h} }} }}"
         )
     };

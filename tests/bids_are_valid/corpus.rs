@@ -187,7 +187,7 @@ fn native_excluded(native: &Value) -> Option<&'static str> {
         number(&asset["id"]).is_some()
             && (asset["title"].is_object()
                 || (asset["img"].is_object() && matches!(image, 1..=3))
-                || (asset["data"].is_object() && matches!(kind, 1 | 2 | 12)))
+                || (asset["data"].is_object() && matches!(kind, 1..=12)))
     };
     if !assets.iter().all(|asset| is_ours(asset) || !flag(&asset["required"])) {
         return Some("native: a part is required that our ads do not have");

@@ -1,6 +1,7 @@
 //! Tests of the room as a whole; those of single parts stand beside them.
 
 mod actor;
+mod ads;
 mod edit;
 mod index;
 mod load;

@@ -112,11 +112,11 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-fn catalog() -> Arc<Catalog> {
+fn catalog(campaign: &str) -> Arc<Catalog> {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("campaigns")).expect("a folder");
     std::fs::write(folder.path().join("advertisers.toml"), ADVERTISERS).expect("a file");
-    std::fs::write(folder.path().join("campaigns/shoes.toml"), CAMPAIGN).expect("a file");
+    std::fs::write(folder.path().join("campaigns/shoes.toml"), campaign).expect("a file");
     let strategies = ["cpc".to_owned()].into();
     Arc::new(Catalog::load(folder.path(), &strategies, None).expect("a good catalog"))
 }
@@ -134,9 +134,9 @@ struct Office {
 }
 
 impl Office {
-    fn new() -> Self {
+    fn new(campaign: &str) -> Self {
         let rates = Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates");
-        Self { sealer: Sealer::new(&[7; 32], 3), rates, catalog: catalog() }
+        Self { sealer: Sealer::new(&[7; 32], 3), rates, catalog: catalog(campaign) }
     }
 
     fn desk(&self, is_simulation: bool) -> Desk<'_> {
@@ -224,7 +224,7 @@ fn without_tokens(office: &Office, answer: &str) -> (String, usize) {
 
 #[test]
 fn answers_are_these_bytes() {
-    let office = Office::new();
+    let office = Office::new(CAMPAIGN);
     // One scratch and one sequence for all, as a worker has them.
     let (mut scratch, mut nonces) = (Scratch::default(), NonceSequence::new([0; 10], 1));
     let mut golden = include_str!("golden.txt").lines();
@@ -250,7 +250,7 @@ fn answers_are_these_bytes() {
 
 #[test]
 fn the_cheapest_bids_make_room() {
-    let office = Office::new();
+    let office = Office::new(CAMPAIGN);
     let (mut scratch, mut nonces) = (Scratch::default(), NonceSequence::new([0; 10], 1));
     let imps = ["1", "2", "3", "4"].map(|id| format!(r#"{{"id":"{id}","secure":1,{BANNER}}}"#));
     let body = body(&imps.join(","));
@@ -290,4 +290,100 @@ fn the_cheapest_bids_make_room() {
         assert_eq!(bids, dearest, "at most {bytes_max} bytes");
     }
     assert_eq!(left, 0);
+}
+
+/// A snippet, a wrapper and a native ad, with every macro that a request has a say in.
+const WITH_MACROS: &str = r#"advertiser = "shoes"
+[[campaign]]
+name = "run"
+category = "running-shoes"
+iab_cats = ["IAB18"]
+strategy = "cpc"
+daily_budget = 20
+landing_url = "https://shoes.example/run"
+bid = { max_cpm = 5, cpc = "0.5" }
+[[campaign.ad]]
+name = "html"
+impression_trackers = ["https://t.example/?a=${AUCTION_ID}&i=${AUCTION_IMP_ID:B64}&c=${GDPR_CONSENT_7}"]
+banner = { w = 300, h = 250, html = '<a href="${OUTBID_CLICK}&s=${OUTBID_SITE}" title=${AUCTION_ID}>${US_PRIVACY}</a><script>go("${OUTBID_CLICK}", "${AUCTION_IMP_ID}")</script>' }
+[[campaign.ad]]
+name = "wrapper"
+click_trackers = ["https://t.example/click?${GPP}&${GPP_SID}"]
+impression_trackers = ["https://t.example/?a=${AUCTION_ID}&s=${OUTBID_SITE}&p=${AUCTION_PRICE}"]
+video = { duration_s = 15, w = 640, h = 360, mime = "video/mp4", vast_tag_url = "https://t.example/vast?a=${AUCTION_ID}&s=${OUTBID_SITE}&c=${GDPR_CONSENT_7}" }
+[[campaign.ad]]
+name = "native"
+impression_trackers = ["https://t.example/?a=${AUCTION_ID}&s=${OUTBID_SITE}&g=${GDPR}"]
+click_trackers = ["https://t.example/click?${US_PRIVACY}"]
+native = { title = "Boots" }
+"#;
+
+/// The markup of the three ads, in an answer to a request whose texts are all this one.
+fn markup_for(office: &Office, text: &str) -> [String; 3] {
+    let request = serde_json::json!({
+        "id": format!("r{text}"), "site": { "domain": text }, "user": { "consent": text },
+        "regs": { "gdpr": 1, "us_privacy": text, "gpp": text, "gpp_sid": [2, 7] },
+        "imp": [
+            { "id": format!("1{text}"), "secure": 1, "banner": {} },
+            { "id": format!("2{text}"), "secure": 1, "video": {} },
+            { "id": format!("3{text}"), "secure": 1,
+              "native": { "request": { "assets": [{ "id": 1, "title": {} }] } } },
+        ],
+    });
+    let body = request.to_string();
+    let request = openrtb::parse(body.as_bytes(), &Limits::default()).expect("parses");
+    let picks = [(0, None, "html"), (1, None, "wrapper"), (2, None, "native")];
+    let input = office.input(&request, &picks);
+    let (mut scratch, mut nonces) = (Scratch::default(), NonceSequence::new([0; 10], 1));
+    let refused = write(&office.desk(false), &mut nonces, &request, &input, &mut scratch);
+    assert!(refused.is_empty(), "{:?}", refused.iter().map(|one| one.defect).collect::<Vec<_>>());
+    let parsed: ParsedResponse = serde_json::from_slice(&scratch.answer).expect("JSON");
+    let mut bids = parsed.seatbid[0].bid.iter();
+    [(); 3].map(|()| bids.next().and_then(|bid| bid.adm.clone()).expect("markup"))
+}
+
+/// What gives markup its structure, without all else.
+fn structure(markup: &str) -> String {
+    markup.chars().filter(|letter| "<>\"'[]!/= ".contains(*letter)).collect()
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Whatever a request says, the markup has the structure that a harmless request gets, and the
+    /// native answer is JSON.
+    #[test]
+    fn no_text_of_a_request_becomes_markup(text in "[a-z<>\"'&\\]\\[!$\\{\\}\\\\ \n\u{0}é]{1,30}") {
+        thread_local!(static OFFICE: Office = Office::new(WITH_MACROS));
+        let (hostile, plain) =
+            OFFICE.with(|office| (markup_for(office, &text), markup_for(office, "plain")));
+        for (hostile, plain) in hostile.iter().zip(&plain) {
+            proptest::prop_assert_eq!(structure(hostile), structure(plain), "{}", hostile);
+            let is_filled = !hostile.contains("${OUTBID") && !hostile.contains("${GDPR");
+            proptest::prop_assert!(is_filled, "{}", hostile);
+        }
+        let has_price = hostile[1].contains("p=${AUCTION_PRICE}");
+        proptest::prop_assert!(has_price, "{}", hostile[1]);
+        let native: Result<serde_json::Value, _> = serde_json::from_str(&hostile[2]);
+        proptest::prop_assert!(native.is_ok(), "{}", hostile[2]);
+    }
+}
+
+#[test]
+fn the_pixel_asks_for_the_price_where_it_charges() {
+    let office = Office::new(WITH_MACROS);
+    let body = r#"{"id":"r","imp":[{"id":"1","banner":{}}]}"#;
+    let request = openrtb::parse(body.as_bytes(), &Limits::default()).expect("parses");
+    let input = office.input(&request, &[(0, None, "html")]);
+    for (charge_on, expected) in [(ChargeOn::Billing, false), (ChargeOn::Impression, true)] {
+        let (mut scratch, mut nonces) = (Scratch::default(), NonceSequence::new([0; 10], 1));
+        let desk = Desk { charge_on, ..office.desk(false) };
+        assert!(write(&desk, &mut nonces, &request, &input, &mut scratch).is_empty());
+        let parsed: ParsedResponse = serde_json::from_slice(&scratch.answer).expect("JSON");
+        let adm = parsed.seatbid[0].bid[0].adm.clone().expect("markup");
+        let (_, pixel) = adm.split_once("/pixel?").expect("a pixel");
+        let pixel = pixel.split('"').next().unwrap_or_default();
+        let price = pixel.ends_with("&amp;price=${AUCTION_PRICE}&amp;cur=${AUCTION_CURRENCY}");
+        assert_eq!(price, expected, "{adm}");
+    }
 }
