@@ -6,7 +6,9 @@
 
 mod common;
 
-use common::{Bid, Campaign, Process, Site, account, counter, path_of, request, until, with_price};
+use common::{
+    Bid, Campaign, Http, Process, Site, account, counter, path_of, request, until, with_price,
+};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -86,6 +88,39 @@ fn an_impression_charges_where_it_is_to() {
         assert_eq!(process.public.get(path_of(&pixel)).status, 200, "{pixel}");
     }
     until("billed", || (account(&report(&mut process), 0, "billed") == 1_250_000).then_some(()));
+}
+
+/// Copies of one notice on many connections at once, half of them at another price.
+#[test]
+fn copies_in_flight_are_one_bill() {
+    const CONNECTIONS: u64 = 8;
+    const COPIES: u64 = 5;
+    let site = Site::new(&[Campaign::default()], "workers = 2", "");
+    let mut process = Process::serve(&site, None);
+    let shown = first_bid(&mut process);
+    let address = process.public.address;
+    std::thread::scope(|scope| {
+        for connection in 0..CONNECTIONS {
+            let billing = shown.billed_at(if connection % 2 == 0 { "1" } else { "2" });
+            scope.spawn(move || {
+                let mut public = Http::new(address, None);
+                for _ in 0..COPIES {
+                    assert_eq!(public.get(path_of(&billing)).status, 200);
+                }
+            });
+        }
+    });
+    let mut count = |outcome: &str| {
+        let name = format!("outbid_notices_total{{kind=\"billing\",outcome=\"{outcome}\"}}");
+        metric(&mut process, &name)
+    };
+    // The second price is in the log once and a contradiction; its copies are copies.
+    until("all are counted", || {
+        let counts = ["charged", "contradiction", "duplicate"].map(&mut count);
+        (counts == [1, 1, CONNECTIONS * COPIES - 2]).then_some(())
+    });
+    let billed = account(&report(&mut process), 0, "billed");
+    assert!([1_000_000, 2_000_000].contains(&billed), "{billed}");
 }
 
 fn forgeries_are_refused_and_counted(process: &mut Process, shown: &Bid) {
