@@ -4,10 +4,10 @@
 
 use crate::auction::decide::Purse;
 use crate::auction::fits::{self, Misfit};
-use crate::auction::input::{AuctionInput, DealInput, ImpInput, PodRoom};
+use crate::auction::input::{AuctionInput, DealInput, ImpInput};
 use crate::auction::reason::NoBid;
 use crate::auction::world::World;
-use crate::catalog::{Ad, AdRow, Campaign, CampaignRow, Caps, Form};
+use crate::catalog::{Ad, AdKind, AdRow, Campaign, CampaignRow, Caps, Form};
 use crate::strategy::Strategy;
 use crate::strategy::pacing::Pace;
 use crate::units::{AdvertiserId, CategoryId, CreativeId, Micros, Slot};
@@ -312,9 +312,13 @@ fn is_open<'w>(
 }
 
 fn fit_of(ad: &Ad, imp: u8, slot: &ImpInput, deal: Option<&DealInput>, prefers_deals: bool) -> Fit {
-    // What has no length takes the whole pod: an exchange shows it instead, not within.
-    let in_pod = |pod: PodRoom| ad.kind.duration_s().unwrap_or(pod.seconds);
-    let seconds = slot.pod.map_or(0, in_pod);
+    // What is not of the pod's player takes all of it: an exchange shows it instead, not within.
+    let seconds = match (slot.pod, &ad.kind) {
+        (None, _) => 0,
+        (Some(pod), AdKind::Video(video)) if !pod.is_audio => video.duration_s,
+        (Some(pod), AdKind::Audio(audio)) if pod.is_audio => audio.duration_s,
+        (Some(pod), _) => pod.seconds,
+    };
     Fit {
         ad: ad.slot,
         imp,

@@ -296,10 +296,10 @@ fn quantity(imp: &Imp<'_>) -> Rate {
 /// The dynamic pod of the video player, else of the audio player. Without `maxseq` it takes as many
 /// ads as an auction keeps.
 fn pod_room(imp: &Imp<'_>) -> Option<PodRoom> {
-    let video = imp.video.as_deref().and_then(|v| Some((given(v.poddur)?, v.maxseq)));
-    let audio = || imp.audio.as_deref().and_then(|a| Some((given(a.poddur)?, a.maxseq)));
-    let (seconds, maxseq) = video.or_else(audio)?;
-    Some(PodRoom { seconds, ads: given(maxseq).unwrap_or(KEPT_MAX as u32) })
+    let video = imp.video.as_deref().and_then(|v| Some((false, given(v.poddur)?, v.maxseq)));
+    let audio = || imp.audio.as_deref().and_then(|a| Some((true, given(a.poddur)?, a.maxseq)));
+    let (is_audio, seconds, maxseq) = video.or_else(audio)?;
+    Some(PodRoom { is_audio, seconds, ads: given(maxseq).unwrap_or(KEPT_MAX as u32) })
 }
 
 /// Where the ad stands, for the model: a banner's `pos` (0 to 7), or, past them, where a video stands

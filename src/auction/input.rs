@@ -320,6 +320,8 @@ impl LengthFloors {
 /// What a dynamic pod has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PodRoom {
+    /// Whether it is the audio player's; else the video player's.
+    pub is_audio: bool,
     /// Seconds, all ads together.
     pub seconds: u32,
     /// Ads.

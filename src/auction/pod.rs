@@ -21,7 +21,11 @@ impl PodRoom {
     /// What is left beside an ad of this length.
     #[must_use]
     pub const fn without(self, seconds: u32) -> Self {
-        Self { seconds: self.seconds.saturating_sub(seconds), ads: self.ads.saturating_sub(1) }
+        Self {
+            seconds: self.seconds.saturating_sub(seconds),
+            ads: self.ads.saturating_sub(1),
+            ..self
+        }
     }
 
     /// Whether the candidates in `set` (bit n for the n-th) fit together.
@@ -123,7 +127,7 @@ mod tests {
                 .zip(&all)
                 .map(|(ad, one)| candidate(ad, one.0, one.1, one.2, one.3))
                 .collect();
-            let room = PodRoom { seconds, ads };
+            let room = PodRoom { is_audio: false, seconds, ads };
             let taken = fill(&all, room);
             prop_assert!(taken.len() <= ads as usize);
             prop_assert!(taken.iter().map(|one| one.seconds).sum::<u32>() <= seconds);
@@ -133,7 +137,7 @@ mod tests {
 
         #[test]
         fn nothing_ranks_above_its_worth(seconds in 0u32..300, room in (1u32..300, 1u32..10)) {
-            let thrift = PodRoom { seconds: room.0, ads: room.1 }.thrift(seconds);
+            let thrift = PodRoom { is_audio: false, seconds: room.0, ads: room.1 }.thrift(seconds);
             prop_assert!(thrift > 0.0 && thrift <= 1.0);
         }
     }
@@ -142,7 +146,7 @@ mod tests {
     #[test]
     fn a_short_ad_does_not_keep_a_dear_one_out() {
         let all = [candidate(0, 5, 20, 0, 0), candidate(1, 30, 100, 1, 1)];
-        let taken = fill(&all, PodRoom { seconds: 30, ads: 4 });
+        let taken = fill(&all, PodRoom { is_audio: false, seconds: 30, ads: 4 });
         assert_eq!(taken.iter().map(|one| one.ad).collect::<Vec<_>>(), [1]);
     }
 }

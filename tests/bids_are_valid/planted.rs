@@ -40,6 +40,9 @@ pub fn bases() -> Vec<(&'static str, Value)> {
     ]);
     let native = json!({ "ver": "1.2", "assets": assets }).to_string();
     let native = json!({ "ver": "1.2", "request": native });
+    let pod = json!({
+        "mimes": ["video/mp4"], "protocols": [3, 7], "poddur": 45, "maxseq": 3, "w": 640, "h": 360,
+    });
     let page = ["1", "2"].map(|id| imp(id, "banner", banner.clone()));
     vec![
         ("banner", request(json!([imp("1", "banner", banner)]))),
@@ -48,6 +51,7 @@ pub fn bases() -> Vec<(&'static str, Value)> {
         ("audio", request(json!([imp("1", "audio", audio)]))),
         ("native", request(json!([imp("1", "native", native)]))),
         ("page", request(json!(page))),
+        ("pod", request(json!([imp("1", "video", pod)]))),
     ]
 }
 
@@ -93,6 +97,8 @@ pub const PLANTS: &[Plant] = &[
     ("bid_id", "banner", |_, r| bid(r)["id"] = json!("")),
     ("bid_id", "page", |_, r| r["seatbid"][0]["bid"][1]["id"] = bid(r)["id"].clone()),
     ("impid", "banner", |_, r| bid(r)["impid"] = json!("9")),
+    ("pod", "pod", |q, _| q["imp"][0]["video"]["maxseq"] = json!(1)),
+    ("pod", "pod", |q, _| q["imp"][0]["video"]["poddur"] = json!(5)),
     ("imp_twice", "page", |_, r| r["seatbid"][0]["bid"][1]["impid"] = bid(r)["impid"].clone()),
     ("floor", "banner", |_, r| bid(r)["price"] = json!(1.763)),
     ("floor", "banner", |q, _| q["imp"][0]["bidfloor"] = json!("30")),

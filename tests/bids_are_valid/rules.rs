@@ -8,7 +8,7 @@ use crate::read::{
 use serde_json::Value;
 
 /// Every rule, by the name under which the checker reports it.
-pub const RULES: [&str; 58] = [
+pub const RULES: [&str; 59] = [
     "response_id",
     "currency",
     "empty_seat",
@@ -18,6 +18,7 @@ pub const RULES: [&str; 58] = [
     "bid_id",
     "impid",
     "imp_twice",
+    "pod",
     "floor",
     "deal_unknown",
     "deal_required",
@@ -106,23 +107,40 @@ pub fn broken(request: &Value, response: &Value) -> Vec<&'static str> {
             check_bid(request, name, currency, bid, &mut broken);
         }
     }
-    page(&seats, &mut broken);
+    page(request, &seats, &mut broken);
     broken.0
 }
 
 /// What holds between the bids of one answer.
-fn page(seats: &[&Value], broken: &mut Broken) {
+fn page(request: &Value, seats: &[&Value], broken: &mut Broken) {
     let bids: Vec<_> = seats.iter().flat_map(|seat| objects(&seat["bid"])).collect();
+    let pods = objects(&request["imp"]);
+    let pods: Vec<_> = pods.into_iter().filter(|imp| pod(imp, &bids, broken)).collect();
+    let is_pod = |bid: &Value| pods.iter().any(|imp| texts(&imp["id"]) == texts(&bid["impid"]));
     for (position, bid) in bids.iter().enumerate() {
         for earlier in &bids[..position] {
             broken.unless(earlier["id"] != bid["id"], "bid_id");
-            broken.unless(earlier["impid"] != bid["impid"], "imp_twice");
+            broken.unless(earlier["impid"] != bid["impid"] || is_pod(bid), "imp_twice");
             broken.unless(earlier["crid"] != bid["crid"], "same_creative");
             let theirs = texts(&earlier["adomain"]);
             let is_same = texts(&bid["adomain"]).iter().any(|domain| theirs.contains(domain));
             broken.unless(!is_same, "same_advertiser");
         }
     }
+}
+
+/// Whether `imp` is a dynamic pod that several of `bids` share (2.6, 3.2.7 `poddur`, `maxseq`), and,
+/// if so, whether they keep its terms: at most so many ads of at most so many seconds together.
+fn pod(imp: &Value, bids: &[&Value], broken: &mut Broken) -> bool {
+    let own: Vec<_> = bids.iter().filter(|bid| texts(&bid["impid"]) == texts(&imp["id"])).collect();
+    let [Some(first), Some(_)] = [own.first(), own.get(1)] else { return false };
+    let medium = media::form(text(first, "adm")).unwrap_or_default();
+    let Some(seconds) = size(&imp[medium]["poddur"]) else { return false };
+    let is_alike = own.iter().all(|bid| media::form(text(bid, "adm")) == Some(medium));
+    let total: u64 = own.iter().filter_map(|bid| size(&bid["dur"])).sum();
+    let most = size(&imp[medium]["maxseq"]).unwrap_or(u64::MAX);
+    broken.unless(is_alike && total <= seconds && own.len() as u64 <= most, "pod");
+    true
 }
 
 fn check_bid(request: &Value, seat: &str, currency: &str, bid: &Value, broken: &mut Broken) {
