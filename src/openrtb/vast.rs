@@ -1,5 +1,6 @@
 //! Linear ads, video and audio: their files, and the VAST 2.0 to 4.2 that carries them, inline or as
 //! a wrapper around a third party's. DAAST (codes 9 and 10) is not written: VAST 4.1 took its place.
+//! Elements stand in the order of each version's schema, which 4.0 changed.
 
 use super::check::{has_mime, in_range};
 use super::escape::{Sink, cdata, escape};
@@ -207,10 +208,11 @@ pub fn write_vast(ad: &VastMarkup<'_>, tracking: &Tracking<'_>, out: &mut String
 }
 
 fn write_inline(ad: &VastMarkup<'_>, tracking: &Tracking<'_>, out: &mut String) {
-    out.put("<InLine><AdSystem>outbid</AdSystem><AdTitle>");
-    escape(ad.id, out);
-    out.put("</AdTitle>");
-    write_impressions(tracking, out);
+    let is_new = ad.version >= VastVersion::V4;
+    out.put("<InLine><AdSystem>outbid</AdSystem>");
+    if is_new {
+        write_impressions(ad, tracking, out);
+    }
     if ad.version >= VastVersion::V41 {
         out.put("<AdServingId>");
         escape(ad.id, out);
@@ -218,10 +220,16 @@ fn write_inline(ad: &VastMarkup<'_>, tracking: &Tracking<'_>, out: &mut String) 
         out.put_number(tracking.values.cache_buster);
         out.put("</AdServingId>");
     }
+    out.put("<AdTitle>");
+    escape(ad.id, out);
+    out.put("</AdTitle>");
+    if !is_new {
+        write_impressions(ad, tracking, out);
+    }
     out.put("<Creatives><Creative id=\"");
     escape(ad.id, out);
     out.put("\">");
-    if ad.version >= VastVersion::V4 {
+    if is_new {
         out.put("<UniversalAdId idRegistry=\"unknown\"");
         // 4.0 had the value as an attribute too.
         if ad.version == VastVersion::V4 {
@@ -239,23 +247,39 @@ fn write_inline(ad: &VastMarkup<'_>, tracking: &Tracking<'_>, out: &mut String) 
 
 /// The third party's document has the files and the click-through; ours adds what we count.
 fn write_wrapper(ad: &VastMarkup<'_>, tag: &Template, tracking: &Tracking<'_>, out: &mut String) {
-    out.put("<Wrapper><AdSystem>outbid</AdSystem><VASTAdTagURI><![CDATA[");
-    tag.write_url(&tracking.values, cdata, out);
-    out.put("]]></VASTAdTagURI>");
-    write_impressions(tracking, out);
+    let is_new = ad.version >= VastVersion::V4;
+    out.put("<Wrapper><AdSystem>outbid</AdSystem>");
+    if !is_new {
+        write_tag(tag, tracking, out);
+    }
+    write_impressions(ad, tracking, out);
     out.put("<Creatives><Creative id=\"");
     escape(ad.id, out);
     out.put("\"><Linear><VideoClicks><ClickTracking><![CDATA[");
     cdata(tracking.values.click, out);
     out.put("]]></ClickTracking>");
     write_click_trackers(tracking, out);
-    out.put("</VideoClicks></Linear></Creative></Creatives></Wrapper>");
+    out.put("</VideoClicks></Linear></Creative></Creatives>");
+    if is_new {
+        write_tag(tag, tracking, out);
+    }
+    out.put("</Wrapper>");
 }
 
-/// The standard demands the element also of those who count elsewhere.
-fn write_impressions(tracking: &Tracking<'_>, out: &mut String) {
+fn write_tag(tag: &Template, tracking: &Tracking<'_>, out: &mut String) {
+    out.put("<VASTAdTagURI><![CDATA[");
+    tag.write_url(&tracking.values, cdata, out);
+    out.put("]]></VASTAdTagURI>");
+}
+
+/// The standard demands the element also of those who count elsewhere, and from 4.0 on names what
+/// stands in it then.
+fn write_impressions(ad: &VastMarkup<'_>, tracking: &Tracking<'_>, out: &mut String) {
     if tracking.pixels().next().is_none() {
-        out.put("<Impression></Impression>");
+        let nowhere = if ad.version >= VastVersion::V4 { "about:blank" } else { "" };
+        out.put("<Impression>");
+        out.put(nowhere);
+        out.put("</Impression>");
     }
     for url in tracking.pixels() {
         out.put("<Impression><![CDATA[");
@@ -277,18 +301,39 @@ fn write_linear(ad: &VastMarkup<'_>, tracking: &Tracking<'_>, out: &mut String) 
     let skip = ad.linear.skip_after_s.filter(|_| ad.version >= VastVersion::V3);
     if let Some(seconds) = skip {
         out.put(" skipoffset=\"");
-        write_time(seconds.max(ad.skip_least_s), out);
+        // A player may demand more than the ad has: it is skippable at its end then.
+        write_time(seconds.max(ad.skip_least_s).min(ad.linear.duration_s), out);
         out.put("\"");
     }
     out.put("><Duration>");
     write_time(ad.linear.duration_s, out);
-    out.put("</Duration><MediaFiles>");
-    ad.files.iter().for_each(|file| write_file(file, tracking, out));
-    out.put("</MediaFiles><VideoClicks><ClickThrough><![CDATA[");
+    out.put("</Duration>");
+    if ad.version >= VastVersion::V4 {
+        write_files(ad, tracking, out);
+        out.put("<VideoClicks>");
+        write_click_trackers(tracking, out);
+        write_click_through(tracking, out);
+        out.put("</VideoClicks>");
+    } else {
+        out.put("<VideoClicks>");
+        write_click_through(tracking, out);
+        write_click_trackers(tracking, out);
+        out.put("</VideoClicks>");
+        write_files(ad, tracking, out);
+    }
+    out.put("</Linear>");
+}
+
+fn write_click_through(tracking: &Tracking<'_>, out: &mut String) {
+    out.put("<ClickThrough><![CDATA[");
     cdata(tracking.values.click, out);
     out.put("]]></ClickThrough>");
-    write_click_trackers(tracking, out);
-    out.put("</VideoClicks></Linear>");
+}
+
+fn write_files(ad: &VastMarkup<'_>, tracking: &Tracking<'_>, out: &mut String) {
+    out.put("<MediaFiles>");
+    ad.files.iter().for_each(|file| write_file(file, tracking, out));
+    out.put("</MediaFiles>");
 }
 
 /// The schema demands a size even of audio.

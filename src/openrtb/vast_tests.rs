@@ -79,6 +79,98 @@ fn vast_is_written_in_the_version_that_both_sides_know() {
     assert!(!vast(VastVersion::V2, &all, "plain").contains("skipoffset"));
 }
 
+/// The names of all elements as they begin, `ends` where one ends that has others inside.
+fn outline(xml: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for tag in xml.split('<').skip(1) {
+        let name = tag.split(['>', ' ']).next().unwrap_or_default();
+        match name.strip_prefix('/') {
+            Some(closed) if names.last() == Some(&closed) => {}
+            Some(_) => names.push("ends"),
+            None if name.starts_with('!') => {}
+            None => names.push(name),
+        }
+    }
+    names.join(" ")
+}
+
+/// The orders of the schemas of IAB Tech Lab: vast_2.0.1.xsd and vast3_draft.xsd, vast4.xsd,
+/// vast_4.1.xsd and vast_4.2.xsd.
+#[test]
+fn elements_stand_in_the_order_of_their_versions_schema() {
+    const OLD: &str = "VAST Ad InLine AdSystem AdTitle Impression Impression Creatives Creative \
+         Linear Duration VideoClicks ClickThrough ClickTracking ends MediaFiles MediaFile ends ends \
+         ends ends ends ends ends";
+    const OLD_WRAPPER: &str = "VAST Ad Wrapper AdSystem VASTAdTagURI Impression Impression \
+         Creatives Creative Linear VideoClicks ClickTracking ClickTracking ends ends ends ends ends \
+         ends ends";
+    const NEW_WRAPPER: &str = "VAST Ad Wrapper AdSystem Impression Impression Creatives Creative \
+         Linear VideoClicks ClickTracking ClickTracking ends ends ends ends VASTAdTagURI ends ends \
+         ends";
+    let new = |id: &str| {
+        format!(
+            "VAST Ad InLine AdSystem Impression Impression {id}AdTitle Creatives Creative \
+             UniversalAdId Linear Duration MediaFiles MediaFile ends VideoClicks ClickTracking \
+             ClickThrough ends ends ends ends ends ends ends"
+        )
+    };
+    let (inline, wrapper) = (linear(None, "x"), linear(Some("https://t.example/"), "x"));
+    for (version, expected) in [
+        (VastVersion::V2, OLD.to_owned()),
+        (VastVersion::V3, OLD.to_owned()),
+        (VastVersion::V4, new("")),
+        (VastVersion::V41, new("AdServingId ")),
+        (VastVersion::V42, new("AdServingId ")),
+    ] {
+        assert_eq!(outline(&vast(version, &inline, "x")), expected, "{version:?}");
+        let expected = if version < VastVersion::V4 { OLD_WRAPPER } else { NEW_WRAPPER };
+        assert_eq!(outline(&vast(version, &wrapper, "x")), expected, "{version:?}");
+    }
+}
+
+#[test]
+fn what_counts_elsewhere_still_has_an_impression() {
+    for (version, expected) in [
+        (VastVersion::V3, "<Impression></Impression>"),
+        (VastVersion::V4, "<Impression>about:blank</Impression>"),
+    ] {
+        for ad in [linear(None, "x"), linear(Some("https://t.example/"), "x")] {
+            let mut out = String::new();
+            let files: Files<'_> = ad.files.iter().collect();
+            let markup = VastMarkup {
+                version,
+                id: "x",
+                linear: &ad,
+                files: &files,
+                is_audio: false,
+                skip_least_s: 0,
+            };
+            write_vast(&markup, &Tracking::default(), &mut out);
+            assert_eq!(out.matches("<Impression>").count(), 1, "{out}");
+            assert!(out.contains(expected), "{out}");
+        }
+    }
+}
+
+#[test]
+fn the_player_may_delay_the_skip_but_not_past_the_end() {
+    let mut ad = linear(None, "x");
+    ad.duration_s = 15;
+    for (least, expected) in [(0, "00:00:05"), (7, "00:00:07"), (u32::MAX, "00:00:15")] {
+        let mut out = String::new();
+        let markup = VastMarkup {
+            version: VastVersion::V42,
+            id: "x",
+            linear: &ad,
+            files: &[],
+            is_audio: false,
+            skip_least_s: least,
+        };
+        write_vast(&markup, &Tracking::default(), &mut out);
+        assert!(out.contains(&format!("<Linear skipoffset=\"{expected}\">")), "{out}");
+    }
+}
+
 #[test]
 fn a_wrapper_adds_our_trackers_and_no_file() {
     let ad = linear(Some("https://t.example/?s=${OUTBID_SITE}"), "x");
