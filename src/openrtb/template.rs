@@ -5,14 +5,14 @@
 //! |---|---|
 //! | `${AUCTION_ID}`, `${AUCTION_IMP_ID}`, `${AUCTION_SEAT_ID}`, `${AUCTION_AD_ID}`, `${AUCTION_CURRENCY}` | what the request and our bid say (OpenRTB 2.6 §4.4) |
 //! | `${AUCTION_BID_ID}`, `_PRICE`, `_MBR`, `_LOSS`, `_MIN_TO_WIN`, `_MULTIPLIER`, `_IMP_TS` | stays: only the exchange knows |
-//! | `${GDPR}`, `${GDPR_CONSENT_n}`, `${US_PRIVACY}`, `${GPP}`, `${GPP_STRING_n}`, `${GPP_SID}` | the request's privacy signals, as IAB Tech Lab writes them |
+//! | `${GDPR}`, `${GDPR_CONSENT_n}`, `${US_PRIVACY}`, `${GPP_STRING}`, `${GPP_STRING_n}`, `${GPP_SID}` | the request's privacy signals, as IAB Tech Lab writes them |
 //! | `${OUTBID_CLICK}`, `${OUTBID_CLICK_ENC}` | our click URL, plain or percent-encoded |
 //! | `${OUTBID_IMPRESSION}` | our impression pixel's URL |
 //! | `${OUTBID_CACHEBUSTER}`, `_CAMPAIGN`, `_CREATIVE`, `_SITE` | a number for this bid alone; names; the site's domain or the app's bundle |
 //!
-//! **Nothing of a request can become markup:** every value but our own two URLs is percent-encoded
-//! down to the unreserved letters of RFC 3986 §2.3, which mean themselves in HTML, XML, JSON, scripts
-//! and URLs alike. Our own URLs are escaped for the place they stand in. `:B64` behind a name asks
+//! **Nothing of a request can become markup:** every value but our own two URLs is a number, numbers
+//! between commas, or percent-encoded down to the unreserved letters of RFC 3986 §2.3, which mean
+//! themselves in HTML, XML, JSON, scripts and URLs alike. Our own URLs are escaped for the place they stand in. `:B64` behind a name asks
 //! for the value in Base64 (then percent-encoded, for its `+`, `/` and `=`); on macros that stay,
 //! any suffix stays too.
 
@@ -64,7 +64,7 @@ enum Value {
     GppSid,
 }
 
-const VALUES: [(&str, Value, Form); 16] = [
+const VALUES: [(&str, Value, Form); 17] = [
     ("AUCTION_ID", Value::AuctionId, Form::Percent),
     ("AUCTION_IMP_ID", Value::ImpId, Form::Percent),
     ("AUCTION_SEAT_ID", Value::SeatId, Form::Percent),
@@ -80,6 +80,8 @@ const VALUES: [(&str, Value, Form); 16] = [
     ("GDPR", Value::Gdpr, Form::Percent),
     ("US_PRIVACY", Value::UsPrivacy, Form::Percent),
     ("GPP", Value::Gpp, Form::Percent),
+    // For those who have no number as a vendor.
+    ("GPP_STRING", Value::Gpp, Form::Percent),
     ("GPP_SID", Value::GppSid, Form::Percent),
 ];
 
@@ -216,17 +218,17 @@ impl Template {
     /// Whether our click URL is in it.
     #[must_use]
     pub fn has_click(&self) -> bool {
-        self.has(Value::Click)
+        self.parts.iter().any(|part| matches!(part, Part::Value(Value::Click, _)))
     }
 
-    /// Whether our impression pixel is in it, so that none must be added.
+    /// Whether our impression pixel is in it, so that none must be added. In Base64 it does not
+    /// count: no exchange finds the price's macro there.
     #[must_use]
     pub fn has_impression(&self) -> bool {
-        self.has(Value::Impression)
-    }
-
-    fn has(&self, wanted: Value) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Value(value, _) if *value == wanted))
+        let is_plain = |part: &Part| {
+            matches!(part, Part::Value(Value::Impression, Form::Plain | Form::Script))
+        };
+        self.parts.iter().any(is_plain)
     }
 
     /// Appends a URL, all of it escaped by `put`.
@@ -288,10 +290,13 @@ fn value_of(key: &str) -> Result<Option<(Value, Form)>, TemplateError> {
 
 impl MacroValues<'_> {
     fn write(&self, value: Value, form: Form, put: Put, out: &mut String) {
-        match value {
-            Value::CacheBuster => return out.put_number(self.cache_buster),
-            Value::GppSid => return self.write_sections(out),
-            _ => {}
+        if matches!(value, Value::CacheBuster | Value::GppSid) {
+            if form != Form::Base64 {
+                return self.write_numbers(value, out);
+            }
+            let mut numbers = String::new();
+            self.write_numbers(value, &mut numbers);
+            return base64(numbers.as_bytes(), out);
         }
         let text = match value {
             Value::AuctionId => self.auction_id,
@@ -317,8 +322,11 @@ impl MacroValues<'_> {
         }
     }
 
-    /// The sections between commas, as IAB Tech Lab writes them.
-    fn write_sections(&self, out: &mut String) {
+    /// The cache buster, or the sections between commas, as IAB Tech Lab writes them.
+    fn write_numbers(&self, value: Value, out: &mut String) {
+        if value == Value::CacheBuster {
+            return out.put_number(self.cache_buster);
+        }
         for (position, section) in self.gpp_sid.iter().enumerate() {
             if position > 0 {
                 out.push(',');

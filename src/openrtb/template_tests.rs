@@ -47,6 +47,8 @@ fn each_macro_becomes_its_value_or_stays() {
         ("${OUTBID_CREATIVE}@${OUTBID_SITE}", "crid-1@news.example"),
         ("${GDPR}${GDPR_CONSENT_755}${US_PRIVACY}", "1CP.a_b-c1YN-"),
         ("${GPP}+${GPP_STRING_12}+${GPP_SID}", "DBAB~CP+DBAB~CP+2,-7,10"),
+        ("${GPP_STRING}+${GPP_STRING:B64}", "DBAB~CP+REJBQn5DUA%3D%3D"),
+        ("${GPP_SID:B64}+${OUTBID_CACHEBUSTER:B64}", "MiwtNywxMA%3D%3D+NDI%3D"),
         ("${GDPR_CONSENT_}${GDPR_CONSENT_x}", "${GDPR_CONSENT_}${GDPR_CONSENT_x}"),
         ("${theirs} ${THEIRS} ${ $ {", "${theirs} ${THEIRS} ${ $ {"),
         ("${AUCTION_ID", "${AUCTION_ID"),
@@ -81,6 +83,15 @@ fn our_urls_are_escaped_in_markup_and_bare_in_scripts() {
         out,
         format!("<a href=\"{escaped}\"><script>go(\"{bare}\")</SCRIPT><img src=\"{pixel}\">")
     );
+}
+
+/// An exchange cannot find the price's macro in a pixel that is in Base64, so ours is added then.
+#[test]
+fn a_pixel_in_base64_is_none() {
+    let has_impression = |html: &str| Template::html(html).map(|html| html.has_impression());
+    assert_eq!(has_impression("<img src=\"${OUTBID_IMPRESSION}\">"), Ok(true));
+    assert_eq!(has_impression("<script>go(\"${OUTBID_IMPRESSION}\")</script>"), Ok(true));
+    assert_eq!(has_impression("<img src=\"https://t/?${OUTBID_IMPRESSION:B64}\">"), Ok(false));
 }
 
 proptest! {
