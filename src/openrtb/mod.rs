@@ -36,7 +36,7 @@ pub use limits::{
 pub use list::List;
 pub use native::{
     Ask, Asset, AssetImage, AssetText, AssetTitle, AssetVideo, EventTracker, Image, ImageKind,
-    Library, NativeMarkup, NativeRequest, NativeSource, Text, is_data_type, write_native,
+    Library, NativeMarkup, NativeRequest, NativeSource, Text, write_native,
 };
 pub use number::CodeSet;
 pub use parse::parse;

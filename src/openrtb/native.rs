@@ -7,7 +7,7 @@
 mod library;
 mod write;
 
-pub use library::{Ask, Image, ImageKind, Library, Text, is_data_type};
+pub use library::{Ask, Image, ImageKind, Library, Text};
 pub use write::{NativeMarkup, write_native};
 
 use super::imp::Native;
@@ -237,9 +237,14 @@ impl NativeRequest<'_> {
         inner
     }
 
-    /// What its assets ask for, one after the other.
+    /// What its assets ask for, one after the other. An answer finds an asset by its id: of two with
+    /// one id, the first is answered.
     pub fn asks(&self) -> impl Iterator<Item = Ask> {
-        self.inner().assets.iter().map(Ask::of)
+        let assets = &self.inner().assets;
+        let is_first = |(position, asset): &(usize, &Asset<'_>)| {
+            asset.id.is_none() || assets[..*position].iter().all(|earlier| earlier.id != asset.id)
+        };
+        assets.iter().enumerate().filter(is_first).map(|(_, asset)| Ask::of(asset))
     }
 
     /// Whether a tracker of `method` (1 pixel, 2 script) may report the impression as an event.

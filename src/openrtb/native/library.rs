@@ -76,12 +76,6 @@ pub enum ImageKind {
     Main = 3,
 }
 
-/// Whether a type of list 7.3 is one that we have texts for: 1 sponsor to 12 call to action.
-#[must_use]
-pub const fn is_data_type(kind: u8) -> bool {
-    matches!(kind, 1..=12)
-}
-
 /// A number given as 0 is a number not given.
 fn most(len: Option<u32>) -> u32 {
     len.filter(|len| *len > 0).unwrap_or(u32::MAX)

@@ -107,6 +107,25 @@ fn native_requests_are_answered_in_their_form() {
     }
 }
 
+/// An exchange finds an asset by its id, so each id is answered once: as the first asks.
+#[test]
+fn of_two_assets_with_one_id_the_first_is_answered() {
+    let title = |id: u32, len: u32| json!({ "id": id, "required": 1, "title": { "len": len } });
+    let sponsor = json!({ "id": 1, "required": 1, "data": { "type": 1 } });
+    for (assets, expected) in [
+        (json!([title(1, 10), title(2, 10), sponsor]), Some(json!([1, 2]))),
+        (json!([title(1, 10), title(1, 3)]), Some(json!([1]))),
+        (json!([title(1, 3), title(1, 10)]), None),
+    ] {
+        let value = answer(&json!({ "assets": assets }), &library("Boots"));
+        let ids = value.map(|value| {
+            let assets = value["assets"].as_array().expect("assets").clone();
+            assets.iter().map(|asset| asset["id"].clone()).collect::<Value>()
+        });
+        assert_eq!(ids, expected, "{assets}");
+    }
+}
+
 #[test]
 fn each_asset_gets_the_best_that_fits() {
     let title = |len: u32| json!({ "title": { "len": len } });
