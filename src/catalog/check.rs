@@ -28,6 +28,11 @@ const BUDGET_MICROS_MAX: u64 = 1_000_000_000_000_000;
 const CAPS_MAX: usize = 4;
 /// A session forgets after some weeks; a longer window would promise what nobody counts.
 const CAP_WINDOW_S_MAX: u32 = 30 * 86_400;
+/// What the name system holds (RFC 1035 §2.3.4).
+const DOMAIN_BYTES_MAX: usize = 253;
+/// Trackers, files, sizes, parts, domains or categories of one ad: each of them is looked at or
+/// written in an answer.
+const PARTS_MAX: usize = 16;
 /// Other texts of a native ad, media types and category names.
 const TEXT_BYTES_MAX: usize = 1_024;
 
@@ -80,6 +85,10 @@ impl Faults {
         self.unless(holds, key, || format!("is empty or above {TEXT_BYTES_MAX} bytes"));
     }
 
+    pub(super) fn few(&mut self, key: &str, count: usize) {
+        self.unless(count <= PARTS_MAX, key, || format!("more than {PARTS_MAX}"));
+    }
+
     pub(super) fn name(&mut self, name: &str) {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let holds = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_plain);
@@ -89,6 +98,7 @@ impl Faults {
     }
 
     pub(super) fn categories(&mut self, categories: &[String]) {
+        self.few("iab_cats", categories.len());
         for category in categories {
             self.unless(is_iab_category(category), "iab_cats", || {
                 format!("`{category}` is no IAB category such as \"IAB17\" or \"IAB17-3\"")
@@ -116,9 +126,13 @@ pub(super) fn advertiser(raw: RawAdvertiser) -> Result<Advertiser, Vec<Fault>> {
 }
 
 pub(super) fn domains(faults: &mut Faults, key: &str, domains: &[String]) {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    faults.few(key, domains.len());
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_plain);
     for domain in domains {
-        let holds = domain.contains('.') && domain.bytes().all(is_plain);
+        let holds = domain.contains('.')
+            && domain.len() <= DOMAIN_BYTES_MAX
+            && domain.split('.').all(is_label);
         faults.unless(holds, key, || format!("`{domain}` is no domain such as \"shoes.example\""));
     }
 }

@@ -23,12 +23,13 @@ const SIDE_MAX: u32 = 65_535;
 const SECONDS_MAX: u32 = 3_600;
 /// 100 Mbit/s: above any file that plays as it loads, so that bit/s in place of kbit/s are caught.
 const BITRATE_MAX: u32 = 100_000;
-/// Trackers, files, sizes or parts of one ad: each of them is looked at or written in an answer.
-const PARTS_MAX: usize = 16;
 /// Bundles and store ids are shorter in every store.
 const BUNDLE_BYTES_MAX: usize = 256;
 /// Attribute 16: the user can skip the ad. OpenRTB 2.6 §3.2.7 asks skippable ads to say so.
 const ATTR_SKIPPABLE: u64 = 1 << 16;
+
+/// Where the click's id goes in a landing URL.
+pub const CLICK_ID_MACRO: &str = "${OUTBID_CLICK_ID}";
 
 const VIDEO_TYPES: [&str; 11] = [
     "video/mp4",
@@ -73,6 +74,9 @@ pub(super) fn ad(
     domains(&mut faults, "adomain", &adomain);
     let landing_url = raw.landing_url.as_deref().or(landing_url).unwrap_or_default().to_owned();
     faults.url("landing_url", &landing_url);
+    faults.unless(!landing_url.replace(CLICK_ID_MACRO, "").contains("${"), "landing_url", || {
+        format!("has a macro other than `{CLICK_ID_MACRO}`: a click fills in no others")
+    });
     let iab_cats = if raw.iab_cats.is_empty() { iab_cats.to_vec() } else { raw.iab_cats.clone() };
     faults.categories(&iab_cats);
     faults.unless(!iab_cats.is_empty(), "iab_cats", || {
@@ -148,12 +152,8 @@ fn bits(faults: &mut Faults, key: &str, numbers: &[u8], last: u8) -> u64 {
 }
 
 fn trackers(faults: &mut Faults, key: &str, urls: &[String]) -> Box<[Template]> {
-    few(faults, key, urls.len());
+    faults.few(key, urls.len());
     urls.iter().map(|url| faults.template(key, url)).collect()
-}
-
-fn few(faults: &mut Faults, key: &str, count: usize) {
-    faults.unless(count <= PARTS_MAX, key, || format!("more than {PARTS_MAX}"));
 }
 
 fn size(faults: &mut Faults, key: &str, w: u32, h: u32) {
@@ -183,7 +183,7 @@ fn banner(faults: &mut Faults, raw: RawBanner) -> Banner {
         sizes.push((raw.w, raw.h));
     }
     sizes.extend(raw.sizes);
-    few(faults, "banner.sizes", sizes.len());
+    faults.few("banner.sizes", sizes.len());
     sizes.iter().for_each(|(w, h)| size(faults, "banner", *w, *h));
     let expdir = bits(faults, "banner.expand", &raw.expand, 6);
     let mut banner = Banner {
@@ -286,12 +286,19 @@ fn linear(faults: &mut Faults, place: &str, mut raw: RawLinear, player: &Player)
          12, 14; skippable not 2 and 5"
             .to_owned()
     });
+    faults.unless(raw.mimes.is_empty() || tag.is_some(), &at("mimes"), || {
+        "says what is behind a vast_tag_url; a file has one mime".to_owned()
+    });
+    let describes_none = raw.media_url.is_none() && tag.is_none() && raw.describes_a_file();
+    faults.unless(raw.files.is_empty() || !describes_none, &at("files"), || {
+        "each have mime, w, h, bitrate and delivery of their own".to_owned()
+    });
     let duration_s = raw.duration_s;
     let raw_files = if tag.is_some() { behind_tag(faults, place, raw) } else { files_of(raw) };
     faults.unless(!raw_files.is_empty(), &at("media_url"), || {
         "is missing: name a media_url, files, or a vast_tag_url".to_owned()
     });
-    few(faults, &at("files"), raw_files.len());
+    faults.few(&at("files"), raw_files.len());
     let made = raw_files.into_iter().map(|raw| file(faults, place, raw, player, tag.is_some()));
     let mut files: SmallVec<[MediaFile; 1]> = made.collect();
     let pixels = |file: &MediaFile| u64::from(file.w) * u64::from(file.h);
@@ -394,7 +401,7 @@ fn native(faults: &mut Faults, raw: RawNative) -> Library {
         ("native.logo", ImageKind::Logo, raw.logo),
         ("native.image", ImageKind::Main, raw.image),
     ] {
-        few(faults, key, list.0.len());
+        faults.few(key, list.0.len());
         shown.extend(list.0.into_iter().map(|raw| image(faults, key, kind, raw)));
     }
     let video = raw.video.map(|raw| linear(faults, "native.video", raw, &Player::video(0)));
@@ -408,7 +415,7 @@ fn native(faults: &mut Faults, raw: RawNative) -> Library {
 }
 
 fn texts(faults: &mut Faults, key: &str, kind: u8, Many(list): Many<String>) -> Vec<Text> {
-    few(faults, key, list.len());
+    faults.few(key, list.len());
     list.iter().for_each(|text| faults.text(key, text));
     list.into_iter().map(|text| Text::new(kind, text)).collect()
 }

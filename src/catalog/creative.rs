@@ -154,7 +154,8 @@ pub(super) const IMAGE_TYPES: [(&str, &[&str]); 6] = [
 pub fn image_mime(url: &str) -> &'static str {
     let path = url.split(['?', '#']).next().unwrap_or(url);
     let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
-    let has_it = |(_, endings): &&(&str, &[&str])| endings.contains(&ending);
+    let is_it = |known: &&str| known.eq_ignore_ascii_case(ending);
+    let has_it = |(_, endings): &&(&str, &[&str])| endings.iter().any(|known| is_it(&known));
     IMAGE_TYPES.iter().find(has_it).map_or("image/jpeg", |(mime, _)| mime)
 }
 
@@ -198,6 +199,7 @@ mod tests {
             ("https://a.example/x.png?v=1.jpg", "image/png"),
             ("https://a.example/x", "image/jpeg"),
             ("https://a.example/x.webp#f", "image/webp"),
+            ("https://a.example/X.PNG", "image/png"),
         ] {
             assert_eq!(image_mime(url), mime);
         }

@@ -80,6 +80,14 @@ pub(super) struct RawLinear {
     pub mimes: Vec<String>,
 }
 
+impl RawLinear {
+    /// Whether it says something of a file beside the list.
+    pub fn describes_a_file(&self) -> bool {
+        let is_streaming = self.delivery == RawDelivery::Streaming;
+        self.mime.is_some() || (self.w | self.h | self.bitrate) > 0 || is_streaming
+    }
+}
+
 /// One media file.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]

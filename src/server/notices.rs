@@ -4,6 +4,7 @@
 
 use crate::auction::{BidClicked, BidShown};
 use crate::budget::{Command, DayNumber, Due, Held, Notice};
+use crate::catalog::CLICK_ID_MACRO;
 use crate::notice::entry::{Entry, Of, Subject};
 use crate::notice::outcome::{History, Outcome, Said};
 use crate::notice::{BidToken, Effect, Purpose, Query, TokenError, decide};
@@ -100,10 +101,8 @@ pub async fn click(desk: Data<Desk>, head: HttpRequest) -> HttpResponse {
         .finish()
 }
 
-/// Where in a landing URL the click's id goes; without it, it becomes the parameter `obclid`.
-const CLICK_ID_MACRO: &str = "${OUTBID_CLICK_ID}";
-
-/// The landing URL of the catalog with the click's id in it. An id consists of an exchange's name
+/// The landing URL of the catalog with the click's id in it, as the parameter `obclid` where the URL
+/// has no place for it. An id consists of an exchange's name
 /// and a token, none of whose characters needs an encoding in a URL.
 fn landing(url: &str, click_id: &str) -> String {
     if url.contains(CLICK_ID_MACRO) {

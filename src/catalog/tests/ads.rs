@@ -40,6 +40,12 @@ fn table() -> Vec<(String, &'static str)> {
         (format!("{IMAGE}\nimpression_trackers = [\"https://t.example/?u=http://x\"]"), "without TLS"),
         (format!("{IMAGE}\nimpression_trackers = [\"https://t.example/${{AUCTION_PRISE}}\"]"), "no macro"),
         (format!("{IMAGE}\nclick_trackers = [\"https://t.example/\"]"), "a banner cannot call them"),
+        (format!("{IMAGE}\nlanding_url = \"https://s.example/?c=${{OUTBID_CLICK_ID}}\""), ""),
+        (format!("{IMAGE}\nlanding_url = \"https://s.example/?c=${{OUTBID_CAMPAIGN}}\""), "landing_url: has a macro other than"),
+        (format!("{IMAGE}\nadomain = [\"a.example\", \"b..example\"]"), "`b..example` is no domain"),
+        (format!("{IMAGE}\nadomain = [\".\"]"), "`.` is no domain"),
+        (format!("{IMAGE}\nadomain = [\"{}.example\"]", "x".repeat(250)), "is no domain"),
+        (format!("{IMAGE}\nadomain = [{}]", "\"a.example\",".repeat(17)), "adomain: more than 16"),
         (banner("w = 300, h = 70000, image_url = \"https://c.example/a\""), "is longer than 65535"),
         (banner("image_url = \"https://c.example/a\""), "banner: is 0"),
         (banner("w = 1, h = 1"), "either image_url or html"),
@@ -64,6 +70,10 @@ fn table() -> Vec<(String, &'static str)> {
         (video(&format!("duration_s = 15, w = 6, h = 3, mime = \"video/mp4\", {TAG}")), ""),
         (video(&format!("duration_s = 15, {FILE}, {TAG}")), "stands in place of media_url"),
         (video(&format!("duration_s = 15, {TAG}")), "media_url: is missing"),
+        (video(&format!("duration_s = 15, mimes = [\"video/webm\"], {FILE}")), "mimes: says what is behind"),
+        (video(&format!("duration_s = 15, {FILE}, files = [{{ {FILE} }}]")), ""),
+        (video(&format!("duration_s = 15, mime = \"video/mp4\", files = [{{ {FILE} }}]")), "files: each have mime"),
+        (video(&format!("duration_s = 15, bitrate = 800, files = [{{ {FILE} }}]")), "files: each have mime"),
         ("audio = { duration_s = 5, mime = \"video/mp4\", media_url = \"https://c.example/a\" }".to_owned(), "no type of audio"),
         ("audio = { duration_s = 5, mime = \"audio/mpeg\", media_url = \"https://c.example/a\" }".to_owned(), ""),
         (native("rating = \"4.5\", likes = \"12\", cta = [\"Buy\", \"Buy now\"]"), ""),
@@ -96,6 +106,10 @@ fn what_exchanges_refuse_is_refused_with_its_reason() {
     let text = CAMPAIGN.replace("iab_cats = [\"IAB18\"]\n", "");
     let errors = Folder::new(&[&text]).load(None).expect_err("no category");
     assert!(errors[0].reason.contains("exchanges refuse ads without a category"), "{errors:?}");
+    let many = format!("iab_cats = [{}]\n", "\"IAB18\",".repeat(17));
+    let text = CAMPAIGN.replace("iab_cats = [\"IAB18\"]\n", &many);
+    let errors = Folder::new(&[&text]).load(None).expect_err("too many categories");
+    assert!(errors[0].reason.contains("more than 16"), "{errors:?}");
 }
 
 #[test]
