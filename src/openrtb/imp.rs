@@ -151,6 +151,17 @@ impl Banner<'_> {
         own.or_else(|| self.fluid_size(ours.first().copied()?).filter(|_| is_fluid))
     }
 
+    /// The ratio by which a size that fits was asked for; `None` where it was asked for in pixels.
+    #[must_use]
+    pub fn ratio_of(&self, (w, h): (u32, u32)) -> Option<(u32, u32)> {
+        let is_exact = |format: &Format| (format.w, format.h) == (Some(w), Some(h));
+        if self.format.iter().any(is_exact) {
+            return None;
+        }
+        let format = self.format.iter().find(|format| format.fits(w, h))?;
+        given(format.wratio).zip(given(format.hratio))
+    }
+
     fn fluid_size(&self, (w, h): (u32, u32)) -> Option<(u32, u32)> {
         let mut formats = self.format.iter().filter(|format| format.is_given()).peekable();
         if formats.peek().is_some() {

@@ -115,6 +115,8 @@ pub struct Bid<'a, S> {
     pub w: Option<u32>,
     /// Height in pixels.
     pub h: Option<u32>,
+    /// Relative width and height, where the size was asked for by its ratio.
+    pub ratio: Option<(u32, u32)>,
     /// Kind of markup (2.6): 1 banner, 2 video, 3 audio, 4 native.
     pub mtype: Option<u8>,
     /// Length in seconds of video and audio (2.6).
@@ -210,6 +212,10 @@ impl<S: AsRef<str>> Bid<'_, S> {
         text(out, ",\"dealid\":", self.dealid);
         number(out, ",\"w\":", self.w);
         number(out, ",\"h\":", self.h);
+        if let Some((wratio, hratio)) = self.ratio {
+            number(out, ",\"wratio\":", Some(wratio));
+            number(out, ",\"hratio\":", Some(hratio));
+        }
         number(out, ",\"mtype\":", self.mtype);
         number(out, ",\"dur\":", self.dur);
         number(out, ",\"exp\":", self.exp);
@@ -362,6 +368,10 @@ pub struct ParsedBid {
     pub w: Option<i64>,
     /// Height in pixels.
     pub h: Option<i64>,
+    /// Relative width.
+    pub wratio: Option<i64>,
+    /// Relative height.
+    pub hratio: Option<i64>,
     /// Kind of markup.
     pub mtype: Option<i64>,
     /// Length in seconds.
@@ -486,6 +496,7 @@ mod tests {
                 dealid: &texts[14],
                 w: sizes[0],
                 h: sizes[1],
+                ratio: sizes[2].zip(sizes[3]),
                 mtype,
                 dur: sizes[2],
                 exp: sizes[3],
@@ -524,6 +535,8 @@ mod tests {
                     [bid.w, bid.h, bid.dur, bid.exp],
                     [sizes[0], sizes[1], sizes[2], sizes[3]].map(|size| size.map(i64::from))
                 );
+                let ratio = sizes[2].zip(sizes[3]).map(|(w, h)| (i64::from(w), i64::from(h)));
+                prop_assert_eq!(bid.wratio.zip(bid.hratio), ratio);
                 prop_assert_eq!(bid.mtype, mtype.map(i64::from));
                 prop_assert_eq!(bid.arm().map(str::to_owned), Some(texts[15].clone()));
             }

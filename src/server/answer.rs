@@ -202,6 +202,7 @@ fn bid<'a>(
         dealid: deal.map_or("", |deal| deal.id.as_str()),
         w,
         h,
+        ratio: fitted.ratio(),
         mtype: Some(fitted.mtype()),
         dur: ad.kind.duration_s(),
         exp: None,
@@ -224,8 +225,8 @@ fn macro_values<'a>(
     nonce: [u8; 12],
 ) -> MacroValues<'a> {
     let place = request.inventory();
-    let site = place.and_then(|place| place.domain.given().or(place.bundle.given()));
-    let [.., a, b, c, d] = nonce;
+    let site = place.and_then(|place| place.bundle.given().or(place.domain.given()));
+    let [worker_high, worker_low, .., a, b, c, d, e] = nonce;
     MacroValues {
         auction_id: &request.id,
         imp_id: &imp.id,
@@ -234,8 +235,9 @@ fn macro_values<'a>(
         currency: input.currency.as_str(),
         click: "",
         impression: "",
-        // The low part of the nonce, which counts bids.
-        cache_buster: u64::from(u32::from_be_bytes([a, b, c, d])),
+        // The worker, since all count from one start, and the low part of its count of bids: as many
+        // bits as a number in a script holds.
+        cache_buster: u64::from_be_bytes([0, worker_high & 31, worker_low, a, b, c, d, e]),
         campaign: &campaign.name,
         site: site.map_or("", |site| site),
         gdpr: request.regs.gdpr,

@@ -7,10 +7,15 @@ use crate::openrtb::{Defect, Imp, Library, Media, NativeMarkup, NativeRequest, w
 
 /// An ad and what an imp makes of it.
 pub(super) enum Fitted<'a> {
-    Banner(&'a Banner, (u32, u32)),
+    /// In this size, and of the ratio that was asked for if one was.
+    Banner(&'a Banner, (u32, u32), Option<(u32, u32)>),
     Video(LinearFit<'a>),
     Audio(LinearFit<'a>),
-    Native { library: &'a Library, request: NativeRequest<'a>, ver: &'a str },
+    Native {
+        library: &'a Library,
+        request: NativeRequest<'a>,
+        ver: &'a str,
+    },
 }
 
 /// Video or audio for one player.
@@ -31,7 +36,8 @@ impl<'a> Fitted<'a> {
             AdKind::Banner(banner) => {
                 let slot = imp.banner.as_ref().ok_or(Defect::MediaNotAllowed)?;
                 let size = slot.size_for(&banner.sizes, banner.is_fluid);
-                Ok(Self::Banner(banner, size.ok_or(Defect::SizeNotAllowed)?))
+                let size = size.ok_or(Defect::SizeNotAllowed)?;
+                Ok(Self::Banner(banner, size, slot.ratio_of(size)))
             }
             AdKind::Video(linear) => {
                 let slot = imp.video.as_deref().ok_or(Defect::MediaNotAllowed)?;
@@ -63,7 +69,7 @@ impl<'a> Fitted<'a> {
     ) -> Option<()> {
         out.clear();
         match self {
-            Self::Banner(banner, (w, h)) => match &banner.content {
+            Self::Banner(banner, (w, h), _) => match &banner.content {
                 BannerContent::Image(image) => {
                     write_image(&ImageMarkup { image, w: *w, h: *h, alt: name }, tracking, out);
                 }
@@ -81,7 +87,7 @@ impl<'a> Fitted<'a> {
     /// What the last check looks at.
     pub(super) fn media(&self) -> Media<'_> {
         match self {
-            Self::Banner(banner, (w, h)) => Media::Banner {
+            Self::Banner(banner, (w, h), _) => Media::Banner {
                 w: *w,
                 h: *h,
                 mime: banner.mime,
@@ -108,9 +114,17 @@ impl<'a> Fitted<'a> {
     /// Width and height as the answer tells them: of banners and videos.
     pub(super) fn size(&self) -> Option<(u32, u32)> {
         match self {
-            Self::Banner(_, size) => Some(*size),
+            Self::Banner(_, size, _) => Some(*size),
             Self::Video(fit) => fit.files.first().map(|file| (file.w, file.h)),
             Self::Audio(_) | Self::Native { .. } => None,
+        }
+    }
+
+    /// Relative width and height, where the size was asked for by its ratio.
+    pub(super) const fn ratio(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Banner(_, _, ratio) => *ratio,
+            Self::Video(_) | Self::Audio(_) | Self::Native { .. } => None,
         }
     }
 

@@ -387,3 +387,50 @@ fn the_pixel_asks_for_the_price_where_it_charges() {
         assert_eq!(price, expected, "{adm}");
     }
 }
+
+/// All workers count from one start.
+#[test]
+fn no_two_bids_of_any_worker_have_one_cache_buster() {
+    let office =
+        Office::new(&WITH_MACROS.replace("<a href=", "<b>n=${OUTBID_CACHEBUSTER};</b><a href="));
+    let body = r#"{"id":"r","site":{"domain":"s.example"},"app":{"domain":"d.example","bundle":"com.app"},"imp":[{"id":"1","banner":{}}]}"#;
+    let request = openrtb::parse(body.as_bytes(), &Limits::default()).expect("parses");
+    let input = office.input(&request, &[(0, None, "html")]);
+    let (mut scratch, mut seen) = (Scratch::default(), std::collections::BTreeSet::new());
+    for worker in 0..3 {
+        let mut nonces = NonceSequence::new([9; 10], worker);
+        for _ in 0..2 {
+            assert!(
+                write(&office.desk(false), &mut nonces, &request, &input, &mut scratch).is_empty()
+            );
+            let parsed: ParsedResponse = serde_json::from_slice(&scratch.answer).expect("JSON");
+            let adm = parsed.seatbid[0].bid[0].adm.clone().expect("markup");
+            let number = adm.split(['=', ';']).nth(1).and_then(|number| number.parse::<u64>().ok());
+            let number = number.expect("a number");
+            assert!(number < 1 << 53 && seen.insert(number), "{number} again");
+            assert!(adm.contains("&s=com.app\""), "an app is known by its bundle: {adm}");
+        }
+    }
+}
+
+/// OpenRTB 2.5 §4.2.3: `wratio` and `hratio` are required of flexible ads.
+#[test]
+fn a_size_asked_for_by_its_ratio_is_told_by_it_too() {
+    let office = Office::new(CAMPAIGN);
+    let (mut scratch, mut nonces) = (Scratch::default(), NonceSequence::new([0; 10], 1));
+    for (format, expected) in [
+        (r#"[{"wratio":6,"hratio":5,"wmin":120}]"#, Some((6, 5))),
+        (r#"[{"w":728,"h":90},{"wratio":12,"hratio":10}]"#, Some((12, 10))),
+        (r#"[{"wratio":6,"hratio":5},{"w":300,"h":250}]"#, None),
+        ("[]", None),
+    ] {
+        let body = body(&format!(r#"{{"id":"1","banner":{{"format":{format}}}}}"#));
+        let request = openrtb::parse(body.as_bytes(), &Limits::default()).expect("parses");
+        let input = office.input(&request, &[(0, None, "run-300x250")]);
+        assert!(write(&office.desk(false), &mut nonces, &request, &input, &mut scratch).is_empty());
+        let parsed: ParsedResponse = serde_json::from_slice(&scratch.answer).expect("JSON");
+        let bid = &parsed.seatbid[0].bid[0];
+        assert_eq!(bid.w.zip(bid.h), Some((300, 250)), "{format}");
+        assert_eq!(bid.wratio.zip(bid.hratio), expected, "{format}");
+    }
+}
