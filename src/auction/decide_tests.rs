@@ -1,9 +1,13 @@
 use super::*;
 use crate::auction::explain::DryPurse;
+use crate::auction::extract::{Context, extract};
 use crate::auction::input::{BannerSlot, SizeRule};
+use crate::auction::policy::Policy;
 use crate::auction::world::Published;
-use crate::catalog::{generated, generated_facts};
+use crate::catalog::{Catalog, generated, generated_facts};
+use crate::consent::Permissions;
 use crate::latency::LatencyBoard;
+use crate::openrtb;
 use crate::prediction::{Config, LearnerState, SlotFormat};
 use crate::privacy::Releases;
 use crate::rates::Rates;
@@ -26,11 +30,14 @@ fn strategies() -> Strategies {
 /// A world of generated campaigns that are paced each in its own way.
 fn world(seed: u64) -> World {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let catalog = generated(600, seed, 0.1);
+    world_of(generated(600, seed, 0.1), || rng.random_range(-4.0..0.0))
+}
+
+fn world_of(catalog: Catalog, mut ln_budget: impl FnMut() -> f32) -> World {
     let slots = catalog.campaigns.iter().map(|campaign| {
         campaign.as_ref().map_or(Pace::NEUTRAL, |campaign| Pace {
             generation: campaign.slot.generation,
-            ln_budget: rng.random_range(-4.0..0.0),
+            ln_budget: ln_budget(),
             ..Pace::NEUTRAL
         })
     });
@@ -100,4 +107,86 @@ fn the_dearest_of_all_that_fit_is_picked() {
         contended += auctioneer.paced().count();
     }
     assert!(contended > 40 * 12, "{contended} contenders put nothing to the test");
+}
+
+/// What a campaign shows in each of the four forms, all of which fit [`every_form`].
+const FORMS: [(&str, &str); 4] = [
+    ("banner", "banner = { w = 300, h = 250, image_url = \"https://c.example/a.png\" }"),
+    (
+        "video",
+        "video = { duration_s = 15, mime = \"video/mp4\", w = 640, h = 360, media_url = \"https://c.example/a.mp4\" }",
+    ),
+    (
+        "audio",
+        "audio = { duration_s = 15, mime = \"audio/mpeg\", media_url = \"https://c.example/a.mp3\" }",
+    ),
+    ("native", "native = { title = \"Boots\" }"),
+];
+
+/// A catalog of one campaign a form, whose highest CPMs are these.
+fn campaigns(max_cpm: [u32; 4]) -> Catalog {
+    let folder = tempfile::tempdir().expect("a folder");
+    let advertiser = "[[advertiser]]\nname = \"a\"\ncurrency = \"USD\"\nsector = \"ecommerce\"\ndomains = [\"a.example\"]\n";
+    let campaign = |((name, ad), max_cpm): ((&str, &str), u32)| {
+        format!(
+            "[[campaign]]\nname = \"{name}\"\ncategory = \"boots\"\niab_cats = [\"IAB18\"]\n\
+             strategy = \"generated\"\ndaily_budget = 1000\nlanding_url = \"https://a.example/\"\n\
+             bid = {{ max_cpm = {max_cpm}, cpc = 100_000 }}\n\
+             [[campaign.ad]]\nname = \"{name}\"\n{ad}\n"
+        )
+    };
+    let campaigns: String = FORMS.into_iter().zip(max_cpm).map(campaign).collect();
+    std::fs::create_dir(folder.path().join("campaigns")).expect("a folder");
+    std::fs::write(folder.path().join("advertisers.toml"), advertiser).expect("a file");
+    let campaigns = format!("advertiser = \"a\"\n{campaigns}");
+    std::fs::write(folder.path().join("campaigns/a.toml"), campaigns).expect("a file");
+    Catalog::load(folder.path(), &["generated".to_owned()].into(), None).expect("a good catalog")
+}
+
+/// An imp that may be filled in each of the forms, and what of it is taken away.
+fn every_form(without: &str) -> AuctionInput {
+    let mut imp = serde_json::json!({
+        "id": "1", "banner": {}, "video": {}, "audio": {},
+        "native": { "request": { "assets": [{ "id": 1, "required": 1, "title": {} }] } },
+    });
+    imp[without] = serde_json::Value::Null;
+    let body = serde_json::json!({ "id": "r", "imp": [imp] }).to_string();
+    let request = openrtb::parse(body.as_bytes(), &openrtb::Limits::default()).expect("parses");
+    let rates = Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates");
+    let context = Context {
+        exchange: "x",
+        seat: "seat",
+        rates: &rates,
+        policy: &Policy::default(),
+        permissions: Permissions::CONTEXTUAL,
+        is_simulation: false,
+        is_https: true,
+    };
+    let mut input = AuctionInput::new();
+    assert!(extract(&request, &context, &mut input).is_ok());
+    input
+}
+
+/// Clicks are worth so much that each campaign bids up to what it pays at most.
+#[test]
+fn the_dearest_form_wins_an_imp_that_takes_several() {
+    let mut recorder = LatencyBoard::default().recorder();
+    let mut auctioneer = Auctioneer::default();
+    for best in 0..4 {
+        let second = (best + 1) % 4;
+        let mut max_cpm = [3; 4];
+        (max_cpm[best], max_cpm[second]) = (9, 6);
+        let world = world_of(campaigns(max_cpm), || 0.0);
+        for (without, expected) in [("nothing", best), (FORMS[best].0, second)] {
+            let mut input = every_form(without);
+            auctioneer.decide(&world, &mut DryPurse, &mut input, &mut recorder);
+            let names: Vec<_> = input
+                .outcome
+                .picks
+                .iter()
+                .map(|pick| world.catalog.ad(pick.ad).map_or("", |ad| ad.kind.as_str()))
+                .collect();
+            assert_eq!(names, [FORMS[expected].0], "without {without}");
+        }
+    }
 }

@@ -4,12 +4,13 @@ use super::*;
 use crate::auction::{AuctionInput, Context, Policy, extract};
 use crate::catalog::{BannerContent, Needs, language_key};
 use crate::openrtb::vast::{Linear, MediaFile, PlayerRules, VAST_INLINE};
-use crate::openrtb::{self, BidRequest, Limits, Template};
+use crate::openrtb::{self, BidRequest, CheckedBid, Limits, Media, Template};
 use crate::rates::Rates;
 use crate::units::CurrencyCode;
 use crate::{catalog, consent};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// The only imp of a request, as the auction sees it.
@@ -57,6 +58,36 @@ fn banner(sizes: &[(u32, u32)], is_fluid: bool) -> AdKind {
 
 fn file(mime: &str, bitrate: u32, delivery: u8) -> MediaFile {
     MediaFile { url: Template::default(), mime: mime.to_owned(), w: 1, h: 1, bitrate, delivery }
+}
+
+fn linear(files: SmallVec<[MediaFile; 1]>) -> Linear {
+    Linear { duration_s: 15, files, tag: None, protocols: VAST_INLINE, skip_after_s: None }
+}
+
+/// What the last check says of an ad on the only imp of a request that is strict in nothing else.
+fn passes(
+    request: &BidRequest<'_>,
+    (attr, api): (u64, u64),
+    media: Media<'_>,
+) -> Result<(), openrtb::Defect> {
+    let bid = CheckedBid {
+        impid: "1",
+        price: Micros(1),
+        currency: CurrencyCode::USD,
+        floor: Micros(1),
+        seat: "seat",
+        dealid: "",
+        adomain: &["a.example"],
+        bundle: "",
+        cat: &["IAB18"],
+        cattax: 1,
+        attr,
+        language: "",
+        api,
+        markup: "markup",
+        media,
+    };
+    openrtb::check(request, 0, &bid)
 }
 
 #[test]
@@ -161,6 +192,22 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    /// A player of our file and version that has wishes about all else.
+    fn demanding_player()(
+        [least, most, pod, skipmin] in [number(), number(), number(), number()],
+        rqddurs in codes(5), skip in prop::sample::select(vec![json!(null), json!(0), json!(1)]),
+        linearity in prop::sample::select(vec![json!(null), json!(1), json!(2)]),
+        rates in [number(), number()], [battr, api] in [codes(4), codes(4)],
+    ) -> Value {
+        json!({
+            "minduration": least, "maxduration": most, "rqddurs": rqddurs, "skip": skip,
+            "skipmin": skipmin, "linearity": linearity, "battr": battr, "api": api,
+            "minbitrate": rates[0], "maxbitrate": rates[1], "poddur": pod,
+        })
+    }
+}
+
 fn side() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(json!(null)),
@@ -201,13 +248,7 @@ fn library() -> openrtb::Library {
     });
     let data =
         (1..=12u8).map(|kind| openrtb::Text::new(kind, "x".repeat(usize::from(kind) % 4 + 1)));
-    let video = Linear {
-        duration_s: 2,
-        files: [file("video/mp4", 0, 2)].into_iter().collect(),
-        tag: None,
-        protocols: VAST_INLINE,
-        skip_after_s: None,
-    };
+    let video = Linear { duration_s: 2, ..linear([file("video/mp4", 0, 2)].into_iter().collect()) };
     let titles = ["abc", "a"].map(|title| openrtb::Text::new(0, title.to_owned()));
     openrtb::Library::new(titles.into(), data.collect(), images.collect(), Some(video))
 }
@@ -243,13 +284,7 @@ proptest! {
     ) {
         let types = ["video/mp4", "video/webm"];
         let files = rates.iter().zip(types).map(|((rate, way), mime)| file(mime, *rate, *way));
-        let linear = Linear {
-            duration_s: 15,
-            files: files.collect(),
-            tag: None,
-            protocols: protocols & VAST_INLINE,
-            skip_after_s: None,
-        };
+        let linear = Linear { protocols: protocols & VAST_INLINE, ..linear(files.collect()) };
         let body = body(json!({ "video": imp }));
         let request = parsed(&body);
         let video = request.imp[0].video.as_deref().expect("a video");
@@ -257,6 +292,60 @@ proptest! {
         let is_written = !files.is_empty() && linear.version(video.protocols).is_some();
         let fits = shape_fits(&shape(Form::of(&AdKind::Video(linear.clone()))), &slot(&request));
         prop_assert_eq!(fits.is_ok(), is_written);
+    }
+
+    /// The auction and the last check say the same of a video and of audio, whatever the player asks.
+    #[test]
+    fn linear_ads_fit_where_the_last_check_lets_them_pass(
+        imp in demanding_player(),
+        is_audio in any::<bool>(),
+        seconds in 1..5u32,
+        is_skippable in any::<bool>(),
+        (attr, api) in (0..8u64, 0..8u64),
+    ) {
+        let mut linear = linear([file("video/mp4", 2, 2)].into_iter().collect());
+        linear.duration_s = seconds;
+        linear.skip_after_s = is_skippable.then_some(0);
+        let body = body(if is_audio { json!({ "audio": imp }) } else { json!({ "video": imp }) });
+        let request = parsed(&body);
+        let kind = if is_audio { AdKind::Audio(linear.clone()) } else { AdKind::Video(linear.clone()) };
+        let shape = Shape { form: Form::of(&kind), attr, needs: Needs::new(api, 0, false), language: 0 };
+        let fits = shape_fits(&shape, &slot(&request)).is_ok();
+        let files: Vec<_> = linear.files.iter().collect();
+        let media = if is_audio {
+            Media::Audio { files: &files, protocol: 3, duration_s: seconds }
+        } else {
+            Media::Video { files: &files, protocol: 3, duration_s: seconds, linearity: 1, is_skippable }
+        };
+        let passes = passes(&request, (attr, api), media);
+        prop_assert_eq!(fits, passes.is_ok(), "{:?}", passes);
+    }
+
+    /// The same of a banner, beyond its size.
+    #[test]
+    fn banners_fit_where_the_last_check_lets_them_pass(
+        lists in [codes(5), codes(5), codes(5), codes(5)],
+        topframe in any::<bool>(),
+        mimes in prop::sample::select(vec![json!([]), json!(["text/HTML "]), json!(["image/png"])]),
+        (btypes, expdir, needs_topframe) in (0..16u8, 0..32u8, any::<bool>()),
+        (attr, api) in (0..32u64, 0..32u64),
+    ) {
+        let [btype, battr, offered, directions] = lists;
+        let body = body(json!({ "banner": {
+            "w": 3, "h": 2, "mimes": mimes, "btype": btype, "battr": battr, "api": offered,
+            "expdir": directions, "topframe": u8::from(topframe),
+        } }));
+        let request = parsed(&body);
+        let needs = Needs::new(api, expdir.into(), needs_topframe);
+        let mime = catalog::mime_key("text/html");
+        let sizes = [(3, 2)].into_iter().collect();
+        let form = Form::Banner { sizes, is_fluid: false, mime, btypes };
+        let fits = shape_fits(&Shape { form, attr, needs, language: 0 }, &slot(&request)).is_ok();
+        let media = Media::Banner {
+            w: 3, h: 2, mime: "text/html", btypes: btypes.into(), expdir: expdir.into(), needs_topframe,
+        };
+        let passes = passes(&request, (attr, api), media);
+        prop_assert_eq!(fits, passes.is_ok(), "{:?}", passes);
     }
 
     /// A native ad fits where its answer can be written, whatever is asked for and in which form.
