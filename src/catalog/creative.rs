@@ -155,7 +155,7 @@ pub fn image_mime(url: &str) -> &'static str {
     let path = url.split(['?', '#']).next().unwrap_or(url);
     let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
     let is_it = |known: &&str| known.eq_ignore_ascii_case(ending);
-    let has_it = |(_, endings): &&(&str, &[&str])| endings.iter().any(|known| is_it(&known));
+    let has_it = |(_, endings): &&(&str, &[&str])| endings.iter().any(is_it);
     IMAGE_TYPES.iter().find(has_it).map_or("image/jpeg", |(mime, _)| mime)
 }
 
