@@ -1,11 +1,12 @@
 //! Changing and showing one campaign, as the API does. Money is in micros of the campaign's
 //! currency.
 
-use super::campaign::{Campaign, FrequencyCap, Sensitivity, Status};
-use super::check;
+use super::campaign::{Advertiser, Campaign, FrequencyCap, Sensitivity, Status};
 use super::creative::Ad;
 use super::filters::Fault;
+use super::raw_ad::RawAd;
 use super::targeting::Targeting;
+use super::{check, check_ad};
 use crate::units::{CurrencyCode, Micros, Nanos};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -32,7 +33,14 @@ pub struct CampaignEdit {
     pub targeting: Option<Targeting>,
     /// Whether it shares interest with consenting tenants.
     pub pooled_interest: Option<bool>,
+    /// All ads, in place of those before.
+    pub ads: Option<Vec<AdDraft>>,
 }
+
+/// An ad as JSON, with the keys that `[[campaign.ad]]` has in files, and read by the same rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AdDraft(serde_json::Value);
 
 /// Terms of a bid, in micros; absent in an edit means unchanged, absent in a view means unset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +67,7 @@ impl CampaignEdit {
         self.frequency_caps = later.frequency_caps.or(self.frequency_caps.take());
         self.targeting = later.targeting.or(self.targeting.take());
         self.pooled_interest = later.pooled_interest.or(self.pooled_interest);
+        self.ads = later.ads.or(self.ads.take());
     }
 }
 
@@ -89,13 +98,15 @@ pub(super) fn in_one_line(faults: &[Fault]) -> String {
     lines.join("; ")
 }
 
-/// The campaign with the edit, checked by the same rules as a file.
+/// The campaign with the edit, checked by the same rules as a file, and its ads where they are others
+/// now.
 pub(super) fn apply<'a>(
     mut campaign: Campaign,
+    advertiser: &Advertiser,
     ads: impl Iterator<Item = &'a Ad> + Clone,
     edit: &CampaignEdit,
     strategies: &BTreeSet<String>,
-) -> Result<Campaign, Vec<Fault>> {
+) -> Result<(Campaign, Option<Vec<Ad>>), Vec<Fault>> {
     campaign.status = edit.status.unwrap_or(campaign.status);
     if let Some(micros) = edit.daily_budget_micros {
         campaign.daily_budget = Nanos::from_micros(micros);
@@ -118,7 +129,41 @@ pub(super) fn apply<'a>(
         campaign.targeting = Arc::new(targeting.clone());
     }
     campaign.pooled_interest = edit.pooled_interest.unwrap_or(campaign.pooled_interest);
-    check::checked(campaign, ads, strategies)
+    let drafts = edit.ads.as_ref().map(|drafts| self::ads(drafts, advertiser, &campaign.iab_cats));
+    match drafts.transpose()? {
+        None => Ok((check::checked(campaign, ads, strategies)?, None)),
+        Some(drafted) => {
+            let campaign = check::checked(campaign, drafted.iter(), strategies)?;
+            Ok((campaign, Some(drafted)))
+        }
+    }
+}
+
+/// Makes the ads of an edit. Each names its landing URL: what a file's ads share is not kept.
+fn ads(
+    drafts: &[AdDraft],
+    advertiser: &Advertiser,
+    iab_cats: &[String],
+) -> Result<Vec<Ad>, Vec<Fault>> {
+    let (mut ads, mut faults) = (Vec::with_capacity(drafts.len()), Vec::new());
+    for (position, AdDraft(draft)) in drafts.iter().enumerate() {
+        let made = RawAd::deserialize(draft)
+            .map_err(|error| vec![("json".to_owned(), error.to_string())])
+            .and_then(|raw| check_ad::ad(raw, (advertiser, None, iab_cats)));
+        match made {
+            Ok(ad) => ads.push(ad),
+            Err(wrong) => {
+                faults.extend(
+                    wrong.into_iter().map(|(key, why)| (format!("ads[{position}].{key}"), why)),
+                );
+            }
+        }
+    }
+    let is_counted = (1..=check::ADS_MAX).contains(&drafts.len());
+    if !is_counted {
+        faults.push(("ads".to_owned(), format!("1 to {} of them", check::ADS_MAX)));
+    }
+    if faults.is_empty() { Ok(ads) } else { Err(faults) }
 }
 
 /// A campaign as the API shows it.

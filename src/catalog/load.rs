@@ -97,6 +97,19 @@ fn take<Id: std::hash::Hash + Eq>(taken: &mut Taken<Id>, id: Id, name: &str) -> 
     }
 }
 
+/// Puts other ads in the place of a campaign's.
+fn replace(
+    taken: &mut Taken<CreativeId>,
+    ads: &mut Vec<Ad>,
+    others: Vec<Ad>,
+) -> Result<(), Vec<Fault>> {
+    ads.iter().for_each(|ad| drop(taken.remove(&ad.id)));
+    let faults = others.iter().filter_map(|ad| take(taken, ad.id, &ad.name).err());
+    let faults: Vec<_> = faults.collect();
+    *ads = others;
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
 fn fault(key: &str, reason: String) -> Fault {
     (key.to_owned(), reason)
 }
@@ -215,7 +228,19 @@ impl<'a> Reader<'a> {
         let mut faults = Vec::new();
         for (campaign, ads) in &mut self.campaigns {
             let Some(edit) = edits.get(&campaign.name) else { continue };
-            match edit::apply(campaign.clone(), ads.iter(), edit, self.strategies) {
+            let mut advertisers = self.advertisers.iter();
+            let Some(advertiser) = advertisers.find(|one| one.id == campaign.advertiser) else {
+                continue;
+            };
+            let edited =
+                edit::apply(campaign.clone(), advertiser, ads.iter(), edit, self.strategies)
+                    .and_then(|(edited, others)| {
+                        if let Some(others) = others {
+                            replace(&mut self.ad_ids, ads, others)?;
+                        }
+                        Ok(edited)
+                    });
+            match edited {
                 Ok(edited) => *campaign = edited,
                 Err(wrong) => faults.push((campaign.name.clone(), edit::in_one_line(&wrong))),
             }

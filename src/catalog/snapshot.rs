@@ -23,7 +23,7 @@ pub struct Catalog {
     /// By slot index; `None` where a slot is empty.
     pub campaigns: Vec<Option<Campaign>>,
     /// By ad slot index; `None` where a slot is empty. Shared between epochs that differ only by
-    /// an edit, since edits do not touch ads.
+    /// an edit of terms.
     pub ads: Arc<Vec<Option<Ad>>>,
     /// Which campaigns fit a request.
     pub index: EligibilityIndex,
@@ -196,9 +196,13 @@ impl Catalog {
     pub fn with_campaign_edit(&self, name: &str, edit: &CampaignEdit) -> Result<Self, EditError> {
         let unknown = || EditError::UnknownCampaign(name.to_owned());
         let campaign = self.campaign_by_name(name).ok_or_else(unknown)?;
+        let advertiser = self.advertiser(campaign.advertiser).ok_or_else(unknown)?;
         let ads = self.ads_of(campaign);
-        let edited = edit::apply(campaign.clone(), ads, edit, &self.strategies)
+        let (edited, ads) = edit::apply(campaign.clone(), advertiser, ads, edit, &self.strategies)
             .map_err(|faults| EditError::Refused(edit::in_one_line(&faults)))?;
+        if let Some(ads) = ads {
+            return self.with_ads(edited, ads);
+        }
         let mut campaigns = self.campaigns.clone();
         let index = edited.slot.index as usize;
         campaigns[index] = Some(edited);
@@ -214,6 +218,24 @@ impl Catalog {
             campaign_slots: Arc::clone(&self.campaign_slots),
             ad_slots: Arc::clone(&self.ad_slots),
         })
+    }
+
+    /// The next catalog, in which one campaign has other ads. Ads that stay keep their slots.
+    fn with_ads(&self, campaign: Campaign, ads: Vec<Ad>) -> Result<Self, EditError> {
+        let owner = |ad: &Ad| Some(self.ad(self.ad_slots.slot(ad.id.0)?.index)?.campaign);
+        for (position, ad) in ads.iter().enumerate() {
+            let is_twice = ads[..position].iter().any(|earlier| earlier.id == ad.id);
+            if is_twice || owner(ad).is_some_and(|owner| owner != campaign.slot.index) {
+                let reason = format!("ads[{position}].name: `{}` exists already", ad.name);
+                return Err(EditError::Refused(reason));
+            }
+        }
+        let others = self.all_campaigns().filter(|other| other.id != campaign.id);
+        let others = others.map(|other| (other.clone(), self.ads_of(other).cloned().collect()));
+        let mut campaigns: Vec<_> = others.collect();
+        campaigns.push((campaign, ads));
+        let parts = Parts { advertisers: self.advertisers.clone(), campaigns };
+        Ok(Self::assemble(parts, Arc::clone(&self.strategies), Some(self)))
     }
 
     /// The campaign of this name as the API shows it.

@@ -11,7 +11,7 @@ use crate::server::keys::Scope;
 use crate::units::Timestamp;
 use actix_web::http::StatusCode;
 use actix_web::http::header::HOST;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{self, Data, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -110,8 +110,16 @@ pub async fn campaign(engine: Shared, head: HttpRequest, name: Path<String>) -> 
     }
 }
 
-/// `PUT /api/v1/campaigns/{id}`: changes budget, terms, targeting or status; what is not named
-/// stays. In effect when the answer arrives.
+/// What a change is asked beside its body.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct EditQuery {
+    /// Only check, and show what would be.
+    validate_only: bool,
+}
+
+/// `PUT /api/v1/campaigns/{id}` (`?validate_only=true`): changes budget, terms, targeting, status or
+/// ads; what is not named stays. In effect when the answer arrives.
 pub async fn edit_campaign(
     engine: Shared,
     head: HttpRequest,
@@ -126,16 +134,30 @@ pub async fn edit_campaign(
         Ok(edit) => edit,
         Err(refused) => return refused,
     };
-    let message = EditCampaign { name: name.clone(), edit: Box::new(edit) };
-    match engine.catalog.address().send(message).await {
-        Ok(Ok(catalog)) => {
-            engine.is_unsettled.store(true, Ordering::Release);
-            engine.settle().await;
+    let query = match Query::<EditQuery>::from_query(head.query_string()) {
+        Ok(query) => query.into_inner(),
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let edited = if query.validate_only {
+        let (catalog, name) = (engine.published.catalog.load_full(), name.clone());
+        web::block(move || catalog.with_campaign_edit(&name, &edit).map(Arc::new)).await.ok()
+    } else {
+        let message = EditCampaign { name: name.clone(), edit: Box::new(edit) };
+        engine.catalog.address().send(message).await.ok()
+    };
+    match edited {
+        Some(Ok(catalog)) => {
+            if !query.validate_only {
+                engine.is_unsettled.store(true, Ordering::Release);
+                engine.settle().await;
+            }
             HttpResponse::Ok().json(catalog.campaign_view(&name))
         }
-        Ok(Err(EditError::UnknownCampaign(_))) => refuse(StatusCode::NOT_FOUND, "no such campaign"),
-        Ok(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the catalog is not available"),
+        Some(Err(EditError::UnknownCampaign(_))) => {
+            refuse(StatusCode::NOT_FOUND, "no such campaign")
+        }
+        Some(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
+        None => refuse(StatusCode::SERVICE_UNAVAILABLE, "the catalog is not available"),
     }
 }
 
