@@ -138,6 +138,25 @@ fn losses_free_a_cap_without_measurement() {
     assert!(engine.bid(&asked).is_some(), "the lost show does not count");
 }
 
+/// An advertiser's server that speaks of a consent of its own gives back nothing that the bid's user
+/// had refused.
+#[test]
+fn what_follows_from_a_bid_without_measurement_is_not_measured() {
+    for (purposes, measured) in [(&[1, 2][..], false), (&[1, 2, 7], true)] {
+        let mut engine = engine();
+        let bid = engine.bid(&asked("reader", purposes)).expect("a bid");
+        let token = bid.click.split("t=").nth(1).expect("a token");
+        let event = json!({
+            "id": "p", "ts": NOON, "user": { "id": "customer" }, "type": "purchase",
+            "consent": true, "advertiser": "acme", "category": "running-shoes",
+            "order_id": "o-1", "click": format!("x.{token}"),
+        });
+        let reply = engine.public.post("/events", event.to_string().as_bytes()).json();
+        assert_eq!(reply["conversions"], json!({ "click_through": 1 }), "{reply}");
+        assert_eq!(unmeasured(&mut engine) == 0, measured, "{purposes:?}");
+    }
+}
+
 #[test]
 fn explanations_and_counters_name_what_restricts() {
     let mut engine = engine();

@@ -144,6 +144,19 @@ fn a_pixel_counts_each_order_of_a_click_once() {
     }
 }
 
+/// A test's tokens have expired from the start, and a purchase asks at any age.
+#[test]
+fn a_test_proves_nothing() {
+    let mut shop = Shop::open();
+    let mut asked = request("t", "reader");
+    asked["test"] = json!(1);
+    let bid = shop.engine.bid(&asked).expect("a test is answered");
+    assert_eq!((bid.campaign.as_str(), shop.engine.fetch(&bid.click).status), ("shoes", 410));
+    let token = bid.click.split("t=").nth(1).expect("a token");
+    shop.pixel(&format!("acme?obclid=x.{token}&order=o-1"), "bad_token");
+    shop.purchase(&json!({ "click": format!("x.{token}") }), "bad_token");
+}
+
 #[test]
 fn a_click_outlives_its_notices_and_ends_with_its_window() {
     let mut shop = Shop::open();

@@ -136,6 +136,17 @@ pub struct BidToken {
     pub expires: Timestamp,
 }
 
+impl BidToken {
+    /// When the tokens of a test end: before they began, so that whatever comes back is refused.
+    pub const TEST_EXPIRES: Timestamp = Timestamp(0);
+
+    /// Whether it belongs to a test request, of which nothing may follow.
+    #[must_use]
+    pub fn is_test(&self) -> bool {
+        self.expires == Self::TEST_EXPIRES
+    }
+}
+
 /// Why a token was refused. The text is for logs; the answer to the sender never says which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {

@@ -111,9 +111,12 @@ impl Engine {
         });
         let Some(touch) = touch else { return converted };
         let bucket = ContextBucket::from_index(touch.bucket).unwrap_or_default();
-        let measured = claim.token.and_then(|token| measured_user(&token?.1));
+        let token = claim.token.flatten().map(|(_, token)| token);
+        let measured = token.as_ref().and_then(measured_user);
+        // Who let nobody measure what became of this bid is not counted, whoever tells of him now.
+        let is_forbidden = token.is_some_and(|token| token.hold == touch.hold && !token.measure);
         let contribution = Contribute {
-            user: claim.user.or(measured),
+            user: claim.user.or(measured).filter(|_| !is_forbidden),
             at: claim.at,
             cell: Cell { campaign: touch.campaign, bucket },
             kind: Kind::Conversion,
@@ -180,13 +183,14 @@ impl Engine {
     }
 
     /// The token behind `obclid`, as a landing page got it: the exchange's name, a dot, and a click
-    /// token or a view token. At any age: the windows decide.
+    /// token or a view token. At any age: the windows decide. Never that of a test, which nobody saw.
     pub fn open_proof(&self, obclid: &str) -> Option<(Purpose, BidToken)> {
         let (exchange, text) = obclid.split_once('.')?;
         let desk = self.exchange(exchange)?;
-        [Purpose::Click, Purpose::View].into_iter().find_map(|purpose| {
+        let mut proofs = [Purpose::Click, Purpose::View].into_iter().filter_map(|purpose| {
             Some((purpose, self.sealer.open_expired(purpose, desk.key, text).ok()?))
-        })
+        });
+        proofs.next().filter(|(_, token)| !token.is_test())
     }
 }
 
