@@ -532,6 +532,7 @@ mod tests {
             ad: 0,
             price: Micros(1_000),
             held,
+            rate: crate::rates::Rate::ONE,
             logit: 0.0,
             prior_logit: 0.0,
             interest: 0.0,

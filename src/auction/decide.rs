@@ -383,6 +383,7 @@ fn take_money(
         ad: candidate.ad,
         price,
         held,
+        rate,
         logit: candidate.logit,
         prior_logit: candidate.prior_logit,
         interest: candidate.interest,

@@ -146,7 +146,7 @@ fn imp_input(
         screen_position: screen_position(imp),
         placement: imp.tagid.given().map_or(0, stable_lower),
         has_length_floors,
-        quantity: quantity(imp),
+        quantity: quantity(imp)?,
         pod: pod_room(imp),
         banner,
         video,
@@ -285,11 +285,17 @@ fn length_floors(by_second: Micros, ranges: &[DurationFloor], rate: Rate) -> Opt
     })
 }
 
-/// A multiplier of nothing would make plays free: it counts as one that is not given.
-fn quantity(imp: &Imp<'_>) -> Rate {
+/// Impressions that one play may count for: more than a full square before the largest screen. One
+/// bid takes so many impressions' money at once, which no pacing can spread.
+const QUANTITY_MAX: u64 = 10_000;
+
+/// A multiplier of nothing would make plays free: it counts as one that is not given. `None` above
+/// [`QUANTITY_MAX`].
+fn quantity(imp: &Imp<'_>) -> Option<Rate> {
     match imp.qty.multiplier {
-        Micros::ZERO => Rate::ONE,
-        Micros(millionths) => Rate(millionths.saturating_mul(Rate::ONE.0 / 1_000_000)),
+        Micros::ZERO => Some(Rate::ONE),
+        Micros(millionths) if millionths > QUANTITY_MAX * 1_000_000 => None,
+        Micros(millionths) => Some(Rate(millionths * (Rate::ONE.0 / 1_000_000))),
     }
 }
 
@@ -522,6 +528,27 @@ mod tests {
         fn format()(w in side(), h in side(), wratio in side(), hratio in side(), wmin in side())
             -> Format {
             Format { w, h, wratio, hratio, wmin }
+        }
+    }
+
+    #[test]
+    fn a_play_counts_for_so_many_impressions_and_not_for_a_day_of_them() {
+        for (multiplier, expected) in [
+            ("0", Some(1_000_000)),
+            ("1", Some(1_000_000)),
+            ("0.5", Some(500_000)),
+            ("14.2", Some(14_200_000)),
+            ("10000", Some(10_000_000_000)),
+            ("10000.000001", None),
+            ("18446744073709", None),
+        ] {
+            let body =
+                format!(r#"{{"id":"r","imp":[{{"id":"1","qty":{{"multiplier":{multiplier}}}}}]}}"#);
+            let request =
+                crate::openrtb::parse(body.as_bytes(), &crate::openrtb::Limits::default());
+            let found = quantity(&request.expect("parses").imp[0]);
+            let expected = expected.map(|millionths: u64| Rate(millionths * 1_000_000));
+            assert_eq!(found, expected, "{multiplier}");
         }
     }
 

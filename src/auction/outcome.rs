@@ -4,6 +4,7 @@ use crate::auction::explain::Controllers;
 use crate::auction::reason::NoBid;
 use crate::budget::Held;
 use crate::catalog::Catalog;
+use crate::rates::Rate;
 use crate::units::Micros;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -34,6 +35,9 @@ pub struct Pick {
     pub price: Micros,
     /// What is held for it, in the account's currency, and the claim on the lease.
     pub held: Held,
+    /// By what the price became what is held: from the bid's currency to the account's, times the
+    /// impressions that one play counts for. A told price is converted by the same.
+    pub rate: Rate,
     /// Logit of its click probability.
     pub logit: f32,
     /// The released prior's logit that went into it.

@@ -11,8 +11,8 @@ use crate::openrtb::response::SimulationExt;
 use crate::openrtb::{Bid, BidRequest, BidResponse, CheckedBid, Defect, Imp, MacroValues, check};
 use crate::prediction::sigmoid;
 use crate::privacy::ContextBucket;
-use crate::rates::{Rate, Rates};
-use crate::units::{CurrencyCode, Micros, Timestamp};
+use crate::rates::Rates;
+use crate::units::{CurrencyCode, Micros};
 use fitted::Fitted;
 use smallvec::SmallVec;
 
@@ -297,13 +297,7 @@ fn token_of(
         price: pick.held.price,
         bid_price: pick.price,
         bid_currency: input.currency,
-        // Both currencies have a rate, or there would be no pick. A play that counts for several
-        // impressions costs their number times the price that a notice tells.
-        rate: desk
-            .rates
-            .rate(input.currency, campaign.currency)
-            .and_then(|rate| rate.times(imp.map_or(Rate::ONE, |imp| imp.quantity)))
-            .unwrap_or(Rate::ONE),
+        rate: pick.rate,
         user: input.user,
         measure: input.permissions.measure,
         store_session: input.permissions.store_session,
@@ -311,7 +305,7 @@ fn token_of(
         bucket: ContextBucket::of(input.user_context.device_type, format).index() as u8,
         issued: input.now,
         expires: if input.is_test {
-            Timestamp(0) // what comes back of a test means nothing
+            BidToken::TEST_EXPIRES
         } else {
             input.now.plus_millis(desk.token_ttl_ms)
         },

@@ -126,7 +126,7 @@ async fn answer(
     let mut input = worker.take_input();
     input.deadline = deadline;
     // One table for the request and its answer, whatever is reloaded in between. The auction may
-    // see a newer one: then a told price is converted by the older rate, within what is held.
+    // see a newer one; a bid carries the rate that it was held by.
     let rates = worker.engine.published.rates.load_full();
     let prepared = {
         let mut recorder = worker.recorder.borrow_mut();

@@ -8,6 +8,7 @@ use crate::hash::stable_lower;
 use crate::notice::token::TEXT_LEN;
 use crate::openrtb::response::ParsedResponse;
 use crate::openrtb::{self, Limits};
+use crate::rates::Rate;
 use crate::units::{CampaignId, CurrencyCode, HoldId, LeaseId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ image = { url = "https://cdn.shoes.example/wide.png", w = 1200, h = 627 }
 "#;
 
 const PRICE: Micros = Micros(2_345_600);
+/// What the price was held by: no rate of the table, so that it can come from the pick alone.
+const RATE: Rate = Rate(3_500_000_000_000);
 const BANNER: &str = r#""banner":{"format":[{"w":300,"h":250}],"mimes":["image/png"],"battr":[1]}"#;
 
 /// What, the imps, whether a simulator asks, and (imp, deal, ad) of each pick.
@@ -186,6 +189,7 @@ impl Office {
                     due: Due::of(input.now, windows),
                     price: PRICE,
                 },
+                rate: RATE,
                 logit: -3.5,
                 prior_logit: 0.0,
                 interest: 0.0,
@@ -215,6 +219,7 @@ fn without_tokens(office: &Office, answer: &str) -> (String, usize) {
         let now = Timestamp(1_700_000_000_001);
         let opened = office.sealer.open(purpose, stable_lower("alpha"), token, now).expect("opens");
         assert_eq!((opened.bid_price, opened.bid_currency), (PRICE, CurrencyCode::USD));
+        assert_eq!(opened.rate, RATE, "a told price is converted by what held it");
         text.push_str(purpose.label());
         rest = after;
         count += 1;
