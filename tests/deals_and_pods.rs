@@ -131,6 +131,14 @@ fn deals_go_by_their_terms() {
         let found = (bids[0]["adomain"][0].clone(), bids[0]["price"].as_f64(), text("dealid"));
         let expected = (json!(format!("{advertiser}.example")), Some(price), deal.to_owned());
         assert_eq!(found, expected, "{what}");
+        if advertiser == "acme" {
+            assert_eq!(engine.explained(&asked, "open")["end"], "outbid", "{what}");
+        }
+        if what == "preferred but too dear" {
+            let explained = engine.explained(&asked, "shoes");
+            let offer = (&explained["end"], &explained["price"]["deal"]);
+            assert_eq!(offer, (&"outbid".into(), &Value::Null), "the open offer counts");
+        }
     }
 }
 
@@ -196,6 +204,16 @@ fn what_is_bid_for_a_pod_fits_into_it() {
         assert_eq!((domains.len(), ids.len()), (bids.len(), bids.len()), "each once");
         let seconds: u64 = bids.iter().filter_map(|bid| bid["dur"].as_u64()).sum();
         assert!(seconds <= poddur && bids.iter().all(|bid| bid["impid"] == "1"), "{bids:?}");
+        // The others are explained: too long by itself, or for what fills the pod better.
+        let explained = engine.admin.post("/explain?exchange=x", asked.to_string().as_bytes());
+        for campaign in explained.json()["campaigns"].as_array().expect("campaigns") {
+            let name = campaign["campaign"].as_str().expect("a name");
+            let ads = campaign["ads"].as_array().into_iter().flatten();
+            let mut ends = ads.filter(|ad| ad["ad"] == format!("{name}-film")).map(|ad| &ad["end"]);
+            let is_in = expected.contains(name);
+            let expected = if is_in { ["bid"; 2] } else { ["outbid", "misfit"] };
+            assert!(ends.all(|end| expected.iter().any(|one| end == one)), "{campaign}");
+        }
     }
 }
 

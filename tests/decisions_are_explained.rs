@@ -70,6 +70,27 @@ fn every_campaign_says_why_it_was_bid_or_not() {
     assert_eq!(account["budget"], "100000000000", "its money stands beside it: {account}");
 }
 
+/// Two imps, two who sell the same: the dearer one takes the first imp, the other neither.
+#[test]
+fn who_is_kept_apart_is_told_so() {
+    let rival = Campaign { advertiser: "bolt", name: "spikes", ..Campaign::default() };
+    let cheap = Campaign { advertiser: "corda", name: "ropes", category: "ropes", ..rival };
+    let dear = Campaign { bid: "max_cpm = \"3\"", ..Campaign::default() };
+    let cheap = Campaign { bid: "max_cpm = \"1\"", ..cheap };
+    let mut engine = Engine::start(Site::new(&[dear, rival, cheap], "", ""), Some(NOON));
+    engine.at(NOON);
+    let mut asked = request("two", "reader");
+    let mut second = asked["imp"][0].clone();
+    second["id"] = json!("2");
+    asked["imp"].as_array_mut().expect("imps").push(second);
+    let explained = explain(&mut engine, &asked, "exchange=x");
+    let ends = ["shoes", "spikes", "ropes"].map(|name| {
+        let ads = campaign(&explained, name)["ads"].as_array().expect("ads");
+        ads.iter().map(|ad| ad["end"].as_str().unwrap_or_default()).collect::<Vec<_>>()
+    });
+    assert_eq!(ends, [["bid", "kept_apart"], ["outbid", "kept_apart"], ["outbid", "bid"]]);
+}
+
 #[test]
 fn every_filter_of_an_ad_is_named() {
     let mut engine = engine();

@@ -136,9 +136,9 @@ pub enum End {
     BelowFloor,
     /// There is no rate for its currency, or its strategy is gone.
     Unpriced,
-    /// Another ad is worth more.
+    /// Another ad is worth more, or goes first (a deal), or others fill a pod better.
     Outbid,
-    /// It is worth more than what is bid, but the page's rules keep it apart from another bid.
+    /// It would be bid, but the page's rules keep it apart from another bid.
     KeptApart,
 }
 
@@ -277,27 +277,40 @@ fn explain_ad(
     let misfits = misfits(world, input, campaign, ad, imp);
     let is_this =
         |scored: &&Scored| usize::from(scored.imp) == position && scored.ad == ad.slot.index;
-    let scored = auctioneer.scored().iter().find(is_this);
-    let priced = scored.map(|scored| explain_price(world, input, auctioneer, campaign, scored));
+    // Offered under a deal and openly, the deal stands first; where it is too dear, the other counts.
+    let offers = auctioneer.scored().iter().filter(is_this);
+    let priced = offers
+        .map(|scored| explain_price(world, input, auctioneer, campaign, scored))
+        .reduce(|first, next| if matches!(first.1, Priced::Bid(_)) { first } else { next });
     let end = match &priced {
         None => End::Misfit,
         Some((_, Priced::Unpriced)) => End::Unpriced,
         Some((_, Priced::BelowFloor(_))) => End::BelowFloor,
-        Some((_, Priced::Bid(price))) => end_of(&input.outcome.picks, imp, ad, *price),
+        Some((_, Priced::Bid(price))) => end_of(world, &input.outcome.picks, imp, ad, *price),
     };
     let price = priced.map(|(price, _)| price);
     ExplainedAd { imp: imp.position, ad: ad.name.clone(), end, misfits, price }
 }
 
 /// How an ad ends that has a price.
-fn end_of(picks: &[Pick], imp: &ImpInput, ad: &Ad, price: Micros) -> End {
+fn end_of(world: &World, picks: &[Pick], imp: &ImpInput, ad: &Ad, price: Micros) -> End {
     let mut here = picks.iter().filter(|pick| pick.imp == imp.position);
     if here.clone().any(|pick| pick.ad == ad.slot.index) {
         return End::Bid;
     }
-    // Whoever is worth more than what is bid was kept from it by the page's rules alone: here is
-    // money for everything.
-    if here.any(|pick| pick.price >= price) { End::Outbid } else { End::KeptApart }
+    let own = world.catalog.row(ad.campaign);
+    let is_rival = |pick: &Pick| {
+        let other = world.catalog.row(pick.campaign);
+        own.zip(other).is_some_and(|(own, other)| {
+            own.advertiser == other.advertiser || own.category == other.category
+        })
+    };
+    // In a pod, which has several bids, only a rival's stands in an ad's place.
+    let is_alone = imp.pod.is_none();
+    let is_beaten = here.any(|pick| pick.price >= price && (is_alone || is_rival(pick)));
+    // A price alone says nothing: deals go first, and what fits a pod together is worth most.
+    let mut beside = picks.iter().filter(|pick| !is_alone || pick.imp != imp.position);
+    if !is_beaten && beside.any(is_rival) { End::KeptApart } else { End::Outbid }
 }
 
 /// Each filter by itself, in the order of the auction.
