@@ -63,7 +63,7 @@ pub fn bidder(selectivity: f64) -> anyhow::Result<()> {
     let names = strategies.names().map(str::to_owned).collect();
     let keeper = Arc::new(CatalogKeeper::of(catalog, names));
     let (keys, fresh) = Keys::ephemeral()?;
-    let parts = Some(Parts { keeper, strategies });
+    let parts = Some(Parts { keeper, strategies, log: None });
     let config: Config = toml::from_str(CONFIG)?;
     let running = start(config, Options { keys: Some(keys), parts, ..Options::default() })?;
     actix::System::new().block_on(fill(running.engine()));

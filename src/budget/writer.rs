@@ -58,11 +58,11 @@ impl LedgerWriter {
         let body = command.encode();
         let nonce = (!command.names_itself()).then(|| self.progress.nonce());
         let idem = key(&body, nonce.map(|nonce| (self.boot, nonce)));
-        let ticket = self.progress.start();
+        // From here on the ticket ends with the future, also when nobody waits for its end or the
+        // log panics: what waits for quiet would wait for ever.
+        let guard = Ticket::draw(&self.progress);
         let first = self.try_append(idem, body.clone());
         let writer = self.clone();
-        // From here on the ticket ends with the future, also when nobody waits for its end.
-        let guard = Ticket { progress: Arc::clone(&self.progress), ticket };
         async move {
             let mut outcome = writer.outcome(first).await;
             let mut pause_ms = PAUSE_MS;
@@ -172,14 +172,6 @@ impl Progress {
         self.nonces.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn start(&self) -> u64 {
-        // The number is drawn under the lock: `open` then knows every number below a drawn one.
-        let mut open = self.open.lock();
-        let ticket = self.issued.fetch_add(1, Ordering::Relaxed);
-        open.insert(ticket);
-        ticket
-    }
-
     /// The fold has come to `position`.
     pub(super) fn folded(&self, position: Position) {
         self.folded.fetch_max(position.0, Ordering::AcqRel);
@@ -239,6 +231,16 @@ impl Progress {
 struct Ticket {
     progress: Arc<Progress>,
     ticket: u64,
+}
+
+impl Ticket {
+    fn draw(progress: &Arc<Progress>) -> Self {
+        // The number is drawn under the lock: `open` then knows every number below a drawn one.
+        let mut open = progress.open.lock();
+        let ticket = progress.issued.fetch_add(1, Ordering::Relaxed);
+        open.insert(ticket);
+        Self { progress: Arc::clone(progress), ticket }
+    }
 }
 
 impl Drop for Ticket {

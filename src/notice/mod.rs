@@ -22,7 +22,7 @@
 //! | a charge whose campaign, day or number is none | `ledger_refused` | 200 | none |
 //! | the same charge again | `duplicate` | 200 | none |
 //! | the same at another price | `contradiction` | 200 | none: the first stands |
-//! | the ledger says nothing for 5 s | `unconfirmed` | 200 | in its log, hence as it will be |
+//! | the ledger says nothing for 5 s | `unconfirmed` | 200 | in its log, hence as it will be; a copy is told |
 //! | its log cannot be written | `not_durable` | 503 | none; to be sent again |
 //! | the work on it broke off | `failed` | 500 | none, or as the log says; to be sent again |
 //! | evidence | `evidence` | 200 | none |

@@ -51,6 +51,8 @@ pub struct Parts {
     pub keeper: Arc<CatalogKeeper>,
     /// Bidding strategies.
     pub strategies: Arc<Strategies>,
+    /// The ledger's log, where it is not to be one in memory: tests bring one that fails.
+    pub log: Option<Arc<dyn OrderedLog>>,
 }
 
 impl Parts {
@@ -63,7 +65,7 @@ impl Parts {
         let names = strategies.names().map(str::to_owned).collect();
         let keeper = CatalogKeeper::open(config.paths.catalog.clone(), names);
         let keeper = Arc::new(keeper.map_err(|errors| lines(&errors))?);
-        Ok(Self { keeper, strategies: Arc::new(strategies) })
+        Ok(Self { keeper, strategies: Arc::new(strategies), log: None })
     }
 }
 
@@ -98,8 +100,10 @@ pub fn assemble(
     let gather = Duration::from_millis(gather_ms);
     let delay = Duration::from_millis(config.budget.log_delay_ms);
     let pauses = Pauses { gather, delay };
-    let log: Arc<dyn OrderedLog> =
-        Arc::new(MemoryLog::with_faults(civil.clone(), pauses, Faults::default())?);
+    let log = match parts.log {
+        Some(log) => log,
+        None => Arc::new(MemoryLog::with_faults(civil.clone(), pauses, Faults::default())?),
+    };
     let ledger = LedgerWriter::new(log, keys.boot);
     let window_ms = config.exchanges.values().map(|exchange| exchange.billing_window_s).max();
     let window_ms = u64::from(window_ms.unwrap_or(0)) * 1_000;
