@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Campaign, Engine, Site, request};
+use common::{Campaign, Engine, Site, counter, request};
 use serde_json::{Value, json};
 
 /// Midnight UTC of Monday, 2 March 2026.
@@ -68,7 +68,13 @@ fn day(per: usize) -> (f64, [Third; 3]) {
     let pacing = &report["budget"]["campaigns"][0]["pacing"];
     println!("every {per}th of {clicks} clicks buys: {pacing}");
     let ln_cpa = pacing["ln_cpa"].as_f64().expect("a multiplier");
-    let counted = pacing["conversions"].as_u64().expect("a count");
+    assert_eq!(
+        (pacing.get("conversions"), pacing.get("conversion_ratio")),
+        (None, None),
+        "private"
+    );
+    let metrics = engine.admin.get("/metrics").text();
+    let counted = counter(&metrics, "outbid_conversions_total{what=\"click_through\"}");
     assert_eq!(counted, (clicks / per) as u64, "a repeated order counts once");
     (ln_cpa, thirds)
 }

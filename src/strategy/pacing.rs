@@ -328,9 +328,11 @@ pub struct PacingStatus {
     pub cost_ratio: f64,
     /// Eligible auctions in a second, smoothed.
     pub auctions_per_s: f64,
-    /// Conversions seen.
+    /// Conversions seen. Not for reports: what users did leaves as private releases only.
+    #[serde(skip)]
     pub conversions: u64,
-    /// Conversions per expected conversion, delays taken into account.
+    /// Conversions per expected conversion, delays taken into account; from it they could be told.
+    #[serde(skip)]
     pub conversion_ratio: f64,
 }
 
