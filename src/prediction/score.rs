@@ -242,6 +242,16 @@ impl ModelSnapshot {
         units * scratch.scale * row.scale
     }
 
+    /// The most that the product of this ad could be, were each component as large as the largest.
+    #[cfg(test)]
+    pub(super) fn product_max(&self, scratch: &ScoreScratch, ad: Slot) -> f32 {
+        let Some(row) = self.row(ad) else { return 0.0 };
+        let pull = scratch.pulls.iter().map(|pull| pull.unsigned_abs()).max();
+        let own = row.vectors.iter().map(|own| own.unsigned_abs()).max();
+        let units = f32::from(pull.unwrap_or(0)) * f32::from(own.unwrap_or(0)) * ROW as f32;
+        units * scratch.scale * row.scale
+    }
+
     #[inline]
     fn row(&self, ad: Slot) -> Option<&AdRow> {
         self.rows.get(ad.index as usize).filter(|row| row.is_of(ad))

@@ -131,7 +131,10 @@ proptest! {
             let factorised = snapshot.logit(&scratch, ad.slot, cross);
             let most = snapshot.rounding_max(&scratch, ad.slot) + 1e-4;
             prop_assert!((full - factorised).abs() < most, "{full} against {factorised}, {most}");
-            prop_assert!((full - factorised).abs() < 0.03, "{full} against {factorised}");
+            // How much that is depends on how far training took the vectors: of what the product
+            // can be at most, 8 bits lose at most the 254th part.
+            let largest = snapshot.product_max(&scratch, ad.slot);
+            prop_assert!(most <= largest / 250.0 + 1e-4, "{most} of {largest}");
             let explained = snapshot.contributions(&context, ad.slot, cross);
             let total: f32 = explained.iter().map(|(_, term)| term).sum();
             prop_assert!((factorised - total).abs() < 1e-3, "{factorised}, {total} explained");
