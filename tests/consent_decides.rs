@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 /// Our number on the vendor list, in these tables.
 const US: u16 = 755;
 
+/// The first tenth of a second of March 2026, in UTC.
+const MARCH_2026: u64 = 17_723_232_000;
+
 fn consent_config() -> Config {
     Config { vendor_id: Some(US), ..Config::default() }
 }
@@ -150,6 +153,9 @@ fn what_each_purpose_carries() {
         ("our vendor beside the ranges", Tc { consents: Vendors::Ranges(vec![(1, US - 1), (US + 1, 9_000)]), ..full() }, "----", all),
         ("we were shown", shown(Vendors::one(US)), "SPGM", ""),
         ("others were shown", shown(Vendors::Ranges(vec![(1, 500)])), "----", "tcf_undisclosed"),
+        ("who was shown is not said, on the last of February 2026", Tc { written: MARCH_2026 - 1, ..full() }, "SPGM", ""),
+        ("who was shown is not said, since then", Tc { written: MARCH_2026, ..full() }, "----", "tcf_undisclosed"),
+        ("we were shown, since then", Tc { written: MARCH_2026, ..shown(Vendors::one(US)) }, "SPGM", ""),
         ("purpose 1 was not shown, by the publisher's law", Tc { purpose_one_treatment: true, purposes: vec![2, 3, 4, 7], ..full() }, "--G-", "tcf_purpose_1"),
     ];
     for (what, tc, permitted, reasons) in rows {
@@ -256,6 +262,8 @@ fn which_sections_of_a_gpp_string_apply() {
         ("nobody knows which, and California's", with_sections(&both, &[0, 8]), "----", "gpp_sections_unknown"),
         ("no list", nowhere, "----", "gpp_sections_unknown"),
         ("no list and no string", json!({ "regs": { "gpp_sid": [] } }), "SPGM", ""),
+        ("nobody knows which, and no string", json!({ "regs": { "gpp_sid": [0] } }), "----", "gpp_sections_unknown"),
+        ("an id that means nothing", with_sections(&both, &[-2]), "----", "gpp_section_unsupported"),
         ("one that is not in the string", with_sections(&both, &[2, 9]), "----", "gpp_section_missing"),
         ("no string", no_string, "----", "gpp_section_missing"),
         ("a broken string", broken, "----", "gpp_unreadable"),

@@ -210,3 +210,25 @@ fn american_choices_are_obeyed() {
     assert!(unmeasured(&mut engine) > 0, "a section that is missing leaves nothing");
     assert_eq!(sessions(&mut engine), 1);
 }
+
+/// What is for adults is shown to no child, wherever the child is.
+#[test]
+fn children_are_children_on_no_page_too() {
+    let bank = Campaign {
+        name: "bank",
+        more: "sector = \"finance\"\ntargeting.geo = { include = [\"USA\"] }",
+        ..Campaign::default()
+    };
+    let mut engine = Engine::start(Site::new(&[bank], "", ""), None);
+    let child = |mut request: Value| {
+        request["regs"] = json!({ "coppa": 1 });
+        request
+    };
+    let page = request("page", "reader");
+    let mut nowhere = request("nowhere", "reader");
+    nowhere.as_object_mut().expect("a request").remove("site");
+    for asked in [page, nowhere] {
+        assert!(engine.bid(&asked).is_some(), "{asked}");
+        assert!(engine.bid(&child(asked)).is_none(), "a child");
+    }
+}

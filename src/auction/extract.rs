@@ -392,6 +392,7 @@ fn facts(request: &BidRequest<'_>, context: &Context<'_>, input: &mut AuctionInp
     let facts = &mut input.facts;
     facts.now = input.now;
     facts.personalised = context.permissions.personalise;
+    facts.minor = input.restrictions.is_child();
     facts.set_exchange(context.exchange);
     let geo = &request.device.geo;
     if let Some(country) = geo.country.given() {
@@ -444,7 +445,6 @@ fn inventory_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {
     categories.for_each(|category| facts.push_page_category(category));
     let words = content.map_or(&[][..], |content| &content.keywords);
     inventory.keywords.iter().chain(words).for_each(|words| facts.push_keywords(words));
-    facts.minor = input.restrictions.is_child();
 }
 
 fn user_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {

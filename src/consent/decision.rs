@@ -63,7 +63,7 @@ pub enum Restriction {
     TcfNoVendorId,
     /// The TC string cannot be read.
     TcfUnreadable,
-    /// The TC string lists the vendors that the user was shown, and we are not among them.
+    /// The TC string does not list us among the vendors that the user was shown.
     TcfUndisclosed,
     /// Purpose 1 is not permitted: storing or reading on the device, and so any id from there.
     TcfStorage,
@@ -77,7 +77,7 @@ pub enum Restriction {
     TcfMeasurement,
     /// Special feature 1 is not opted in to: precise geolocation.
     TcfPreciseGeo,
-    /// There is a GPP string, and which sections apply is unknown.
+    /// Which GPP sections apply is unknown.
     GppSectionsUnknown,
     /// The GPP string, or a section that applies, cannot be read.
     GppUnreadable,
@@ -276,19 +276,22 @@ pub fn decide(policy: &Policy, request: &BidRequest<'_>) -> Restrictions {
 
 const TCF_EU: u16 = 2;
 const US_PRIVACY: u16 = 6;
+/// What `gpp_sid` says in place of ids.
+const NONE_APPLIES: i32 = -1;
+const NOBODY_KNOWS: i32 = 0;
 /// Largest id of a section that a set of 32 bits holds; all that we know are below.
 const SECTION_MAX: i32 = 31;
 
 /// What the sections that apply restrict; whether there was one for the European TCF. Sections
-/// of -1 say that none applies; no list, or a 0 in it, that nobody knows which do.
+/// of -1 say that none applies; a 0, or no list beside a string, that nobody knows which do.
 fn gpp(policy: &Policy, text: &str, applying: &[i32], restrictions: &mut Restrictions) -> bool {
-    let is_unknown = applying.is_empty() || applying.contains(&0);
-    if !text.is_empty() && is_unknown {
+    if applying.contains(&NOBODY_KNOWS) || (applying.is_empty() && !text.is_empty()) {
         restrictions.insert(Restriction::GppSectionsUnknown);
     }
     let mut wanted = 0_u32;
-    for section in applying.iter().copied().filter(|section| *section > 0) {
-        let is_supported = section <= SECTION_MAX
+    let is_id = |section: &i32| !matches!(*section, NONE_APPLIES | NOBODY_KNOWS);
+    for section in applying.iter().copied().filter(is_id) {
+        let is_supported = (1..=SECTION_MAX).contains(&section)
             && (matches!(section as u16, TCF_EU | US_PRIVACY) || us::is_known(section as u16));
         match is_supported {
             true => wanted |= 1 << section,

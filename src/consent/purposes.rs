@@ -11,6 +11,10 @@
 //! shown, so there is no consent, and we know of no country whose law would let us store without.
 //! Whether the string is service-specific: it came with this request, as the user's word on it.
 //! The age of the answer: asking again is the consent platform's duty.
+//!
+//! Who has not been shown to the user has no basis. Since version 2.3 of the framework a string lists
+//! whom the user was shown, and one that was written after the end of February 2026 without the list
+//! is not valid; an older one stays so.
 
 use super::config::Policy;
 use super::decision::{Restriction, Restrictions};
@@ -18,6 +22,10 @@ use super::tcf::TcString;
 
 /// The special feature of precise geolocation.
 const PRECISE_GEO: u8 = 1;
+
+/// From when on a string must list the vendors that were shown: 1 March 2026, UTC, in Unix
+/// milliseconds.
+const DISCLOSED_SINCE_MS: u64 = 1_772_323_200_000;
 
 /// The purposes that something of ours depends on.
 const PURPOSES: [(u8, Restriction); 5] = [
@@ -36,7 +44,11 @@ pub(super) fn restrict(policy: &Policy, text: &str, restrictions: &mut Restricti
     let Ok(string) = TcString::parse(text) else {
         return restrictions.insert(Restriction::TcfUnreadable);
     };
-    if string.vendors_disclosed().is_some_and(|disclosed| !disclosed.contains(vendor)) {
+    let is_shown = match string.vendors_disclosed() {
+        Some(disclosed) => disclosed.contains(vendor),
+        None => string.updated_ms() < DISCLOSED_SINCE_MS,
+    };
+    if !is_shown {
         return restrictions.insert(Restriction::TcfUndisclosed);
     }
     let bases = Bases::of(policy, &string, vendor);

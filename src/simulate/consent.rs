@@ -86,9 +86,9 @@ impl Choice {
     }
 }
 
-/// A TCF 2 core string ("Transparency and Consent String with Global Vendor & CMP List Formats v2",
-/// IAB Europe) that says this choice, written at `at`; `None` where the European law is not asked.
-/// Who grants something grants it to all vendors.
+/// A TC string ("Transparency and Consent String with Global Vendor & CMP List Formats v2", IAB
+/// Europe) that says this choice, written at `at`; `None` where the European law is not asked. The
+/// user was shown all vendors, and who grants something grants it to all of them.
 pub(super) fn tcf(choice: Choice, at: Timestamp) -> Option<String> {
     let (consents, interests): (&[u32], &[u32]) = match choice {
         Choice::GdprGranted => (&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], &[2, 7, 8, 9, 10, 11]),
@@ -111,7 +111,7 @@ pub(super) fn tcf(choice: Choice, at: Timestamp) -> Option<String> {
     bits.push(letter(b'E'), 6); // language
     bits.push(letter(b'N'), 6);
     bits.push(200, 12); // vendor list
-    bits.push(4, 6); // policy version
+    bits.push(5, 6); // policy version
     bits.push(0b10, 2); // service-specific, standard texts
     // Special feature 1, precise geolocation: who allows everything opts in.
     bits.push(u64::from(choice == Choice::GdprGranted) << 11, 12);
@@ -124,7 +124,10 @@ pub(super) fn tcf(choice: Choice, at: Timestamp) -> Option<String> {
         bits.vendors(granted);
     }
     bits.push(0, 12); // publisher restrictions
-    Some(bits.text)
+    let mut disclosed = Bits::default();
+    disclosed.push(1, 3); // the segment of the vendors that were shown
+    disclosed.vendors(true);
+    Some(format!("{}.{}", bits.text, disclosed.text))
 }
 
 /// Bits as web-safe base 64, most significant first, padded with zeros.
@@ -186,9 +189,11 @@ mod tests {
         let granted = text(Choice::GdprGranted);
         let (partly, refused) = (text(Choice::GdprPartly), text(Choice::GdprRefused));
         assert!(granted.starts_with('C'), "version 2: {granted}");
-        // 213 bits of head, 62 bits a granting vendor section, 12 of restrictions.
-        assert_eq!(granted.len(), (213_usize + 2 * 62 + 12).div_ceil(6));
-        assert_eq!(refused.len(), (213_usize + 2 * 17 + 12).div_ceil(6));
+        // 213 bits of head, 62 bits a granting vendor section, 12 of restrictions; after a dot, 3 bits
+        // of type and the vendors that were shown.
+        let disclosed = 1 + (3_usize + 62).div_ceil(6);
+        assert_eq!(granted.len(), (213_usize + 2 * 62 + 12).div_ceil(6) + disclosed);
+        assert_eq!(refused.len(), (213_usize + 2 * 17 + 12).div_ceil(6) + disclosed);
         // Bits 152 to 175 are the purposes; 152 is bit 2 of letter 25.
         let value = |letter: u8| match letter {
             b'A'..=b'Z' => letter - b'A',

@@ -76,6 +76,8 @@ fn write_ranges(ranges: &[(u16, u16)], bits: &mut Bits) {
 #[derive(Clone, Debug)]
 pub struct Tc {
     pub version: u64,
+    /// When the user was asked and answered, in tenths of a second.
+    pub written: u64,
     pub features: Vec<u16>,
     pub purposes: Vec<u16>,
     pub interests: Vec<u16>,
@@ -92,6 +94,7 @@ impl Tc {
     pub fn full(vendor: u16) -> Self {
         Self {
             version: 2,
+            written: 17_700_000_000,
             features: vec![1, 2],
             purposes: (1..=11).collect(),
             interests: vec![2, 7, 8, 9, 10, 11],
@@ -122,7 +125,7 @@ impl Tc {
     pub fn text(&self) -> String {
         let mut bits = Bits::default();
         bits.push(self.version, 6);
-        bits.push(17_700_000_000, 36).push(17_700_000_000, 36); // created, updated
+        bits.push(self.written, 36).push(self.written, 36); // created, updated
         bits.push(31, 12).push(1, 12).push(1, 6); // CMP, its version, its screen
         bits.push(4, 6).push(13, 6); // EN
         bits.push(200, 12).push(5, 6); // vendor list, policies
