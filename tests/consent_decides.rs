@@ -7,8 +7,8 @@ mod common;
 
 use common::tc::{Bits, Tc, Vendors, gpp, us};
 use outbid::consent::{
-    Config, GdprWhenMissing, Permissions, Policy, Restrictions, TC_BYTES_MAX, TcString, TcfError,
-    decide,
+    Config, GdprWhenMissing, GppString, Permissions, Policy, Restrictions, SECTIONS_MAX,
+    TC_BYTES_MAX, TcString, TcfError, decide,
 };
 use outbid::openrtb::{Limits, parse};
 use serde_json::{Value, json};
@@ -101,6 +101,7 @@ fn where_nobody_says_whether_the_gdpr_applies() {
     use GdprWhenMissing::{Country, No, Yes};
     for (when_missing, country, permitted) in [
         (Country, "DEU", "----"),
+        (Country, "DE", "----"),
         (Country, "GBR", "----"),
         (Country, "CHE", "----"),
         (Country, "NOR", "----"),
@@ -224,6 +225,12 @@ fn legal_bases_and_publishers_restrictions() {
     let flexible = policy(&Config { flexible: vec![2, 7], ..consent_config() });
     let contradictory = Tc::full(US).restricted(2, 1, US).restricted(2, 2, US);
     row("both at once", &flexible, &under_gdpr(&contradictory), "---M", "tcf_purpose_2");
+    let two = Tc::full(US).restricted(2, 0, US).restricted(7, 0, US);
+    row("two of a kind", &ours, &under_gdpr(&two), "----", "tcf_purpose_2 tcf_purpose_7");
+    let claiming = policy(&Config { legitimate_interest: vec![2, 7], ..consent_config() });
+    let objected = Tc { vendor_interests: Vendors::one(US - 1), ..Tc::full(US) };
+    let both = "tcf_purpose_2 tcf_purpose_7";
+    row("interest of others alone", &claiming, &under_gdpr(&objected), "----", both);
     for (purpose, permitted, reasons) in [
         (1, "--G-", "tcf_purpose_1"),
         (3, "S-GM", "tcf_purpose_3"),
@@ -250,6 +257,10 @@ fn which_sections_of_a_gpp_string_apply() {
     let both = [(2, &*tc), (8, &*california)];
     let no_string = json!({ "regs": { "gpp_sid": [8] } });
     let broken = json!({ "regs": { "gpp": "DBAA~x", "gpp_sid": [8] } });
+    let other = |start: &str| {
+        let text = gpp(&both).replacen("DB", start, 1);
+        json!({ "regs": { "gpp": text, "gpp_sid": [8] } })
+    };
     let nowhere = json!({ "regs": { "gpp": gpp(&both), "gpp_sid": [] } });
     #[rustfmt::skip]
     let rows = [
@@ -267,6 +278,8 @@ fn which_sections_of_a_gpp_string_apply() {
         ("one that is not in the string", with_sections(&both, &[2, 9]), "----", "gpp_section_missing"),
         ("no string", no_string, "----", "gpp_section_missing"),
         ("a broken string", broken, "----", "gpp_unreadable"),
+        ("version 2 of the header", other("DC"), "----", "gpp_unreadable"),
+        ("another type than a header", other("CB"), "----", "gpp_unreadable"),
         ("Canada's", with_sections(&[(5, "BPSG_8A")], &[5]), "----", "gpp_section_unsupported"),
         ("TCF 1", with_sections(&both, &[1]), "----", "gpp_section_unsupported"),
         ("one of the future", with_sections(&[(40, "BAAA")], &[40]), "----", "gpp_section_unsupported"),
@@ -426,7 +439,9 @@ fn what_the_states_sections_permit() {
         check("service providers only", provider, left, &join("us_service_provider"));
         let short = format!("{notices} {stays} {sensitive}");
         check("cut short", short, "----", "gpp_unreadable");
-        let other = us(2, &all(&stays, sensitive, children, more, "122"), None);
+        // With more fields than any version has: what refuses it is its version.
+        let fields = all(&stays, sensitive, children, more, "122") + &"0".repeat(60);
+        let other = us(2, &fields, None);
         let signals = with_sections(&[(id, &other)], &[i32::from(id)]);
         row(&format!("{state}: version 2"), &ours, &signals, "----", "gpp_unreadable");
     }
@@ -453,6 +468,10 @@ fn hostile_strings_are_refused_or_cheap() {
         assert!(read.is_err() || end + 2 > full.len(), "{end} of {}", full.len());
     }
     assert_eq!(TcString::parse(&cut(&full, 20)).err(), Some(TcfError::Short));
+    let shown = Tc { disclosed: Some(Vendors::one(US)), ..Tc::full(US) }.text();
+    for end in shown.find('.').expect("two segments") + 1..shown.len() {
+        assert_eq!(TcString::parse(&shown[..end]).err(), Some(TcfError::Short), "{end}");
+    }
     for (ranges, expected) in [
         (vec![(0, 5)], TcfError::Range),
         (vec![(7, 6)], TcfError::Range),
@@ -484,6 +503,11 @@ fn hostile_strings_are_refused_or_cheap() {
     assert!(read.vendor_consents().contains(u16::MAX) && !read.vendor_consents().contains(0));
     let ours = policy(&consent_config());
     row("a crowd", &ours, &under_gdpr(&tc), "---M", "tcf_purpose_2");
+    let sections = |count| (1..=count).map(|id| (id, "")).collect::<Vec<_>>();
+    for (count, is_read) in [(SECTIONS_MAX, true), (SECTIONS_MAX + 1, false)] {
+        let text = gpp(&sections(count as u16));
+        assert_eq!(GppString::parse(&text).is_some(), is_read, "{count} sections");
+    }
     // A header that names more sections than anyone has, and one that never ends a number.
     let mut header = Bits::default();
     header.push(3, 6).push(1, 6).push(4_095, 12);

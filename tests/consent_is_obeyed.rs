@@ -108,6 +108,7 @@ fn each_permission_is_obeyed_for_itself() {
             found["excluded"].as_array().is_some_and(|reasons| !reasons.is_empty())
         };
         assert_eq!(excluded("clubs"), !personalised, "{purposes:?}: segments");
+        assert_eq!(explained["has_user"], stored || measured, "{purposes:?}: nobody needs the id");
 
         // A stranger, so that a session can be seen to begin.
         let stranger = asked("stranger", purposes);
@@ -123,6 +124,21 @@ fn each_permission_is_obeyed_for_itself() {
         assert_eq!(later, stored, "{purposes:?}: the show fills the cap");
         assert_eq!(sessions(&mut engine), 1 + u64::from(stored), "{purposes:?}");
         assert_eq!(unmeasured(&mut engine) == 0, measured, "{purposes:?}");
+    }
+}
+
+/// Whoever takes a permission back is not known by what was stored before.
+#[test]
+fn a_session_is_not_read_without_permission() {
+    let mut engine = engine();
+    let granted = asked("reader", &[1, 2, 3, 4, 7]);
+    assert_eq!(billed(&mut engine, &granted).campaign, "shoes");
+    for (tick, purposes, campaign) in
+        [(1, &[1, 2, 3, 4, 7][..], "clubs"), (2, &[2, 3, 4, 7], "shoes"), (3, &[7], "shoes")]
+    {
+        engine.at(NOON + tick * TICK);
+        let bid = engine.bid(&asked("reader", purposes)).expect("a bid");
+        assert_eq!(bid.campaign, campaign, "{purposes:?}: whether the cap is known");
     }
 }
 
@@ -220,15 +236,20 @@ fn children_are_children_on_no_page_too() {
         ..Campaign::default()
     };
     let mut engine = Engine::start(Site::new(&[bank], "", ""), None);
-    let child = |mut request: Value| {
-        request["regs"] = json!({ "coppa": 1 });
-        request
+    let mut excluded = |asked: &Value| {
+        let explained = explanation(&mut engine, asked);
+        explained["campaigns"][0]["excluded"].clone()
     };
     let page = request("page", "reader");
     let mut nowhere = request("nowhere", "reader");
     nowhere.as_object_mut().expect("a request").remove("site");
-    for asked in [page, nowhere] {
-        assert!(engine.bid(&asked).is_some(), "{asked}");
-        assert!(engine.bid(&child(asked)).is_none(), "a child");
+    for mut asked in [page, nowhere] {
+        assert_eq!(excluded(&asked), json!([]), "{asked}");
+        let child = us(2, "111111 222 2222222222222222 020 0 122", None);
+        let known = json!({ "gpp": gpp(&[(7, &child)]), "gpp_sid": [7] });
+        for regs in [json!({ "coppa": 1 }), known] {
+            asked["regs"] = regs;
+            assert_eq!(excluded(&asked), json!(["minor"]), "{asked}");
+        }
     }
 }
