@@ -124,6 +124,9 @@ fn each_permission_is_obeyed_for_itself() {
         assert_eq!(later, stored, "{purposes:?}: the show fills the cap");
         assert_eq!(sessions(&mut engine), 1 + u64::from(stored), "{purposes:?}");
         assert_eq!(unmeasured(&mut engine) == 0, measured, "{purposes:?}");
+        let before = unmeasured(&mut engine);
+        assert_eq!(engine.fetch(&bid.click).status, 302);
+        assert_eq!(unmeasured(&mut engine) == before, measured, "{purposes:?}: the click");
     }
 }
 
@@ -170,6 +173,24 @@ fn what_follows_from_a_bid_without_measurement_is_not_measured() {
         let reply = engine.public.post("/events", event.to_string().as_bytes()).json();
         assert_eq!(reply["conversions"], json!({ "click_through": 1 }), "{reply}");
         assert_eq!(unmeasured(&mut engine) == 0, measured, "{purposes:?}");
+    }
+}
+
+/// The table of clicks and views has only users who may be measured.
+#[test]
+fn conversions_find_nobody_who_is_not_measured() {
+    for (purposes, outcome) in
+        [(&[1, 2, 3, 4, 7][..], "click_through"), (&[1, 2, 3, 4], "unattributed")]
+    {
+        let mut engine = engine();
+        let bid = billed(&mut engine, &asked("reader", purposes));
+        assert_eq!(engine.fetch(&bid.click).status, 302);
+        let purchase = json!({
+            "id": "p", "ts": NOON, "user": { "id": "reader" }, "type": "purchase", "consent": true,
+            "advertiser": "acme", "category": "running-shoes", "order_id": "o",
+        });
+        let reply = engine.public.post("/events", purchase.to_string().as_bytes()).json();
+        assert_eq!(reply["conversions"], json!({ outcome: 1 }), "{purposes:?}: {reply}");
     }
 }
 

@@ -2,10 +2,13 @@
 
 mod common;
 
-use common::{Campaign, Engine, Http, MINUTE, NOON, Reply, Site, account, counter, request, until};
+use common::{
+    Campaign, Engine, Http, MINUTE, NOON, Reply, Site, account, connect, counter, read_reply,
+    request, until,
+};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
-use std::io::Read;
+use std::io::{BufReader, Read, Write};
 
 const PATH: &str = "/openrtb2/x/bid";
 
@@ -244,6 +247,26 @@ fn wrong_codings_and_bombs_are_refused() {
         assert_eq!(counter(&metrics(&mut engine), &name), before + 1, "{name}");
     }
     assert_eq!(post(&mut engine, &[("content-encoding", "gzip")], &whole).status, 200);
+}
+
+/// Behind a proxy that believes the other length, what follows would be a client's request under the
+/// proxy's name. The HTTP library refuses it; this holds it to that.
+#[test]
+fn a_body_with_two_lengths_ends_the_connection() {
+    let engine = engine("");
+    let next = [engine.exchange.head("POST", PATH, &[], body("r").len()).into_bytes(), body("r")];
+    let next = next.concat();
+    let chunked = [("transfer-encoding", "chunked")];
+    let head = engine.exchange.head("POST", PATH, &chunked, 5 + next.len());
+    let mut stream = BufReader::new(connect(engine.exchange.address).expect("a connection"));
+    let both = [head.as_bytes(), b"0\r\n\r\n", &next].concat();
+    stream.get_mut().write_all(&both).expect("sent");
+    let reply = read_reply(&mut stream).expect("an answer");
+    assert_eq!((reply.status, reply.header("connection")), (400, Some("close")));
+    let mut rest = Vec::new();
+    // The server may end it with a reset, since it leaves the rest unread.
+    let _ = stream.read_to_end(&mut rest);
+    assert_eq!(String::from_utf8_lossy(&rest), "", "nobody asked for more");
 }
 
 /// Configuration, headers, status, counter.
