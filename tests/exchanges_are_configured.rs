@@ -77,7 +77,7 @@ fn other_attributes_than_it_allows_are_no_fit() {
 
 /// `count` imps, each with a floor that only one bid keeps.
 fn imps(count: usize) -> Value {
-    let mut request = request("several", "");
+    let mut request = request("several", "reader");
     let imps = (0..count).map(
         |at| json!({ "id": at.to_string(), "bidfloor": 0.01, "banner": { "w": 300, "h": 250 } }),
     );
@@ -97,6 +97,7 @@ fn an_answer_is_never_longer_than_it_takes() {
             advertiser: name,
             category: name,
             bid,
+            more: "frequency_caps = [{ count = 1, window_s = 86_400 }]",
             ..Campaign::default()
         })
         .collect();
@@ -126,6 +127,10 @@ fn an_answer_is_never_longer_than_it_takes() {
         held.contains("5000000").then_some(held)
     });
     assert!(held.contains("5000000"), "{held}");
+    // Nor was it shown: of the three it alone may bid again.
+    bound.at(NOON + 3 * MINUTE);
+    let again = bound.bid(&request("again", "reader")).map(|bid| bid.campaign);
+    assert_eq!(again.as_deref(), Some("campaign0"));
 
     let mut tiny = Engine::start(site("answer_bytes_max = 512\nno_bid = 'nbr'"), Some(NOON));
     tiny.at(NOON + MINUTE);
@@ -247,6 +252,9 @@ fn wrong_codings_and_bombs_are_refused() {
         assert_eq!(counter(&metrics(&mut engine), &name), before + 1, "{name}");
     }
     assert_eq!(post(&mut engine, &[("content-encoding", "gzip")], &whole).status, 200);
+    let twice = [("content-encoding", "gzip"), ("content-encoding", "gzip")];
+    assert_eq!(post(&mut engine, &twice, &gzip(&whole)).status, 415, "one on top of the other");
+    assert_eq!(post(&mut engine, &twice, &whole).status, 415, "or one that is said twice");
 }
 
 /// Behind a proxy that believes the other length, what follows would be a client's request under the

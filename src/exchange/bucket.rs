@@ -66,6 +66,16 @@ mod tests {
     }
 
     #[test]
+    fn silence_saves_nothing_up() {
+        let start = Mono::now();
+        let bucket = Bucket::of(1_000, start).expect("a limit");
+        for second in [0, 60] {
+            let now = start.plus_millis(second * 1_000);
+            assert_eq!((0..500).filter(|_| bucket.admits(now)).count(), 100, "second {second}");
+        }
+    }
+
+    #[test]
     fn threads_share_one_limit() {
         let now = Mono::now();
         let bucket = Bucket::of(1_000, now).expect("a limit");
