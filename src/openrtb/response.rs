@@ -107,7 +107,7 @@ pub struct Bid<'a, S> {
     pub attr: u64,
     /// API frameworks that the markup needs (2.6): bit n is code n.
     pub apis: u64,
-    /// The language of the ad.
+    /// The language of the ad: an ISO 639-1 code is sent as `language`, any other tag as `langb`.
     pub language: &'a str,
     /// The deal that the bid is made under.
     pub dealid: &'a str,
@@ -208,7 +208,8 @@ impl<S: AsRef<str>> Bid<'_, S> {
         number(out, ",\"cattax\":", self.cattax);
         codes(out, ",\"attr\":[", self.attr);
         codes(out, ",\"apis\":[", self.apis);
-        text(out, ",\"language\":", self.language);
+        let is_code = self.language.len() == 2;
+        text(out, if is_code { ",\"language\":" } else { ",\"langb\":" }, self.language);
         text(out, ",\"dealid\":", self.dealid);
         number(out, ",\"w\":", self.w);
         number(out, ",\"h\":", self.h);
@@ -360,8 +361,10 @@ pub struct ParsedBid {
     /// API frameworks that the markup needs.
     #[serde(deserialize_with = "nullable")]
     pub apis: Vec<i64>,
-    /// The language of the ad.
+    /// The language of the ad, by ISO 639-1.
     pub language: Option<String>,
+    /// The same as a tag of BCP 47; only one of the two is sent.
+    pub langb: Option<String>,
     /// The deal that the bid is made under.
     pub dealid: Option<String>,
     /// Width in pixels.
@@ -469,7 +472,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_reads_back(
-            texts in proptest::collection::vec(any::<String>(), 18),
+            texts in proptest::collection::vec(any::<String>(), 17),
+            language in "|en|pt-BR|yue|[a-z]{2}",
             prices in proptest::collection::vec(0..1_000_000_000u64, 2),
             sizes in proptest::collection::vec(proptest::option::of(any::<u32>()), 4),
             attr in any::<u64>(),
@@ -492,25 +496,25 @@ mod tests {
                 cattax: Some(2),
                 attr,
                 apis: attr >> 1,
-                language: &texts[13],
-                dealid: &texts[14],
+                language: &language,
+                dealid: &texts[13],
                 w: sizes[0],
                 h: sizes[1],
                 ratio: sizes[2].zip(sizes[3]),
                 mtype,
                 dur: sizes[2],
                 exp: sizes[3],
-                simulation: Some(SimulationExt { arm: &texts[15], ..SimulationExt::default() }),
+                simulation: Some(SimulationExt { arm: &texts[14], ..SimulationExt::default() }),
             };
-            let mut response = BidResponse::new(&texts[16], &texts[17], CurrencyCode::USD);
+            let mut response = BidResponse::new(&texts[15], &texts[16], CurrencyCode::USD);
             let answer = written(|out| {
                 prices.iter().for_each(|price| response.push(&bid(*price), out));
                 response.close(out);
             });
             let parsed: ParsedResponse = serde_json::from_str(&answer).expect("JSON");
-            prop_assert_eq!(&parsed.id, &texts[16]);
+            prop_assert_eq!(&parsed.id, &texts[15]);
             prop_assert_eq!(&parsed.cur, "USD");
-            prop_assert_eq!(&parsed.seatbid[0].seat, &texts[17]);
+            prop_assert_eq!(&parsed.seatbid[0].seat, &texts[16]);
             prop_assert_eq!(parsed.seatbid[0].bid.len(), prices.len());
             for (bid, price) in parsed.seatbid[0].bid.iter().zip(&prices) {
                 let given = |text: &String| (!text.is_empty()).then(|| text.clone());
@@ -519,11 +523,14 @@ mod tests {
                 prop_assert_eq!(&bid.impid, &texts[1]);
                 let read = [
                     &bid.adid, &bid.nurl, &bid.burl, &bid.lurl, &bid.adm, &bid.bundle, &bid.cid,
-                    &bid.crid, &bid.language, &bid.dealid,
+                    &bid.crid, &bid.dealid,
                 ];
-                for (read, sent) in read.into_iter().zip([2, 3, 4, 5, 6, 9, 10, 11, 13, 14]) {
+                for (read, sent) in read.into_iter().zip([2, 3, 4, 5, 6, 9, 10, 11, 13]) {
                     prop_assert_eq!(read, &given(&texts[sent]));
                 }
+                let of_two = Some(&language).filter(|tag| tag.len() == 2);
+                let of_others = Some(&language).filter(|tag| tag.len() > 2);
+                prop_assert_eq!((bid.language.as_ref(), bid.langb.as_ref()), (of_two, of_others));
                 prop_assert_eq!(&bid.adomain[..], &texts[7..9]);
                 prop_assert_eq!(&bid.cat[..], &texts[12..13]);
                 prop_assert_eq!(bid.cattax, Some(2));
@@ -538,7 +545,7 @@ mod tests {
                 let ratio = sizes[2].zip(sizes[3]).map(|(w, h)| (i64::from(w), i64::from(h)));
                 prop_assert_eq!(bid.wratio.zip(bid.hratio), ratio);
                 prop_assert_eq!(bid.mtype, mtype.map(i64::from));
-                prop_assert_eq!(bid.arm().map(str::to_owned), Some(texts[15].clone()));
+                prop_assert_eq!(bid.arm().map(str::to_owned), Some(texts[14].clone()));
             }
         }
     }

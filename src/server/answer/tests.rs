@@ -439,3 +439,102 @@ fn a_size_asked_for_by_its_ratio_is_told_by_it_too() {
         assert_eq!(bid.wratio.zip(bid.hratio), expected, "{format}");
     }
 }
+
+/// A video that has all that a video may have, its files smallest first.
+const RICH_VIDEO: &str = r#"
+[[campaign.ad]]
+name = "rich"
+language = "pt-BR"
+bundle = "com.shoes"
+api = [2, 7]
+attr = [13]
+[campaign.ad.video]
+duration_s = 15
+skip_after_s = 5
+files = [
+  { mime = "video/mp4", w = 640, h = 360, bitrate = 800, media_url = "https://c.example/s.mp4" },
+  { mime = "video/mp4", w = 1280, h = 720, bitrate = 2200, delivery = "streaming", media_url = "https://c.example/l.mp4" },
+  { mime = "application/javascript", w = 640, h = 360, media_url = "https://c.example/v.js" },
+]
+"#;
+
+const PLAYER: &str = r#""video":{"api":[2,7],"w":1920,"h":1080,"skip":1,"skipafter":7}"#;
+
+#[test]
+fn a_bid_tells_all_of_its_ad() {
+    let office = Office::new(&format!("{CAMPAIGN}{RICH_VIDEO}"));
+    let (mut scratch, mut nonces) = (Scratch::default(), NonceSequence::new([0; 10], 1));
+    let body = body(&format!(r#"{{"id":"1",{PLAYER}}}"#));
+    let request = openrtb::parse(body.as_bytes(), &Limits::default()).expect("parses");
+    let input = office.input(&request, &[(0, None, "rich")]);
+    assert!(write(&office.desk(false), &mut nonces, &request, &input, &mut scratch).is_empty());
+    let parsed: ParsedResponse = serde_json::from_slice(&scratch.answer).expect("JSON");
+    let bid = &parsed.seatbid[0].bid[0];
+    assert_eq!((bid.language.as_deref(), bid.langb.as_deref()), (None, Some("pt-BR")));
+    assert_eq!((bid.bundle.as_deref(), &bid.apis[..]), (Some("com.shoes"), &[2, 7][..]));
+    assert_eq!((&bid.attr[..], bid.w.zip(bid.h)), (&[13, 16][..], Some((1280, 720))));
+    let adm = bid.adm.as_deref().unwrap_or_default();
+    assert!(adm.contains("<Linear skipoffset=\"00:00:07\">"), "as late as the player wants: {adm}");
+    let attributes = adm.split("<MediaFile ").skip(1).map(|file| file.split('>').next());
+    let attributes: Vec<_> = attributes.flatten().collect();
+    let (mp4, js) = ("type=\"video/mp4\"", "type=\"application/javascript\"");
+    let small = "width=\"640\" height=\"360\"";
+    assert_eq!(
+        attributes,
+        [
+            format!("delivery=\"streaming\" {mp4} width=\"1280\" height=\"720\" bitrate=\"2200\""),
+            format!("delivery=\"progressive\" {mp4} {small} bitrate=\"800\""),
+            format!("delivery=\"progressive\" {js} {small} apiFramework=\"VPAID\""),
+        ]
+    );
+}
+
+/// Whatever the auction picked, the last check knows the ad and the floor: each wrong pick is found.
+#[test]
+fn what_the_auction_should_not_have_picked_is_refused() {
+    let office = Office::new(&format!("{CAMPAIGN}{RICH_VIDEO}"));
+    let (mut scratch, mut nonces) = (Scratch::default(), NonceSequence::new([0; 10], 1));
+    let player = |from: &str, to: &str| PLAYER.replace(from, to);
+    let deal = |of_slot: &str, of_deal: &str| {
+        let slot = format!(r#""api":[2,7],"durfloors":[{{"bidfloor":{of_slot}}}]"#);
+        let deal =
+            format!(r#","pmp":{{"deals":[{{"id":"d","durfloors":[{{"bidfloor":{of_deal}}}]}}]}}"#);
+        player(r#""api":[2,7]"#, &slot) + &deal
+    };
+    for (imp, request, deal, expected) in [
+        (PLAYER.to_owned(), "", None, None),
+        (player(r#""skip":1"#, r#""skip":0"#), "", None, Some(Defect::SkippableNotAllowed)),
+        (player(r#""skip":1"#, r#""skipmin":15"#), "", None, Some(Defect::SkippableNotAllowed)),
+        (player("[2,7]", "[2]"), "", None, Some(Defect::ApiNotSupported)),
+        (player("[2,7]", r#"[2,7],"battr":[13]"#), "", None, Some(Defect::AttributeBlocked)),
+        (PLAYER.to_owned(), r#""wlang":["en"],"#, None, Some(Defect::LanguageNotAllowed)),
+        (PLAYER.to_owned(), r#""bapp":["com.shoes"],"#, None, Some(Defect::AppBlocked)),
+        (deal("9", "2"), "", None, Some(Defect::BelowFloor)),
+        (deal("9", "2"), "", Some(0), None),
+        (deal("2", "9"), "", Some(0), Some(Defect::BelowFloor)),
+    ] {
+        let body = format!(r#"{{"id":"r",{request}"imp":[{{"id":"1",{imp}}}]}}"#);
+        let request = openrtb::parse(body.as_bytes(), &Limits::default()).expect("parses");
+        let input = office.input(&request, &[(0, deal, "rich")]);
+        let refused = write(&office.desk(false), &mut nonces, &request, &input, &mut scratch);
+        assert_eq!(refused.first().and_then(|refused| refused.defect), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_native_request_without_a_version_is_of_the_imps() {
+    let office = Office::new(CAMPAIGN);
+    let (mut scratch, mut nonces) = (Scratch::default(), NonceSequence::new([0; 10], 1));
+    for (ver, expected) in [("1.1", "1.1"), ("1.2", "1.2"), ("", "1.2")] {
+        let imp = serde_json::json!({ "id": "1", "native": {
+            "ver": ver, "request": { "assets": [{ "id": 1, "title": {} }] },
+        } });
+        let body = body(&imp.to_string());
+        let request = openrtb::parse(body.as_bytes(), &Limits::default()).expect("parses");
+        let input = office.input(&request, &[(0, None, "run-native")]);
+        assert!(write(&office.desk(false), &mut nonces, &request, &input, &mut scratch).is_empty());
+        let parsed: ParsedResponse = serde_json::from_slice(&scratch.answer).expect("JSON");
+        let adm = parsed.seatbid[0].bid[0].adm.clone().unwrap_or_default();
+        assert!(adm.starts_with(&format!("{{\"ver\":\"{expected}\"")), "{adm}");
+    }
+}
