@@ -29,7 +29,9 @@ impl<'a> GppString<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
         let (header, sections) = text.split_once('~')?;
         let ids = ids(Bits::new(header)?)?;
-        (sections.split('~').count() == ids.len()).then_some(Self { ids, sections })
+        // A text of tildes alone is as many empty sections: one too many is enough to know.
+        let count = sections.split('~').take(ids.len() + 1).count();
+        (count == ids.len()).then_some(Self { ids, sections })
     }
 
     /// The sections with their ids, as the IAB registers them.
