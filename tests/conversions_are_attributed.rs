@@ -155,6 +155,33 @@ fn a_test_proves_nothing() {
     let token = bid.click.split("t=").nth(1).expect("a token");
     shop.pixel(&format!("acme?obclid=x.{token}&order=o-1"), "bad_token");
     shop.purchase(&json!({ "click": format!("x.{token}") }), "bad_token");
+    let report = shop.engine.report();
+    let held = |core: &Value| core["leases"]["held"].as_str().map(str::to_owned);
+    let cores: Vec<_> = report["cores"].as_array().expect("cores").iter().map(held).collect();
+    assert!(cores.iter().all(|held| held.as_deref() == Some("0")), "nothing is held: {cores:?}");
+    assert_eq!(shop.engine.admin.get("/api/v1/auctions/t").status, 404, "nothing is remembered");
+}
+
+/// Whoever sends a notice again must not move what it proves to a later time.
+#[test]
+fn a_copy_of_a_notice_begins_no_window_anew() {
+    let mut shop = Shop::open();
+    let seen = shop.shown("seen");
+    let clicked = shop.shown("clicked");
+    assert_eq!(shop.engine.fetch(&clicked.click).status, 302);
+    let pixel = shop.shown("pixel");
+    let view = pixel.view.clone();
+    assert_eq!(shop.engine.fetch(&view).status, 200);
+    shop.wait(DAY - HOUR);
+    for again in [&seen.billed_at("1"), &seen.billed_at("2"), &view] {
+        assert_eq!(shop.engine.fetch(again).status, 200);
+    }
+    assert_eq!(shop.engine.fetch(&clicked.click).status, 302);
+    shop.wait(2 * HOUR);
+    shop.purchase(&json!({ "user": { "id": "seen" } }), "outside_window");
+    shop.purchase(&json!({ "user": { "id": "pixel" } }), "outside_window");
+    shop.wait(4 * DAY);
+    shop.purchase(&json!({ "user": { "id": "clicked" } }), "outside_window");
 }
 
 #[test]

@@ -217,6 +217,23 @@ fn what_is_bid_for_a_pod_fits_into_it() {
     }
 }
 
+/// What is not of the pod's player is shown in its place and leaves no room beside it.
+#[test]
+fn a_banner_in_place_of_a_pod_stands_alone() {
+    let mut engine = films();
+    for (poddur, expected) in [(60, "a-film c-film d-film"), (29, "a-300x250")] {
+        let mut asked = request("pod", "reader");
+        let pod = json!({ "poddur": poddur, "maxseq": 4, "podid": "p" });
+        asked["imp"] = json!([{
+            "id": "1", "bidfloor": 0.01, "video": video(pod), "banner": { "w": 300, "h": 250 },
+        }]);
+        let bids = bids(&mut engine, &asked);
+        let mut ads: Vec<_> = bids.iter().filter_map(|bid| bid["crid"].as_str()).collect();
+        ads.sort_unstable();
+        assert_eq!(ads.join(" "), expected, "{poddur} s");
+    }
+}
+
 /// A structured pod asks for one ad an imp; a hybrid one has both kinds.
 #[test]
 fn no_advertiser_stands_twice_in_a_pod_of_several_imps() {

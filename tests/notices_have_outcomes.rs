@@ -320,6 +320,9 @@ fn head_looks_and_other_methods_are_refused() {
         let line = bidder.lines("?limit=1").remove(0);
         assert_eq!((&line["kind"], &line["outcome"]), (&kind.into(), &"looked".into()));
     }
+    let click_id = format!("x.{}", token_of(&bid.click));
+    assert_eq!(head_of(&bidder, &format!("/pixel/acme?obclid={click_id}&order=1")), 200);
+    assert!(bidder.lines("?kind=conversion").is_empty(), "a look buys nothing");
     bidder.check("POST", &billed(&bid, "1"), bills("charged", 1_000_000));
     let click = moves_nothing(302, "click", "clicked");
     bidder.check("POST", path_of(&bid.click), click);

@@ -10,7 +10,7 @@ use crate::latency::LatencyBoard;
 use crate::openrtb;
 use crate::prediction::{Config, LearnerState, SlotFormat};
 use crate::privacy::Releases;
-use crate::rates::Rates;
+use crate::rates::{Rate, Rates};
 use crate::strategy::Strategies;
 use crate::units::CurrencyCode;
 use arc_swap::ArcSwap;
@@ -68,7 +68,7 @@ fn imp() -> ImpInput {
         languages: smallvec::SmallVec::new(),
         floor: Micros(1),
         has_length_floors: false,
-        quantity: crate::rates::Rate::ONE,
+        quantity: Rate::ONE,
         pod: None,
         is_private: false,
         deals: smallvec::SmallVec::new(),
@@ -189,4 +189,48 @@ fn the_dearest_form_wins_an_imp_that_takes_several() {
             assert_eq!(names, [FORMS[expected].0], "without {without}");
         }
     }
+}
+
+/// So much money for each campaign, and no more.
+struct Left(Micros);
+
+impl Purse for Left {
+    fn hold(
+        &mut self,
+        _: CampaignId,
+        price: Micros,
+        _: Windows,
+        _: Timestamp,
+    ) -> Result<Held, Micros> {
+        if price > self.0 { Err(self.0) } else { Ok(Held { price, ..Held::default() }) }
+    }
+
+    fn pace(&mut self, slot: Slot, published: &PacingSnapshot) -> Pace {
+        published.pace(slot)
+    }
+}
+
+/// With too little left, what is left is bid where it clears the floor, and never more is held; a
+/// play that counts for many impressions costs as many times its price.
+#[test]
+fn what_is_left_is_bid_down_to_the_floor() {
+    let mut recorder = LatencyBoard::default().recorder();
+    let world = world_of(campaigns([9, 3, 3, 3]), || 0.0);
+    let mut auctioneer = Auctioneer::default();
+    let mut decide = |purse: &mut Left, floor: u64, times: u64| {
+        let mut input = every_form("nothing");
+        input.imps[0].floor = Micros(floor);
+        input.imps[0].quantity = Rate(Rate::ONE.0 * times);
+        auctioneer.decide(&world, purse, &mut input, &mut recorder);
+        let pick = input.outcome.picks.first();
+        pick.map(|pick| (pick.price.0, pick.held.price.0)).ok_or(input.outcome.no_bid)
+    };
+    let full = 9_000_000;
+    assert_eq!(decide(&mut Left(Micros(u64::MAX)), 1, 1), Ok((full, full)));
+    let left = full - 1;
+    assert_eq!(decide(&mut Left(Micros(left)), left, 1), Ok((left, left)));
+    assert_eq!(decide(&mut Left(Micros(left)), left + 1, 1), Err(Some(NoBid::NoMoney)));
+    assert_eq!(decide(&mut Left(Micros(u64::MAX)), 1, 7), Ok((full, 7 * full)));
+    assert_eq!(decide(&mut Left(Micros(7 * full - 1)), 1, 7), Ok((full - 1, 7 * (full - 1))));
+    assert_eq!(decide(&mut Left(Micros(6)), 1, 7), Err(Some(NoBid::NoMoney)));
 }

@@ -118,6 +118,7 @@ pub struct Bid {
     pub billing: String,
     pub loss: String,
     pub click: String,
+    pub view: String,
 }
 
 impl Bid {
@@ -126,22 +127,20 @@ impl Bid {
         let bid = &answer["seatbid"][0]["bid"][0];
         let text = |key: &str| bid[key].as_str().unwrap_or_default().to_owned();
         let markup = text("adm");
-        let start = markup.find("http").and_then(|_| {
-            let click = markup.find("/click?")?;
-            markup[..click].rfind("http")
-        });
-        let click = start.map(|start| {
+        let url = |path: &str| {
+            let start = markup[..markup.find(path)?].rfind("http")?;
             let rest = &markup[start..];
             let end = rest.find(['"', '\'', '<']).unwrap_or(rest.len());
-            rest[..end].replace("&amp;", "&")
-        });
+            Some(rest[..end].replace("&amp;", "&"))
+        };
         Self {
             campaign: text("cid"),
             price: bid["price"].as_f64().unwrap_or(f64::NAN),
             win: text("nurl"),
             billing: text("burl"),
             loss: text("lurl"),
-            click: click.expect("a click URL in the markup"),
+            click: url("/click?").expect("a click URL in the markup"),
+            view: url("/pixel?").expect("our pixel in the markup"),
         }
     }
 
