@@ -110,10 +110,11 @@ fn reasons(regs: &Value) -> String {
 /// The start of each string, the sections that are said to apply (all that its header names), and
 /// what then restricts. Where two strings start alike, the longer start comes first.
 const GPP: &[(&str, &[i32], &str)] = &[
+    // The national section has the fields of version 2 behind the number of version 1.
     (
         "DBACOYs~",
         &[2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23],
-        "tcf_undisclosed gpp_section_unsupported us_unanswered us_precise_geo",
+        "tcf_undisclosed gpp_unreadable gpp_section_unsupported us_unanswered us_precise_geo",
     ),
     ("DBABTA~1YNN", &[6], ""),
     ("DBABTA~1YYN", &[6], "us_privacy"),
@@ -123,6 +124,8 @@ const GPP: &[(&str, &[i32], &str)] = &[
     ("DBACNYA~CPSG_8", &[2, 6], "tcf_undisclosed"),
     ("DBACOeA~", &[2, 5, 6], "tcf_undisclosed gpp_section_unsupported"),
     ("DBACMYA~", &[2, 5], "tcf_undisclosed gpp_section_unsupported"),
+    // Likewise, and one of them is a child's.
+    ("DBABLA~BAAAAAAAAQRA", &[7], "gpp_unreadable"),
     ("DBABLA~", &[7], "us_unanswered us_precise_geo"),
     // California: no notice of sale, sharing not applicable, precise geolocation (3rd) refused.
     // Virginia: no notice of targeted advertising, opted out of it, service providers only.

@@ -15,7 +15,7 @@
 //! | personal data, or additional processing | 1 no consent | context only |
 //! | sensitive data: precise geolocation | other than 2, or no such field | no precise geolocation |
 //! | Global Privacy Control | set | context only |
-//! | any field | 3, or missing | the section cannot be read: context only |
+//! | any field | 3, missing, or more than the version has | the section cannot be read: context only |
 //!
 //! Whether the MSPA covers the transaction, and its opt-out option mode, permit us nothing more.
 //! Sections 24 to 27 (Maryland, Indiana, Kentucky, Rhode Island) are drafts whose documents and
@@ -151,6 +151,10 @@ const NO_CONSENT: u64 = 1;
 const CONSENT: u64 = 2;
 const MODE_IS_ON: u64 = 1;
 
+/// Writers fill a section up with zeros to whole letters, to whole bytes, or to four letters of three
+/// bytes.
+const FILLING_BITS: usize = 24;
+
 /// What a section's core says, as far as something depends on it.
 #[derive(Default)]
 struct Core {
@@ -222,8 +226,12 @@ impl Core {
                 }
             }
         }
-        Some(core)
+        // Writers once put the fields of version 2 behind the number 1: what is longer than its
+        // layout is read by the wrong one.
+        let filling = bits.len() - at;
+        (filling < FILLING_BITS && bits.get(at, filling)? == 0).then_some(core)
     }
+
     fn restrict(&self, gpc: bool, restrictions: &mut Restrictions) {
         let [sale, sharing, targeting] = self.opt_outs;
         let mut rights = self.notices.into_iter().zip(self.opt_outs);
