@@ -212,6 +212,9 @@ fn order_repetition_and_lateness_have_outcomes() {
             assert_eq!(line["creative"], "shoes-300x250");
         }
     }
+    let metrics = bidder.admin.get("/metrics").text();
+    let prices = counter(&metrics, "outbid_charges_total{what=\"told\"}");
+    assert_eq!(prices, 5, "each charge has one price, and copies have none");
     // The life of the last bid can be asked for, by its hold and by its auction.
     let auction = format!("r-{}", bidder.bids);
     let life = bidder.lines(&format!("?auction={auction}"));

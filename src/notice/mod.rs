@@ -51,8 +51,9 @@
 //! from a bounded memory of the last 131,072 holds (`outcome`); past it they read as the first.
 //! What charges, and what a charge did, is the ledger's own answer at any age.
 //!
-//! The price of a charge is counted beside it, as `outbid_charges_total{what}`: `effect` has the
-//! table of `told`, `bounded`, `missing`, `unexpanded`, `unreadable` and `other_currency`.
+//! The price of a charge, and of no copy, is counted beside it as `outbid_charges_total{what}`:
+//! `effect` has the table of `told`, `bounded`, `missing`, `unexpanded`, `unreadable`,
+//! `bad_signature` and `other_currency`.
 //!
 //! Conversions have outcomes of their own (`attribution`), as `outbid_conversions_total{what}`.
 

@@ -148,6 +148,9 @@ impl Engine {
                 None => Outcome::Unconfirmed,
             };
             if !outcome.is_idle() {
+                if let Some(source) = entry.source {
+                    self.metrics.price(source.label());
+                }
                 self.conversions.touch(Purpose::View, &token, self.civil.now());
             }
             self.note(purpose, outcome, entry);

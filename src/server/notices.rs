@@ -135,7 +135,6 @@ async fn notice(desk: &Desk, head: &HttpRequest, purpose: Purpose) -> HttpRespon
     // Exchanges fire and forget: a handler ends with its connection, what it has begun must not.
     let work = match effect {
         Effect::Charge { price, source } => {
-            engine.metrics.price(source.label());
             let entry = Entry { price: Some(price), source: Some(source), ..opened.entry() };
             let history = desk.history.clone();
             let charge = Charge { purpose, token, held, price, before, entry, history };
