@@ -8,7 +8,7 @@ use super::command::Command;
 use super::inbox::{LeaseInbox, LeaseNews, LeaseRequest};
 use super::state::BudgetState;
 use super::view::{AccountView, House};
-use super::writer::{BudgetError, LedgerWriter};
+use super::writer::LedgerWriter;
 use crate::clock::Civil;
 use crate::store::{AppendError, Batch, Position};
 use crate::strategy::pacing::{LocalReport, PacingKind, PacingSnapshot, PacingStatus};
@@ -419,19 +419,6 @@ where
             let _ = sender.send(self);
         }
     }
-}
-
-/// Appends for a worker: settles a notice and says when it is durable.
-///
-/// # Errors
-/// [`BudgetError::Append`] when the log did not take it; the notice must not be acknowledged.
-pub async fn settle(
-    writer: &LedgerWriter,
-    held: &super::line::Held,
-    price: Micros,
-    notice: super::command::Notice,
-) -> Result<Position, BudgetError> {
-    Ok(writer.append(&Command::settle(held, price, notice)).await?)
 }
 
 const _: () = {

@@ -178,7 +178,8 @@ impl House {
     }
 
     async fn bill(&self, held: &Held) {
-        settle(&self.shared.writer(), held, held.price, Notice::Billing).await.expect("durable");
+        let bill = Command::settle(held, held.price, Notice::Billing);
+        self.shared.writer().append(&bill).await.expect("durable");
     }
 
     async fn status(&self) -> Box<BudgetStatus> {

@@ -28,7 +28,7 @@ mod tests;
 pub use account::{AMOUNT_MAX, Account, Refusal, Sums};
 pub use actor::{
     BudgetActor, BudgetStatus, CampaignStatus, CampaignTerms, Conversion, Quiesce, Register,
-    Report, Requests, SetCampaigns, Shared, Status, Tick, WindUp, settle,
+    Report, Requests, SetCampaigns, Shared, Status, Tick, WindUp,
 };
 pub use command::{Command, DecodeError, LeaseOp, Notice};
 pub use day::DayNumber;
@@ -37,4 +37,4 @@ pub use lease::LeaseBook;
 pub use ledger::{FoldError, Ledger, apply};
 pub use line::{DUE_STEP_MS, Due, Held, NoHold, Windows};
 pub use view::{AccountView, Answer, House, Money, Outcome, Settlement};
-pub use writer::{BudgetError, LedgerWriter};
+pub use writer::LedgerWriter;

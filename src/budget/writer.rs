@@ -22,15 +22,6 @@ const PAUSE_MS_MAX: u64 = 1_000;
 /// second of the fastest notices. The oldest go first.
 const SETTLED_MAX: usize = 1 << 14;
 
-/// What can go wrong with the budget room's outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BudgetError {
-    /// The log did not take a command.
-    #[error("the ledger's log did not take the command: {0}")]
-    Append(#[from] AppendError),
-}
-
 /// Appends commands until they are durable. Cheap to clone; one for each worker.
 #[derive(Clone)]
 pub struct LedgerWriter {
