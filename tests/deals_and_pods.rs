@@ -142,8 +142,18 @@ fn deals_go_by_their_terms() {
     }
 }
 
-/// Four advertisers with videos of 30, 20, 15 and 15 seconds.
+/// Four advertisers with videos of 30, 20, 15 and 15 seconds, none a competitor of another.
 fn films() -> Engine {
+    films_of(&[
+        ("a", "a", "4", 30),
+        ("b", "b", "3", 20),
+        ("c", "c", "2", 15),
+        ("d", "d", "1.5", 15),
+    ])
+}
+
+/// Advertisers with a video each: name, category, price and seconds.
+fn films_of(films: &[(&str, &str, &str, u32)]) -> Engine {
     let film = |name: &str, cpm: &str, seconds: u32| {
         let file =
             "w = 640, h = 360, protocols = [2, 3], media_url = \"https://cdn.example/a.mp4\"";
@@ -152,15 +162,15 @@ fn films() -> Engine {
              video = {{ mime = \"video/mp4\", duration_s = {seconds}, {file} }}\n"
         )
     };
-    let films = [("a", "4", 30), ("b", "3", 20), ("c", "2", 15), ("d", "1.5", 15)];
-    let bids = films.map(|(name, cpm, seconds)| film(name, cpm, seconds));
+    let bids: Vec<_> =
+        films.iter().map(|(name, _, cpm, seconds)| film(name, cpm, *seconds)).collect();
     let campaigns: Vec<_> = films
         .iter()
         .zip(&bids)
-        .map(|((name, ..), bid)| Campaign {
+        .map(|((name, category, ..), bid)| Campaign {
             advertiser: name,
             name,
-            category: name,
+            category,
             bid,
             ..Campaign::default()
         })
@@ -215,6 +225,27 @@ fn what_is_bid_for_a_pod_fits_into_it() {
             assert!(ends.all(|end| expected.iter().any(|one| end == one)), "{campaign}");
         }
     }
+}
+
+/// The dearer of two competitors is too long beside a third; that the third is dearer yet is not why.
+#[test]
+fn who_is_kept_apart_in_a_pod_is_told_so() {
+    let mut engine = films_of(&[("a", "x", "4", 30), ("b", "x", "3.9", 15), ("c", "y", "5", 20)]);
+    let mut asked = request("pod", "reader");
+    let pod = json!({ "poddur": 35, "maxseq": 4, "podid": "p" });
+    asked["imp"] = json!([{ "id": "1", "bidfloor": 0.01, "video": video(pod) }]);
+    let explained = engine.admin.post("/explain?exchange=x", asked.to_string().as_bytes()).json();
+    let ends: Vec<_> = ["a", "b", "c"]
+        .iter()
+        .map(|name| {
+            let campaigns = explained["campaigns"].as_array().expect("campaigns");
+            let own = campaigns.iter().find(|one| one["campaign"] == *name).expect("explained");
+            let ads = own["ads"].as_array().expect("ads");
+            let film = ads.iter().find(|ad| ad["ad"] == format!("{name}-film"));
+            film.expect("a film")["end"].clone()
+        })
+        .collect();
+    assert_eq!(ends, ["kept_apart", "bid", "bid"]);
 }
 
 /// What is not of the pod's player is shown in its place and leaves no room beside it.
