@@ -42,7 +42,7 @@ const STEP_MS: i64 = 100;
 const ANSWERED_PERCENT: usize = 40;
 
 /// What 2.6 added to bids: the schema of 2.5 refuses every key that it does not know.
-const NEW_IN_2_6: [&str; 5] = ["mtype", "dur", "cattax", "apis", "slotinpod"];
+const NEW_IN_2_6: [&str; 6] = ["mtype", "dur", "cattax", "apis", "langb", "slotinpod"];
 
 /// The JSON schema of 2.5 answers; `None` (said aloud) where the shared folder is not there.
 fn schema() -> Option<Validator> {

@@ -153,6 +153,8 @@ struct Files {
 
 impl Files {
     fn advertiser(&mut self, name: &str, domain: &str, currency: &str) {
+        // Lists may end a domain in a dot; an advertiser's own does not.
+        let domain = domain.trim_end_matches('.');
         let _ = writeln!(
             self.advertisers,
             "[[advertiser]]\nname = \"{name}\"\ncurrency = \"{currency}\"\nsector = \"ecommerce\"\n\
