@@ -3,7 +3,8 @@
 //! The collected requests go to a real engine over a real socket. Which of them can be answered at
 //! all is read from their raw JSON, with a reason for each that cannot; every answer is held against
 //! the standard by a checker that shares nothing with the engine. One wrong bid planted for each rule
-//! shows that the checker sees what it is there for.
+//! shows that the checker sees what it is there for. The JSON schema of 2.5 is held against every answer
+//! too.
 
 #![allow(clippy::disallowed_methods, reason = "a test outside of the engine waits in real time")]
 
@@ -21,6 +22,8 @@ mod planted;
 mod read;
 #[path = "bids_are_valid/rules.rs"]
 mod rules;
+#[path = "bids_are_valid/schema.rs"]
+mod schema;
 
 use catalog::{SEATS, Wishes, bait_exchange};
 use common::{Engine, NOON};
@@ -28,6 +31,7 @@ use corpus::{Collected, Slot, complete_requests, slots};
 use planted::{PLANTS, bases};
 use read::{MEDIA, floor_currency, objects, text, texts};
 use rules::{RULES, broken};
+use schema::schema_faults;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -153,6 +157,7 @@ fn collected_requests_get_bids_and_every_bid_is_valid() {
     let mut counts = BTreeMap::new();
     let (mut excluded, mut missed) = (BTreeMap::new(), BTreeMap::new());
     let mut wrong = Vec::new();
+    let schema = schema::schema();
     let (baits, mut baited) = (wishes.baits(), 0);
     for Collected { id, body, value } in &requests {
         for number in (0..baits.len()).filter(|number| baits[*number].is_blocked_by(value)) {
@@ -169,7 +174,9 @@ fn collected_requests_get_bids_and_every_bid_is_valid() {
         let slots = slots(value, seat);
         let response = answer(&mut engine, exchange, body);
         if let Some(response) = &response {
-            let broken = broken(value, response);
+            let mut broken: Vec<_> =
+                broken(value, response).into_iter().map(str::to_owned).collect();
+            broken.extend(schema.iter().flat_map(|schema| schema_faults(schema, response)));
             if !broken.is_empty() {
                 wrong.push(format!("{id}: {broken:?}\n  {body}\n  {response}"));
             }
