@@ -178,6 +178,10 @@ fn print_explanation(explanation: &Value) {
         println!("no bid: {reason}");
     }
     println!("arm {}, permissions {}", name(&explanation["arm"]), explanation["permissions"]);
+    for restriction in items(explanation, "restrictions") {
+        let (signal, forbids) = (name(&restriction["signal"]), names(restriction, "forbids"));
+        println!("{signal} forbids: {forbids}");
+    }
     for bid in items(explanation, "bids") {
         let (ad, campaign) = (name(&bid["ad"]), name(&bid["campaign"]));
         println!("imp {}: {ad} ({campaign}) at {} CPM", bid["imp"], cpm(&bid["price_micros"]));
