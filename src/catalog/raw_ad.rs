@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 
 /// One ad: exactly one of the four kinds.
 #[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an ad")]
 pub(super) struct RawAd {
     pub name: String,
     pub landing_url: Option<String>,

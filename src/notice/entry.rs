@@ -30,6 +30,10 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// Every [`Subject::kind`].
+    pub const KINDS: [&str; 8] =
+        ["win", "billing", "loss", "click", "view", "conversion", "behaviour", "suppressed"];
+
     /// The kind that an operator asks for.
     #[must_use]
     pub const fn kind(self) -> &'static str {

@@ -163,7 +163,7 @@ impl EventLog {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Question {
     limit: usize,
-    kind: Option<String>,
+    kind: Option<&'static str>,
     hold: Option<HoldId>,
     auction: Option<String>,
 }
@@ -183,7 +183,11 @@ impl Question {
                     question.limit =
                         limit.ok_or(format!("limit lies between 1 and {LIMIT_MAX}"))?;
                 }
-                "kind" => question.kind = Some(value.to_owned()),
+                "kind" => {
+                    let kind = Subject::KINDS.into_iter().find(|kind| *kind == value);
+                    let known = || format!("kind is one of {}", Subject::KINDS.join(", "));
+                    question.kind = Some(kind.ok_or_else(known)?);
+                }
                 "hold" => {
                     let hold = hold_of(value).ok_or("hold is NODE-BOOT-CORE-LEASE-SEQUENCE")?;
                     question.hold = Some(hold);
@@ -198,7 +202,7 @@ impl Question {
     /// Whether it is about an entry, if the auction that it names brought `bids`.
     fn is_about(&self, entry: &Entry, bids: Option<&[HoldId]>) -> bool {
         let hold = entry.of.map(|of| of.hold);
-        self.kind.as_deref().is_none_or(|kind| entry.subject.kind() == kind)
+        self.kind.is_none_or(|kind| entry.subject.kind() == kind)
             && self.hold.is_none_or(|asked| hold == Some(asked))
             && bids.is_none_or(|bids| hold.is_some_and(|hold| bids.contains(&hold)))
     }
@@ -365,16 +369,26 @@ mod tests {
             Question::parse("kind=click&limit=7&hold=1-2-3-4-5&auction=a%20b").expect("good");
         let expected = Question {
             limit: 7,
-            kind: Some("click".to_owned()),
+            kind: Some("click"),
             hold: Some(hold),
             auction: Some("a b".to_owned()),
         };
         assert_eq!(asked, expected);
         assert_eq!(hold_of(&hold_text(hold)), Some(hold));
-        for bad in
-            ["limit=0", "limit=10001", "limit=x", "hold=1-2-3-4", "hold=1-2-3-4-5-6", "what=1"]
-        {
+        for bad in [
+            "limit=0",
+            "limit=10001",
+            "limit=x",
+            "hold=1-2-3-4",
+            "hold=1-2-3-4-5-6",
+            "what=1",
+            "kind=clicks",
+        ] {
             assert!(Question::parse(bad).is_err(), "{bad}");
+        }
+        for purpose in Purpose::ALL {
+            let subject = Subject::Notice(purpose, Outcome::Duplicate);
+            assert!(Question::parse(&format!("kind={}", subject.kind())).is_ok(), "{purpose:?}");
         }
     }
 }
