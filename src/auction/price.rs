@@ -109,10 +109,12 @@ pub fn ln_bound(world: &World, contender: &Contender, pace: &Pace) -> f32 {
 const BOUND_SLACK: f32 = 1e-3;
 
 /// What a strategy is told, but for the click probability. The average, a look-up of its own, is
-/// given only where the objective reads it.
+/// given only where the objective reads it and does not fix it.
 fn value_input(world: &World, row: &CampaignRow, strategy: &Strategy) -> ValueInput {
     let average = match strategy.objective() {
-        Objective::Linear { .. } => world.releases.campaign_prior(row.id).rate,
+        Objective::Linear { average_p_click: None, .. } => {
+            world.releases.campaign_prior(row.id).rate
+        }
         _ => 0.0,
     };
     input_of_terms(&row.bid, average)

@@ -7,11 +7,14 @@
 //! | `version` | | 1 |
 //! | `objective` | | `fixed_cpm`, `cpc`, `linear`, `target_cpa` |
 //! | `base_bid_micros` | CPM micros | needed by `linear`, allowed for `fixed_cpm` |
+//! | `average_p_click` | probability | fixes the average of `linear`, which else is the campaign's released one |
 //! | `pacing` | | `dual` or `none` |
 //! | `multiplier_min`, `multiplier_max` | factor | bounds of the pacing multiplier; 0.01 and 1 |
 //! | `max_cpm_micros` | CPM micros | a cap beside the campaign's |
 //! | `prefer_deals` | | `true`: bid on a deal where one clears, and before every open bid; `false` |
-//! | `exploration` | | `none`, the only kind so far |
+//! | `shading` | | first-price auctions: `auto` bids below the value, `none` (default) the value |
+//! | `exploration` | | `thompson` tries ads by what is not known of them; `none` (default) |
+//! | `exploration_share` | part of the budget | what `thompson` may spend on trying, 0 to 0.1; 0.05 |
 
 use super::value::{Objective, Strategy};
 use crate::units::Micros;
@@ -28,6 +31,13 @@ const PRICE_MICROS: std::ops::RangeInclusive<u64> = 1_000..=1_000_000_000_000;
 /// Multipliers outside of this are no pacing: a millionth to a million.
 const MULTIPLIERS: std::ops::RangeInclusive<f64> = 1e-6..=1e6;
 
+/// Averages outside of this are taken for a mistake of units, such as percent.
+const AVERAGES: std::ops::RangeInclusive<f64> = 1e-7..=1.0;
+/// Parts of a budget that may go into trying: beyond a tenth it is no longer the strategy's budget.
+const EXPLORATION_SHARES: std::ops::RangeInclusive<f64> = 0.0..=0.1;
+/// The usual part.
+const EXPLORATION_SHARE: f64 = 0.05;
+
 /// Who controls the multiplier between value and price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,6 +46,30 @@ pub enum PacingChoice {
     None,
     /// The dual controllers: the smaller of the budget's and the target CPA's.
     Dual,
+}
+
+/// What becomes of a bid in a first-price auction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shading {
+    /// It is the paced value.
+    #[default]
+    None,
+    /// It is what the segment's prices make best of the paced value.
+    Auto,
+}
+
+/// How ads of which little is known come to be shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Exploration {
+    /// By their mean alone.
+    #[default]
+    None,
+    /// By a draw from what their click rate may be.
+    Thompson {
+        /// Millionths of the budget that bids which the mean would not have made may spend.
+        share_ppm: u32,
+    },
 }
 
 /// What is wrong with a strategy's file.
@@ -152,7 +186,11 @@ struct Raw {
     max_cpm_micros: Option<Spanned<u64>>,
     #[serde(default)]
     prefer_deals: bool,
-    exploration: Option<RawExploration>,
+    average_p_click: Option<Spanned<f64>>,
+    #[serde(default)]
+    shading: Shading,
+    exploration: Option<Spanned<RawExploration>>,
+    exploration_share: Option<Spanned<f64>>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -168,6 +206,7 @@ enum RawObjective {
 #[serde(rename_all = "snake_case")]
 enum RawExploration {
     None,
+    Thompson,
 }
 
 /// Reads the text of one file.
@@ -187,7 +226,6 @@ impl Raw {
             let reason = "this version is not known; the known one is 1".to_owned();
             return Err((self.version.span().start, reason));
         }
-        let RawExploration::None = self.exploration.unwrap_or(RawExploration::None);
         let base_bid = price("base_bid_micros", self.base_bid_micros.as_ref())?;
         let max_cpm = price("max_cpm_micros", self.max_cpm_micros.as_ref())?;
         if let (Some(base), Some(cap), Some(key)) = (base_bid, max_cpm, &self.base_bid_micros)
@@ -203,13 +241,17 @@ impl Raw {
             multiplier_max,
             max_cpm,
             prefer_deals: self.prefer_deals,
+            shading: self.shading,
+            exploration: self.exploration()?,
         })
     }
 
     fn objective(&self, base_bid: Option<Micros>) -> Result<Objective, (usize, String)> {
         let objective = match (self.objective.get_ref(), base_bid) {
             (RawObjective::FixedCpm, base_bid) => Objective::FixedCpm { base_bid },
-            (RawObjective::Linear, Some(base_bid)) => Objective::Linear { base_bid },
+            (RawObjective::Linear, Some(base_bid)) => {
+                Objective::Linear { base_bid, average_p_click: self.average_p_click()? }
+            }
             (RawObjective::Linear, None) => {
                 let reason = "objective `linear` needs base_bid_micros".to_owned();
                 return Err((self.objective.span().start, reason));
@@ -217,12 +259,54 @@ impl Raw {
             (RawObjective::Cpc, _) => Objective::Cpc,
             (RawObjective::TargetCpa, _) => Objective::TargetCpa,
         };
+        if let (Some(key), false) =
+            (&self.average_p_click, matches!(objective, Objective::Linear { .. }))
+        {
+            let reason = format!("average_p_click has no part in objective `{}`", objective.name());
+            return Err((key.span().start, reason));
+        }
         match (&self.base_bid_micros, objective) {
             (Some(key), Objective::Cpc | Objective::TargetCpa) => Err((
                 key.span().start,
                 format!("base_bid_micros has no part in objective `{}`", objective.name()),
             )),
             _ => Ok(objective),
+        }
+    }
+
+    fn average_p_click(&self) -> Result<Option<f64>, (usize, String)> {
+        let Some(key) = &self.average_p_click else { return Ok(None) };
+        if AVERAGES.contains(key.get_ref()) {
+            return Ok(Some(*key.get_ref()));
+        }
+        let reason = "average_p_click is a probability between 1e-7 and 1: 0.1 % is 0.001";
+        Err((key.span().start, reason.to_owned()))
+    }
+
+    fn exploration(&self) -> Result<Exploration, (usize, String)> {
+        let kind = self.exploration.as_ref();
+        let is_thompson =
+            kind.is_some_and(|kind| matches!(kind.get_ref(), RawExploration::Thompson));
+        match (&self.exploration_share, kind) {
+            (Some(share), _) if !is_thompson => {
+                let reason = "exploration_share has no part without exploration = \"thompson\"";
+                Err((share.span().start, reason.to_owned()))
+            }
+            (Some(share), _) if !EXPLORATION_SHARES.contains(share.get_ref()) => {
+                let reason = "exploration_share lies between 0 and 0.1: 5 % of the budget is 0.05";
+                Err((share.span().start, reason.to_owned()))
+            }
+            (_, Some(kind))
+                if is_thompson && matches!(self.objective.get_ref(), RawObjective::FixedCpm) =>
+            {
+                let reason = "objective `fixed_cpm` reads no prediction that could be explored";
+                Err((kind.span().start, reason.to_owned()))
+            }
+            (share, _) if is_thompson => {
+                let share = share.as_ref().map_or(EXPLORATION_SHARE, |share| *share.get_ref());
+                Ok(Exploration::Thompson { share_ppm: (share * 1e6).round() as u32 })
+            }
+            _ => Ok(Exploration::None),
         }
     }
 

@@ -28,8 +28,23 @@ fn the_shipped_strategies_load() {
 #[test]
 fn a_good_file_is_read_as_written() {
     let strategy = parse(GOOD).expect("good");
-    assert_eq!(strategy.objective(), Objective::Linear { base_bid: Micros(2_000_000) });
+    assert_eq!(
+        strategy.objective(),
+        Objective::Linear { base_bid: Micros(2_000_000), average_p_click: None }
+    );
     assert_eq!(strategy.multiplier_bounds(), (0.5, 2.0));
+    assert_eq!(strategy.shading(), Shading::None);
+    assert_eq!(strategy.exploration(), Exploration::None);
+    let more =
+        format!("{GOOD}average_p_click = 0.002\nshading = 'auto'\nexploration = 'thompson'\n");
+    let strategy = parse(&more).expect("good");
+    let average_p_click = Some(0.002);
+    let linear = Objective::Linear { base_bid: Micros(2_000_000), average_p_click };
+    assert_eq!(strategy.objective(), linear);
+    assert_eq!(strategy.shading(), Shading::Auto);
+    assert_eq!(strategy.exploration(), Exploration::Thompson { share_ppm: 50_000 });
+    let share = parse(&format!("{more}exploration_share = 0.1\n")).expect("good").exploration();
+    assert_eq!(share, Exploration::Thompson { share_ppm: 100_000 });
     let short = parse("version = 1\nobjective = 'cpc'\npacing = 'none'\n").expect("good");
     assert_eq!(short.multiplier_bounds(), (1.0, 1.0));
 }
@@ -56,7 +71,42 @@ fn wrong_files_are_refused_with_line_and_reason() {
         ("= 0.5", "= 1e-9", 5, "between 1e-6 and 1e6"),
         ("= 2.0\n", "= 2.0\nmax_cpm_micros = 1_999_999\n", 3, "above max_cpm_micros"),
         ("= 2.0\n", "= 2.0\nmax_cpm_micros = 0\n", 7, "max_cpm_micros is 0"),
-        ("= 2.0\n", "= 2.0\nexploration = \"thompson\"\n", 7, "unknown variant `thompson`"),
+        ("= 2.0\n", "= 2.0\nexploration = \"greedy\"\n", 7, "unknown variant `greedy`"),
+        ("= 2.0\n", "= 2.0\nshading = \"flat\"\n", 7, "unknown variant `flat`"),
+        ("= 2.0\n", "= 2.0\nexploration_share = 0.05\n", 7, "no part without exploration"),
+        (
+            "= 2.0\n",
+            "= 2.0\nexploration = \"none\"\nexploration_share = 0.05\n",
+            8,
+            "no part without exploration",
+        ),
+        (
+            "= 2.0\n",
+            "= 2.0\nexploration = \"thompson\"\nexploration_share = 5.0\n",
+            8,
+            "between 0 and 0.1",
+        ),
+        (
+            "= 2.0\n",
+            "= 2.0\nexploration = \"thompson\"\nexploration_share = nan\n",
+            8,
+            "between 0 and 0.1",
+        ),
+        (
+            "= \"linear\"\nbase_bid_micros = 2_000_000",
+            "= \"fixed_cpm\"\nexploration = \"thompson\"",
+            3,
+            "reads no prediction",
+        ),
+        ("= 2.0\n", "= 2.0\naverage_p_click = 5\n", 7, "between 1e-7 and 1"),
+        ("= 2.0\n", "= 2.0\naverage_p_click = 1.5\n", 7, "between 1e-7 and 1"),
+        ("= 2.0\n", "= 2.0\naverage_p_click = 0.0\n", 7, "between 1e-7 and 1"),
+        (
+            "= \"linear\"\nbase_bid_micros = 2_000_000",
+            "= \"cpc\"\naverage_p_click = 0.001",
+            3,
+            "average_p_click has no part in objective `cpc`",
+        ),
         ("= 2.0\n", "= 2.0\nversion = 1\n", 7, "duplicate key"),
         ("= 2.0\n", "= \n", 6, ""),
     ] {

@@ -6,7 +6,7 @@
 //! zero, which is no bid. The cap comes last, so that an impression worth ten times the cap is paced
 //! by its worth and not by the cap.
 
-use super::parse::PacingChoice;
+use super::parse::{Exploration, PacingChoice, Shading};
 use crate::units::Micros;
 use smallvec::{SmallVec, smallvec};
 
@@ -27,6 +27,8 @@ pub enum Objective {
     Linear {
         /// CPM micros for an impression of average promise.
         base_bid: Micros,
+        /// The average, where the strategy fixes it.
+        average_p_click: Option<f64>,
     },
     /// `target CPA x CVR x pCTR x 1000`.
     TargetCpa,
@@ -105,6 +107,8 @@ pub struct Strategy {
     pub(super) multiplier_max: f64,
     pub(super) max_cpm: Option<Micros>,
     pub(super) prefer_deals: bool,
+    pub(super) shading: Shading,
+    pub(super) exploration: Exploration,
 }
 
 impl Strategy {
@@ -124,6 +128,18 @@ impl Strategy {
     #[must_use]
     pub const fn prefers_deals(&self) -> bool {
         self.prefer_deals
+    }
+
+    /// What becomes of its bids in first-price auctions.
+    #[must_use]
+    pub const fn shading(&self) -> Shading {
+        self.shading
+    }
+
+    /// How it comes to show ads of which little is known.
+    #[must_use]
+    pub const fn exploration(&self) -> Exploration {
+        self.exploration
     }
 
     /// The bounds of the pacing multiplier, lower and upper; (1, 1) without pacing.
@@ -175,10 +191,10 @@ impl Strategy {
             Objective::Cpc => {
                 smallvec![("cpc_micros", micros(input.cpc_micros)), ("p_click", input.p_click)]
             }
-            Objective::Linear { base_bid } => smallvec![
+            Objective::Linear { base_bid, average_p_click } => smallvec![
                 ("base_bid_micros", base_bid.0 as f64),
                 ("p_click", input.p_click),
-                ("average_p_click", input.average_p_click),
+                ("average_p_click", average_p_click.unwrap_or(input.average_p_click)),
             ],
             Objective::TargetCpa => smallvec![
                 ("target_cpa_micros", micros(input.target_cpa_micros)),
@@ -214,10 +230,11 @@ impl Strategy {
         match self.objective {
             Objective::FixedCpm { base_bid } => base_bid.unwrap_or(input.max_cpm).0 as f64,
             Objective::Cpc => micros(input.cpc_micros) * p_click * PER_MILLE,
-            Objective::Linear { base_bid } if input.average_p_click > 0.0 => {
-                base_bid.0 as f64 * p_click / input.average_p_click
+            Objective::Linear { base_bid, average_p_click } => {
+                let average = average_p_click.unwrap_or(input.average_p_click);
+                let base = base_bid.0 as f64;
+                if average > 0.0 { base * p_click / average } else { base }
             }
-            Objective::Linear { base_bid } => base_bid.0 as f64,
             Objective::TargetCpa => {
                 micros(input.target_cpa_micros)
                     * probability(input.expected_cvr)

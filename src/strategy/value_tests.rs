@@ -9,6 +9,8 @@ fn strategy(objective: Objective) -> Strategy {
         multiplier_max: 2.0,
         max_cpm: None,
         prefer_deals: false,
+        shading: Shading::None,
+        exploration: Exploration::None,
     }
 }
 
@@ -27,8 +29,11 @@ const BASE: Micros = Micros(1_000_000);
 
 #[test]
 fn each_objective_values_by_its_formula() {
-    let linear = Objective::Linear { base_bid: BASE };
+    let linear = Objective::Linear { base_bid: BASE, average_p_click: None };
+    let fixed = Objective::Linear { base_bid: BASE, average_p_click: Some(0.02) };
     for (objective, change, expected) in [
+        (fixed, input(), 500_000),
+        (fixed, ValueInput { average_p_click: 0.0, ..input() }, 500_000),
         (Objective::FixedCpm { base_bid: Some(BASE) }, input(), 1_000_000),
         (Objective::FixedCpm { base_bid: None }, input(), 20_000_000),
         (Objective::Cpc, input(), 5_000_000),
@@ -82,7 +87,7 @@ fn pacing_comes_before_the_cap_and_keeps_its_bounds() {
 
 #[test]
 fn factors_tell_the_whole_price() {
-    let strategy = strategy(Objective::Linear { base_bid: BASE });
+    let strategy = strategy(Objective::Linear { base_bid: BASE, average_p_click: None });
     let factors = strategy.factors(&input(), 0.5);
     let names: Vec<_> = factors.iter().map(|factor| factor.0).collect();
     let expected = [
@@ -120,7 +125,7 @@ proptest! {
         let objective = [
             Objective::FixedCpm { base_bid: Some(base_bid) },
             Objective::Cpc,
-            Objective::Linear { base_bid },
+            Objective::Linear { base_bid, average_p_click: None },
             Objective::TargetCpa,
         ][which];
         let strategy = Strategy { max_cpm: Some(Micros(caps[1])), ..strategy(objective) };
@@ -153,7 +158,7 @@ proptest! {
         let objective = match kind {
             0 => Objective::FixedCpm { base_bid: None },
             1 => Objective::FixedCpm { base_bid: Some(BASE) },
-            2 => Objective::Linear { base_bid: BASE },
+            2 => Objective::Linear { base_bid: BASE, average_p_click: None },
             3 => Objective::TargetCpa,
             _ => Objective::Cpc,
         };
