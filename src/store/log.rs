@@ -3,6 +3,8 @@
 use crate::units::Timestamp;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -67,6 +69,88 @@ pub struct Trimmed {
     pub first: Position,
 }
 
+/// How a log is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It takes appends.
+    #[default]
+    Good,
+    /// It takes them, but the last commit took longer than a second, or the present one does.
+    Slow,
+    /// The disk is full: appends are refused until there is room, which the log sees by itself.
+    Full,
+    /// The file cannot be written: appends are refused until it can, which the log sees by itself.
+    ReadOnly,
+    /// A write or sync has failed. What the file holds is not known, so nothing is acknowledged any
+    /// more: the process must end and read the file again.
+    Poisoned,
+    /// A record that was durable cannot be read any more.
+    Damaged {
+        /// The file that holds it.
+        file: PathBuf,
+        /// The first record that is not as it was written.
+        position: Position,
+    },
+}
+
+impl Health {
+    /// Every label, in the order of the variants.
+    pub const LABELS: [&str; 6] = ["good", "slow", "full", "read_only", "poisoned", "damaged"];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Good => Self::LABELS[0],
+            Self::Slow => Self::LABELS[1],
+            Self::Full => Self::LABELS[2],
+            Self::ReadOnly => Self::LABELS[3],
+            Self::Poisoned => Self::LABELS[4],
+            Self::Damaged { .. } => Self::LABELS[5],
+        }
+    }
+
+    /// Whether appends are taken.
+    #[must_use]
+    pub const fn takes(&self) -> bool {
+        matches!(self, Self::Good | Self::Slow)
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Good => f.write_str("takes records"),
+            Self::Slow => f.write_str("is slow"),
+            Self::Full => f.write_str("has no room on its disk"),
+            Self::ReadOnly => f.write_str("cannot be written"),
+            Self::Poisoned => f.write_str("failed to write: restart the server"),
+            Self::Damaged { file, position } => {
+                write!(f, "is damaged at position {} of {}", position.0, file.display())
+            }
+        }
+    }
+}
+
+/// Upper bounds of the commits counted in [`LogStatus::commits`], in microseconds; one more counts
+/// the longer ones.
+pub const COMMIT_BOUNDS_US: [u64; 10] =
+    [200, 500, 1_000, 2_000, 5_000, 10_000, 50_000, 200_000, 1_000_000, 5_000_000];
+
+/// What a log says of itself, for operators.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogStatus {
+    /// How it is.
+    pub health: Health,
+    /// Records that became durable since it was opened.
+    pub appends: u64,
+    /// Commits by how long they took; not summed up.
+    pub commits: [u64; COMMIT_BOUNDS_US.len() + 1],
+    /// What all commits took together, in nanoseconds.
+    pub commit_nanos: u64,
+}
+
 /// An append-only log with one order for all.
 pub trait OrderedLog: Send + Sync {
     /// Appends `body` under the key `idem` and tells `done` where. A key that is in the log
@@ -84,4 +168,9 @@ pub trait OrderedLog: Send + Sync {
 
     /// Lets go of the records up to and including `upto`, and of their keys.
     fn trim(&self, upto: Position);
+
+    /// How it is and what it has done. A log that cannot fail says nothing.
+    fn status(&self) -> LogStatus {
+        LogStatus::default()
+    }
 }

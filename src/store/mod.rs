@@ -1,16 +1,24 @@
 //! Ports to durable things. The core sees only these.
 //!
 //! The promise of an [`OrderedLog`]: positions start at 1 and have no gaps; an acknowledged record
-//! is at its position for good; one idempotency key is in the log at most once, whatever is
-//! retried; times never go back. What survives a crash is the adapter's word: [`MemoryLog`] says
-//! nothing survives its process, which is right for a demonstration, a simulation and tests.
+//! is at its position for good; one idempotency key is in the log at most once, as long as the log
+//! remembers it, whatever is retried; times never go back, over restarts too. What survives a crash
+//! is the adapter's word: of [`MemoryLog`] nothing survives its process, which is right for a
+//! demonstration, a simulation and tests; of [`embedded::SqliteLog`] everything that was
+//! acknowledged. `conformance` holds every adapter to the same promises.
 
+#[cfg(test)]
+mod conformance;
+pub mod embedded;
 mod log;
 mod memory;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 
 pub use log::{
-    AppendError, BODY_BYTES_MAX, Batch, Done, OrderedLog, Position, Record, Tail, Trimmed,
+    AppendError, BODY_BYTES_MAX, Batch, COMMIT_BOUNDS_US, Done, Health, LogStatus, OrderedLog,
+    Position, Record, Tail, Trimmed,
 };
 pub use memory::{Faults, MemoryLog, Pauses};
+pub use snapshots::{NotSaved, Saved, Snapshots};
