@@ -26,6 +26,8 @@ pub mod strategy;
 // Level 3.
 pub mod auction;
 pub mod notice;
+// Level 4.
+pub mod replay;
 // Levels 5 and 6: the wiring; nothing imports it.
 pub mod cli;
 pub mod server;

@@ -28,6 +28,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("budget", 2),
     ("notice", 3),
     ("auction", 3),
+    ("replay", 4),
     ("server", 5),
     ("simulate", 5),
     ("cli", 6),

@@ -7,14 +7,19 @@
 //! Controllers see *expected* spend, what is in flight included; whether a bid may be made at all
 //! is decided elsewhere, by full holds. Floats live here and touch no account.
 
-use crate::prefetch::prefetch;
-use crate::units::{Micros, Nanos, Slot, Timestamp};
-use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
-
+mod cpa;
+mod local;
+mod snapshot;
 #[cfg(test)]
 mod tests;
+
+pub use local::{LocalEntry, LocalPacing, LocalReport};
+pub use snapshot::{Pace, PacingSnapshot};
+
+use crate::units::{Micros, Nanos, Timestamp};
+use cpa::Cpa;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 /// Lowest multiplier: a thousandth of the value, in logs. Below it a campaign is as good as off.
 pub const LN_MIN: f64 = -6.907_755_278_982_137;
@@ -41,19 +46,6 @@ const BELIEVED_BIDS: f64 = 10.0;
 const RATIO_PRIOR_BIDS: f64 = 20.0;
 /// First guess of what a held nano will cost: half, as if half of the bids won at full price.
 const RATIO_PRIOR: f64 = 0.5;
-/// Gain of the CPA multiplier in a period.
-const CPA_GAIN: f64 = 0.05;
-/// Conversions that the first guess (the model is right) weighs.
-const CPA_PRIOR: f64 = 10.0;
-/// Estimated conversions below which the CPA multiplier rests.
-const CPA_CONVERSIONS_MIN: f64 = 10.0;
-/// Half-life of evidence on conversions, in milliseconds: 0.15 of a day.
-const CPA_HALF_LIFE_MS: f64 = 0.15 * DAY_MS;
-/// First guess of the mean delay of a conversion, in milliseconds, and its weight in conversions.
-const DELAY_PRIOR_MS: f64 = 1_800_000.0;
-const DELAY_PRIOR: f64 = 5.0;
-/// Cohorts kept: a day of periods, seven half-lives.
-const COHORTS_MAX: usize = PERIODS_PER_DAY as usize;
 const DAY_MS: f64 = 86_400_000.0;
 
 /// Which controller paces a campaign's budget.
@@ -65,239 +57,6 @@ pub enum PacingKind {
     /// The dual of an even plan.
     #[default]
     Dual,
-}
-
-/// A campaign's multipliers, as the auction reads them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace {
-    /// Generation of the campaign's slot.
-    pub generation: u32,
-    /// Log of the budget's multiplier.
-    pub ln_budget: f32,
-    /// Log of the CPA's multiplier; at the cap where there is no target.
-    pub ln_cpa: f32,
-    /// Highest `ln_budget`.
-    pub ln_cap: f32,
-    /// Step of one auction; 0 where nothing is paced.
-    pub gain: f32,
-    /// Nanos that the plan spends in one eligible auction; 0 when not known.
-    pub plan_nanos: f32,
-    /// Expected cost of a held nano.
-    pub cost_ratio: f32,
-}
-
-impl Pace {
-    /// What an unknown campaign has: its value, as it is.
-    pub const NEUTRAL: Self = Self {
-        generation: 0,
-        ln_budget: 0.0,
-        ln_cpa: 0.0,
-        ln_cap: 0.0,
-        gain: 0.0,
-        plan_nanos: 0.0,
-        cost_ratio: RATIO_PRIOR as f32,
-    };
-
-    /// The factor on the value.
-    #[must_use]
-    pub fn multiplier(&self) -> f32 {
-        self.ln_budget.min(self.ln_cpa).exp()
-    }
-}
-
-/// All multipliers, by slot index, with the reports of each core that went into them.
-#[derive(Clone, Debug, Default)]
-pub struct PacingSnapshot {
-    /// Grows with each publication.
-    pub epoch: u64,
-    /// The number of the last report that was folded, by core.
-    pub folded: Vec<(u16, u32)>,
-    /// By slot index.
-    pub paces: Vec<Pace>,
-}
-
-impl PacingSnapshot {
-    /// The pace of a slot; neutral when its generation is not the published one.
-    #[must_use]
-    pub fn pace(&self, slot: Slot) -> Pace {
-        let found = self.paces.get(slot.index as usize);
-        found.filter(|pace| pace.generation == slot.generation).map_or(Pace::NEUTRAL, |pace| *pace)
-    }
-
-    fn folded(&self, core: u16) -> u32 {
-        self.folded.iter().find(|(of, _)| *of == core).map_or(0, |(_, number)| *number)
-    }
-}
-
-/// One core's own change of the multipliers, until a tick has folded it in.
-#[derive(Debug)]
-pub struct LocalPacing {
-    core: u16,
-    number: u32,
-    adopted: u32,
-    entries: Vec<Local>,
-    touched: Vec<u32>,
-}
-
-/// No snapshot's epoch: they count from 0, and a process ends before it has published this many.
-const NEVER_READ: u32 = u32::MAX;
-
-/// One campaign: one cache line.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-struct Local {
-    /// As published at `epoch`; its generation is this line's.
-    published: Pace,
-    /// The low half of the snapshot's epoch; [`NEVER_READ`] before the first look.
-    epoch: u32,
-    change: f32,
-    reported: f32,
-    auctions: u32,
-    placed: u64,
-    is_touched: bool,
-}
-
-const _: () = assert!(size_of::<Local>() == 64);
-
-impl Local {
-    /// Nothing changed, and nothing published that it knows of.
-    const EMPTY: Self = Self {
-        published: Pace::NEUTRAL,
-        epoch: NEVER_READ,
-        change: 0.0,
-        reported: 0.0,
-        auctions: 0,
-        placed: 0,
-        is_touched: false,
-    };
-
-    /// Begins anew for the campaign of `slot`, unless it is its own already.
-    fn become_slots(&mut self, slot: Slot) {
-        if self.published.generation != slot.generation {
-            let published = Pace { generation: slot.generation, ..Pace::NEUTRAL };
-            *self = Self { published, is_touched: self.is_touched, ..Self::EMPTY };
-        }
-    }
-}
-
-/// What one core did since its last report.
-#[derive(Clone, Debug)]
-pub struct LocalReport {
-    /// Which core.
-    pub core: u16,
-    /// Grows with each report.
-    pub number: u32,
-    /// One for each campaign that had an auction or has holds.
-    pub entries: Box<[LocalEntry]>,
-}
-
-/// One campaign's part of a report.
-#[derive(Clone, Copy, Debug)]
-pub struct LocalEntry {
-    /// The campaign's slot.
-    pub slot: Slot,
-    /// Change of `ln_budget`.
-    pub change: f32,
-    /// Auctions in which it could have bid.
-    pub auctions: u32,
-    /// Held since the last report, in nanos.
-    pub placed: u64,
-    /// Held at present by bids that may still win.
-    pub held: Nanos,
-}
-
-impl LocalPacing {
-    /// Nothing changed yet.
-    #[must_use]
-    pub const fn new(core: u16) -> Self {
-        Self { core, number: 0, adopted: 0, entries: Vec::new(), touched: Vec::new() }
-    }
-
-    /// The published pace with this core's own change on it. What was published is copied on the
-    /// first look after a publication, so that later ones find it beside the change.
-    pub fn pace(&mut self, slot: Slot, snapshot: &PacingSnapshot) -> Pace {
-        let local = self.local(slot);
-        let epoch = snapshot.epoch as u32;
-        if local.epoch != epoch {
-            let published = snapshot.pace(slot);
-            local.published = Pace { generation: slot.generation, ..published };
-            local.epoch = epoch;
-        }
-        let mut pace = local.published;
-        let moved = pace.ln_budget + local.change + local.reported;
-        pace.ln_budget = moved.clamp(LN_MIN as f32, pace.ln_cap);
-        pace
-    }
-
-    /// The line of a slot, empty where another campaign had it.
-    fn local(&mut self, slot: Slot) -> &mut Local {
-        let index = slot.index as usize;
-        if self.entries.len() <= index {
-            self.entries.resize(index + 1, Local::EMPTY);
-        }
-        let local = &mut self.entries[index];
-        local.become_slots(slot);
-        local
-    }
-
-    /// Asks for what [`LocalPacing::pace`] will read.
-    pub fn prefetch(&self, slot: Slot) {
-        prefetch(&self.entries, slot.index as usize);
-    }
-
-    /// An auction in which the campaign could have bid, and what it holds for it: the step
-    /// `ln_budget -= gain * (expected cost / planned cost - 1)`.
-    pub fn on_auction(&mut self, slot: Slot, pace: &Pace, held: Option<Micros>) {
-        let local = self.local(slot);
-        let is_new = !std::mem::replace(&mut local.is_touched, true);
-        local.auctions = local.auctions.saturating_add(1);
-        let held = held.map_or(0, |price| price.0);
-        local.placed = local.placed.saturating_add(held);
-        if pace.gain > 0.0 && pace.plan_nanos > 0.0 {
-            let cost = held as f32 * pace.cost_ratio;
-            let step = pace.gain * (1.0 - cost / pace.plan_nanos);
-            // One bid may cost a hundred times the plan of one auction where budgets are small.
-            local.change += step.max(-1.0);
-            let moved = pace.ln_budget + step;
-            if moved > pace.ln_cap {
-                local.change -= moved - pace.ln_cap; // nothing winds up at the cap
-            }
-        }
-        if is_new {
-            self.touched.push(slot.index);
-        }
-    }
-
-    /// What happened since the last report; `held` says what a campaign holds at present.
-    pub fn report(&mut self, held: impl Fn(Slot) -> Nanos) -> LocalReport {
-        self.number += 1;
-        let touched = std::mem::take(&mut self.touched);
-        let mut entries = Vec::with_capacity(touched.len());
-        for index in touched {
-            let local = &mut self.entries[index as usize];
-            let slot = Slot { index, generation: local.published.generation };
-            let held = held(slot);
-            let &mut Local { change, auctions, placed, .. } = local;
-            entries.push(LocalEntry { slot, change, auctions, placed, held });
-            local.reported += change;
-            (local.change, local.auctions, local.placed) = (0.0, 0, 0);
-            // What holds money is reported until it does no more.
-            local.is_touched = held > Nanos::ZERO;
-            if local.is_touched {
-                self.touched.push(index);
-            }
-        }
-        LocalReport { core: self.core, number: self.number, entries: entries.into() }
-    }
-
-    /// Drops the changes that `snapshot` contains.
-    pub fn adopt(&mut self, snapshot: &PacingSnapshot) {
-        let folded = snapshot.folded(self.core);
-        if folded >= self.number && self.adopted < folded {
-            self.adopted = folded;
-            self.entries.iter_mut().for_each(|local| local.reported = 0.0);
-        }
-    }
 }
 
 /// What a tick of the controllers knows of a campaign's money.
@@ -508,93 +267,5 @@ impl CampaignPacing {
         self.auctions_per_ms += share * (rate - self.auctions_per_ms);
         self.auctions = 0.0;
         self.ticked = now;
-    }
-}
-
-/// Holds the cost of a conversion at its target, corrected for conversions still to come: the cost
-/// of a cohort stands for the conversions it should bring, `G(age) = 1 - exp(-age / delay)` for
-/// the share of them that should have come.
-#[derive(Debug)]
-struct Cpa {
-    target: f64,
-    ln: f64,
-    ratio: f64,
-    cohorts: VecDeque<Cohort>,
-    cost: f64,
-    delay_ms: f64,
-    delays: f64,
-    seen: u64,
-    moved: Option<Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Cohort {
-    began: Timestamp,
-    expected: f64,
-    seen: f64,
-    /// The multiplier under which it was bought.
-    ln: f64,
-}
-
-impl Cpa {
-    fn new(target: Nanos) -> Self {
-        Self {
-            target: target.0 as f64,
-            ln: 0.0,
-            ratio: 1.0,
-            cohorts: VecDeque::new(),
-            cost: 0.0,
-            delay_ms: DELAY_PRIOR_MS,
-            delays: DELAY_PRIOR,
-            seen: 0,
-            moved: None,
-        }
-    }
-
-    fn convert(&mut self, at: Timestamp, click_at: Option<Timestamp>) {
-        self.seen += 1;
-        let began = click_at.unwrap_or(at).min(at);
-        self.delays += 1.0;
-        self.delay_ms += (at.millis_since(began) as f64 - self.delay_ms) / self.delays;
-        let cohorts = self.cohorts.iter_mut().rev();
-        if let Some(cohort) = cohorts.into_iter().find(|cohort| cohort.began <= began) {
-            cohort.seen += 1.0;
-        } else if let Some(oldest) = self.cohorts.front_mut() {
-            oldest.seen += 1.0;
-        }
-    }
-
-    fn tick(&mut self, now: Timestamp, cost: f64, period_ms: i64) {
-        if let Some(current) = self.cohorts.back_mut() {
-            current.expected += (cost - self.cost).max(0.0) / self.target;
-        }
-        self.cost = cost;
-        let moved = *self.moved.get_or_insert(now);
-        if !self.cohorts.is_empty() && now.millis_since(moved) < period_ms {
-            return;
-        }
-        self.moved = Some(now);
-        let (mut seen, mut matured, mut expected) = (0.0, 0.0, 0.0);
-        for cohort in &self.cohorts {
-            let age_ms = (now.millis_since(cohort.began) - period_ms / 2).max(0) as f64;
-            let weight = (-age_ms / CPA_HALF_LIFE_MS).exp2();
-            let due = 1.0 - (-age_ms / self.delay_ms.max(1.0)).exp();
-            // What it would have cost at today's multiplier. Without this the controller would go
-            // on answering to prices that it has stopped paying, and swing.
-            let cost = cohort.expected * (self.ln - cohort.ln).exp();
-            seen += weight * cohort.seen;
-            matured += weight * due * cost;
-            expected += weight * cost;
-        }
-        self.ratio = (seen + CPA_PRIOR) / (matured + CPA_PRIOR);
-        let estimated = seen + self.ratio * (expected - matured).max(0.0);
-        if matured >= CPA_CONVERSIONS_MIN && estimated > 0.0 {
-            let error = (estimated / expected).ln().clamp(-1.0, 1.0);
-            self.ln = (self.ln + CPA_GAIN * error).clamp(LN_CPA_MIN, LN_CPA_MAX);
-        }
-        self.cohorts.push_back(Cohort { began: now, expected: 0.0, seen: 0.0, ln: self.ln });
-        if self.cohorts.len() > COHORTS_MAX {
-            self.cohorts.pop_front();
-        }
     }
 }

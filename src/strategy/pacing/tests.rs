@@ -1,7 +1,9 @@
 use super::*;
+use crate::units::Slot;
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::collections::VecDeque;
 
 const SLOT: Slot = Slot { index: 3, generation: 1 };
 const DAY: i64 = 86_400_000;
@@ -68,7 +70,7 @@ impl Day {
             let mut free =
                 self.budget - ran.spent - frozen.iter().map(|(_, held)| held).sum::<f64>();
             snapshot.epoch += 1;
-            snapshot.folded = vec![(0, local.number)];
+            snapshot.folded = vec![(0, local.number())];
             snapshot.paces = vec![Pace::NEUTRAL; 3];
             snapshot.paces.push(pacing.pace(SLOT.generation));
             local.adopt(&snapshot);

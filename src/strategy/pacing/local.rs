@@ -1,0 +1,183 @@
+//! A core's own part in the multipliers: the step of each auction, until a tick has folded it in.
+
+use super::LN_MIN;
+use super::snapshot::{Pace, PacingSnapshot};
+use crate::prefetch::prefetch;
+use crate::units::{Micros, Nanos, Slot};
+
+/// One core's own change of the multipliers, until a tick has folded it in.
+#[derive(Debug)]
+pub struct LocalPacing {
+    core: u16,
+    number: u32,
+    adopted: u32,
+    entries: Vec<Local>,
+    touched: Vec<u32>,
+}
+
+/// No snapshot's epoch: they count from 0, and a process ends before it has published this many.
+const NEVER_READ: u32 = u32::MAX;
+
+/// One campaign: one cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Local {
+    /// As published at `epoch`; its generation is this line's.
+    published: Pace,
+    /// The low half of the snapshot's epoch; [`NEVER_READ`] before the first look.
+    epoch: u32,
+    change: f32,
+    reported: f32,
+    auctions: u32,
+    placed: u64,
+    is_touched: bool,
+}
+
+const _: () = assert!(size_of::<Local>() == 64);
+
+impl Local {
+    /// Nothing changed, and nothing published that it knows of.
+    const EMPTY: Self = Self {
+        published: Pace::NEUTRAL,
+        epoch: NEVER_READ,
+        change: 0.0,
+        reported: 0.0,
+        auctions: 0,
+        placed: 0,
+        is_touched: false,
+    };
+
+    /// Begins anew for the campaign of `slot`, unless it is its own already.
+    fn become_slots(&mut self, slot: Slot) {
+        if self.published.generation != slot.generation {
+            let published = Pace { generation: slot.generation, ..Pace::NEUTRAL };
+            *self = Self { published, is_touched: self.is_touched, ..Self::EMPTY };
+        }
+    }
+}
+
+/// What one core did since its last report.
+#[derive(Clone, Debug)]
+pub struct LocalReport {
+    /// Which core.
+    pub core: u16,
+    /// Grows with each report.
+    pub number: u32,
+    /// One for each campaign that had an auction or has holds.
+    pub entries: Box<[LocalEntry]>,
+}
+
+/// One campaign's part of a report.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalEntry {
+    /// The campaign's slot.
+    pub slot: Slot,
+    /// Change of `ln_budget`.
+    pub change: f32,
+    /// Auctions in which it could have bid.
+    pub auctions: u32,
+    /// Held since the last report, in nanos.
+    pub placed: u64,
+    /// Held at present by bids that may still win.
+    pub held: Nanos,
+}
+
+impl LocalPacing {
+    /// Nothing changed yet.
+    #[must_use]
+    pub const fn new(core: u16) -> Self {
+        Self { core, number: 0, adopted: 0, entries: Vec::new(), touched: Vec::new() }
+    }
+
+    /// The number of the last report; 0 before the first.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The published pace with this core's own change on it. What was published is copied on the
+    /// first look after a publication, so that later ones find it beside the change.
+    pub fn pace(&mut self, slot: Slot, snapshot: &PacingSnapshot) -> Pace {
+        let local = self.local(slot);
+        let epoch = snapshot.epoch as u32;
+        if local.epoch != epoch {
+            let published = snapshot.pace(slot);
+            local.published = Pace { generation: slot.generation, ..published };
+            local.epoch = epoch;
+        }
+        let mut pace = local.published;
+        let moved = pace.ln_budget + local.change + local.reported;
+        pace.ln_budget = moved.clamp(LN_MIN as f32, pace.ln_cap);
+        pace
+    }
+
+    /// The line of a slot, empty where another campaign had it.
+    fn local(&mut self, slot: Slot) -> &mut Local {
+        let index = slot.index as usize;
+        if self.entries.len() <= index {
+            self.entries.resize(index + 1, Local::EMPTY);
+        }
+        let local = &mut self.entries[index];
+        local.become_slots(slot);
+        local
+    }
+
+    /// Asks for what [`LocalPacing::pace`] will read.
+    pub fn prefetch(&self, slot: Slot) {
+        prefetch(&self.entries, slot.index as usize);
+    }
+
+    /// An auction in which the campaign could have bid, and what it holds for it: the step
+    /// `ln_budget -= gain * (expected cost / planned cost - 1)`.
+    pub fn on_auction(&mut self, slot: Slot, pace: &Pace, held: Option<Micros>) {
+        let local = self.local(slot);
+        let is_new = !std::mem::replace(&mut local.is_touched, true);
+        local.auctions = local.auctions.saturating_add(1);
+        let held = held.map_or(0, |price| price.0);
+        local.placed = local.placed.saturating_add(held);
+        if pace.gain > 0.0 && pace.plan_nanos > 0.0 {
+            let cost = held as f32 * pace.cost_ratio;
+            let step = pace.gain * (1.0 - cost / pace.plan_nanos);
+            // One bid may cost a hundred times the plan of one auction where budgets are small.
+            local.change += step.max(-1.0);
+            let moved = pace.ln_budget + step;
+            if moved > pace.ln_cap {
+                local.change -= moved - pace.ln_cap; // nothing winds up at the cap
+            }
+        }
+        if is_new {
+            self.touched.push(slot.index);
+        }
+    }
+
+    /// What happened since the last report; `held` says what a campaign holds at present.
+    pub fn report(&mut self, held: impl Fn(Slot) -> Nanos) -> LocalReport {
+        self.number += 1;
+        let touched = std::mem::take(&mut self.touched);
+        let mut entries = Vec::with_capacity(touched.len());
+        for index in touched {
+            let local = &mut self.entries[index as usize];
+            let slot = Slot { index, generation: local.published.generation };
+            let held = held(slot);
+            let &mut Local { change, auctions, placed, .. } = local;
+            entries.push(LocalEntry { slot, change, auctions, placed, held });
+            local.reported += change;
+            (local.change, local.auctions, local.placed) = (0.0, 0, 0);
+            // What holds money is reported until it does no more.
+            local.is_touched = held > Nanos::ZERO;
+            if local.is_touched {
+                self.touched.push(index);
+            }
+        }
+        LocalReport { core: self.core, number: self.number, entries: entries.into() }
+    }
+
+    /// Drops the changes that `snapshot` contains.
+    pub fn adopt(&mut self, snapshot: &PacingSnapshot) {
+        let folded = snapshot.folded(self.core);
+        if folded >= self.number && self.adopted < folded {
+            self.adopted = folded;
+            self.entries.iter_mut().for_each(|local| local.reported = 0.0);
+        }
+    }
+}
