@@ -13,7 +13,7 @@ mod model;
 
 use model::{Model, Name, State};
 use outbid::budget::{
-    AMOUNT_MAX, Command, DayNumber, Due, LeaseOp, Ledger, Notice, Outcome, Windows,
+    AMOUNT_MAX, Budget, Command, DayNumber, Due, LeaseOp, Ledger, Notice, Outcome, Purpose, Windows,
 };
 use outbid::store::{Position, Record};
 use outbid::units::{AdvertiserId, CampaignId, HoldId, LeaseId, Micros, Nanos, Timestamp};
@@ -166,9 +166,11 @@ impl World {
         let command = Command::SetCampaign {
             campaign: CampaignId(campaign),
             advertiser: AdvertiserId(if self.one_in(30) { 9 } else { advertiser }),
-            advertiser_bound: bound(self, above),
-            lifetime: bound(self, lifetime),
-            daily,
+            budget: Budget {
+                advertiser_bound: bound(self, above),
+                lifetime: bound(self, lifetime),
+                ..Budget::daily(daily)
+            },
             from: DayNumber(self.below(DAYS as u64) as i32),
             edition: self.editions.saturating_sub(self.below(3) / 2 * 5),
         };
@@ -185,8 +187,8 @@ impl World {
         let (core, number) = (self.below(2) as u16, self.leases.len() as u32);
         let again = self.one_in(12).then(|| self.any_lease()).flatten();
         let id = again.unwrap_or(LeaseId { node: 0, core, boot: self.boot, number });
-        let command =
-            Command::Lease { lease: id, step: 0, op: LeaseOp::Open { campaign, day, asked } };
+        let op = LeaseOp::Open { campaign, day, purpose: Purpose::Serve, asked };
+        let command = Command::Lease { lease: id, step: 0, op };
         let outcome = self.append(command, 0);
         if again.is_none() && matches!(outcome, Outcome::Stepped(_)) {
             self.leases.push(id);

@@ -7,8 +7,8 @@
 //! inequalities are checked, and in the end the money must be usable again.
 
 use outbid::budget::{
-    Answer, Command, DayNumber, Held, LeaseBook, LeaseEvent, LeaseOp, LeaseRequest, LeaseTerms,
-    Ledger, NoHold, Notice, Outcome, Windows, apply,
+    Answer, Budget, Command, DayNumber, Held, LeaseBook, LeaseEvent, LeaseOp, LeaseRequest,
+    LeaseTerms, Ledger, NoHold, Notice, Outcome, Purpose, Windows, apply,
 };
 use outbid::units::{AdvertiserId, CampaignId, Micros, Nanos, Timestamp};
 use proptest::prelude::*;
@@ -117,6 +117,7 @@ fn terms() -> LeaseEvent {
             day_ends: DAY_ENDS,
             max_price: Micros(CAP),
             headroom: Nanos(2 * i128::from(CAP)),
+            exploration_ppm: 0,
             is_active: true,
         }]
         .into(),
@@ -162,9 +163,11 @@ impl World {
         self.log.push_back(Command::SetCampaign {
             campaign: CAMPAIGN,
             advertiser: ADVERTISER,
-            advertiser_bound: Some(Nanos(40 * i128::from(CAP))),
-            lifetime: Some(Nanos(30 * i128::from(CAP))),
-            daily,
+            budget: Budget {
+                advertiser_bound: Some(Nanos(40 * i128::from(CAP))),
+                lifetime: Some(Nanos(30 * i128::from(CAP))),
+                ..Budget::daily(daily)
+            },
             from: DAY,
             edition: self.edition,
         });
@@ -212,7 +215,7 @@ impl World {
             }
             Step::Budget { bids } => self.set_budget(bids),
             Step::Recall { core } => {
-                self.heard[core].push_back(LeaseEvent::Recall(CAMPAIGN));
+                self.heard[core].push_back(LeaseEvent::Recall(CAMPAIGN, Purpose::Serve));
             }
             Step::Rest => self.settle_down(),
         }
@@ -220,14 +223,16 @@ impl World {
     }
 
     fn bid(&mut self, core: usize, price: u64) -> bool {
-        let held = match self.books[core].hold(CAMPAIGN, Micros(price), WINDOWS, self.now) {
-            Err(NoHold::OnlyLeft(left)) => {
-                assert!(left.0 > 0 && left.0 < price);
-                self.seen.only_left += 1;
-                self.books[core].hold(CAMPAIGN, left, WINDOWS, self.now)
-            }
-            other => other,
-        };
+        let held =
+            match self.books[core].hold(CAMPAIGN, Purpose::Serve, Micros(price), WINDOWS, self.now)
+            {
+                Err(NoHold::OnlyLeft(left)) => {
+                    assert!(left.0 > 0 && left.0 < price);
+                    self.seen.only_left += 1;
+                    self.books[core].hold(CAMPAIGN, Purpose::Serve, left, WINDOWS, self.now)
+                }
+                other => other,
+            };
         let Ok(held) = held else { return false };
         if self.dry_after_grant.take_if(|dry| *dry != core).is_some() {
             self.seen.moved_last_slice += 1;
@@ -358,7 +363,7 @@ impl World {
                         self.dry_after_grant = Some(core);
                     }
                     for other in (0..CORES).filter(|other| *other != core) {
-                        self.heard[other].push_back(LeaseEvent::Recall(CAMPAIGN));
+                        self.heard[other].push_back(LeaseEvent::Recall(CAMPAIGN, Purpose::Serve));
                     }
                 } else {
                     self.wanting.remove(&core);

@@ -1,7 +1,7 @@
 //! Money from this core's leases.
 
 use crate::auction::decide::Purse;
-use crate::budget::{Held, LeaseBook, NoHold, Windows};
+use crate::budget::{Held, LeaseBook, NoHold, Purpose, Windows};
 use crate::strategy::pacing::{LocalPacing, Pace, PacingSnapshot};
 use crate::units::{CampaignId, Micros, Slot, Timestamp};
 
@@ -21,9 +21,11 @@ impl Purse for LeasePurse<'_> {
         windows: Windows,
         now: Timestamp,
     ) -> Result<Held, Micros> {
-        self.leases.hold(campaign, price, windows, now).map_err(|no_hold| match no_hold {
-            NoHold::OnlyLeft(left) => left,
-            NoHold::NoLease | NoHold::Exhausted => Micros::ZERO,
+        self.leases.hold(campaign, Purpose::Serve, price, windows, now).map_err(|no_hold| {
+            match no_hold {
+                NoHold::OnlyLeft(left) => left,
+                NoHold::NoLease | NoHold::Exhausted => Micros::ZERO,
+            }
         })
     }
 

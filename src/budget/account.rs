@@ -1,14 +1,14 @@
 //! One account: its sums, its bound, and the inequality that no transition may break.
 
 use crate::units::Nanos;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Largest amount that a command may name: 1e27 nanos, a billion billions. A million such sums are
 /// still far from the end of an `i128`, so no addition in the ledger can overflow.
 pub const AMOUNT_MAX: Nanos = Nanos(1_000_000_000_000_000_000_000_000_000);
 
 /// What an account has committed. Also used for a change of it, then with signs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums {
     /// Charged for good.
     pub billed: Nanos,
@@ -25,7 +25,7 @@ impl Sums {
         self.billed + self.late + self.leased
     }
 
-    fn plus(self, change: Self) -> Self {
+    pub(super) fn plus(self, change: Self) -> Self {
         Self {
             billed: self.billed + change.billed,
             late: self.late + change.late,
@@ -59,13 +59,19 @@ pub enum Refusal {
     /// The bound on leases or accounts is reached.
     #[error("the ledger is full")]
     Full,
+    /// The tree of this advertiser is kept in another currency.
+    #[error("the advertiser's accounts are kept in another currency")]
+    Currency,
+    /// A refund of more than the day was charged.
+    #[error("more would be refunded than the day was charged")]
+    Unbilled,
     /// An inequality would not hold afterwards: a defect of ours. The ledger grants no more.
     #[error("an inequality would be violated")]
     Violation,
 }
 
 /// An account of the tree.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// What is committed.
     pub sums: Sums,
@@ -96,6 +102,11 @@ impl Account {
         self.target.map_or(AMOUNT_MAX, |target| {
             (target - self.sums.committed()).max(Nanos::ZERO).min(AMOUNT_MAX)
         })
+    }
+
+    /// The bound less what is billed; `None` without a bound.
+    pub(super) fn unbilled(&self) -> Option<Nanos> {
+        self.target.map(|target| target - self.sums.billed)
     }
 
     /// The account after `change`.

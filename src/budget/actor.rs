@@ -6,6 +6,7 @@
 
 use super::command::Command;
 use super::inbox::{LeaseInbox, LeaseNews, LeaseRequest};
+use super::plan::Budget;
 use super::state::BudgetState;
 use super::view::{AccountView, House};
 use super::writer::LedgerWriter;
@@ -39,12 +40,8 @@ pub struct CampaignTerms {
     pub advertiser: AdvertiserId,
     /// Its place in the pacing snapshot.
     pub slot: Slot,
-    /// Bound of each day, in nanos.
-    pub daily: Nanos,
-    /// Bound over all days, in nanos.
-    pub lifetime: Option<Nanos>,
-    /// Bound over all of the advertiser's campaigns, in nanos; the same in each of them.
-    pub advertiser_bound: Option<Nanos>,
+    /// What it may cost.
+    pub budget: Budget,
     /// The zone whose midnight ends its day.
     pub time_zone: TimeZone,
     /// How its budget is paced.
@@ -55,14 +52,11 @@ pub struct CampaignTerms {
     pub target_cpa: Option<Nanos>,
     /// The most that one bid may be.
     pub max_price: Micros,
-    /// Whether it bids at all.
-    pub is_active: bool,
 }
 
 impl CampaignTerms {
     pub(super) fn has_budget_of(&self, other: &Self) -> bool {
-        (self.advertiser, self.daily, self.lifetime, self.advertiser_bound)
-            == (other.advertiser, other.daily, other.lifetime, other.advertiser_bound)
+        (self.advertiser, &self.budget) == (other.advertiser, &other.budget)
     }
 
     pub(super) fn has_control_of(&self, other: &Self) -> bool {

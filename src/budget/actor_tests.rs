@@ -82,15 +82,12 @@ fn terms(bids: u64) -> CampaignTerms {
         id: CAMPAIGN,
         advertiser: AdvertiserId(1),
         slot: SLOT,
-        daily: Nanos(i128::from(bids * CAP)),
-        lifetime: None,
-        advertiser_bound: None,
+        budget: Budget::daily(Nanos(i128::from(bids * CAP))),
         time_zone: TimeZone::UTC,
         pacing: PacingKind::Dual,
         multiplier_max_ppm: 1_000_000,
         target_cpa: None,
         max_price: Micros(CAP),
-        is_active: true,
     }
 }
 
@@ -174,7 +171,13 @@ impl House {
     }
 
     fn hold(&self, core: usize) -> Result<Held, NoHold> {
-        self.cores[core].1.lock().hold(CAMPAIGN, Micros(CAP), WINDOWS, self.clock.now())
+        self.cores[core].1.lock().hold(
+            CAMPAIGN,
+            Purpose::Serve,
+            Micros(CAP),
+            WINDOWS,
+            self.clock.now(),
+        )
     }
 
     async fn bill(&self, held: &Held) {

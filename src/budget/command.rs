@@ -2,6 +2,7 @@
 
 use super::day::DayNumber;
 use super::line::{Due, Held};
+use super::plan::{Budget, Purpose};
 use crate::units::{AdvertiserId, CampaignId, HoldId, LeaseId, Micros, Nanos};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -19,13 +20,9 @@ pub enum Command {
         campaign: CampaignId,
         /// Who pays.
         advertiser: AdvertiserId,
-        /// The advertiser's bound over all campaigns and days.
-        advertiser_bound: Option<Nanos>,
-        /// The campaign's bound over all days.
-        lifetime: Option<Nanos>,
-        /// The bound of each day from `from` on.
-        daily: Nanos,
-        /// First day on which `daily` holds.
+        /// What he allows.
+        budget: Budget,
+        /// First day on which it holds.
         from: DayNumber,
         /// Grows with each edition; an older one is refused after a newer.
         edition: u64,
@@ -69,6 +66,36 @@ pub enum Command {
     },
     /// Frees what is late past its time and forgets leases long closed.
     Expire,
+    /// Changes by hand what a day was charged, once for each key.
+    Adjust {
+        /// Whose day.
+        campaign: CampaignId,
+        /// Which day.
+        day: DayNumber,
+        /// Above zero a charge, below a refund.
+        amount: Nanos,
+        /// Why.
+        reason: AdjustReason,
+        /// Names the adjustment, among all of the campaign; up to [`ADJUST_KEY_BYTES_MAX`] bytes.
+        key: String,
+    },
+}
+
+/// Bytes of an adjustment's key: it stands in a record, and in the ledger's memory.
+pub const ADJUST_KEY_BYTES_MAX: usize = 64;
+
+/// Why a charge is changed by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdjustReason {
+    /// The traffic was not human, or not what was sold.
+    InvalidTraffic,
+    /// The exchange's invoice says something else.
+    Discrepancy,
+    /// A favour.
+    Goodwill,
+    /// An adjustment before this one was wrong.
+    Correction,
 }
 
 /// What a holder does with its lease. Amounts are nanos.
@@ -80,6 +107,8 @@ pub enum LeaseOp {
         campaign: CampaignId,
         /// On this day.
         day: DayNumber,
+        /// For these bids.
+        purpose: Purpose,
         /// Wanted.
         asked: Nanos,
     },
@@ -167,7 +196,7 @@ impl Command {
     /// Whether the command's content says which event it is, so that the same content again is the
     /// same event again. The others get a key of their own each time.
     pub(super) const fn names_itself(&self) -> bool {
-        matches!(self, Self::Lease { .. } | Self::Settle { .. })
+        matches!(self, Self::Lease { .. } | Self::Settle { .. } | Self::Adjust { .. })
     }
 }
 

@@ -1,10 +1,11 @@
 //! Days: numbers in the ledger, the campaign's own calendar outside it.
 
 use crate::units::Timestamp;
-use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{Span, ToSpan};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A calendar day of a campaign's time zone: days since 1970-01-01 by the local calendar.
 #[derive(
@@ -12,6 +13,38 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(transparent)]
 pub struct DayNumber(pub i32);
+
+/// Day 0.
+const EPOCH: Date = Date::constant(1970, 1, 1);
+
+impl DayNumber {
+    /// The number of a date.
+    #[must_use]
+    pub fn of(date: Date) -> Self {
+        Self((date - EPOCH).get_days())
+    }
+
+    /// The date; `None` beyond the calendar's ends.
+    #[must_use]
+    pub fn date(self) -> Option<Date> {
+        EPOCH.checked_add(Span::new().try_days(self.0).ok()?).ok()
+    }
+
+    /// The first day of its calendar month; the day itself beyond the calendar's ends.
+    #[must_use]
+    pub fn month(self) -> Self {
+        self.date().map_or(self, |date| Self::of(date.first_of_month()))
+    }
+}
+
+impl fmt::Display for DayNumber {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.date() {
+            Some(date) => date.fmt(formatter),
+            None => self.0.fmt(formatter),
+        }
+    }
+}
 
 /// A local day with its limits in civil time: 23 to 25 hours long where clocks are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +72,11 @@ impl Day {
         let instant = jiff::Timestamp::from_millisecond(now.0).ok()?;
         let date = instant.to_zoned_datetime(zone.clone()).date();
         let next = date.checked_add(1.day()).ok()?;
-        let number = (date - Date::constant(1970, 1, 1)).get_days();
         let start = |date: Date| {
             let midnight = date.to_zoned_datetime(zone.clone()).ok()?;
             Some(Timestamp(midnight.timestamp().as_millisecond()))
         };
-        Some(Self { number: DayNumber(number), starts: start(date)?, ends: start(next)? })
+        Some(Self { number: DayNumber::of(date), starts: start(date)?, ends: start(next)? })
     }
 }
 
@@ -53,6 +85,17 @@ const DAY_MS: i64 = 86_400_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_dates_and_every_number_has_a_month() {
+        let date = |text: &str| text.parse::<Date>().expect("a date");
+        assert_eq!(DayNumber::of(date("2026-03-29")), DayNumber(20_541));
+        assert_eq!(DayNumber(20_541).month(), DayNumber::of(date("2026-03-01")));
+        assert_eq!(DayNumber(-1).to_string(), "1969-12-31");
+        for end in [i32::MIN, i32::MAX] {
+            assert_eq!(DayNumber(end).month(), DayNumber(end));
+        }
+    }
 
     #[test]
     fn days_follow_the_campaigns_own_clock() {

@@ -8,6 +8,7 @@
 use super::command::LeaseOp;
 use super::day::DayNumber;
 use super::line::Held;
+use super::plan::Purpose;
 use super::view::{Answer, as_text};
 use crate::units::{CampaignId, LeaseId, Micros, Nanos, Timestamp};
 use parking_lot::Mutex;
@@ -32,6 +33,9 @@ pub struct LeaseTerms {
     pub max_price: Micros,
     /// Money to keep at hand: one second of planned spend.
     pub headroom: Nanos,
+    /// The share of it that a lease for exploration keeps at hand, in millionths; 0 where there is
+    /// none.
+    pub exploration_ppm: u32,
     /// Whether it bids at all.
     pub is_active: bool,
 }
@@ -70,8 +74,8 @@ pub enum LeaseEvent {
         /// Moved from leased to billed.
         from_lease: Nanos,
     },
-    /// Another holder needs money: return what is not in use.
-    Recall(CampaignId),
+    /// Somebody needs money: return what the lease for this purpose does not use.
+    Recall(CampaignId, Purpose),
     /// A budget was cut below what is committed: return whatever no bid holds, at once.
     Cut(CampaignId),
     /// An account that had too little has some again.
@@ -83,7 +87,7 @@ pub enum LeaseEvent {
 impl LeaseEvent {
     /// Whether its loss costs time and nothing else.
     const fn is_hint(&self) -> bool {
-        matches!(self, Self::Recall(_) | Self::Available(_))
+        matches!(self, Self::Recall(..) | Self::Available(_))
     }
 }
 

@@ -3,12 +3,14 @@
 //! No clock and no input or output: `at` is the time that the log assigned. Folding the same
 //! records gives the same ledger, so balance, recovery and audit are all "fold again".
 
-use super::account::{AMOUNT_MAX, Account, Refusal, Sums};
-use super::command::{Command, LeaseOp};
+use super::account::{Refusal, Sums};
+use super::command::{ADJUST_KEY_BYTES_MAX, Command, LeaseOp};
 use super::day::DayNumber;
+use super::plan::{Purpose, in_range};
+use super::tree::{Place, Tree};
 use super::view::{Answer, House, Outcome};
 use crate::store::{Position, Record};
-use crate::units::{AdvertiserId, CampaignId, HoldId, LeaseId, Micros, Nanos, Timestamp};
+use crate::units::{CampaignId, HoldId, LeaseId, Micros, Nanos, Timestamp};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -16,14 +18,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub(super) const SEQUENCES_MAX: u32 = 1 << 20;
 /// Open and remembered leases: ten thousand campaigns on 32 cores for three days.
 const LEASES_MAX: usize = 1 << 20;
-/// Days that a campaign remembers one by one; older ones live on in its total.
-pub(super) const DAYS_MAX: usize = 400;
 /// Milliseconds that a closed lease is remembered, so that a copy of an old notice is known as a
 /// copy: a day, where exchanges repeat themselves within minutes.
 const CLOSED_KEPT_MS: i64 = 86_400_000;
 /// Settled prices remembered, to tell a duplicate from a contradiction: minutes of the fastest
 /// stream, in which copies come.
 const PRICES_MAX: usize = 1 << 16;
+/// Adjustments remembered, so that one sent again is known: hundreds a day for half a year.
+const ADJUSTMENTS_MAX: usize = 1 << 16;
 
 /// A record that cannot be folded: the log was lost, forked or written by another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,32 +51,22 @@ pub enum FoldError {
 /// Accounts, leases and settlements, as of a position of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    pub(super) advertisers: BTreeMap<AdvertiserId, Account>,
-    pub(super) campaigns: BTreeMap<CampaignId, Campaign>,
+    pub(super) tree: Tree,
     pub(super) leases: BTreeMap<LeaseId, Lease>,
     /// When lost leases become free and closed ones are forgotten.
     due: BTreeSet<(Timestamp, LeaseId)>,
     prices: FxHashMap<HoldId, Micros>,
     prices_order: VecDeque<HoldId>,
+    adjustments: BTreeMap<(CampaignId, String), (DayNumber, Nanos)>,
+    adjustments_order: VecDeque<(CampaignId, String)>,
     house: House,
     position: Position,
     digest: [u8; 32],
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Campaign {
-    pub(super) advertiser: AdvertiserId,
-    edition: u64,
-    pub(super) account: Account,
-    /// Daily bound by the first day on which it holds.
-    daily: BTreeMap<DayNumber, Nanos>,
-    pub(super) days: BTreeMap<DayNumber, Account>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lease {
-    pub(super) campaign: CampaignId,
-    pub(super) day: DayNumber,
+    pub(super) place: Place,
     pub(super) sums: LeaseSums,
     step: u32,
     state: LeaseState,
@@ -127,13 +119,19 @@ impl LeaseSums {
 /// counter of refusals.
 pub fn apply(ledger: &mut Ledger, at: Timestamp, command: &Command) -> Outcome {
     let applied = match *command {
-        Command::SetCampaign { .. } => ledger.set_campaign(command),
+        Command::SetCampaign { campaign, advertiser, ref budget, from, edition } => ledger
+            .tree
+            .set(campaign, advertiser, (from, edition), budget)
+            .map(|is_over| Outcome::CampaignSet { is_over }),
         Command::Lease { lease, step, op } => ledger.step(at, lease, step, op),
         Command::Settle { .. } => ledger.settle(at, command),
         Command::HolderLost { node, core, boot_upto, window_ms } => {
             ledger.holder_lost(at, node, core, boot_upto, window_ms)
         }
         Command::Expire => ledger.expire(at),
+        Command::Adjust { campaign, day, amount, ref key, .. } => {
+            ledger.adjust(campaign, day, amount, key)
+        }
     };
     applied.unwrap_or_else(|refusal| {
         ledger.house.refused += 1;
@@ -185,63 +183,16 @@ impl Ledger {
         self.house
     }
 
-    /// The campaign of a lease.
+    /// The campaign of a lease, and what the lease is for.
     #[must_use]
-    pub fn campaign_of(&self, lease: LeaseId) -> Option<CampaignId> {
-        self.leases.get(&lease).map(|lease| lease.campaign)
+    pub fn owner_of(&self, lease: LeaseId) -> Option<(CampaignId, Purpose)> {
+        self.leases.get(&lease).map(|lease| (lease.place.campaign, lease.place.purpose))
     }
 
     /// Whether [`Command::Expire`] would do something.
     #[must_use]
     pub fn has_due(&self, now: Timestamp) -> bool {
         self.due.first().is_some_and(|(at, _)| *at <= now)
-    }
-
-    fn set_campaign(&mut self, command: &Command) -> Result<Outcome, Refusal> {
-        let &Command::SetCampaign {
-            campaign,
-            advertiser,
-            advertiser_bound,
-            lifetime,
-            daily,
-            from,
-            edition,
-        } = command
-        else {
-            return Err(Refusal::Mismatch);
-        };
-        for amount in [advertiser_bound, lifetime, Some(daily)].into_iter().flatten() {
-            in_range(amount)?;
-        }
-        let account = self.campaigns.entry(campaign).or_insert_with(|| Campaign {
-            advertiser,
-            edition: 0,
-            account: Account::default(),
-            daily: BTreeMap::new(),
-            days: BTreeMap::new(),
-        });
-        if account.advertiser != advertiser {
-            return Err(Refusal::UnknownCampaign);
-        }
-        if edition < account.edition {
-            return Err(Refusal::Stale);
-        }
-        account.edition = edition;
-        account.account.set_target(lifetime);
-        account.daily.split_off(&from);
-        account.daily.insert(from, daily);
-        if account.daily.len() > DAYS_MAX {
-            account.daily.pop_first();
-        }
-        for day in account.days.range_mut(from..).map(|(_, day)| day) {
-            day.set_target(Some(daily));
-        }
-        let above = self.advertisers.entry(advertiser).or_default();
-        above.set_target(advertiser_bound);
-        let days = account.days.range(from..).map(|(_, day)| day);
-        let is_over =
-            days.chain([&account.account, &*above]).any(|account| account.excess() > Nanos::ZERO);
-        Ok(Outcome::CampaignSet { is_over })
     }
 
     fn step(
@@ -251,8 +202,8 @@ impl Ledger {
         step: u32,
         op: LeaseOp,
     ) -> Result<Outcome, Refusal> {
-        if let LeaseOp::Open { campaign, day, asked } = op {
-            return self.open(id, campaign, day, asked);
+        if let LeaseOp::Open { campaign, day, purpose, asked } = op {
+            return self.open(id, Place { campaign, day, purpose }, asked);
         }
         let lease = self.leases.get(&id).ok_or(Refusal::NotOpen)?;
         if step <= lease.step {
@@ -264,14 +215,14 @@ impl Ledger {
         if step != lease.step + 1 {
             return Err(Refusal::Gap);
         }
-        let (campaign, day, old) = (lease.campaign, lease.day, lease.sums);
+        let (place, old) = (lease.place, lease.sums);
         let mut new = old;
         let mut billed = Nanos::ZERO;
         let mut absorbed = Nanos::ZERO;
         let answer = match op {
             LeaseOp::Open { .. } => return Err(Refusal::Mismatch),
             LeaseOp::TopUp { asked } => {
-                let amount = in_range(asked)?.min(self.grantable(campaign, day));
+                let amount = in_range(asked)?.min(self.grantable(place));
                 new.amount += amount;
                 Answer::Granted { amount, is_short: amount < asked }
             }
@@ -279,7 +230,7 @@ impl Ledger {
                 let amount = in_range(amount)?.min(old.remaining());
                 new.returned += amount;
                 // Over, if what goes back leaves still more than a budget allows.
-                Answer::Returned { amount, is_over: self.excess(campaign, day) > amount }
+                Answer::Returned { amount, is_over: self.tree.excess(place) > amount }
             }
             LeaseOp::Late { amount } => {
                 new.late = in_range(amount)?;
@@ -290,7 +241,7 @@ impl Ledger {
                     return Err(Refusal::Mismatch);
                 }
                 let amount = in_range(amount)?.min(old.settled);
-                let covered = amount.min(self.free(campaign, day));
+                let covered = amount.min(self.tree.free(place));
                 absorbed = amount - covered;
                 new.amount += covered;
                 new.settled -= absorbed;
@@ -303,8 +254,8 @@ impl Ledger {
             }
         };
         let new = new.trimmed().check()?;
-        self.change(campaign, day, old.change_to(new, billed))?;
-        self.absorb(campaign, absorbed);
+        self.tree.change(place, old.change_to(new, billed))?;
+        self.absorb(place.campaign, absorbed);
         let Some(lease) = self.leases.get_mut(&id) else { return Err(Refusal::NotOpen) };
         lease.sums = new;
         lease.step = step;
@@ -315,27 +266,20 @@ impl Ledger {
         Ok(Outcome::Stepped(answer))
     }
 
-    fn open(
-        &mut self,
-        id: LeaseId,
-        campaign: CampaignId,
-        day: DayNumber,
-        asked: Nanos,
-    ) -> Result<Outcome, Refusal> {
+    fn open(&mut self, id: LeaseId, place: Place, asked: Nanos) -> Result<Outcome, Refusal> {
         if self.leases.contains_key(&id) {
             return Ok(Outcome::Duplicate);
         }
         let asked = in_range(asked)?;
-        let account = self.campaigns.get_mut(&campaign).ok_or(Refusal::UnknownCampaign)?;
         if self.leases.len() >= LEASES_MAX {
             return Err(Refusal::Full);
         }
-        account.open_day(day)?;
-        let amount = asked.min(self.grantable(campaign, day));
+        self.tree.open_day(place.campaign, place.day)?;
+        let amount = asked.min(self.grantable(place));
         let sums = LeaseSums { amount, ..LeaseSums::default() }.check()?;
-        self.change(campaign, day, LeaseSums::default().change_to(sums, Nanos::ZERO))?;
+        self.tree.change(place, LeaseSums::default().change_to(sums, Nanos::ZERO))?;
         let state = LeaseState::Open;
-        let lease = Lease { campaign, day, sums, step: 0, state, settled_bits: Vec::new() };
+        let lease = Lease { place, sums, step: 0, state, settled_bits: Vec::new() };
         self.leases.insert(id, lease);
         Ok(Outcome::Stepped(Answer::Granted { amount, is_short: amount < asked }))
     }
@@ -347,7 +291,7 @@ impl Ledger {
         if hold.sequence >= SEQUENCES_MAX {
             return Err(Refusal::OutOfRange);
         }
-        if !self.campaigns.contains_key(&campaign) {
+        if !self.tree.campaigns.contains_key(&campaign) {
             return Err(Refusal::UnknownCampaign);
         }
         let (cost, held) = (price.per_impression(), held.per_impression());
@@ -356,7 +300,8 @@ impl Ledger {
             self.absorb(campaign, cost);
             return Ok(Outcome::Forgotten { absorbed: cost });
         };
-        if (lease.campaign, lease.day) != (campaign, day) {
+        let place = lease.place;
+        if (place.campaign, place.day) != (campaign, day) {
             return Err(Refusal::Mismatch);
         }
         if lease.is_settled(hold.sequence) {
@@ -369,7 +314,7 @@ impl Ledger {
         let within = at <= due.free_at() && lease.state != LeaseState::Closed;
         let reach = if within { held.min(old.remaining()) } else { Nanos::ZERO };
         let from_lease = cost.min(reach);
-        let from_free = (cost - from_lease).min(self.free(campaign, day));
+        let from_free = (cost - from_lease).min(self.tree.free(place));
         let absorbed = cost - from_lease - from_free;
         let mut new = old;
         // Money from outside the lease passes through it, so that one sum says what it settled.
@@ -379,7 +324,7 @@ impl Ledger {
             new.returned += reach - from_lease;
         }
         let new = new.trimmed().check()?;
-        self.change(campaign, day, old.change_to(new, from_lease + from_free))?;
+        self.tree.change(place, old.change_to(new, from_lease + from_free))?;
         self.absorb(campaign, absorbed);
         if let Some(lease) = self.leases.get_mut(&hold.lease) {
             lease.sums = new;
@@ -409,9 +354,9 @@ impl Ledger {
             .collect();
         for id in &lost {
             let Some(lease) = self.leases.get(id) else { continue };
-            let (campaign, day, old) = (lease.campaign, lease.day, lease.sums);
+            let (place, old) = (lease.place, lease.sums);
             let new = LeaseSums { late: old.remaining(), ..old }.check()?;
-            self.change(campaign, day, old.change_to(new, Nanos::ZERO))?;
+            self.tree.change(place, old.change_to(new, Nanos::ZERO))?;
             if let Some(lease) = self.leases.get_mut(id) {
                 lease.sums = new;
                 lease.state = LeaseState::Lost;
@@ -430,10 +375,10 @@ impl Ledger {
                 self.leases.remove(&id);
                 continue;
             }
-            let (campaign, day, old) = (lease.campaign, lease.day, lease.sums);
+            let (place, old) = (lease.place, lease.sums);
             let new =
                 LeaseSums { late: Nanos::ZERO, returned: old.returned + old.remaining(), ..old };
-            self.change(campaign, day, old.change_to(new.check()?, Nanos::ZERO))?;
+            self.tree.change(place, old.change_to(new.check()?, Nanos::ZERO))?;
             freed += old.remaining();
             if let Some(lease) = self.leases.get_mut(&id) {
                 lease.sums = new;
@@ -444,45 +389,51 @@ impl Ledger {
         Ok(Outcome::Expired(freed))
     }
 
-    /// Changes the day, the campaign and the advertiser together, or none of them: the first
-    /// inequality, on the whole path.
-    fn change(&mut self, id: CampaignId, day: DayNumber, change: Sums) -> Result<(), Refusal> {
-        if change == Sums::default() {
-            return Ok(());
+    /// A charge goes as far as there is free money, and the house bears the rest; a refund is made
+    /// whole or not at all.
+    fn adjust(
+        &mut self,
+        campaign: CampaignId,
+        day: DayNumber,
+        amount: Nanos,
+        key: &str,
+    ) -> Result<Outcome, Refusal> {
+        let named = (campaign, key.to_owned());
+        if let Some(before) = self.adjustments.get(&named) {
+            let is_same = *before == (day, amount);
+            return Ok(if is_same { Outcome::Duplicate } else { Outcome::Contradiction });
         }
-        let campaign = self.campaigns.get_mut(&id).ok_or(Refusal::UnknownCampaign)?;
-        let today = campaign.days.get_mut(&day).ok_or(Refusal::UnknownCampaign)?;
-        let advertiser =
-            self.advertisers.get_mut(&campaign.advertiser).ok_or(Refusal::UnknownCampaign)?;
-        let after =
-            (today.after(change)?, campaign.account.after(change)?, advertiser.after(change)?);
-        (*today, campaign.account, *advertiser) = after;
-        Ok(())
-    }
-
-    fn path(&self, id: CampaignId, day: DayNumber) -> Option<[&Account; 3]> {
-        let campaign = self.campaigns.get(&id)?;
-        let advertiser = self.advertisers.get(&campaign.advertiser)?;
-        Some([campaign.days.get(&day)?, &campaign.account, advertiser])
-    }
-
-    /// Free money on the whole path; none where a part of it is missing.
-    fn free(&self, id: CampaignId, day: DayNumber) -> Nanos {
-        let path = self.path(id, day);
-        let least = path.and_then(|path| path.iter().map(|account| account.free()).min());
-        least.unwrap_or(Nanos::ZERO)
-    }
-
-    /// By how much more is committed than a budget on the path allows.
-    fn excess(&self, id: CampaignId, day: DayNumber) -> Nanos {
-        let path = self.path(id, day);
-        let most = path.and_then(|path| path.iter().map(|account| account.excess()).max());
-        most.unwrap_or(Nanos::ZERO)
+        in_range(Nanos(amount.0.checked_abs().ok_or(Refusal::OutOfRange)?))?;
+        if key.is_empty() || key.len() > ADJUST_KEY_BYTES_MAX || amount == Nanos::ZERO {
+            return Err(Refusal::OutOfRange);
+        }
+        let place = Place::day(campaign, day);
+        let billed = if amount > Nanos::ZERO {
+            self.tree.open_day(campaign, day)?;
+            amount.min(self.tree.free(place))
+        } else {
+            amount
+        };
+        if billed < Nanos::ZERO - self.tree.billed(place) {
+            return Err(Refusal::Unbilled);
+        }
+        self.tree.change(place, Sums { billed, ..Sums::default() })?;
+        let absorbed = (amount - billed).max(Nanos::ZERO);
+        self.absorb(campaign, absorbed);
+        self.tree.adjusted(campaign, amount);
+        self.adjustments.insert(named.clone(), (day, amount));
+        self.adjustments_order.push_back(named);
+        if self.adjustments_order.len() > ADJUSTMENTS_MAX
+            && let Some(oldest) = self.adjustments_order.pop_front()
+        {
+            self.adjustments.remove(&oldest);
+        }
+        Ok(Outcome::Adjusted { billed, absorbed })
     }
 
     /// Free money, unless the ledger has lost faith in itself.
-    fn grantable(&self, id: CampaignId, day: DayNumber) -> Nanos {
-        if self.house.is_poisoned { Nanos::ZERO } else { self.free(id, day) }
+    fn grantable(&self, place: Place) -> Nanos {
+        if self.house.is_poisoned { Nanos::ZERO } else { self.tree.grantable(place) }
     }
 
     fn absorb(&mut self, id: CampaignId, amount: Nanos) {
@@ -491,7 +442,7 @@ impl Ledger {
         }
         self.house.absorbed += amount;
         self.house.absorbed_notices += 1;
-        if let Some(campaign) = self.campaigns.get_mut(&id) {
+        if let Some(campaign) = self.tree.campaigns.get_mut(&id) {
             campaign.account.absorbed += amount;
         }
     }
@@ -504,31 +455,6 @@ impl Ledger {
         {
             self.prices.remove(&oldest);
         }
-    }
-}
-
-impl Campaign {
-    /// The bound of `day`; nothing before the first one was set.
-    pub(super) fn daily_on(&self, day: DayNumber) -> Nanos {
-        self.daily.range(..=day).next_back().map_or(Nanos::ZERO, |(_, daily)| *daily)
-    }
-
-    fn open_day(&mut self, day: DayNumber) -> Result<(), Refusal> {
-        if self.days.contains_key(&day) {
-            return Ok(());
-        }
-        if self.days.len() >= DAYS_MAX {
-            // Only a day with nothing open may be forgotten.
-            let is_over = |day: &Account| day.sums.leased + day.sums.late == Nanos::ZERO;
-            match self.days.first_key_value() {
-                Some((_, oldest)) if is_over(oldest) => drop(self.days.pop_first()),
-                _ => return Err(Refusal::Full),
-            }
-        }
-        let mut account = Account::default();
-        account.set_target(Some(self.daily_on(day)));
-        self.days.insert(day, account);
-        Ok(())
     }
 }
 
@@ -545,8 +471,4 @@ impl Lease {
         }
         self.settled_bits[index] |= 1 << (sequence % 64);
     }
-}
-
-fn in_range(amount: Nanos) -> Result<Nanos, Refusal> {
-    (amount >= Nanos::ZERO && amount <= AMOUNT_MAX).then_some(amount).ok_or(Refusal::OutOfRange)
 }

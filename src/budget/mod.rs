@@ -10,31 +10,41 @@
 
 mod account;
 mod actor;
+mod audit;
 mod command;
 mod day;
 mod inbox;
 mod lease;
 mod ledger;
 mod line;
+mod plan;
 mod state;
+mod tree;
 mod view;
+mod wallet;
 mod writer;
 
 #[cfg(test)]
 mod actor_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tree_tests;
 
 pub use account::{AMOUNT_MAX, Account, Refusal, Sums};
 pub use actor::{
     BudgetActor, BudgetStatus, CampaignStatus, CampaignTerms, Conversion, Quiesce, Register,
     Report, Requests, SetCampaigns, Shared, Status, Tick, WindUp,
 };
-pub use command::{Command, DecodeError, LeaseOp, Notice};
+pub use command::{ADJUST_KEY_BYTES_MAX, AdjustReason, Command, DecodeError, LeaseOp, Notice};
 pub use day::DayNumber;
 pub use inbox::{LeaseEvent, LeaseInbox, LeaseNews, LeaseRequest, LeaseTerms, LeaseTotals};
 pub use lease::LeaseBook;
 pub use ledger::{FoldError, Ledger, apply};
 pub use line::{DUE_STEP_MS, Due, Held, NoHold, Windows};
-pub use view::{AccountView, Answer, House, Money, Outcome, Settlement};
+pub use plan::{
+    Budget, DAILY_MAX_PPM_MAX, EXPLORATION_PPM_MAX, FLIGHT_DAYS_MAX, FLIGHTS_MAX, Flight, PPM,
+    Purpose,
+};
+pub use view::{AccountView, Answer, FlightView, House, Money, Outcome, Settlement};
 pub use writer::LedgerWriter;

@@ -6,6 +6,7 @@ use super::day::Day;
 use super::inbox::{LeaseEvent, LeaseInbox, LeaseNews, LeaseTerms};
 use super::ledger::{FoldError, Ledger};
 use super::line::Held;
+use super::plan::Purpose;
 use super::view::{Answer, Outcome, Settlement};
 use crate::store::Record;
 use crate::strategy::pacing::{CampaignPacing, LocalReport, Pace, PacingSnapshot, TickInput};
@@ -28,7 +29,7 @@ pub(super) struct BudgetState {
     /// Whether a campaign or its day has changed since.
     are_terms_stale: bool,
     /// Cores that got less than they asked for.
-    wanting: BTreeMap<CampaignId, BTreeSet<u16>>,
+    wanting: BTreeMap<CampaignId, BTreeSet<(u16, Purpose)>>,
     folded: BTreeMap<u16, u32>,
     epoch: u64,
     is_winding_up: bool,
@@ -52,6 +53,8 @@ impl Holder {
 
 struct Campaign {
     terms: CampaignTerms,
+    /// The ledger did not take its budget: it must not bid on the one before.
+    is_refused: bool,
     day: Day,
     pacing: CampaignPacing,
 }
@@ -76,7 +79,7 @@ impl BudgetState {
     }
 
     /// Takes the next record of the log and tells the holders what it means for them. Returns what
-    /// became of a charging notice.
+    /// became of a charging notice or an adjustment.
     pub(super) fn fold(&mut self, record: &Record) -> Result<Option<Settlement>, FoldError> {
         if record.position <= self.ledger.position() {
             return Ok(None); // an actor before this one had it
@@ -101,6 +104,10 @@ impl BudgetState {
                 if let Outcome::Refused(refusal) = outcome {
                     tracing::error!(%refusal, campaign = campaign.0, "a budget was refused");
                 }
+                if let Some(known) = self.campaigns.get_mut(&campaign) {
+                    known.is_refused = matches!(outcome, Outcome::Refused(_));
+                    self.are_terms_stale = true;
+                }
                 if outcome == (Outcome::CampaignSet { is_over: true }) {
                     for holder in self.holders.values() {
                         holder.tell(LeaseEvent::Cut(campaign));
@@ -109,6 +116,13 @@ impl BudgetState {
                 self.available(campaign, None);
             }
             Command::HolderLost { .. } => {}
+            Command::Adjust { campaign, .. } => {
+                if let Outcome::Adjusted { absorbed, .. } = outcome {
+                    warn_of_absorbed(absorbed);
+                }
+                self.available(campaign, None);
+                return Ok(Some(Settlement { at: record.at, outcome }));
+            }
             Command::Expire => {
                 let all: Vec<CampaignId> = self.wanting.keys().copied().collect();
                 all.into_iter().for_each(|campaign| self.available(campaign, None));
@@ -125,21 +139,18 @@ impl BudgetState {
         };
         // The holder first: it must know of its grant before anybody reacts to it.
         self.tell(lease, LeaseEvent::Answered { lease, step, answer });
-        let Some(campaign) = self.ledger.campaign_of(lease) else { return };
+        let Some((campaign, purpose)) = self.ledger.owner_of(lease) else { return };
         match (op, answer) {
             (_, Answer::Granted { is_short: true, .. }) => {
-                self.wanting.entry(campaign).or_default().insert(lease.core);
+                self.wanting.entry(campaign).or_default().insert((lease.core, purpose));
                 // Opening is provision; a renewal is for a bid.
-                let is_needed = matches!(op, LeaseOp::TopUp { .. });
-                for (core, holder) in &self.holders {
-                    if is_needed && *core != lease.core {
-                        holder.tell(LeaseEvent::Recall(campaign));
-                    }
+                if matches!(op, LeaseOp::TopUp { .. }) {
+                    self.recall(campaign, lease.core, purpose);
                 }
             }
             (_, Answer::Granted { is_short: false, .. }) => {
-                if let Some(cores) = self.wanting.get_mut(&campaign) {
-                    cores.remove(&lease.core);
+                if let Some(wanting) = self.wanting.get_mut(&campaign) {
+                    wanting.remove(&(lease.core, purpose));
                 }
             }
             (LeaseOp::Return { .. }, Answer::Returned { amount, .. }) if amount > Nanos::ZERO => {
@@ -147,6 +158,20 @@ impl BudgetState {
             }
             (LeaseOp::Close, _) => self.available(campaign, Some(lease.core)),
             _ => {}
+        }
+    }
+
+    /// Asks everybody else for money that a bid needs. Exploration takes none from what the campaign
+    /// is for.
+    fn recall(&self, campaign: CampaignId, core: u16, purpose: Purpose) {
+        let explores = self.campaigns.get(&campaign).is_some_and(Campaign::explores);
+        for (number, holder) in &self.holders {
+            if *number != core && purpose == Purpose::Serve {
+                holder.tell(LeaseEvent::Recall(campaign, Purpose::Serve));
+            }
+            if explores && (*number, Purpose::Explore) != (core, purpose) {
+                holder.tell(LeaseEvent::Recall(campaign, Purpose::Explore));
+            }
         }
     }
 
@@ -163,7 +188,7 @@ impl BudgetState {
     /// Tells those who had too little that there is money again, but not who returned it.
     fn available(&mut self, campaign: CampaignId, returned_by: Option<u16>) {
         let Some(cores) = self.wanting.get_mut(&campaign) else { return };
-        cores.retain(|core| {
+        cores.retain(|(core, _)| {
             let is_told = Some(*core) != returned_by;
             if is_told && let Some(holder) = self.holders.get(core) {
                 holder.tell(LeaseEvent::Available(campaign));
@@ -210,14 +235,13 @@ impl BudgetState {
                 commands.push(Command::SetCampaign {
                     campaign: terms.id,
                     advertiser: terms.advertiser,
-                    advertiser_bound: terms.advertiser_bound,
-                    lifetime: terms.lifetime,
-                    daily: terms.daily,
+                    budget: terms.budget.clone(),
                     from: day.number,
                     // Higher than every edition of the boots before.
                     edition: u64::from(self.boot) << 32 | u64::from(self.editions),
                 });
             }
+            let is_refused = known.as_ref().is_some_and(|known| known.is_refused);
             let fresh = || {
                 CampaignPacing::new(terms.pacing, terms.target_cpa, terms.max_price)
                     .up_to(terms.multiplier_max_ppm)
@@ -226,7 +250,8 @@ impl BudgetState {
                 .filter(|known| known.terms.has_control_of(terms))
                 .map_or_else(fresh, |known| known.pacing);
             self.slots.insert(terms.slot.index, terms.id);
-            self.campaigns.insert(terms.id, Campaign { terms: terms.clone(), day, pacing });
+            let terms = terms.clone();
+            self.campaigns.insert(terms.id, Campaign { terms, is_refused, day, pacing });
         }
         commands
     }
@@ -316,15 +341,23 @@ impl BudgetState {
 }
 
 impl Campaign {
+    fn explores(&self) -> bool {
+        self.terms.budget.exploration_ppm > 0
+    }
+
     fn lease_terms(&self) -> LeaseTerms {
+        let budget = &self.terms.budget;
         let day_ms = self.day.ends.millis_since(self.day.starts).max(1);
         LeaseTerms {
             campaign: self.terms.id,
             day: self.day.number,
             day_ends: self.day.ends,
             max_price: self.terms.max_price,
-            headroom: Nanos(self.terms.daily.0 / i128::from(day_ms) * 1_000),
-            is_active: self.terms.is_active,
+            headroom: Nanos(budget.daily.0 / i128::from(day_ms) * 1_000),
+            exploration_ppm: budget.exploration_ppm,
+            is_active: budget.is_active
+                && budget.on(self.day.number) > Nanos::ZERO
+                && !self.is_refused,
         }
     }
 }

@@ -1,20 +1,23 @@
 //! The ledger's transitions as tables: a line is a command and what it must do.
 
 use super::*;
-use crate::units::{AdvertiserId, CampaignId, HoldId, LeaseId, Micros, Nanos, Timestamp};
+use crate::units::{
+    AdvertiserId, CampaignId, CurrencyCode, HoldId, LeaseId, Micros, Nanos, Timestamp,
+};
 
-const CAMPAIGN: CampaignId = CampaignId(1);
-const ADVERTISER: AdvertiserId = AdvertiserId(2);
+pub(super) const CAMPAIGN: CampaignId = CampaignId(1);
+pub(super) const ADVERTISER: AdvertiserId = AdvertiserId(2);
 const WINDOWS: Windows = Windows { decision_ttl_ms: 10_000, billing_window_ms: 50_000 };
 
 /// Runs a table. Amounts are nanos, times seconds. Lines:
-/// `budget DAILY [lifetime L] [advertiser A]` · `at SECONDS` · `open L DAY ASKED` ·
-/// `topup L ASKED` · `return L AMOUNT` · `late L AMOUNT` · `close L` ·
+/// `budget DAILY [from DAY] [lifetime L] [advertiser A] [ratio PPM] [exploration PPM] [paused]
+/// [euro] [flight FIRST LAST BOUND]...` · `at SECONDS` · `open L DAY ASKED [explore]` ·
+/// `adjust DAY AMOUNT KEY` · `topup L ASKED` · `return L AMOUNT` · `late L AMOUNT` · `close L` ·
 /// `uncovered L SEQUENCE AMOUNT` · `settle L SEQUENCE DAY HELD PRICE` · `lost` · `expire` ·
 /// `balance DAY billed B late L leased S`, each with ` -> outcome` where it has one.
-fn check(table: &str) -> Ledger {
+pub(super) fn check(table: &str) -> Ledger {
     let mut world =
-        World { ledger: Ledger::default(), now: Timestamp(0), steps: [0; 4], editions: 0 };
+        World { ledger: Ledger::default(), now: Timestamp(0), steps: [0; 8], editions: 0 };
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (command, expected) = line.split_once(" -> ").unwrap_or((line, ""));
         let words: Vec<&str> = command.split_whitespace().collect();
@@ -27,12 +30,37 @@ fn check(table: &str) -> Ledger {
 struct World {
     ledger: Ledger,
     now: Timestamp,
-    steps: [u32; 4],
+    steps: [u32; 8],
     editions: u64,
 }
 
 fn lease(number: i128) -> LeaseId {
     LeaseId { node: 0, core: 0, boot: 1, number: number as u32 }
+}
+
+fn budget(words: &[&str]) -> Budget {
+    let number = |at: usize| words[at].parse::<i128>().expect("a number");
+    let place = |name: &str| words.iter().position(|word| *word == name);
+    let named = |name: &str| place(name).map(|at| Nanos(number(at + 1)));
+    let ppm = |name: &str, or: u32| named(name).map_or(or, |ppm| ppm.0 as u32);
+    let flights = words.iter().enumerate().filter(|(_, word)| **word == "flight");
+    let day = |at: usize| DayNumber(number(at) as i32);
+    Budget {
+        currency: place("euro").map_or(CurrencyCode::USD, |_| CurrencyCode::parse("EUR").unwrap()),
+        advertiser_bound: named("advertiser"),
+        lifetime: named("lifetime"),
+        daily: Nanos(number(1)),
+        flights: flights
+            .map(|(at, _)| Flight {
+                first: day(at + 1),
+                last: day(at + 2),
+                bound: Nanos(number(at + 3)),
+            })
+            .collect(),
+        daily_max_ppm: ppm("ratio", PPM),
+        exploration_ppm: ppm("exploration", 0),
+        is_active: place("paused").is_none(),
+    }
 }
 
 impl World {
@@ -63,10 +91,8 @@ impl World {
                 Command::SetCampaign {
                     campaign: CAMPAIGN,
                     advertiser: ADVERTISER,
-                    advertiser_bound: named("advertiser"),
-                    lifetime: named("lifetime"),
-                    daily: Nanos(number(1)),
-                    from: DayNumber(1),
+                    budget: budget(words),
+                    from: DayNumber(named("from").map_or(1, |day| day.0 as i32)),
                     edition: self.editions,
                 }
             }
@@ -78,6 +104,13 @@ impl World {
                 price: Micros(number(5) as u64),
                 due: Due::of(Timestamp(0), WINDOWS),
                 notice: Notice::Billing,
+            },
+            "adjust" => Command::Adjust {
+                campaign: CAMPAIGN,
+                day: DayNumber(number(1) as i32),
+                amount: Nanos(number(2)),
+                reason: AdjustReason::Goodwill,
+                key: words[3].to_owned(),
             },
             "lost" => Command::HolderLost { node: 0, core: None, boot_upto: 1, window_ms: 60_000 },
             "expire" => Command::Expire,
@@ -93,6 +126,10 @@ impl World {
             "open" => LeaseOp::Open {
                 campaign: CAMPAIGN,
                 day: DayNumber(number(2) as i32),
+                purpose: match words.get(4) {
+                    Some(&"explore") => Purpose::Explore,
+                    _ => Purpose::Serve,
+                },
                 asked: Nanos(number(3)),
             },
             "topup" => LeaseOp::TopUp { asked: Nanos(number(2)) },
@@ -129,6 +166,9 @@ fn text(outcome: Outcome) -> String {
         Outcome::Forgotten { absorbed } => format!("forgotten absorbed {}", absorbed.0),
         Outcome::Duplicate => "duplicate".to_owned(),
         Outcome::Contradiction => "contradiction".to_owned(),
+        Outcome::Adjusted { billed, absorbed } => {
+            format!("adjusted {} absorbed {}", billed.0, absorbed.0)
+        }
         Outcome::Lost(leases) => format!("lost {leases}"),
         Outcome::Expired(freed) => format!("freed {}", freed.0),
         Outcome::Refused(refusal) => format!("{refusal:?}"),
@@ -248,7 +288,12 @@ fn steps_are_counted_and_amounts_are_bounded() {
     assert_eq!(run(2, topup(-1)), "OutOfRange");
     assert_eq!(run(2, topup(i128::MAX)), "OutOfRange");
     assert_eq!(run(2, LeaseOp::Return { amount: Nanos(500) }), "returned 101");
-    let known = |campaign| LeaseOp::Open { campaign, day: DayNumber(1), asked: Nanos(1) };
+    let known = |campaign| LeaseOp::Open {
+        campaign,
+        day: DayNumber(1),
+        purpose: Purpose::Serve,
+        asked: Nanos(1),
+    };
     let command = Command::Lease { lease: lease(1), step: 0, op: known(CampaignId(99)) };
     assert_eq!(text(apply(&mut ledger, Timestamp(0), &command)), "UnknownCampaign");
 }
@@ -262,7 +307,8 @@ fn one_history_has_one_digest_and_another_has_another() {
         idem: 0,
         body: body.encode(),
     };
-    let op = LeaseOp::Open { campaign: CAMPAIGN, day: DayNumber(1), asked: Nanos(5) };
+    let (campaign, day, purpose) = (CAMPAIGN, DayNumber(1), Purpose::Serve);
+    let op = LeaseOp::Open { campaign, day, purpose, asked: Nanos(5) };
     let opening = Command::Lease { lease: lease(0), step: 0, op };
     let (mut one, mut two) = (Ledger::default(), Ledger::default());
     for ledger in [&mut one, &mut two] {
@@ -286,6 +332,7 @@ fn opened(campaigns: u64, amount: Nanos, now: Timestamp) -> LeaseBook {
         day_ends: Timestamp(i64::MAX),
         max_price: Micros(1_000),
         headroom: Nanos(1 << 40),
+        exploration_ppm: 0,
         is_active: true,
     });
     book.handle(&LeaseEvent::Terms(terms.collect()), now);
@@ -306,7 +353,9 @@ fn a_sweep_in_parts_asks_what_a_whole_one_asks() {
     let (mut asked, mut asked_in_parts) = (Vec::new(), Vec::new());
     for book in [&mut whole, &mut parts] {
         for campaign in (0..10).map(CampaignId) {
-            let held = book.hold(campaign, Micros(1_000), WINDOWS, now).expect("money enough");
+            let held = book
+                .hold(campaign, Purpose::Serve, Micros(1_000), WINDOWS, now)
+                .expect("money enough");
             assert!(book.release(&held));
         }
         book.urgent(now, &mut asked);
@@ -338,8 +387,13 @@ fn a_hold_takes_nanoseconds() {
     let rounds = 2_000_000u32;
     for round in 0..rounds {
         let campaign = CampaignId(u64::from(round) * 7 % 1_000);
-        let held =
-            book.hold(campaign, Micros(1_000), WINDOWS, now.plus_millis(i64::from(round / 1_000)));
+        let held = book.hold(
+            campaign,
+            Purpose::Serve,
+            Micros(1_000),
+            WINDOWS,
+            now.plus_millis(i64::from(round / 1_000)),
+        );
         assert!(book.release(&held.expect("money enough")));
     }
     let nanos = crate::clock::Mono::now().nanos_since(started) / u64::from(rounds);

@@ -2,10 +2,9 @@
 
 use super::account::{Account, Refusal, Sums};
 use super::day::DayNumber;
-use super::ledger::{DAYS_MAX, Ledger};
-use crate::units::{AdvertiserId, CampaignId, Nanos, Timestamp};
+use super::ledger::Ledger;
+use crate::units::{CampaignId, Nanos, Timestamp};
 use serde::{Serialize, Serializer};
-use std::collections::BTreeMap;
 
 /// What a command did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +34,13 @@ pub enum Outcome {
     Duplicate,
     /// The hold was settled before, at another price, which stands; nothing changed.
     Contradiction,
+    /// A charge was changed by hand.
+    Adjusted {
+        /// More than was charged before, or less.
+        billed: Nanos,
+        /// What the account could not pay, borne by the house.
+        absorbed: Nanos,
+    },
     /// So many leases became late.
     Lost(u32),
     /// What became free.
@@ -106,8 +112,30 @@ pub struct AccountView {
     pub number: DayNumber,
     /// That day.
     pub day: Money,
+    /// What exploration had of it.
+    pub explore: Money,
+    /// The flight of that day.
+    pub flight: Option<FlightView>,
+    /// Its calendar month.
+    pub month: Money,
     /// All days.
     pub total: Money,
+    /// The sum of all adjustments: `total.billed + total.absorbed - adjusted` is what is due to
+    /// exchanges.
+    #[serde(serialize_with = "as_text")]
+    pub adjusted: Nanos,
+}
+
+/// A flight's money, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FlightView {
+    /// Its first day.
+    pub first: DayNumber,
+    /// Its last day.
+    pub last: DayNumber,
+    /// All its days.
+    #[serde(flatten)]
+    pub money: Money,
 }
 
 /// One account, for people; nanos as decimal text, which no JSON reader rounds.
@@ -155,12 +183,22 @@ impl Ledger {
     /// A campaign's money on `day` and in total.
     #[must_use]
     pub fn view(&self, campaign: CampaignId, day: DayNumber) -> Option<AccountView> {
-        let account = self.campaigns.get(&campaign)?;
-        let planned = Money { budget: Some(account.daily_on(day)), ..Money::default() };
+        let campaign = self.tree.campaigns.get(&campaign)?;
+        let today = campaign.days.get(&day).copied().unwrap_or_else(|| campaign.fresh(day));
+        let month = campaign.months.get(&day.month()).copied().unwrap_or_default();
+        let flight = campaign.flight_of(day).map(|one| FlightView {
+            first: one.flight.first,
+            last: one.flight.last,
+            money: Money::from(&one.account),
+        });
         Some(AccountView {
             number: day,
-            day: account.days.get(&day).map_or(planned, Money::from),
-            total: Money::from(&account.account),
+            day: Money::from(&today.account),
+            explore: Money::from(&today.explore),
+            flight,
+            month: Money::from(&month),
+            total: Money::from(&campaign.account),
+            adjusted: campaign.adjusted,
         })
     }
 
@@ -168,72 +206,13 @@ impl Ledger {
     /// in leases included: the least over the accounts above it of bound less billed.
     #[must_use]
     pub fn standing(&self, campaign: CampaignId, day: DayNumber) -> Option<(Nanos, Nanos)> {
-        let account = self.campaigns.get(&campaign)?;
-        let daily = account.daily_on(day);
-        let today = account.days.get(&day).map_or(daily, |day| daily - day.sums.billed);
-        let above = [Some(&account.account), self.advertisers.get(&account.advertiser)];
-        let least = above
-            .into_iter()
-            .flatten()
-            .filter_map(|account| account.target.map(|target| target - account.sums.billed));
-        let unbilled = least.fold(today, Nanos::min).max(Nanos::ZERO);
-        Some((account.account.sums.billed, unbilled))
+        let billed = self.tree.campaigns.get(&campaign)?.account.sums.billed;
+        Some((billed, self.tree.unbilled(campaign, day)?))
     }
 
     /// The second part of [`Ledger::standing`].
     #[must_use]
     pub fn unbilled(&self, campaign: CampaignId, day: DayNumber) -> Option<Nanos> {
         self.standing(campaign, day).map(|(_, unbilled)| unbilled)
-    }
-
-    /// Checks everything from the leases up: each lease, each account's bound, and that what
-    /// accounts say is leased and late is what their leases say. For tests and for `verify`.
-    ///
-    /// # Errors
-    /// [`Refusal::Violation`].
-    pub fn audit(&self) -> Result<(), Refusal> {
-        let mut by_day: BTreeMap<(CampaignId, DayNumber), Sums> = BTreeMap::new();
-        for lease in self.leases.values() {
-            let sums = lease.sums.check()?;
-            let total = by_day.entry((lease.campaign, lease.day)).or_default();
-            total.late += sums.late;
-            total.leased += sums.remaining() - sums.late;
-        }
-        let mut by_advertiser: BTreeMap<AdvertiserId, Sums> = BTreeMap::new();
-        for (id, campaign) in &self.campaigns {
-            let mut total = Sums::default();
-            for (number, day) in &campaign.days {
-                let leased = by_day.remove(&(*id, *number)).unwrap_or_default();
-                if (day.sums.late, day.sums.leased) != (leased.late, leased.leased) {
-                    return Err(Refusal::Violation);
-                }
-                day.after(Sums::default())?;
-                total = add(total, day.sums);
-            }
-            let counted = campaign.account.after(Sums::default())?.sums;
-            // Days beyond DAYS_MAX are forgotten one by one, so that the total may be larger.
-            let forgets = campaign.days.len() >= DAYS_MAX;
-            if (counted != total && !forgets) || counted.leased != total.leased {
-                return Err(Refusal::Violation);
-            }
-            let above = by_advertiser.entry(campaign.advertiser).or_default();
-            *above = add(*above, counted);
-        }
-        for (id, advertiser) in &self.advertisers {
-            let total = by_advertiser.remove(id).unwrap_or_default();
-            if advertiser.after(Sums::default())?.sums != total {
-                return Err(Refusal::Violation);
-            }
-        }
-        let has_stray = by_day.values().any(|sums| *sums != Sums::default());
-        if has_stray { Err(Refusal::Violation) } else { Ok(()) }
-    }
-}
-
-fn add(left: Sums, right: Sums) -> Sums {
-    Sums {
-        billed: left.billed + right.billed,
-        late: left.late + right.late,
-        leased: left.leased + right.leased,
     }
 }

@@ -2,8 +2,8 @@
 //! once.
 
 use crate::budget::{
-    Answer, Command, DayNumber, Held, LeaseBook, LeaseEvent, LeaseRequest, LeaseTerms, Ledger,
-    NoHold, Notice, Outcome, Windows, apply,
+    Answer, Budget, Command, DayNumber, Held, LeaseBook, LeaseEvent, LeaseRequest, LeaseTerms,
+    Ledger, NoHold, Notice, Outcome, Purpose, Windows, apply,
 };
 use crate::units::{AdvertiserId, CampaignId, Micros, Nanos, Timestamp};
 
@@ -37,9 +37,7 @@ impl Books {
         let command = Command::SetCampaign {
             campaign: CAMPAIGN,
             advertiser: ADVERTISER,
-            advertiser_bound: None,
-            lifetime: None,
-            daily,
+            budget: Budget::daily(daily),
             from: day,
             edition: self.edition,
         };
@@ -61,6 +59,7 @@ impl Books {
             day_ends: ends,
             max_price: self.max_price,
             headroom: second,
+            exploration_ppm: 0,
             is_active: true,
         };
         self.leases.handle(&LeaseEvent::Terms([terms].into()), now);
@@ -69,9 +68,11 @@ impl Books {
 
     /// Holds a price, or what is left where the account has no more.
     pub(super) fn hold(&mut self, price: Micros, now: Timestamp) -> Option<Held> {
-        let held = match self.leases.hold(CAMPAIGN, price, self.windows, now) {
+        let held = match self.leases.hold(CAMPAIGN, Purpose::Serve, price, self.windows, now) {
             Ok(held) => Some(held),
-            Err(NoHold::OnlyLeft(left)) => self.leases.hold(CAMPAIGN, left, self.windows, now).ok(),
+            Err(NoHold::OnlyLeft(left)) => {
+                self.leases.hold(CAMPAIGN, Purpose::Serve, left, self.windows, now).ok()
+            }
             Err(NoHold::NoLease | NoHold::Exhausted) => None,
         };
         if self.leases.has_urgent() {

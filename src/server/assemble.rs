@@ -1,7 +1,9 @@
 //! From a configuration to an engine: loads what is on disk, starts the control actors.
 
 use crate::auction::{Arms, Policy, Published};
-use crate::budget::{BudgetActor, CampaignTerms, LedgerWriter, SetCampaigns, Shared, Windows};
+use crate::budget::{
+    Budget, BudgetActor, CampaignTerms, LedgerWriter, SetCampaigns, Shared, Windows,
+};
 use crate::catalog::{Campaign, Catalog, CatalogActor, CatalogChanged, CatalogKeeper};
 use crate::clock::{Civil, Mono};
 use crate::config::Config;
@@ -281,15 +283,17 @@ fn campaign_terms(engine: &Engine, campaign: &Campaign) -> CampaignTerms {
         id: campaign.id,
         advertiser: campaign.advertiser,
         slot: campaign.slot,
-        daily: campaign.daily_budget,
-        lifetime: campaign.lifetime_budget,
-        advertiser_bound: None,
+        budget: Budget {
+            currency: campaign.currency,
+            lifetime: campaign.lifetime_budget,
+            is_active: campaign.status == crate::catalog::Status::Active,
+            ..Budget::daily(campaign.daily_budget)
+        },
         time_zone: campaign.time_zone.clone(),
         pacing: if is_paced { PacingKind::Dual } else { PacingKind::None },
         multiplier_max_ppm: (multiplier_max * 1e6).round() as u64,
         target_cpa: per_action.filter(|_| is_paced),
         max_price: campaign.bid.max_cpm,
-        is_active: campaign.status == crate::catalog::Status::Active,
     }
 }
 

@@ -2,7 +2,7 @@
 //! question, so that it has no sum that could be forgotten; only commands and outcomes are shared
 //! with the ledger.
 
-use outbid::budget::{Answer, Command, DayNumber, LeaseOp, Outcome, Refusal};
+use outbid::budget::{Answer, Budget, Command, DayNumber, LeaseOp, Outcome, Refusal};
 use outbid::units::{AdvertiserId, CampaignId, HoldId, LeaseId, Nanos};
 use std::collections::BTreeMap;
 
@@ -57,7 +57,8 @@ pub struct Model {
     pub forgotten: u64,
     pub refused: u64,
     editions: BTreeMap<CampaignId, u64>,
-    daily: BTreeMap<CampaignId, BTreeMap<DayNumber, i128>>,
+    /// What each day costs, from the day on from which it holds.
+    daily: BTreeMap<CampaignId, (DayNumber, i128)>,
 }
 
 const AMOUNT_MAX: i128 = 10i128.pow(27);
@@ -83,8 +84,8 @@ impl Model {
     }
 
     pub fn daily_on(&self, campaign: CampaignId, day: DayNumber) -> i128 {
-        let daily = self.daily.get(&campaign);
-        daily.and_then(|all| all.range(..=day).next_back()).map_or(0, |(_, amount)| *amount)
+        let daily = self.daily.get(&campaign).filter(|(from, _)| *from <= day);
+        daily.map_or(0, |(_, amount)| *amount)
     }
 
     fn path(&self, campaign: CampaignId, day: DayNumber) -> [Name; 3] {
@@ -120,6 +121,7 @@ impl Model {
                 }
                 Ok(Outcome::Lost(count))
             }
+            Command::Adjust { .. } => unreachable!(),
             Command::Expire => {
                 let mut freed = 0;
                 self.leases.retain(|_, lease| lease.state != State::Closed || lease.until > at);
@@ -139,18 +141,11 @@ impl Model {
     }
 
     fn set_campaign(&mut self, command: &Command) -> Result<Outcome, Refusal> {
-        let &Command::SetCampaign {
-            campaign,
-            advertiser,
-            advertiser_bound,
-            lifetime,
-            daily,
-            from,
-            edition,
-        } = command
+        let &Command::SetCampaign { campaign, advertiser, ref budget, from, edition } = command
         else {
             unreachable!()
         };
+        let &Budget { advertiser_bound, lifetime, daily, .. } = budget;
         for amount in [advertiser_bound, lifetime, Some(daily)].into_iter().flatten() {
             in_range(amount)?;
         }
@@ -161,9 +156,7 @@ impl Model {
             return Err(Refusal::Stale);
         }
         self.editions.insert(campaign, edition);
-        let all = self.daily.entry(campaign).or_default();
-        all.retain(|day, _| *day < from);
-        all.insert(from, daily.0);
+        self.daily.insert(campaign, (from, daily.0));
         let above = [Name::Campaign(campaign), Name::Advertiser(advertiser)];
         self.bounds.insert(above[0], lifetime.map(|amount| amount.0));
         self.bounds.insert(above[1], advertiser_bound.map(|amount| amount.0));
@@ -175,7 +168,7 @@ impl Model {
     }
 
     fn step(&mut self, at: i64, id: LeaseId, step: u32, op: LeaseOp) -> Result<Outcome, Refusal> {
-        if let LeaseOp::Open { campaign, day, asked } = op {
+        if let LeaseOp::Open { campaign, day, asked, .. } = op {
             if self.leases.contains_key(&id) {
                 return Ok(Outcome::Duplicate);
             }
