@@ -20,6 +20,7 @@ pub mod store;
 // Level 2.
 pub mod budget;
 pub mod exchange;
+pub mod market;
 pub mod prediction;
 pub mod session;
 pub mod strategy;

@@ -25,6 +25,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("session", 2),
     ("prediction", 2),
     ("strategy", 2),
+    ("market", 2),
     ("budget", 2),
     ("notice", 3),
     ("auction", 3),

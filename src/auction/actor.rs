@@ -526,6 +526,8 @@ mod tests {
         let mut input = Box::new(AuctionInput::new());
         input.user = Some(UserKey(9));
         input.outcome.picks.push(Pick {
+            paced: Micros::ZERO,
+            is_first_price: false,
             imp: 0,
             deal: None,
             campaign: 0,

@@ -60,6 +60,9 @@ pub struct Audit {
     /// The bid: CPM micros of `currency`.
     #[serde(rename = "price_micros")]
     pub price: Micros,
+    /// What it would have been without shading, in the same.
+    #[serde(rename = "paced_micros")]
+    pub paced: Micros,
     /// The floor that it kept, in the same.
     #[serde(rename = "floor_micros")]
     pub floor: Micros,
@@ -92,6 +95,7 @@ impl Audit {
             value: terms.value(pick.logit),
             controllers: pick.controllers,
             price: pick.price,
+            paced: pick.paced,
             floor: pick.floor,
             currency: input.currency,
             held: pick.held,
@@ -176,6 +180,7 @@ mod tests {
             value: Micros::ZERO,
             controllers: Controllers::default(),
             price: Micros::ZERO,
+            paced: Micros::ZERO,
             floor: Micros::ZERO,
             currency: CurrencyCode::USD,
             held: Held::default(),

@@ -15,10 +15,12 @@ use crate::auction::world::World;
 use crate::budget::{Held, Windows};
 use crate::catalog::{CampaignRow, EligibilityScratch};
 use crate::clock::Mono;
+use crate::hash;
 use crate::latency::{Stage, StageRecorder};
 use crate::prediction::{ContextFeatures, Cross, Interest, ScoreScratch};
 use crate::privacy::ContextBucket;
 use crate::strategy::pacing::{Pace, PacingSnapshot};
+use crate::strategy::{Shading, Strategy};
 use crate::units::{CampaignId, Micros, Slot, Timestamp};
 use smallvec::SmallVec;
 
@@ -363,7 +365,14 @@ fn take_money(
     let imp = &input.imps[usize::from(candidate.imp)];
     // The bid is for a thousand impressions, and one play may count for many.
     let rate = world.rates.rate(input.currency, row.currency)?.times(imp.quantity)?;
-    let mut price = candidate.price;
+    let is_first_price = input.is_first_price && candidate.deal.is_none();
+    let mut price = shaded(
+        world,
+        input,
+        imp,
+        (candidate.deal, candidate.campaign, candidate.ad),
+        (candidate.price, candidate.floor),
+    );
     let mut held_price = rate.convert_up(price)?;
     let held = match purse.hold(row.id, held_price, input.windows, input.now) {
         Ok(held) => held,
@@ -382,6 +391,8 @@ fn take_money(
         campaign: candidate.campaign,
         ad: candidate.ad,
         price,
+        paced: candidate.price,
+        is_first_price,
         held,
         rate,
         logit: candidate.logit,
@@ -390,6 +401,23 @@ fn take_money(
         floor: candidate.floor,
         controllers: Controllers::default(),
     })
+}
+
+/// What is bid of a candidate's price: below it where the winner pays its bid and the strategy says
+/// so. On deals never: whom one competes with there, the open market does not tell.
+pub fn shaded(
+    world: &World,
+    input: &AuctionInput,
+    imp: &ImpInput,
+    (deal, campaign, ad): (Option<u8>, u32, u32),
+    (price, floor): (Micros, Micros),
+) -> Micros {
+    let shades = |strategy: &Strategy| strategy.shading() == Shading::Auto;
+    if deal.is_some() || !input.is_first_price || !world.strategy_at(campaign).is_some_and(shades) {
+        return price;
+    }
+    let seed = hash::combine(input.seed, u64::from(ad));
+    world.market.shade(&input.place(imp), price, floor, seed).price
 }
 
 /// Whether the user's interest may enter this auction at all.

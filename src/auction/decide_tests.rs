@@ -44,6 +44,7 @@ fn world_of(catalog: Catalog, mut ln_budget: impl FnMut() -> f32) -> World {
     let pacing = PacingSnapshot { epoch: 1, paces: slots.collect(), ..PacingSnapshot::default() };
     let model = LearnerState::new(&Config::default()).expect("a model").published();
     World::now(&Published {
+        market: Arc::default(),
         catalog: Arc::new(ArcSwap::from_pointee(catalog)),
         model,
         pacing: Arc::new(ArcSwap::from_pointee(pacing)),

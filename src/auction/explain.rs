@@ -1,7 +1,7 @@
 //! Why this ad, why this price, why not mine: the same filters and the same arithmetic as the
 //! auction, with every step kept. Off the hot path; holds no money.
 
-use crate::auction::decide::{Auctioneer, Purse, Scored};
+use crate::auction::decide::{Auctioneer, Purse, Scored, shaded};
 use crate::auction::fits::{self, Misfit};
 use crate::auction::input::{AuctionInput, ImpInput};
 use crate::auction::outcome::Pick;
@@ -307,7 +307,7 @@ fn end_of(world: &World, picks: &[Pick], imp: &ImpInput, ad: &Ad, price: Micros)
     };
     // In a pod, which has several bids, only a rival's stands in an ad's place.
     let is_alone = imp.pod.is_none();
-    let is_beaten = here.any(|pick| pick.price >= price && (is_alone || is_rival(pick)));
+    let is_beaten = here.any(|pick| pick.paced >= price && (is_alone || is_rival(pick)));
     // A price alone says nothing: deals go first, and what fits a pod together is worth most.
     let mut beside = picks.iter().filter(|pick| !is_alone || pick.imp != imp.position);
     if !is_beaten && beside.any(is_rival) { End::KeptApart } else { End::Outbid }
@@ -347,11 +347,26 @@ fn explain_price(
     let row = world.catalog.row(campaign.slot.index);
     let terms = row.and_then(|row| Terms::of(world, input, row, pace.multiplier().into()));
     let priced = terms.as_ref().map_or(Priced::Unpriced, |terms| terms.price(scored));
-    let (price, clears_floor) = match priced {
+    let (paced, clears_floor) = match priced {
         Priced::Bid(price) => (price, true),
         Priced::BelowFloor(price) => (price, false),
         Priced::Unpriced => (Micros::ZERO, false),
     };
+    let mut factors =
+        terms.as_ref().map_or(Vec::new(), |terms| terms.factors(scored.logit).into_vec());
+    let price = match input.imps.get(usize::from(scored.imp)).filter(|_| clears_floor) {
+        Some(imp) => shaded(
+            world,
+            input,
+            imp,
+            (scored.deal, scored.campaign, scored.ad),
+            (paced, scored.floor),
+        ),
+        None => paced,
+    };
+    if paced.0 > 0 && input.is_first_price {
+        factors.push(("shading", price.0 as f64 / paced.0 as f64));
+    }
     let explained = ExplainedPrice {
         contributions: contributions(world, auctioneer, scored),
         p_click: sigmoid(scored.logit),
@@ -360,7 +375,7 @@ fn explain_price(
         value_micros: terms.as_ref().map_or(0, |terms| terms.value(scored.logit).0),
         multiplier: terms.as_ref().map_or(0.0, Terms::multiplier),
         controllers: Controllers::from(&pace),
-        factors: terms.map_or(Vec::new(), |terms| terms.factors(scored.logit).into_vec()),
+        factors,
         deal: scored.deal,
         price_micros: price.0,
         floor_micros: scored.floor.0,

@@ -62,6 +62,7 @@ pub fn extract(
     input.currency = answer_currency(request, context.rates).ok_or(NoBid::CurrencyUnknown)?;
     input.permissions = context.permissions;
     input.is_test = request.test;
+    input.is_first_price = request.at == Some(1);
     input.seed = stable_lower(&request.id);
     input.exchange_hash = stable_lower(context.exchange);
     blocks(request, input);

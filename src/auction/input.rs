@@ -7,6 +7,7 @@ use crate::budget::Windows;
 use crate::catalog::{Needs, RequestFacts, block_bit};
 use crate::clock::Mono;
 use crate::consent::{Permissions, Restrictions};
+use crate::market::{Place, SizeClass};
 use crate::openrtb::{Ask, size_by_ratio};
 use crate::prediction::{ContextInput, SlotFormat};
 use crate::rates::Rate;
@@ -48,6 +49,8 @@ pub struct AuctionInput {
     pub deadline: Mono,
     /// How long the exchange may take with its notices.
     pub windows: Windows,
+    /// Whether the open market is one of first prices: the winner pays what it bid.
+    pub is_first_price: bool,
     /// A test: bids are made, but no money is held for them and nothing is remembered.
     pub is_test: bool,
     /// Seeds what is random in this auction: the same request gives the same decision.
@@ -378,10 +381,24 @@ impl AuctionInput {
             now: Timestamp(0),
             deadline: Mono::now(),
             windows: Windows { decision_ttl_ms: 0, billing_window_ms: 0 },
+            is_first_price: false,
             is_test: false,
             seed: 0,
             outcome: Outcome::default(),
         }
+    }
+
+    /// Where a bid on `imp` stands in the market.
+    #[must_use]
+    pub fn place(&self, imp: &ImpInput) -> Place {
+        let (w, h) = imp.size;
+        let size = match imp.format {
+            SlotFormat::Video => SizeClass::video(w),
+            SlotFormat::Native => SizeClass::NATIVE,
+            SlotFormat::Audio => SizeClass::AUDIO,
+            _ => SizeClass::banner(w, h),
+        };
+        Place { exchange: self.exchange_hash, currency: self.currency, size, at: self.now }
     }
 
     /// Empties the input and keeps its buffers.

@@ -33,6 +33,10 @@ pub struct Pick {
     pub ad: u32,
     /// The bid, in the currency of the answer.
     pub price: Micros,
+    /// What would have been bid without shading, which ranked it, in the same.
+    pub paced: Micros,
+    /// Whether the winner pays what it bid, as in the open market of a first-price auction.
+    pub is_first_price: bool,
     /// What is held for it, in the account's currency, and the claim on the lease.
     pub held: Held,
     /// By what the price became what is held: from the bid's currency to the account's, times the

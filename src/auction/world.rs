@@ -2,6 +2,7 @@
 
 use crate::auction::price;
 use crate::catalog::Catalog;
+use crate::market::MarketSnapshot;
 use crate::prediction::ModelSnapshot;
 use crate::prefetch::prefetch;
 use crate::privacy::{PriorLogits, Releases};
@@ -25,6 +26,8 @@ pub struct Published {
     pub pacing: Arc<ArcSwap<PacingSnapshot>>,
     /// Private releases.
     pub releases: Arc<ArcSwap<Releases>>,
+    /// Prices of first-price auctions.
+    pub market: Arc<ArcSwap<MarketSnapshot>>,
     /// Bidding strategies.
     pub strategies: Arc<Strategies>,
     /// Currency rates.
@@ -43,6 +46,8 @@ pub struct World {
     pub pacing: Arc<PacingSnapshot>,
     /// Private releases.
     pub releases: Arc<Releases>,
+    /// Prices of first-price auctions.
+    pub market: Arc<MarketSnapshot>,
     /// Bidding strategies.
     pub strategies: Arc<Strategies>,
     /// Currency rates.
@@ -70,6 +75,8 @@ pub struct Epochs {
     pub pacing: u64,
     /// Private releases.
     pub releases: u64,
+    /// Prices of first-price auctions.
+    pub market: u64,
 }
 
 impl World {
@@ -81,6 +88,7 @@ impl World {
             model: self.model.epoch(),
             pacing: self.pacing.epoch,
             releases: self.releases.epoch(),
+            market: self.market.epoch,
         }
     }
 
@@ -94,6 +102,7 @@ impl World {
             model: published.model.load_full(),
             pacing: published.pacing.load_full(),
             releases,
+            market: published.market.load_full(),
             strategies: published.strategies.clone(),
             rates: published.rates.load_full(),
             base_logit: published.base_logit,
@@ -154,6 +163,7 @@ pub struct WorldCache {
     model: Cache<Arc<ArcSwap<ModelSnapshot>>, Arc<ModelSnapshot>>,
     pacing: Cache<Arc<ArcSwap<PacingSnapshot>>, Arc<PacingSnapshot>>,
     releases: Cache<Arc<ArcSwap<Releases>>, Arc<Releases>>,
+    market: Cache<Arc<ArcSwap<MarketSnapshot>>, Arc<MarketSnapshot>>,
     rates: Cache<Arc<ArcSwap<Rates>>, Arc<Rates>>,
     world: World,
 }
@@ -167,6 +177,7 @@ impl WorldCache {
             model: Cache::new(published.model.clone()),
             pacing: Cache::new(published.pacing.clone()),
             releases: Cache::new(published.releases.clone()),
+            market: Cache::new(published.market.clone()),
             rates: Cache::new(published.rates.clone()),
             world: World::now(published),
         }
@@ -178,6 +189,7 @@ impl WorldCache {
         follow(self.model.load(), &mut world.model);
         follow(self.pacing.load(), &mut world.pacing);
         follow(self.rates.load(), &mut world.rates);
+        follow(self.market.load(), &mut world.market);
         let is_new_catalog = follow(self.catalog.load(), &mut world.catalog);
         let is_new_release = follow(self.releases.load(), &mut world.releases);
         if is_new_catalog || is_new_release {

@@ -34,6 +34,8 @@ fn token(number: u32, hours_ago: i64) -> BidToken {
         measure: true,
         store_session: true,
         arm: 0,
+        is_first_price: false,
+        size: crate::market::SizeClass::default(),
         bucket: 0,
         issued: Timestamp((1_000 - hours_ago) * HOUR),
         expires: Timestamp(0),

@@ -164,6 +164,12 @@ fn price(cipher: Option<&PriceCipher>, token: &BidToken, query: &Query) -> (Micr
     }
 }
 
+/// A price that a macro stands for, where it was replaced by one.
+pub(super) fn told_price(text: &str) -> Option<Micros> {
+    let text = unescape(text);
+    if is_macro(&text) { None } else { Micros::parse_decimal(&text) }
+}
+
 /// `${AUCTION_PRICE}` as it was written, also cut.
 fn is_macro(text: &str) -> bool {
     text.contains("AUCTION_") || text.starts_with('$')
@@ -206,6 +212,8 @@ pub struct Query<'a> {
     pub price: Option<&'a str>,
     /// `cur`: the currency of the price.
     pub currency: Option<&'a str>,
+    /// `min`: the least bid that would have won, as told.
+    pub min_to_win: Option<&'a str>,
     /// `reason`: why the bid lost (OpenRTB 2.6 list "Loss Reason Codes"), where it is a number.
     pub loss_reason: Option<u16>,
 }
@@ -237,8 +245,8 @@ impl<'a> Query<'a> {
         if query.len() > QUERY_BYTES_MAX {
             return Err(QueryError::TooLong);
         }
-        let (mut token, mut exchange, mut price, mut currency, mut reason) =
-            (None, None, None, None, None);
+        let (mut token, mut exchange, mut price, mut currency) = (None, None, None, None);
+        let (mut min_to_win, mut reason) = (None, None);
         for pair in query.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let place = match key {
@@ -246,6 +254,7 @@ impl<'a> Query<'a> {
                 "e" => &mut exchange,
                 "price" => &mut price,
                 "cur" => &mut currency,
+                "min" => &mut min_to_win,
                 "reason" => &mut reason,
                 _ => continue,
             };
@@ -258,6 +267,7 @@ impl<'a> Query<'a> {
             exchange: exchange.ok_or(QueryError::Incomplete)?,
             price,
             currency,
+            min_to_win,
             loss_reason: reason.and_then(|text| text.parse().ok()),
         })
     }
@@ -281,11 +291,14 @@ pub fn write_url(
     out.push_str("&t=");
     sealed.write(purpose, out);
     out.push_str(match purpose {
-        Purpose::Loss => "&reason=${AUCTION_LOSS}&min=${AUCTION_MIN_TO_WIN}",
+        Purpose::Loss => "&reason=${AUCTION_LOSS}",
         Purpose::Win | Purpose::Billing => PRICE,
         Purpose::View if charge_on == ChargeOn::Impression => PRICE,
         Purpose::View | Purpose::Click => "",
     });
+    if matches!(purpose, Purpose::Loss | Purpose::Win | Purpose::Billing) {
+        out.push_str("&min=${AUCTION_MIN_TO_WIN}");
+    }
 }
 
 const PRICE: &str = "&price=${AUCTION_PRICE}&cur=${AUCTION_CURRENCY}";

@@ -22,6 +22,8 @@ fn token() -> BidToken {
         measure: true,
         store_session: true,
         arm: 0,
+        is_first_price: true,
+        size: crate::market::SizeClass::NATIVE,
         bucket: 0,
         issued: Timestamp(0),
         expires: Timestamp(1),

@@ -61,9 +61,11 @@ pub mod attribution;
 pub mod effect;
 pub mod entry;
 pub mod event;
+mod market;
 pub mod outcome;
 pub mod token;
 
 pub use crate::config::ChargeOn;
 pub use effect::{Effect, Price, Query, QueryError, decide, write_url};
+pub use market::observation;
 pub use token::{BidToken, NonceSequence, Purpose, Sealed, Sealer, TokenError};

@@ -26,6 +26,7 @@
 mod layout;
 
 use crate::base64;
+use crate::market::SizeClass;
 use crate::rates::Rate;
 use crate::units::{
     AdvertiserId, CampaignId, CreativeId, CurrencyCode, HoldId, Micros, Slot, Timestamp, UserKey,
@@ -126,8 +127,12 @@ pub struct BidToken {
     pub measure: bool,
     /// Whether consent allows the user's session to hear of the show.
     pub store_session: bool,
-    /// The experiment arm.
+    /// The experiment arm, below 32.
     pub arm: u8,
+    /// Whether the winner pays what it bid: what became of the bid tells of the market then.
+    pub is_first_price: bool,
+    /// The slot's size, as the market tells sizes apart.
+    pub size: SizeClass,
     /// The coarse context of the bid (the privacy room's bucket).
     pub bucket: u8,
     /// When the bid was made.

@@ -4,6 +4,7 @@ mod fitted;
 
 use crate::auction::{AuctionInput, Pick};
 use crate::catalog::{Ad, AdKind, Campaign, Catalog};
+use crate::market::SizeClass;
 use crate::notice::token::{BidToken, NonceSequence, Purpose, Sealed, Sealer};
 use crate::notice::{ChargeOn, write_url};
 use crate::openrtb::markup::Tracking;
@@ -302,6 +303,8 @@ fn token_of(
         measure: input.permissions.measure,
         store_session: input.permissions.store_session,
         arm: input.arm as u8,
+        is_first_price: pick.is_first_price,
+        size: imp.map_or(SizeClass::default(), |imp| input.place(imp).size),
         bucket: ContextBucket::of(input.user_context.device_type, format).index() as u8,
         issued: input.now,
         expires: if input.is_test {

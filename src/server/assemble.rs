@@ -11,6 +11,7 @@ use crate::consent;
 use crate::exchange::{Bucket, Gate, PriceCipher};
 use crate::hash::{UserHasher, stable_lower};
 use crate::latency::LatencyBoard;
+use crate::market::{self, MarketActor};
 use crate::notice::Sealer;
 use crate::openrtb::Limits;
 use crate::prediction::{
@@ -111,11 +112,14 @@ pub fn assemble(
     let window_ms = u64::from(window_ms.unwrap_or(0)) * 1_000;
     let budget = Shared::new(ledger.clone(), civil.clone(), NODE, keys.boot, window_ms);
     let catalog = parts.keeper.published();
+    let market_inbox = market::Inbox::default();
+    let learns_market = market_inbox.clone();
     let published = Published {
         catalog,
         model: learner.published(),
         pacing: budget.snapshot(),
         releases: privacy.releases(),
+        market: market_inbox.published(),
         strategies: parts.strategies,
         rates: Arc::new(ArcSwap::from_pointee(rates)),
         base_logit: model.base_logit(),
@@ -141,6 +145,8 @@ pub fn assemble(
         budget: Supervised::start(control, move || BudgetActor::new(budget.clone())),
         aggregates: Supervised::start(control, move || aggregates.actor()),
         learner: Supervised::start(control, move || LearnerActor::new(learner.clone())),
+        market: Supervised::start(control, move || MarketActor::new(learns_market.clone())),
+        market_inbox,
         catalog: Supervised::start(control, move || CatalogActor::new(keeper.clone())),
         event_log,
         conversions: Conversions::new(&config.attribution),

@@ -9,6 +9,7 @@ use crate::consent;
 use crate::exchange::{Bucket, Gate, PriceCipher};
 use crate::hash::UserHasher;
 use crate::latency::{LatencyBoard, StageRecorder};
+use crate::market::{self, MarketActor};
 use crate::notice::Sealer;
 use crate::openrtb::Limits;
 use crate::prediction::LearnerActor;
@@ -109,6 +110,10 @@ pub struct Engine {
     pub aggregates: Supervised<AggregateActor>,
     /// The learner.
     pub learner: Supervised<LearnerActor>,
+    /// The market's actor.
+    pub market: Supervised<MarketActor>,
+    /// What notices tell of the market.
+    pub market_inbox: market::Inbox,
     /// The catalog's actor.
     pub catalog: Supervised<CatalogActor>,
     /// Releases, to read what they cost.

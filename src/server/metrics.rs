@@ -61,6 +61,8 @@ pub struct Metrics {
     pub events: Family<Label, Counter>,
     /// Notices, views and clicks by kind and outcome.
     pub notices: Family<NoticeLabels, Counter>,
+    /// What became of first-price bids, by what the notice told of the market.
+    pub market: Family<Label, Counter>,
     /// Conversions by what they are owed to, or why to nothing.
     pub conversions: Family<Label, Counter>,
     /// Entries of the event log.
@@ -109,6 +111,11 @@ impl Metrics {
         let refused = family(&mut registry, "messages_refused", "Messages a mailbox refused");
         let events = family(&mut registry, "events", "Behaviour events, by outcome");
         let conversions = family(&mut registry, "conversions", "Conversions, by outcome");
+        let market = family(
+            &mut registry,
+            "market_observations",
+            "First-price bids that ended, by what was told",
+        );
         let entries =
             family(&mut registry, "event_entries", "Entries of the event log, by outcome");
         let entry = |what| entries.get_or_create(&Label { what }).clone();
@@ -135,6 +142,7 @@ impl Metrics {
             refused,
             events,
             notices,
+            market,
             conversions,
             event_entries,
             prices,
@@ -184,6 +192,11 @@ impl Metrics {
     /// Counts events of one outcome.
     pub fn events(&self, what: &'static str, count: u64) {
         self.events.get_or_create(&Label { what }).inc_by(count);
+    }
+
+    /// Counts what a notice told of the market.
+    pub fn market(&self, what: &'static str) {
+        self.market.get_or_create(&Label { what }).inc();
     }
 
     /// Counts a conversion.

@@ -7,7 +7,7 @@ use crate::budget::{Command, DayNumber, Due, Held, Notice};
 use crate::catalog::CLICK_ID_MACRO;
 use crate::notice::entry::{Entry, Of, Subject};
 use crate::notice::outcome::{History, Outcome, Said};
-use crate::notice::{BidToken, Effect, Purpose, Query, TokenError, decide};
+use crate::notice::{BidToken, ChargeOn, Effect, Purpose, Query, TokenError, decide, observation};
 use crate::privacy::{Cell, ContextBucket};
 use crate::server::bid::refuse;
 use crate::server::conversions::image;
@@ -129,6 +129,7 @@ async fn notice(desk: &Desk, head: &HttpRequest, purpose: Purpose) -> HttpRespon
     }
     let (token, held) = (opened.token, opened.held());
     let before = desk.history.borrow_mut().note(token.hold, purpose);
+    opened.tell_market(engine, purpose, before);
     let exchange = opened.exchange;
     let (charge_on, cipher) = (exchange.config.charge_on, exchange.cipher.as_ref());
     let effect = decide(purpose, charge_on, cipher, &token, &opened.query);
@@ -221,6 +222,29 @@ impl Opened<'_> {
             of: Some(Of::token(&self.token)),
             ..Entry::of(Subject::Suppressed)
         }
+    }
+
+    /// Leaves to the market what the first news of a first-price bid tells of it.
+    fn tell_market(&self, engine: &Engine, purpose: Purpose, before: Said) {
+        let Some(observation) = observation(purpose, self.exchange.key, &self.token, &self.query)
+        else {
+            return;
+        };
+        // A pixel may overtake the notice that tells a price, and counts where no such notice comes.
+        let counts = |purpose: Purpose| {
+            purpose != Purpose::View || self.exchange.config.charge_on == ChargeOn::Impression
+        };
+        let telling = [Purpose::Win, Purpose::Billing, Purpose::View, Purpose::Loss];
+        let is_told = telling.into_iter().any(|other| counts(other) && before.has(other));
+        if is_told || !counts(purpose) {
+            return;
+        }
+        let is_left = engine.market_inbox.leave(observation);
+        engine.metrics.market(match observation.min_to_win {
+            _ if !is_left => "dropped",
+            Some(_) => "price",
+            None => "outcome",
+        });
     }
 
     /// The hold that the token was sealed for. Windows are the exchange's: they were the same when

@@ -3,6 +3,7 @@
 
 use crate::auction;
 use crate::budget;
+use crate::market;
 use crate::prediction;
 use crate::privacy::Kind;
 use crate::server::engine::Engine;
@@ -47,6 +48,7 @@ impl Engine {
             "campaigns": self.campaign_reports(),
             "budget": self.budget.address().send(budget::Status).await.ok(),
             "learner": self.learner.address().send(prediction::Status).await.ok().map(|s| without_counts(&s)),
+            "market": self.market.address().send(market::Status).await.ok(),
             "privacy": self.privacy.status(),
             "attribution": { "touches_pushed_out": self.conversions.touches_pushed_out() },
             "cores": cores,
@@ -79,6 +81,7 @@ impl Engine {
         self.budget.revivals()
             + self.aggregates.revivals()
             + self.learner.revivals()
+            + self.market.revivals()
             + self.catalog.revivals()
     }
 }

@@ -5,6 +5,7 @@
 use crate::auction;
 use crate::budget;
 use crate::catalog;
+use crate::market;
 use crate::prediction;
 use crate::privacy;
 use crate::server::engine::Engine;
@@ -65,6 +66,7 @@ impl Engine {
             self.budget.address().send(budget::Tick { now }).await.is_err(),
             self.aggregates.address().send(privacy::Tick { now }).await.is_err(),
             self.learner.address().send(prediction::Tick { now }).await.is_err(),
+            self.market.address().send(market::Tick { now }).await.is_err(),
             self.catalog.address().send(catalog::Tick { now }).await.is_err(),
         ];
         for _ in failed.into_iter().filter(|failed| *failed) {

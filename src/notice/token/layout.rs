@@ -3,6 +3,7 @@
 //! Times are unsigned 48-bit milliseconds (good until the year 10889); others are saturated.
 
 use super::{BidToken, FIELDS};
+use crate::market::SizeClass;
 use crate::rates::Rate;
 use crate::units::{
     AdvertiserId, CampaignId, CreativeId, CurrencyCode, HoldId, LeaseId, Micros, Slot, Timestamp,
@@ -12,6 +13,11 @@ use crate::units::{
 const HAS_USER: u8 = 1;
 const MEASURE: u8 = 2;
 const STORE_SESSION: u8 = 4;
+/// The flags' upper five bits are the size's class.
+const SIZE_SHIFT: u32 = 3;
+/// The arm's upper three bits are flags.
+const ARM: u8 = 31;
+const FIRST_PRICE: u8 = 128;
 const TIME: usize = 6;
 /// Largest time of the layout: all bits of 48.
 const TIME_MS_MAX: i64 = (1 << 48) - 1;
@@ -44,9 +50,10 @@ pub(super) fn encode(token: &BidToken, out: &mut [u8]) {
     let has_user = if token.user.is_some() { HAS_USER } else { 0 };
     let measure = if token.measure { MEASURE } else { 0 };
     let store_session = if token.store_session { STORE_SESSION } else { 0 };
-    put(&[has_user | measure | store_session]);
+    put(&[has_user | measure | store_session | token.size.number() << SIZE_SHIFT]);
     put(&token.user.map_or(0, |user| user.0).to_be_bytes());
-    put(&[token.arm, token.bucket]);
+    let first_price = if token.is_first_price { FIRST_PRICE } else { 0 };
+    put(&[token.arm & ARM | first_price, token.bucket]);
     put(&time(token.issued));
     put(&time(token.expires));
 }
@@ -97,7 +104,9 @@ pub(super) fn decode(bytes: &[u8]) -> Option<BidToken> {
         user: (flags & HAS_USER != 0).then_some(user),
         measure: flags & MEASURE != 0,
         store_session: flags & STORE_SESSION != 0,
-        arm,
+        arm: arm & ARM,
+        is_first_price: arm & FIRST_PRICE != 0,
+        size: SizeClass::from_number(flags >> SIZE_SHIFT),
         bucket,
         issued,
         expires,

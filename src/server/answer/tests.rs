@@ -177,6 +177,8 @@ impl Office {
         for (number, (imp, deal, name)) in picks.iter().enumerate() {
             let ad = self.catalog.ads.iter().flatten().find(|ad| ad.name == *name).expect("an ad");
             input.outcome.picks.push(Pick {
+                paced: Micros::ZERO,
+                is_first_price: false,
                 imp: *imp,
                 deal: *deal,
                 campaign: ad.campaign,
