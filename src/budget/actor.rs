@@ -6,7 +6,9 @@
 
 use super::command::Command;
 use super::inbox::{LeaseInbox, LeaseNews, LeaseRequest};
+use super::ledger::Ledger;
 use super::plan::Budget;
+use super::snapshot::Saver;
 use super::state::BudgetState;
 use super::view::{AccountView, House};
 use super::writer::LedgerWriter;
@@ -77,6 +79,7 @@ pub struct Shared {
     writer: LedgerWriter,
     clock: Civil,
     snapshot: Arc<ArcSwap<PacingSnapshot>>,
+    saver: Option<Saver>,
     node: u16,
     boot: u32,
     window_ms: u64,
@@ -94,8 +97,24 @@ impl Shared {
         boot: u32,
         window_ms: u64,
     ) -> Arc<Self> {
+        Self::resume(writer, clock, (node, boot), window_ms, Ledger::default(), None)
+    }
+
+    /// As [`Shared::new`], with the ledger that the log led to up to its position, and with what
+    /// saves it from time to time.
+    #[must_use]
+    pub fn resume(
+        writer: LedgerWriter,
+        clock: Civil,
+        (node, boot): (u16, u32),
+        window_ms: u64,
+        ledger: Ledger,
+        saver: Option<Saver>,
+    ) -> Arc<Self> {
+        writer.progress().folded(ledger.position());
         Arc::new(Self {
-            state: Mutex::new(BudgetState::new(node, boot)),
+            state: Mutex::new(BudgetState::new(node, boot, ledger)),
+            saver,
             writer,
             clock,
             snapshot: Arc::default(),
@@ -195,6 +214,9 @@ impl StreamHandler<Batch> for BudgetActor {
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, "the ledger grants no more"),
             }
+        }
+        if let Some(saver) = &self.shared.saver {
+            saver.offer(&state.ledger);
         }
         drop(state);
         if let Some(last) = batch.last() {
@@ -347,6 +369,26 @@ impl Handler<Quiesce> for BudgetActor {
 
     fn handle(&mut self, _: Quiesce, _: &mut Self::Context) -> Self::Result {
         Box::pin(self.shared.writer.progress().quiet())
+    }
+}
+
+/// Saves the ledger as it is, where it is saved at all. Answered when that has ended.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Save;
+
+impl Handler<Save> for BudgetActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Save, _: &mut Self::Context) -> Self::Result {
+        let saver = self.shared.saver.as_ref();
+        let saved = saver.map(|saver| saver.save(&self.shared.state.lock().ledger));
+        Box::pin(async move {
+            if let Some(saved) = saved {
+                // A sender that is gone has nothing to save.
+                let _ = saved.await;
+            }
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use super::view::{Answer, House, Outcome};
 use crate::store::{Position, Record};
 use crate::units::{CampaignId, HoldId, LeaseId, Micros, Nanos, Timestamp};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Holds of one lease: one bit each, hence 128 kB at most. A holder opens the next lease then.
@@ -49,7 +50,7 @@ pub enum FoldError {
 }
 
 /// Accounts, leases and settlements, as of a position of the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     pub(super) tree: Tree,
     pub(super) leases: BTreeMap<LeaseId, Lease>,
@@ -59,12 +60,13 @@ pub struct Ledger {
     prices_order: VecDeque<HoldId>,
     adjustments: BTreeMap<(CampaignId, String), (DayNumber, Nanos)>,
     adjustments_order: VecDeque<(CampaignId, String)>,
+    #[serde(with = "super::snapshot::house")]
     house: House,
     position: Position,
     digest: [u8; 32],
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lease {
     pub(super) place: Place,
     pub(super) sums: LeaseSums,
@@ -73,14 +75,14 @@ pub(super) struct Lease {
     settled_bits: Vec<u64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum LeaseState {
     Open,
     Lost,
     Closed,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LeaseSums {
     amount: Nanos,
     settled: Nanos,
@@ -181,6 +183,16 @@ impl Ledger {
     #[must_use]
     pub const fn house(&self) -> House {
         self.house
+    }
+
+    /// The highest boot of `node` that has left a trace: a later start must have a higher one, or
+    /// its leases would be taken for copies of old ones.
+    #[must_use]
+    pub fn last_boot(&self, node: u16) -> u32 {
+        // The boot is the upper half of an edition; each start sets the budgets of its campaigns.
+        let set = self.tree.campaigns.values().map(|campaign| (campaign.edition >> 32) as u32);
+        let held = self.leases.keys().filter(|id| id.node == node).map(|id| id.boot);
+        set.chain(held).max().unwrap_or(0)
     }
 
     /// The campaign of a lease, and what the lease is for.

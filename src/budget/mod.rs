@@ -18,6 +18,7 @@ mod lease;
 mod ledger;
 mod line;
 mod plan;
+mod snapshot;
 mod state;
 mod tree;
 mod view;
@@ -34,7 +35,7 @@ mod tree_tests;
 pub use account::{AMOUNT_MAX, Account, Refusal, Sums};
 pub use actor::{
     BudgetActor, BudgetStatus, CampaignStatus, CampaignTerms, Conversion, Quiesce, Register,
-    Report, Requests, SetCampaigns, Shared, Status, Tick, WindUp,
+    Report, Requests, Save, SetCampaigns, Shared, Status, Tick, WindUp,
 };
 pub use command::{ADJUST_KEY_BYTES_MAX, AdjustReason, Command, DecodeError, LeaseOp, Notice};
 pub use day::DayNumber;
@@ -46,5 +47,6 @@ pub use plan::{
     Budget, DAILY_MAX_PPM_MAX, EXPLORATION_PPM_MAX, FLIGHT_DAYS_MAX, FLIGHTS_MAX, Flight, PPM,
     Purpose,
 };
+pub use snapshot::{SNAPSHOT_KEY, Saver, Saving};
 pub use view::{AccountView, Answer, FlightView, House, Money, Outcome, Settlement};
 pub use writer::LedgerWriter;

@@ -60,9 +60,9 @@ struct Campaign {
 }
 
 impl BudgetState {
-    pub(super) fn new(node: u16, boot: u32) -> Self {
+    pub(super) fn new(node: u16, boot: u32, ledger: Ledger) -> Self {
         Self {
-            ledger: Ledger::default(),
+            ledger,
             node,
             boot,
             editions: 0,

@@ -23,6 +23,10 @@ pub(super) fn check(table: &str) -> Ledger {
         let words: Vec<&str> = command.split_whitespace().collect();
         assert_eq!(world.run(&words), expected, "{line}");
         world.ledger.audit().unwrap_or_else(|violation| panic!("{line}: {violation}"));
+        // What is saved and read again is the same, and goes on so.
+        let saved = Ledger::decode(&world.ledger.encode(), world.ledger.position());
+        let before = std::mem::replace(&mut world.ledger, saved.expect("a snapshot"));
+        assert_eq!(before, world.ledger, "{line}");
     }
     world.ledger
 }

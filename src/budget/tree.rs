@@ -33,7 +33,7 @@ pub(super) struct Advertiser {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Campaign {
     pub(super) advertiser: AdvertiserId,
-    edition: u64,
+    pub(super) edition: u64,
     pub(super) budget: Budget,
     /// First day of this edition: no day before it is opened any more.
     from: DayNumber,

@@ -6,6 +6,7 @@ mod exchange;
 mod locate;
 mod network;
 mod secret;
+mod store;
 
 pub use currency::Currency;
 use exchange::environment_prefix;
@@ -14,6 +15,7 @@ pub use exchange::{
 };
 pub use network::Network;
 pub use secret::{PriceKeys, Secret};
+pub use store::{Store, StoreKind};
 
 use crate::consent;
 use crate::privacy;
@@ -74,6 +76,9 @@ pub struct Config {
     /// What conversions are owed to.
     #[serde(default)]
     pub attribution: Attribution,
+    /// Where logs are kept.
+    #[serde(default)]
+    pub store: Store,
     /// What is not wrong but should be otherwise, a line each.
     #[serde(skip)]
     pub warnings: Vec<String>,
@@ -100,7 +105,7 @@ pub struct Paths {
     pub catalog: PathBuf,
     /// Bidding strategies, one file each.
     pub strategies: PathBuf,
-    /// What the server writes: keys, boot count.
+    /// What the server writes: keys, boot count, logs.
     pub state: PathBuf,
 }
 
@@ -304,6 +309,9 @@ impl Config {
         })?;
         if self.budget.tick_ms == 0 {
             return problem("budget.tick_ms", "it must be positive");
+        }
+        if let Some((key, reason)) = self.store.problem() {
+            return problem(key, reason);
         }
         let rate = self.prediction.base_click_rate;
         if !(rate > 0.0 && rate < 0.5) {

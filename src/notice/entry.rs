@@ -106,6 +106,17 @@ pub struct Entry {
     pub price: Option<Micros>,
     /// Where a charged price comes from.
     pub source: Option<Price>,
+    /// The order of a conversion that was counted, so that it is known again after a restart.
+    pub order: Option<Order>,
+}
+
+/// An order, as far as it must be known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Keyed hash of advertiser and order id.
+    pub key: u64,
+    /// Whether a browser told of it.
+    pub is_from_browser: bool,
 }
 
 impl Entry {
@@ -120,6 +131,7 @@ impl Entry {
             of: None,
             price: None,
             source: None,
+            order: None,
         }
     }
 
@@ -158,11 +170,12 @@ mod tests {
             of: Some(of),
             price: Some(Micros(u64::MAX)),
             source: Some(Price::Bounded { excess: Micros(u64::MAX) }),
+            order: Some(Order { key: u64::MAX, is_from_browser: true }),
             ..Entry::of(Subject::Notice(Purpose::Billing, Outcome::Expired))
         };
         let body = entry.encode();
         assert_eq!(Entry::decode(&body), Some(entry));
-        assert!(body.len() <= 100, "{}", body.len());
+        assert!(body.len() <= 112, "{}", body.len());
         for bad in [&b""[..], &body[..body.len() - 1], &[&body[..], &[0]].concat()] {
             assert_eq!(Entry::decode(bad), None);
         }

@@ -23,9 +23,10 @@ use crate::server::engine::{Engine, ExchangeDesk, NODE};
 use crate::server::event_log::EventLog;
 use crate::server::keys::Keys;
 use crate::server::metrics::Metrics;
+use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
 use crate::session::{SessionConfig, SessionTable, ShardMap, ShardState};
-use crate::store::{Faults, MemoryLog, OrderedLog, Pauses};
+use crate::store::OrderedLog;
 use crate::strategy::pacing::PacingKind;
 use crate::strategy::{PacingChoice, Strategies};
 use crate::units::{CampaignId, Nanos};
@@ -37,15 +38,6 @@ use ring::rand::{SecureRandom, SystemRandom};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
-use std::time::Duration;
-
-/// Milliseconds for which the log gathers appends. Nobody waits for the answer to a notice, and a
-/// lease asks for more while a quarter of a second's money is left.
-const LOG_GATHER_MS: u64 = 2;
-
-/// How long the event log gathers entries: nobody waits for them, and of a durable log a tenth of a
-/// second may be lost.
-const EVENTS_GATHER: Duration = Duration::from_millis(10);
 
 /// What an engine is made of, beside its configuration: the parts that a benchmark or test brings
 /// along.
@@ -54,7 +46,7 @@ pub struct Parts {
     pub keeper: Arc<CatalogKeeper>,
     /// Bidding strategies.
     pub strategies: Arc<Strategies>,
-    /// The ledger's log, where it is not to be one in memory: tests bring one that fails.
+    /// The ledger's log, where nothing is to be kept: tests bring one that fails.
     pub log: Option<Arc<dyn OrderedLog>>,
 }
 
@@ -84,6 +76,7 @@ fn lines<E: std::fmt::Display>(errors: &[E]) -> anyhow::Error {
 pub fn assemble(
     config: Config,
     parts: Parts,
+    stores: Stores,
     keys: Keys,
     civil: Civil,
     worker_count: usize,
@@ -98,19 +91,12 @@ pub fn assemble(
     let privacy = Aggregates::start(&plan, now).context("privacy")?;
     let model = model_config(&config);
     let learner = LearnerState::new(&model).context("prediction")?;
-    // In simulation each answer waits for the log, and there is nothing to gather.
-    let gather_ms = if civil.is_simulated() { 0 } else { LOG_GATHER_MS };
-    let gather = Duration::from_millis(gather_ms);
-    let delay = Duration::from_millis(config.budget.log_delay_ms);
-    let pauses = Pauses { gather, delay };
-    let log = match parts.log {
-        Some(log) => log,
-        None => Arc::new(MemoryLog::with_faults(civil.clone(), pauses, Faults::default())?),
-    };
-    let ledger = LedgerWriter::new(log, keys.boot);
+    let Stores { ledger_log, events_log, ledger: folded, saver, events_keep_ms, orders } = stores;
+    let ledger = LedgerWriter::new(ledger_log, keys.boot);
     let window_ms = config.exchanges.values().map(|exchange| exchange.billing_window_s).max();
     let window_ms = u64::from(window_ms.unwrap_or(0)) * 1_000;
-    let budget = Shared::new(ledger.clone(), civil.clone(), NODE, keys.boot, window_ms);
+    let start = (NODE, keys.boot);
+    let budget = Shared::resume(ledger.clone(), civil.clone(), start, window_ms, folded, saver);
     let catalog = parts.keeper.published();
     let market_inbox = market::Inbox::default();
     let learns_market = market_inbox.clone();
@@ -128,10 +114,10 @@ pub fn assemble(
     let aggregates = privacy.clone();
     let keeper = parts.keeper;
     let metrics = Metrics::new();
-    let pauses = Pauses { gather: EVENTS_GATHER, ..Pauses::default() };
-    let events = MemoryLog::with_faults(civil.clone(), pauses, Faults::default())?;
     let counters = metrics.event_entries.clone();
-    let event_log = EventLog::new(Arc::new(events), civil.clone(), keys.boot, counters);
+    let event_log = EventLog::new(events_log, civil.clone(), keys.boot, events_keep_ms, counters);
+    let conversions = Conversions::new(&config.attribution);
+    orders.into_iter().for_each(|(order, hold)| conversions.recall(order, hold));
     let engine = Arc::new(Engine {
         hasher: UserHasher::new(keys.user_hash_key),
         nonce_start: nonce_start()?,
@@ -149,7 +135,7 @@ pub fn assemble(
         market_inbox,
         catalog: Supervised::start(control, move || CatalogActor::new(keeper.clone())),
         event_log,
-        conversions: Conversions::new(&config.attribution),
+        conversions,
         ticks: tokio::sync::Mutex::new(None),
         is_unsettled: AtomicBool::new(true),
         rates_read_at: AtomicI64::new(now.0),

@@ -7,7 +7,7 @@ use crate::config;
 use crate::hash::combine;
 use crate::notice::attribution::{Converted, Proofs, Touch, Touches, Windows, attribute};
 use crate::notice::effect::unescape;
-use crate::notice::entry::{Entry, Of, Subject};
+use crate::notice::entry::{Entry, Of, Order, Subject};
 use crate::notice::event::{VALUE_MICROS_MAX, order_key};
 use crate::notice::{BidToken, Purpose};
 use crate::privacy::{Cell, ContextBucket, Contribute, Kind};
@@ -63,6 +63,15 @@ impl Conversions {
         }
     }
 
+    /// Counts an order again that an earlier process has counted.
+    pub fn recall(&self, order: Order, hold: Option<HoldId>) {
+        let mut counted = self.counted.lock();
+        counted.orders.note(order.key);
+        if let Some(hold) = hold.filter(|_| order.is_from_browser) {
+            counted.by_hold.note(hold_key(hold));
+        }
+    }
+
     /// Remembers a click or a view, where it may be measured whose it is.
     pub fn touch(&self, purpose: Purpose, token: &BidToken, at: Timestamp) {
         let Some(user) = measured_user(token) else { return };
@@ -107,6 +116,10 @@ impl Engine {
             advertiser: Some(claim.advertiser),
             of: touch.map(|Touch { hold, campaign, creative, .. }| Of { hold, campaign, creative }),
             price: (value != Micros(0)).then_some(value),
+            order: touch.map(|touch| Order {
+                key: order_of(claim, &touch),
+                is_from_browser: claim.is_from_browser,
+            }),
             ..Entry::of(Subject::Conversion(converted))
         });
         let Some(touch) = touch else { return converted };
@@ -153,7 +166,7 @@ impl Engine {
             if is_bad && missed == Converted::Unattributed { Converted::BadToken } else { missed }
         })?;
         let hold = hold_key(touch.hold);
-        let order = claim.order.unwrap_or(hold);
+        let order = order_of(claim, &touch);
         let mut counted = counted.lock();
         if counted.orders.count(order) > 0 {
             return Err(Converted::Repeated);
@@ -197,6 +210,11 @@ impl Engine {
 /// The user of a bid, where it may be measured what he does.
 fn measured_user(token: &BidToken) -> Option<UserKey> {
     token.user.filter(|_| token.measure)
+}
+
+/// Without an order's id, the bid brings one conversion.
+fn order_of(claim: &Claim, touch: &Touch) -> u64 {
+    claim.order.unwrap_or_else(|| hold_key(touch.hold))
 }
 
 fn hold_key(hold: HoldId) -> u64 {

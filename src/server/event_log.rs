@@ -2,7 +2,7 @@
 //!
 //! Entries go through the same asynchronous port as money does, into a log of their own. Nobody
 //! waits for them: what matters is acknowledged elsewhere. Two bounds keep strangers from growing
-//! or flushing it: the log keeps its last [`ENTRIES_MAX`] entries, and of entries of which nothing
+//! or flushing it: its last [`ENTRIES_MAX`] entries are read, and of entries of which nothing
 //! came (refusals, repetitions), which anybody can cause, [`IDLE_PER_S_MAX`] a second are written;
 //! the others are counted, and their number follows as one entry. So strangers alone need more than
 //! half an hour to push an entry out.
@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Entries that can be read: some 20 MB.
-const ENTRIES_MAX: u64 = 1 << 17;
+pub const ENTRIES_MAX: u64 = 1 << 17;
 /// Entries after which the oldest are let go: trimming one by one would take the log's lock as
 /// often as writing does.
 const TRIM_EVERY: u64 = 1 << 10;
@@ -52,6 +52,8 @@ pub struct EventLog {
     log: Arc<dyn OrderedLog>,
     clock: Civil,
     boot: u32,
+    /// Milliseconds that entries are kept; in memory, the last [`ENTRIES_MAX`] are.
+    keep_ms: Option<i64>,
     counters: Counters,
     idle: Mutex<Idle>,
     /// Entries given to the log, and those of which it has said what became of them. The log's
@@ -87,12 +89,20 @@ impl Idle {
 }
 
 impl EventLog {
-    /// A writer into `log`. `boot` must differ from run to run on a log that lasts.
-    pub fn new(log: Arc<dyn OrderedLog>, clock: Civil, boot: u32, counters: Counters) -> Self {
+    /// A writer into `log`. `boot` must differ from run to run on a log that lasts, and that keeps
+    /// entries for `keep_ms`; `None` is one in memory.
+    pub fn new(
+        log: Arc<dyn OrderedLog>,
+        clock: Civil,
+        boot: u32,
+        keep_ms: Option<i64>,
+        counters: Counters,
+    ) -> Self {
         Self {
             log,
             clock,
             boot,
+            keep_ms,
             counters,
             idle: Mutex::default(),
             begun: AtomicU64::new(0),
@@ -119,12 +129,15 @@ impl EventLog {
         let number = self.begun.fetch_add(1, Ordering::AcqRel);
         let idem = u128::from(self.boot) << 64 | u128::from(number);
         let (log, ended, counters) = (self.log.clone(), self.ended.clone(), self.counters.clone());
+        let kept_since = self.keep_ms.map(|keep| self.clock.now().plus_millis(-keep));
         let done = move |outcome: Result<Position, _>| {
             match outcome {
                 Ok(Position(at)) => {
                     counters.written.inc();
-                    if at % TRIM_EVERY == 0 && at > ENTRIES_MAX {
-                        log.trim(Position(at - ENTRIES_MAX));
+                    match kept_since {
+                        _ if at % TRIM_EVERY != 0 => {}
+                        Some(since) => log.trim_before(since),
+                        None => log.trim(Position(at.saturating_sub(ENTRIES_MAX))),
                     }
                 }
                 Err(_) => {
@@ -137,7 +150,7 @@ impl EventLog {
     }
 
     /// Waits until what was written before this call can be read, but not for ever.
-    async fn settle(&self) {
+    pub async fn settle(&self) {
         let begun = self.begun.load(Ordering::Acquire);
         for _ in 0..SETTLE_MS_MAX {
             if self.ended.load(Ordering::Acquire) >= begun {
@@ -147,15 +160,22 @@ impl EventLog {
         }
     }
 
-    /// Everything that the log still has, oldest first.
-    fn records(&self) -> Vec<Record> {
-        let tail = match self.log.tail(Position(1)) {
+    /// The last entries that the log has, oldest first.
+    async fn records(&self) -> Vec<Record> {
+        let head = self.log.head();
+        let from = Position((head.0 + 1).saturating_sub(ENTRIES_MAX).max(1));
+        let (from, tail) = match self.log.tail(from) {
             // Trimmed once more in between: then what is there is read at the next question.
-            Err(trimmed) => self.log.tail(trimmed.first),
-            found => found,
+            Err(trimmed) => (trimmed.first, self.log.tail(trimmed.first)),
+            found => (from, found),
         };
-        let Ok(mut tail) = tail else { return Vec::new() };
-        std::iter::from_fn(|| tail.try_recv().ok()).flat_map(|batch| batch.to_vec()).collect()
+        let mut records: Vec<Record> = Vec::new();
+        let Ok(mut tail) = tail else { return records };
+        while records.last().map_or(from <= head, |last| last.position < head) {
+            let Some(batch) = tail.recv().await else { break };
+            records.extend(batch.iter().cloned());
+        }
+        records
     }
 }
 
@@ -230,7 +250,7 @@ impl Engine {
             None => None,
         };
         self.event_log.settle().await;
-        let records = self.event_log.records();
+        let records = self.event_log.records().await;
         let entries = records.iter().rev().filter_map(|record| {
             let entry = Entry::decode(&record.body)?;
             question.is_about(&entry, bids.as_deref()).then_some((record, entry))
@@ -315,12 +335,15 @@ mod tests {
 
     fn event_log(clock: &Civil) -> EventLog {
         let log = Arc::new(MemoryLog::open(clock.clone()).expect("a thread"));
-        EventLog::new(log, clock.clone(), 1, Counters::default())
+        EventLog::new(log, clock.clone(), 1, None, Counters::default())
     }
 
     fn settle(log: &EventLog) -> Vec<Entry> {
-        actix_web::rt::System::new().block_on(log.settle());
-        log.records().iter().map(|record| Entry::decode(&record.body).expect("ours")).collect()
+        let records = actix_web::rt::System::new().block_on(async {
+            log.settle().await;
+            log.records().await
+        });
+        records.iter().map(|record| Entry::decode(&record.body).expect("ours")).collect()
     }
 
     #[test]

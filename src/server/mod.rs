@@ -28,6 +28,7 @@ mod report;
 mod run;
 mod shows;
 mod simulation;
+mod stores;
 mod supervised;
 mod wind_up;
 mod worker;

@@ -4,11 +4,13 @@ use crate::catalog::Subscribe;
 use crate::clock::Civil;
 use crate::config::Config;
 use crate::server::assemble::{Parts, Spreader, assemble, spread};
-use crate::server::engine::Engine;
+use crate::server::engine::{Engine, NODE};
 use crate::server::keys::{FreshKeys, Keys};
 use crate::server::simulation::tick_in_real_time;
+use crate::server::stores::Stores;
 use crate::server::worker::Worker;
 use crate::server::{admin, bid, conversions, events, explain, notices, rates};
+use crate::store::Position;
 use crate::units::Timestamp;
 use actix::prelude::*;
 use actix_web::dev::{Server, ServerHandle};
@@ -27,7 +29,8 @@ use tokio::sync::oneshot;
 pub struct Options {
     /// Civil time comes from requests.
     pub simulation: Option<Timestamp>,
-    /// Secrets to use in place of the state folder's.
+    /// Secrets to use in place of the state folder's; nothing else of the folder is used then, and
+    /// the logs lie in memory.
     pub keys: Option<Keys>,
     /// Catalog and strategies to use in place of the configuration's folders.
     pub parts: Option<Parts>,
@@ -115,6 +118,26 @@ impl Drop for Running {
 /// # Errors
 /// Anything that keeps it from serving, in words for a person.
 pub fn start(config: Config, options: Options) -> anyhow::Result<Running> {
+    let mut parts = match options.parts {
+        Some(parts) => parts,
+        None => Parts::load(&config)?,
+    };
+    let civil = options.simulation.map_or_else(Civil::machine, Civil::simulated);
+    // The logs before the keys: their lock says whether the state folder is ours. And before the
+    // listeners: nobody is to wait while they are read.
+    let stores = if options.keys.is_some() || parts.log.is_some() {
+        Stores::in_memory(&config, &civil, parts.log.take())?
+    } else {
+        Stores::open(&config, &civil)?
+    };
+    let (mut keys, fresh) = match options.keys {
+        Some(keys) => (keys, None),
+        None => Keys::open(&config.paths.state).context("the state folder")?,
+    };
+    if stores.ledger.position() > Position(0) {
+        // Where an older copy of the keys came back, so has the count of starts.
+        keys.boot = keys.boot.max(stores.ledger.last_boot(NODE).saturating_add(1));
+    }
     let server = &config.server;
     let listeners = Listeners {
         exchange: listen(server.exchange_listen)?,
@@ -127,20 +150,12 @@ pub fn start(config: Config, options: Options) -> anyhow::Result<Running> {
         let is_local = all.iter().all(|address| address.ip().is_loopback());
         anyhow::ensure!(is_local, "simulation mode listens on loopback only");
     }
-    let (keys, fresh) = match options.keys {
-        Some(keys) => (keys, None),
-        None => Keys::open(&config.paths.state).context("the state folder")?,
-    };
-    let parts = match options.parts {
-        Some(parts) => parts,
-        None => Parts::load(&config)?,
-    };
-    let civil = options.simulation.map_or_else(Civil::machine, Civil::simulated);
     let (stop, stopped) = oneshot::channel();
     let (started, ready) = std::sync::mpsc::channel();
     let run = move || {
-        System::new()
-            .block_on(serve(config, parts, keys, civil, listeners, addresses, started, stopped))
+        System::new().block_on(serve(
+            config, parts, stores, keys, civil, listeners, addresses, started, stopped,
+        ))
     };
     let thread = std::thread::Builder::new().name("outbid".to_owned()).spawn(run)?;
     let mut running = match ready.recv() {
@@ -197,6 +212,7 @@ const SHUTDOWN_S: u64 = 5;
 async fn serve(
     config: Config,
     parts: Parts,
+    stores: Stores,
     keys: Keys,
     civil: Civil,
     listeners: Listeners,
@@ -208,7 +224,7 @@ async fn serve(
     config.server.public_listen = addresses.public;
     let worker_count = worker_count(&config, &civil);
     let control = Arbiter::new();
-    let engine = assemble(config, parts, keys, civil, worker_count, &control.handle())?;
+    let engine = assemble(config, parts, stores, keys, civil, worker_count, &control.handle())?;
     let catalog = engine.published.catalog.load_full();
     spread(&engine, &catalog).await;
     let spreader = Spreader(engine.clone());
@@ -373,7 +389,7 @@ async fn until_stopped(stopped: oneshot::Receiver<()>) {
 
 /// The last tick and the return of the leases while the workers live (their actors end with the
 /// exchange's listener), then the listeners in the order of the data: no new requests, no new
-/// notices, no more questions. At last whatever the notices appended.
+/// notices, no more questions. At last whatever the notices appended, and the state that it led to.
 async fn close(engine: &Engine, servers: &[ServerHandle]) {
     engine.run_tick(engine.civil.now()).await;
     engine.give_leases_back().await;
@@ -381,4 +397,6 @@ async fn close(engine: &Engine, servers: &[ServerHandle]) {
         server.stop(true).await;
     }
     engine.drain_log().await;
+    engine.save_ledger().await;
+    engine.event_log.settle().await;
 }

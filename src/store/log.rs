@@ -169,6 +169,12 @@ pub trait OrderedLog: Send + Sync {
     /// Lets go of the records up to and including `upto`, and of their keys.
     fn trim(&self, upto: Position);
 
+    /// Lets go, sooner or later, of the records that it took before `at`. A log that does not
+    /// outlive its process need not.
+    fn trim_before(&self, at: Timestamp) {
+        let _ = at;
+    }
+
     /// How it is and what it has done. A log that cannot fail says nothing.
     fn status(&self) -> LogStatus {
         LogStatus::default()

@@ -1,6 +1,6 @@
 //! The handle: opening, appending at the door, tails.
 
-use super::error::StoreError;
+use super::error::{Place, StoreError};
 use super::file::{lock, open_to_read, open_to_write};
 use super::meter::Meter;
 use super::rows;
@@ -13,6 +13,7 @@ use crate::store::log::{
     Tail, Trimmed,
 };
 use crate::store::snapshots::{NotSaved, Saved, Snapshots};
+use crate::units::Timestamp;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -74,13 +75,23 @@ impl Opened {
         Ok(Self { file: file.to_owned(), lock, connection })
     }
 
+    /// The first and the last position; `None` where there is no record.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn ends(&self) -> Result<Option<(Position, Position)>, StoreError> {
+        let place = Place::Offset(0);
+        rows::ends(&self.connection).map_err(StoreError::sqlite(&self.file, place))
+    }
+
     /// As [`Snapshots::load`].
     #[must_use]
     pub fn load(&self, key: &str) -> Vec<(Position, Bytes)> {
         snapshots::load(&self.connection, key)
     }
 
-    /// Reads and checks every record, hands each to `visit`, and starts the writer.
+    /// Reads and checks every record from `from` on, hands each to `visit`, and starts the writer.
+    /// It knows the keys of those records, and no others.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] at the first record that is not as it was written.
@@ -88,22 +99,23 @@ impl Opened {
         self,
         clock: Civil,
         pauses: Pauses,
+        from: Position,
         visit: &mut dyn FnMut(&Record),
     ) -> Result<SqliteLog, StoreError> {
+        let (first, head) = self.ends()?.unwrap_or((Position(1), Position(0)));
         let Self { file, lock, connection } = self;
-        let place = super::error::Place::Offset(0);
-        let ends = rows::ends(&connection).map_err(StoreError::sqlite(&file, place))?;
-        let (first, head) = ends.unwrap_or((Position(1), Position(0)));
-        let (mut keys, mut at) = (Keys::default(), crate::units::Timestamp::default());
-        let mut last = Position(first.0 - 1);
-        rows::read(&connection, &file, first, &mut |record| {
+        let (mut keys, mut at) = (Keys::default(), Timestamp::default());
+        // The last one in any case: it has the time that none may come before.
+        let from = from.max(first).min(head.max(first));
+        let mut last = Position(from.0 - 1);
+        rows::read(&connection, &file, from, &mut |record| {
             visit(&record);
             keys.note(record.idem, record.position);
             (at, last) = (at.max(record.at), record.position);
             ControlFlow::Continue(())
         })?;
         if last != head {
-            let place = super::error::Place::Position(Position(last.0 + 1));
+            let place = Place::Position(Position(last.0 + 1));
             return Err(StoreError::damaged(&file, place, "the records end before the last"));
         }
         let live = Live { first: first.0, head: head.0, tails: Vec::new() };
@@ -128,7 +140,7 @@ impl SqliteLog {
     /// # Errors
     /// [`StoreError`].
     pub fn open(file: &Path, clock: Civil, pauses: Pauses) -> Result<Self, StoreError> {
-        Opened::open(file)?.start(clock, pauses, &mut |_| ())
+        Opened::open(file)?.start(clock, pauses, Position(1), &mut |_| ())
     }
 
     /// Gives a request to the writer, or back with what is to be said of it.
@@ -177,7 +189,7 @@ impl OrderedLog for SqliteLog {
             if let Err(error) = fill(&shared, Position(from.0.max(1)), sender) {
                 tracing::error!(%error, "a reader of the log has come to its end");
                 if let StoreError::Damaged { file, place, .. } = error {
-                    let super::error::Place::Position(position) = place else { return };
+                    let Place::Position(position) = place else { return };
                     shared.meter.set(Health::Damaged { file, position });
                 }
             }
@@ -199,6 +211,11 @@ impl OrderedLog for SqliteLog {
         drop(live);
         // Only a word to the writer: where the queue is full, the next trim or start sees to it.
         let _ = self.send(Request::Trim);
+    }
+
+    fn trim_before(&self, at: Timestamp) {
+        // As above: it will be asked for again.
+        let _ = self.send(Request::TrimBefore(at));
     }
 
     fn status(&self) -> LogStatus {
@@ -231,7 +248,7 @@ impl Request {
         match self {
             Self::Append { done, .. } => done(Err(error)),
             Self::Save { done, .. } => done(Err(NotSaved { reason: error.to_string() })),
-            Self::Trim => {}
+            Self::Trim | Self::TrimBefore(_) => {}
         }
     }
 }
@@ -264,7 +281,7 @@ fn fill(
                 if chunk.len() < CHUNK { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
             let Some(last) = chunk.last() else {
-                let place = super::error::Place::Position(next);
+                let place = Place::Position(next);
                 return Err(StoreError::damaged(&shared.file, place, "it is not there any more"));
             };
             next = Position(last.position.0 + 1);

@@ -79,6 +79,23 @@ fn record_of(row: &Row<'_>) -> rusqlite::Result<(Record, u32)> {
     Ok((record, row.get(3)?))
 }
 
+/// The first position of a record that was taken at `at` or later. Times never go back, so that
+/// halving finds it: the table has no other index than its order.
+pub(super) fn first_since(
+    connection: &Connection,
+    at: Timestamp,
+) -> rusqlite::Result<Option<Position>> {
+    let Some((first, last)) = ends(connection)? else { return Ok(None) };
+    let mut statement = connection.prepare_cached("SELECT at FROM log WHERE pos = ?1")?;
+    let (mut low, mut high) = (first.0, last.0 + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let taken: i64 = statement.query_row([middle.cast_signed()], |row| row.get(0))?;
+        if taken < at.0 { low = middle + 1 } else { high = middle }
+    }
+    Ok((low <= last.0).then_some(Position(low)))
+}
+
 /// The first and the last position, if there is any.
 pub(super) fn ends(connection: &Connection) -> rusqlite::Result<Option<(Position, Position)>> {
     let position = |value: i64| Position(value.cast_unsigned());

@@ -50,6 +50,8 @@ pub(super) enum Request {
     },
     /// The log begins later than it did.
     Trim,
+    /// It may begin with the first record from this time on.
+    TrimBefore(Timestamp),
 }
 
 /// The positions of the last keys.
@@ -178,6 +180,17 @@ impl Writer {
         match request {
             Request::Append { idem, body, done } => batch.push(Append { idem, body, done }),
             Request::Trim => self.tidy(),
+            Request::TrimBefore(at) => match rows::first_since(&self.connection, at) {
+                Ok(first) => {
+                    let mut live = self.shared.live.lock();
+                    live.first = live.first.max(first.map_or(live.head, |first| first.0));
+                    drop(live);
+                    self.tidy();
+                }
+                Err(error) => {
+                    self.fail(&error);
+                }
+            },
             Request::Save { key, at, bytes, done } => {
                 if !self.shared.meter.health().takes() {
                     return done(Err(NotSaved { reason: self.shared.meter.health().to_string() }));

@@ -1,0 +1,95 @@
+//! Promise: what was acknowledged outlives the process. Bills stay billed, copies stay copies, an
+//! order stays counted, events can still be asked for; and one process at a time has a state folder.
+
+#![allow(clippy::disallowed_methods, reason = "a test outside of the engine waits in real time")]
+
+mod common;
+
+use common::{Bid, Campaign, Process, Site, account, counter, path_of, request, until};
+use std::process::{Command, Output};
+
+fn site(more: &str) -> Site {
+    Site::new(&[Campaign { daily_budget: "1000", ..Campaign::default() }], "workers = 1", more)
+}
+
+fn bid(process: &mut Process, id: &str) -> Bid {
+    until("a bid", || {
+        let asked = request(id, "reader").to_string();
+        let reply = process.exchange.post("/openrtb2/x/bid", asked.as_bytes());
+        (reply.status == 200).then(|| Bid::of(&reply.json()))
+    })
+}
+
+fn bill(process: &mut Process, bid: &Bid) {
+    assert_eq!(process.public.get(path_of(&bid.billed_at("1"))).status, 200);
+}
+
+fn billed(process: &mut Process) -> i128 {
+    account(&process.admin.get("/api/v1/report").json(), 0, "billed")
+}
+
+fn outcomes(process: &mut Process, outcome: &str) -> u64 {
+    let name = format!("outbid_notices_total{{kind=\"billing\",outcome=\"{outcome}\"}}");
+    counter(&process.admin.get("/metrics").text(), &name)
+}
+
+/// What a start of the server ends with.
+fn refused(site: &Site) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_outbid"));
+    command.args(["serve", "--config"]).arg(site.config_file()).current_dir(site.folder());
+    command.output().expect("the binary starts")
+}
+
+#[test]
+fn books_outlive_a_kill_and_a_clean_stop() {
+    let site = site("[store]\nsnapshot_every_records = 5");
+    let mut process = Process::serve(&site, None);
+    let keys = process.keys.clone();
+    let first = bid(&mut process, "r-1");
+    let clicked = process.public.get(path_of(&first.click));
+    let landing = clicked.header("location").expect("a landing page").to_owned();
+    let proof = landing.split("obclid=").nth(1).expect("a proof").split('&').next();
+    let pixel = format!("/pixel/acme?obclid={}&order=o-1&value=5", proof.expect("a proof"));
+    let outcome = |process: &mut Process| {
+        process.public.get(&pixel).header("x-outbid-outcome").map(str::to_owned)
+    };
+    assert_eq!(outcome(&mut process).as_deref(), Some("click_through"));
+    let mut owed = 0;
+    for opening in 0..3 {
+        let fresh = bid(&mut process, &format!("o-{opening}"));
+        bill(&mut process, &fresh);
+        owed += 1_000_000;
+        until("billed", || (billed(&mut process) == owed).then_some(()));
+        until("written", || {
+            process
+                .admin
+                .get("/api/v1/events?kind=billing")
+                .text()
+                .contains("charged")
+                .then_some(())
+        });
+        // Without a word, and then in order: the last start begins with a snapshot of everything.
+        process.signal(if opening == 0 { "-KILL" } else { "-TERM" });
+        process.ended();
+        process = Process::serve(&site, keys.clone());
+        assert_eq!(billed(&mut process), owed, "opening {opening}");
+        bill(&mut process, &fresh);
+        until("known again", || (outcomes(&mut process, "duplicate") == 1).then_some(()));
+        assert_eq!(billed(&mut process), owed, "once");
+        assert_eq!(outcome(&mut process).as_deref(), Some("repeated"), "opening {opening}");
+        let events = process.admin.get("/api/v1/events?kind=conversion&limit=100").text();
+        assert!(events.contains("click_through"), "{events}");
+    }
+}
+
+#[test]
+fn a_second_server_on_one_state_folder_is_refused() {
+    let site = site("");
+    let mut process = Process::serve(&site, None);
+    let output = refused(&site);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("outbid: ")).collect();
+    assert!(matches!(lines[..], [line] if line.contains("ledger.db is in use")), "{said}");
+    bid(&mut process, "r-1");
+}
