@@ -104,8 +104,12 @@ fn recovered(
     std::fs::write(folder.join("ledger.db-wal"), write_ahead).expect("written");
     let mut records = Vec::new();
     let mut visit = |record: &Record| records.push(record.clone());
-    let log =
-        Opened::open(&file)?.start(Civil::simulated(STARTS), Pauses::default(), &mut visit)?;
+    let log = Opened::open(&file)?.start(
+        Civil::simulated(STARTS),
+        Pauses::default(),
+        Position(1),
+        &mut visit,
+    )?;
     assert_eq!(log.head().0, records.len() as u64);
     Ok(records)
 }
