@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod exchange;
 mod explain;
+mod replay;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +25,7 @@ enum Command {
     Check(check::Args),
     Exchange(exchange::Args),
     Explain(explain::Args),
+    Replay(replay::Args),
 }
 
 /// Runs the command line and says how it went.
@@ -36,6 +38,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Exchange(args) => exchange::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Replay(args) => replay::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

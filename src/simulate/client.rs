@@ -74,6 +74,20 @@ impl Client {
         self.call(now, Method::POST, path, Some((media_type, body.into()))).await
     }
 
+    /// Puts a body of this media type at simulated time `now`.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn put(
+        &mut self,
+        now: Timestamp,
+        path: &str,
+        media_type: &'static str,
+        body: Vec<u8>,
+    ) -> Result<Reply, Error> {
+        self.call(now, Method::PUT, path, Some((media_type, body.into()))).await
+    }
+
     async fn call(
         &mut self,
         now: Timestamp,

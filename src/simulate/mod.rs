@@ -6,9 +6,9 @@
 //! it sent, so that the engine's can be held against them. No room of the engine is imported: units,
 //! clocks and hashes only.
 //!
-//! Two drivers: [`run_day`] plays a compressed day call by call, in order of simulated time;
-//! [`run_load`] sends prepared requests at a rate, open loop, and stamps them from their intended
-//! time.
+//! Three drivers: [`run_day`] plays a compressed day call by call, in order of simulated time;
+//! [`run_log`] plays a public auction log; [`run_load`] sends prepared requests at a rate, open loop,
+//! and stamps them from their intended time.
 
 mod answer;
 mod books;
@@ -21,6 +21,7 @@ mod load;
 mod market;
 mod outcome;
 mod random;
+mod replay;
 mod request;
 mod shop;
 mod slot;
@@ -40,6 +41,7 @@ pub use day::{DayPlan, Endpoints, Faults, Progress, run_day};
 pub use error::Error;
 pub use load::{LoadPlan, LoadReport, Mode, run_load};
 pub use market::{Sale, sell};
+pub use replay::{Charged, Episodes, LogPlan, LogResult, Logged, run_log};
 pub use request::{Imp, Opportunity, Rendered};
 pub use shop::{Behaviour, ShopEvent};
 pub use slot::SlotKind;
