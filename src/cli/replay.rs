@@ -1,31 +1,39 @@
-//! `outbid replay`: public auction logs against strategies.
+//! `outbid replay`: public auction logs against strategies, in this process or over sockets.
 
-mod log;
+mod course;
+mod http;
+mod in_process;
+mod plot;
+mod protocol;
 mod site;
 mod strategy;
+mod traffic;
 
 use crate::config::Config;
-use crate::simulate::{Episodes, LogPlan, LogResult, run_log};
-use crate::strategy::{PacingChoice, Strategies};
-use crate::units::{Nanos, Timestamp};
+use crate::replay::{Market, Report, Setup, Shape, read_ipinyou};
+use crate::strategy::{PacingChoice, Strategies, Strategy};
+use crate::units::{Micros, Nanos, Timestamp};
 use anyhow::Context as _;
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
-use log::{Share, Training};
-use site::{Server, Site};
-use std::fmt::Write as _;
-use std::path::PathBuf;
+use protocol::{Share, Training};
+use site::Site;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Play a public auction log against a strategy and show what it buys.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
-    outbid replay --file ipinyou_2997_rlb/test.theta.txt --strategy lin --budget 1/32 --http\n  \
-    outbid replay --file ipinyou_2997_rlb/test.theta.txt --strategy linear --http --json\n\n\
-    With --http the log is played over sockets against `outbid serve --simulation`, started for it: \
-    the whole bid path, tokens, notices and the ledger take part. Strategies: `lin` and `mcpc` are \
-    those of the published table, others are files or names in strategies/.")]
+    outbid replay --file ipinyou_2997_rlb/test.theta.txt --strategy linear --budget 1/32\n  \
+    outbid replay --file ipinyou_2997_rlb/test.theta.txt --strategy lin --http\n\n\
+    In this process it takes seconds. With --http it is played over sockets against `outbid serve \
+    --simulation`, started for it: the whole bid path, tokens, notices and the ledger take part, and \
+    the exchange's own books are held against the server's. `lin` and `mcpc` are the published \
+    table's strategies.")]
 pub struct Args {
+    /// What kind of log it is.
+    #[arg(long, default_value = "ipinyou")]
+    log: LogKind,
     /// The log, `click market_price pctr` a line, with the training part's info.json beside it.
     #[arg(long)]
     file: PathBuf,
@@ -36,11 +44,18 @@ pub struct Args {
     #[arg(long, default_value = "1/32")]
     budget: Share,
     /// Auctions of an episode; what is left of its budget is lost.
-    #[arg(long, default_value_t = log::EPISODE)]
+    #[arg(long, default_value_t = protocol::EPISODE)]
     episode: usize,
     /// Episodes to play, from the start of the log; all of them where it is not given.
     #[arg(long)]
     episodes: Option<usize>,
+    /// The winner pays its bid.
+    #[arg(long)]
+    first_price: bool,
+    /// How traffic is spread over a day: CSV with a column `share` or `traffic_share`, and one `tick`
+    /// or `hour`.
+    #[arg(long, conflicts_with = "http")]
+    traffic: Option<PathBuf>,
     /// Play it over sockets against the real server.
     #[arg(long)]
     http: bool,
@@ -50,9 +65,19 @@ pub struct Args {
     /// Keep configuration, state and exchange-ledger.csv in this folder, which must not exist.
     #[arg(long, requires = "http")]
     keep: Option<PathBuf>,
+    /// Draw spend.svg and multiplier.svg into this folder.
+    #[arg(long, conflicts_with = "http")]
+    plot: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// Kinds of logs.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum LogKind {
+    /// iPinYou's, as Cai et al. (WSDM 2017) published it.
+    Ipinyou,
 }
 
 /// Midnight UTC of Monday, 2 March 2026: any day does.
@@ -62,67 +87,92 @@ const DAY_TICK_MS: u64 = 60_000;
 /// Milliseconds between ticks of an ordinary server.
 const TICK_MS: u64 = 1_000;
 
+/// What came of a replay, by the exchange's books.
+struct Played {
+    auctions: u64,
+    bids: u64,
+    impressions: u64,
+    clicks: u64,
+    cost: Nanos,
+    budget: Nanos,
+    value: f64,
+    /// What the server billed, where there was one.
+    billed: Option<Nanos>,
+}
+
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     super::start_log("error");
-    anyhow::ensure!(args.http, "only --http is here yet");
     anyhow::ensure!(args.episode > 0, "--episode is at least 1");
-    let mut auctions = log::read(&args.file)?;
+    let LogKind::Ipinyou = args.log;
+    let mut log = read_ipinyou(&args.file)?;
     let training = Training::beside(&args.file)?;
     if let Some(episodes) = args.episodes {
-        auctions.truncate(episodes.saturating_mul(args.episode));
+        log.truncate(episodes.saturating_mul(args.episode));
     }
     let temporary = tempfile::tempdir()?;
     let folder = args.keep.as_deref().unwrap_or(temporary.path());
     if args.keep.is_some() {
         std::fs::create_dir(folder).with_context(|| folder.display().to_string())?;
     }
-    let budget = training.budget(args.budget, args.episode);
     let mut site = Site {
         strategy: strategy::text_of(&args.strategy, args.budget, &training)?,
-        daily_budget: budget,
-        max_cpm: log::BID_MAX,
+        daily_budget: training.budget(args.budget, args.episode),
+        max_cpm: protocol::BID_MAX,
         cpc_micros: training.cost_per_click_micros(),
         tick_ms: TICK_MS,
     };
-    let mut config = site.write(folder)?;
-    let is_paced = is_paced(&Config::load(&config)?)?;
-    if is_paced {
-        site.tick_ms = DAY_TICK_MS;
-        config = site.write(folder)?;
-    }
-    let plan = LogPlan {
-        start: START,
-        auctions: args.episode,
-        budget,
-        episodes: if is_paced { Episodes::Days } else { Episodes::Edited },
-        auction_type: 2,
-        campaign: site::CAMPAIGN.to_owned(),
+    site.write(folder)?;
+    let strategy = read_strategy(folder)?;
+    let is_paced = strategy.pacing() != PacingChoice::None;
+    let bar = bar(args.json, log.len());
+    let played = if args.http {
+        if is_paced {
+            site.tick_ms = DAY_TICK_MS;
+            site.write(folder)?;
+        }
+        let over = http::Over {
+            binary: args.server.clone().map_or_else(std::env::current_exe, Ok)?,
+            folder: folder.to_owned(),
+            keeps_ledger: args.keep.is_some(),
+            episode: args.episode,
+            are_days: is_paced,
+            is_first_price: args.first_price,
+        };
+        http::play(&log, START, &site, &over, &mut |auctions| bar.set_position(auctions))?
+    } else {
+        bar.set_message("in this process");
+        let shape = args.traffic.as_deref().map_or_else(|| Ok(Shape::even()), traffic::read)?;
+        let terms =
+            in_process::terms(Micros(site.max_cpm * protocol::UNIT_MICROS), site.cpc_micros);
+        let mut setup = Setup::new(&strategy, terms, site.daily_budget);
+        setup.tick_ms = DAY_TICK_MS as i64;
+        setup.plan = shape.clone();
+        let market = if args.first_price { Market::first_price() } else { Market::second_price() };
+        let report = in_process::play(&mut log, START, args.episode, &shape, &market, &setup);
+        if let Some(folder) = &args.plot {
+            course::draw(folder, &report, &shape)?;
+        }
+        Played::of(&report)?
     };
-    let binary = args.server.clone().map_or_else(std::env::current_exe, Ok)?;
-    let server = Server::start(&binary, &config)?;
-    let bar = bar(args.json, auctions.len());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(run_log(&auctions, &plan, &server.endpoints, &mut |so_far| {
-        bar.set_position(so_far.auctions);
-        bar.set_message(format!("{} impressions, {} clicks", so_far.impressions, so_far.clicks));
-    }))?;
     bar.finish_and_clear();
-    if args.keep.is_some() {
-        std::fs::write(folder.join("exchange-ledger.csv"), ledger_of(&result))?;
+    if args.json {
+        println!("{}", played.to_json(args, is_paced));
+    } else {
+        played.print(args);
     }
-    print(args, &plan, &result);
-    check(&plan, &result)
+    Ok(())
 }
 
-/// Whether a controller spends the day's budget evenly.
-fn is_paced(config: &Config) -> anyhow::Result<bool> {
+/// The strategy that was written to the site.
+fn read_strategy(folder: &Path) -> anyhow::Result<Strategy> {
+    let config = Config::load(&folder.join(site::CONFIG))?;
     let strategies = Strategies::load(&config.paths.strategies).map_err(|errors| {
         let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(lines.join("\n"))
     })?;
-    let strategy = strategies.get("replay").and_then(|id| strategies.strategy(id));
-    Ok(strategy.is_some_and(|strategy| strategy.pacing() != PacingChoice::None))
+    let strategy = strategies.get(site::STRATEGY).and_then(|id| strategies.strategy(id));
+    strategy.copied().context("the strategy is not there")
 }
 
 fn bar(is_quiet: bool, auctions: usize) -> ProgressBar {
@@ -137,93 +187,78 @@ fn bar(is_quiet: bool, auctions: usize) -> ProgressBar {
     bar
 }
 
-/// The exchange's own ledger, a line a charge.
-fn ledger_of(result: &LogResult) -> String {
-    let mut text = String::from("campaign,auction,price_nanos\n");
-    for charge in &result.charges {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{},{},{}", site::CAMPAIGN, charge.auction, charge.price.0);
+impl Played {
+    /// The figures of a replay in this process.
+    ///
+    /// # Errors
+    /// The promise that was not kept.
+    fn of(report: &Report) -> anyhow::Result<Self> {
+        anyhow::ensure!(report.overspend_nanos == 0, "a day cost more than its budget");
+        anyhow::ensure!(report.absorbed_nanos == 0 && report.is_sound, "the ledger is not sound");
+        Ok(Self {
+            auctions: report.auctions,
+            bids: report.bids,
+            impressions: report.impressions,
+            clicks: report.clicks,
+            cost: Nanos(report.cost_nanos),
+            budget: Nanos(report.budget_nanos),
+            value: report.value,
+            billed: None,
+        })
     }
-    text
-}
 
-/// The promises of every replay.
-///
-/// # Errors
-/// The one that was not kept.
-fn check(plan: &LogPlan, result: &LogResult) -> anyhow::Result<()> {
-    anyhow::ensure!(!result.is_overspent(plan.budget), "an episode cost more than its budget");
-    let due = result.billed + result.absorbed;
-    anyhow::ensure!(
-        due == result.cost && result.absorbed == Nanos::ZERO,
-        "the exchange charged {} nanos, the server billed {} and absorbed {}",
-        result.cost.0,
-        result.billed.0,
-        result.absorbed.0
-    );
-    Ok(())
+    fn utilisation(&self) -> f64 {
+        self.cost.as_units_f64() / self.budget.as_units_f64().max(f64::MIN_POSITIVE)
+    }
+
+    fn to_json(&self, args: &Args, is_paced: bool) -> serde_json::Value {
+        let text = |nanos: Nanos| nanos.0.to_string();
+        serde_json::json!({
+            "strategy": args.strategy,
+            "budget": args.budget.to_string(),
+            "episode_auctions": args.episode,
+            "episode_is": if args.http && !is_paced { "edit" } else { "day" },
+            "auctions": self.auctions,
+            "bids": self.bids,
+            "impressions": self.impressions,
+            "clicks": self.clicks,
+            "cost_nanos": text(self.cost),
+            "cost_units": units(self.cost),
+            "budget_nanos": text(self.budget),
+            "utilisation": self.utilisation(),
+            "value": self.value,
+            "server_billed_nanos": self.billed.map(text),
+        })
+    }
+
+    fn print(&self, args: &Args) {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_BORDERS_ONLY);
+        let head =
+            ["strategy", "budget", "auctions", "bids", "impressions", "clicks", "cost", "used"];
+        table.set_header(head);
+        table.add_row([
+            args.strategy.clone(),
+            args.budget.to_string(),
+            self.auctions.to_string(),
+            self.bids.to_string(),
+            self.impressions.to_string(),
+            self.clicks.to_string(),
+            units(self.cost),
+            format!("{:.2} %", self.utilisation() * 100.0),
+        ]);
+        println!("{table}");
+        if let Some(billed) = self.billed {
+            println!("The server billed {}: the same, to the nano.", units(billed));
+        }
+    }
 }
 
 /// Nanos as units of the log: a CPM of one unit is a million nanos an impression.
 fn units(nanos: Nanos) -> String {
-    let unit = i128::from(log::UNIT_MICROS);
-    if nanos.0 % unit == 0 {
-        (nanos.0 / unit).to_string()
-    } else {
-        format!("{:.3}", nanos.0 as f64 / unit as f64)
+    let unit = i128::from(protocol::UNIT_MICROS);
+    match nanos.0 % unit {
+        0 => (nanos.0 / unit).to_string(),
+        _ => format!("{:.3}", nanos.0 as f64 / unit as f64),
     }
-}
-
-fn print(args: &Args, plan: &LogPlan, result: &LogResult) {
-    let utilisation = result.utilisation();
-    if args.json {
-        let json = serde_json::json!({
-            "strategy": args.strategy,
-            "budget": args.budget.to_string(),
-            "episode_auctions": plan.auctions,
-            "episode_is": if plan.episodes == Episodes::Days { "day" } else { "edit" },
-            "auctions": result.auctions,
-            "bids": result.bids,
-            "impressions": result.impressions,
-            "clicks": result.clicks,
-            "cost_nanos": result.cost.0.to_string(),
-            "cost_units": units(result.cost),
-            "value": result.value,
-            "utilisation": utilisation,
-            "server": {
-                "billed_nanos": result.billed.0.to_string(),
-                "absorbed_nanos": result.absorbed.0.to_string(),
-            },
-        });
-        println!("{json}");
-        return;
-    }
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header([
-        "strategy",
-        "budget",
-        "auctions",
-        "bids",
-        "impressions",
-        "clicks",
-        "cost",
-        "used",
-    ]);
-    table.add_row([
-        args.strategy.clone(),
-        args.budget.to_string(),
-        result.auctions.to_string(),
-        result.bids.to_string(),
-        result.impressions.to_string(),
-        result.clicks.to_string(),
-        units(result.cost),
-        format!("{:.2} %", utilisation * 100.0),
-    ]);
-    println!("{table}");
-    println!(
-        "by the server's ledger: {} billed, {} absorbed",
-        units(result.billed),
-        units(result.absorbed)
-    );
 }

@@ -6,11 +6,16 @@ use crate::units::Nanos;
 use anyhow::Context as _;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// The campaign's name, and its exchange's.
+/// The configuration's file.
+pub const CONFIG: &str = "outbid.toml";
+/// The strategy's name.
+pub const STRATEGY: &str = "replay";
+/// The campaign's name.
 pub const CAMPAIGN: &str = "log";
+/// The exchange's.
 const EXCHANGE: &str = "log";
 
 /// What the campaign is to have.
@@ -28,8 +33,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// Writes configuration, catalog and strategies below `folder`; returns the configuration's file.
-    pub fn write(&self, folder: &Path) -> anyhow::Result<PathBuf> {
+    /// Writes configuration, catalog and strategies below `folder`.
+    pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
         let money = |micros: i128| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
         let budget = money(self.daily_budget.0 / 1_000);
         let (max_cpm, cpc) = (self.max_cpm, money(self.cpc_micros.into()));
@@ -45,16 +50,16 @@ impl Site {
                           domains = [\"log.example\"]\n";
         let campaign = format!(
             "advertiser = \"log\"\n\n[[campaign]]\nname = \"{CAMPAIGN}\"\ncategory = \"replay\"\n\
-             iab_cats = [\"IAB22\"]\nstrategy = \"replay\"\ndaily_budget = \"{budget}\"\n\
+             iab_cats = [\"IAB22\"]\nstrategy = \"{STRATEGY}\"\ndaily_budget = \"{budget}\"\n\
              landing_url = \"https://log.example/\"\n\n[campaign.bid]\nmax_cpm = \"{max_cpm}.00\"\n\
              cpc = \"{cpc}\"\n\n[[campaign.ad]]\nname = \"banner\"\n\
              banner = {{ w = 300, h = 250, image_url = \"https://cdn.log.example/banner.png\" }}\n"
         );
         for (path, text) in [
-            ("outbid.toml", config.as_str()),
+            (CONFIG, config.as_str()),
             ("catalog/advertisers.toml", advertiser),
             ("catalog/campaigns/log.toml", &campaign),
-            ("strategies/replay.toml", &self.strategy),
+            (&format!("strategies/{STRATEGY}.toml"), &self.strategy),
         ] {
             let path = folder.join(path);
             let written = path.parent().map_or(Ok(()), std::fs::create_dir_all);
@@ -62,7 +67,7 @@ impl Site {
                 .and_then(|()| std::fs::write(&path, text))
                 .with_context(|| path.display().to_string())?;
         }
-        Ok(folder.join("outbid.toml"))
+        Ok(())
     }
 }
 

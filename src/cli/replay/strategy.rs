@@ -1,6 +1,6 @@
 //! Which strategy bids: one of the published table's, one of the folder, or a file.
 
-use super::log::{Share, Training};
+use super::protocol::{Share, Training, UNIT_MICROS};
 use anyhow::Context as _;
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub fn text_of(name: &str, share: Share, training: &Training) -> anyhow::Result<
             Ok(format!(
                 "version = 1\nobjective = \"linear\"\nbase_bid_micros = {}\n\
                  average_p_click = {average}\npacing = \"none\"\n",
-                base * super::log::UNIT_MICROS
+                base * UNIT_MICROS
             ))
         }
         "mcpc" => Ok("version = 1\nobjective = \"cpc\"\npacing = \"none\"\n".to_owned()),

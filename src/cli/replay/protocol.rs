@@ -1,10 +1,8 @@
-//! The iPinYou log of campaign 2997, as Cai et al. (WSDM 2017) published it, and its protocol.
-//!
-//! A line of `test.theta.txt` is `click market_price pctr`; prices are in the log's units, of which
-//! one is taken for 1,000,000 CPM micros. `info.json` beside it tells the training part's totals.
+//! The protocol of Cai et al. (WSDM 2017) for the iPinYou logs: episodes of a thousand auctions, each
+//! with a budget of its own. `info.json` beside a log tells the totals of its training part; prices
+//! are in the log's units, of which one is 1,000,000 CPM micros.
 
-use crate::simulate::Logged;
-use crate::units::{Micros, Nanos};
+use crate::units::Nanos;
 use anyhow::Context as _;
 use serde::Deserialize;
 use std::path::Path;
@@ -15,8 +13,6 @@ pub const UNIT_MICROS: u64 = 1_000_000;
 pub const EPISODE: usize = 1_000;
 /// Highest bid of the published table, in units.
 pub const BID_MAX: u64 = 300;
-/// Largest price that is taken for one, in units: beyond it a line is damaged.
-const PRICE_MAX: u64 = 1_000_000;
 
 /// Totals of the training part.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -88,52 +84,9 @@ impl Training {
     }
 }
 
-/// Reads a log.
-pub fn read(file: &Path) -> anyhow::Result<Vec<Logged>> {
-    let shown = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| shown.to_string())?;
-    let mut log = Vec::new();
-    for (line, number) in text.lines().zip(1..) {
-        let logged = auction(line);
-        log.push(logged.with_context(|| {
-            format!("{shown}:{number}: `{line}` is not `click market_price pctr`")
-        })?);
-    }
-    anyhow::ensure!(!log.is_empty(), "{shown}: has no auctions");
-    Ok(log)
-}
-
-fn auction(line: &str) -> Option<Logged> {
-    let mut words = line.split_ascii_whitespace();
-    let clicked: u8 = words.next()?.parse().ok().filter(|click| *click <= 1)?;
-    let price: u64 = words.next()?.parse().ok().filter(|price| *price <= PRICE_MAX)?;
-    let p_click: f64 = words.next()?.parse().ok().filter(|p| (0.0..1.0).contains(p))?;
-    let logged = Logged { price: Micros(price * UNIT_MICROS), p_click, is_clicked: clicked == 1 };
-    words.next().is_none().then_some(logged)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_are_read_or_refused() {
-        let good = Logged { price: Micros(70_000_000), p_click: 0.002, is_clicked: true };
-        for (line, expected) in [
-            ("1 70 0.002", Some(good)),
-            ("0 70 0.002", Some(Logged { is_clicked: false, ..good })),
-            ("", None),
-            ("2 70 0.002", None),
-            ("1 -70 0.002", None),
-            ("1 70 1.5", None),
-            ("1 70 nan", None),
-            ("1 70", None),
-            ("1 70 0.002 9", None),
-            ("1 18446744073709551615 0.002", None),
-        ] {
-            assert_eq!(auction(line), expected, "{line}");
-        }
-    }
 
     #[test]
     fn the_published_budgets_and_shares() {

@@ -1,0 +1,44 @@
+//! A replay in this process, by the room `replay`: no network, the same parts.
+
+use crate::replay::{Logged, Market, Report, Setup, Shape, replay, spread};
+use crate::strategy::pacing::{CampaignPacing, PacingKind};
+use crate::strategy::{PacingChoice, Strategy, ValueInput};
+use crate::units::{Micros, Nanos, Timestamp};
+
+/// What a campaign of a log is told, beside its click probabilities.
+pub fn terms(max_cpm: Micros, cpc_micros: u64) -> ValueInput {
+    ValueInput {
+        p_click: 0.0,
+        // Fixed by the strategy: see `strategy::text_of`.
+        average_p_click: 0.0,
+        max_cpm,
+        cpc_micros: Some(cpc_micros),
+        target_cpa_micros: None,
+        expected_cvr: 0.0,
+    }
+}
+
+/// The controllers that a server would give a campaign with this strategy and these terms.
+pub fn pacing_of(strategy: &Strategy, terms: &ValueInput) -> CampaignPacing {
+    let kind = match strategy.pacing() {
+        PacingChoice::None => PacingKind::None,
+        PacingChoice::Dual => PacingKind::Dual,
+    };
+    let target = terms.target_cpa_micros.map(Nanos::from_micros);
+    let most_ppm = (strategy.multiplier_bounds().1 * 1e6).round() as u64;
+    CampaignPacing::new(kind, target, terms.max_cpm).up_to(most_ppm)
+}
+
+/// Plays the log with each `per_day` auctions as one day, spread by `traffic`.
+pub fn play(
+    log: &mut [Logged],
+    starts: Timestamp,
+    per_day: usize,
+    traffic: &Shape,
+    market: &Market,
+    setup: &Setup<'_>,
+) -> Report {
+    spread(log, starts, per_day, traffic);
+    let mut pacing = pacing_of(setup.strategy, &setup.terms);
+    replay(log, market, setup, &mut pacing)
+}
