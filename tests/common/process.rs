@@ -20,18 +20,23 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `outbid serve` and waits until it is ready. `keys` are those of an earlier start.
-    pub fn serve(site: &Site, keys: Option<(String, String)>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_outbid"))
+    /// The command that starts a server over this site.
+    pub fn command(site: &Site) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outbid"));
+        command
             .args(["serve", "--config"])
             .arg(site.config_file())
             .env("OUTBID_LOG", "warn,outbid::server::wind_up=info")
             .env("NO_COLOR", "1")
             .current_dir(site.folder())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts `outbid serve` and waits until it is ready. `keys` are those of an earlier start.
+    pub fn serve(site: &Site, keys: Option<(String, String)>) -> Self {
+        let mut child = Self::command(site).spawn().expect("the binary starts");
         let lines = read_lines(child.stdout.take().expect("its output"));
         let log = read_lines(child.stderr.take().expect("its log"));
         let said = |what: &str| {
@@ -69,6 +74,12 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(name).arg(self.child.id().to_string()).status();
         assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
+    }
+
+    /// Kills it without a word (SIGKILL).
+    pub fn kill(mut self) {
+        self.child.kill().expect("the signal is sent");
+        self.child.wait().expect("its status");
     }
 
     /// Waits for the end.

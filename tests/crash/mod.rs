@@ -1,0 +1,105 @@
+//! What the tests of crashes share: an exchange of their own, and a site whose money is tight.
+
+pub mod exchange;
+
+use crate::common::{Campaign, Process, Site};
+use exchange::{Exchange, Plan};
+use outbid::units::CampaignId;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Name, country and daily budget of each campaign, in micros. What is frozen after a kill counts as
+/// spent until its window ends, so that all but the last run out again and again.
+pub const CAMPAIGNS: [(&str, &str, u64); 4] = [
+    ("tents", "FRA", 150_000),
+    ("bikes", "DEU", 300_000),
+    ("books", "GBR", 900_000),
+    ("shoes", "USA", 10_000_000_000),
+];
+
+/// The daily budget of a campaign, in nanos.
+pub fn daily(name: &str) -> i128 {
+    let daily = CAMPAIGNS.iter().find(|(own, ..)| *own == name).map(|(.., daily)| *daily);
+    i128::from(daily.expect("a campaign of ours")) * 1_000
+}
+
+/// The dearest bid of each, in nanos an impression.
+pub const CAP: i128 = 2_500_000;
+pub const WORKERS: i128 = 2;
+/// Within which the exchange bills: notices wait for a second at most, and a restart is shorter.
+pub const WINDOW: Duration = Duration::from_secs(15);
+
+pub const PLAN: Plan = Plan {
+    countries: &["FRA", "DEU", "GBR", "USA"],
+    connections: 8,
+    rate: 2_500,
+    notices: 16,
+    delay_ms: 800,
+    window: WINDOW,
+    seed: 20_261_126,
+};
+
+/// A campaign for each country; `more` is further configuration.
+pub fn site(more: &str) -> Site {
+    let targets =
+        CAMPAIGNS.map(|(_, country, _)| format!("targeting.geo = {{ include = [\"{country}\"] }}"));
+    let budgets =
+        CAMPAIGNS.map(|(.., daily)| format!("{}.{:06}", daily / 1_000_000, daily % 1_000_000));
+    let all =
+        CAMPAIGNS.iter().zip(&budgets).zip(&targets).map(|(((name, ..), daily_budget), more)| {
+            Campaign { name, daily_budget, more, ..Campaign::default() }
+        });
+    let campaigns: Vec<_> = all.collect();
+    let exchange = format!("decision_ttl_s = 5\nbilling_window_s = {}\n{more}", WINDOW.as_secs());
+    Site::new(&campaigns, &format!("workers = {WORKERS}"), &exchange)
+}
+
+/// From here on the site is served at the addresses of `process`.
+pub fn keep_addresses(site: &Site, process: &Process) {
+    let mut text = std::fs::read_to_string(site.config_file()).expect("the configuration");
+    for (key, address) in [
+        ("exchange_listen", process.exchange.address),
+        ("public_listen", process.public.address),
+        ("admin_listen", process.admin.address),
+    ] {
+        text = text.replace(&format!("{key} = \"127.0.0.1:0\""), &format!("{key} = \"{address}\""));
+    }
+    std::fs::write(site.config_file(), text).expect("the configuration");
+}
+
+pub fn open(process: &Process) -> Exchange {
+    Exchange::open(PLAN, process.exchange.address, process.public.address)
+}
+
+/// A campaign's account over all days, in nanos.
+#[derive(Clone, Copy, Debug)]
+pub struct Money {
+    pub budget: i128,
+    pub billed: i128,
+    pub late: i128,
+    pub leased: i128,
+    pub absorbed: i128,
+}
+
+/// The accounts of a report, by campaign.
+pub fn accounts(report: &Value) -> BTreeMap<String, Money> {
+    let names: BTreeMap<u64, &str> =
+        CAMPAIGNS.iter().map(|(name, ..)| (CampaignId::of(name).0, *name)).collect();
+    let all = report["budget"]["campaigns"].as_array().expect("campaigns");
+    let accounts = all.iter().filter(|campaign| campaign["account"].is_object()).map(|campaign| {
+        let (total, day) = (&campaign["account"]["total"], &campaign["account"]["day"]);
+        let number = |text: &Value| -> i128 {
+            text.as_str().and_then(|text| text.parse().ok()).expect("nanos as text")
+        };
+        let money = Money {
+            budget: number(&day["budget"]),
+            billed: number(&total["billed"]),
+            late: number(&total["late"]),
+            leased: number(&total["leased"]),
+            absorbed: number(&total["absorbed"]),
+        };
+        (names[&campaign["campaign"].as_u64().expect("an id")].to_owned(), money)
+    });
+    accounts.collect()
+}
