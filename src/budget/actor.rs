@@ -10,6 +10,7 @@ use super::ledger::Ledger;
 use super::plan::Budget;
 use super::snapshot::Saver;
 use super::state::BudgetState;
+use super::statement::Statement;
 use super::view::{AccountView, House};
 use super::writer::LedgerWriter;
 use crate::clock::Civil;
@@ -18,8 +19,8 @@ use crate::strategy::pacing::{LocalReport, PacingKind, PacingSnapshot, PacingSta
 use crate::units::{AdvertiserId, CampaignId, Micros, Nanos, Slot, Timestamp};
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{
-    Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, ResponseActFuture,
-    ResponseFuture, StreamHandler,
+    Actor, ActorContext, AsyncContext, Context, Handler, Message, MessageResult, Recipient,
+    ResponseActFuture, ResponseFuture, StreamHandler,
 };
 use arc_swap::ArcSwap;
 use jiff::tz::TimeZone;
@@ -402,6 +403,23 @@ impl Handler<WindUp> for BudgetActor {
 
     fn handle(&mut self, _: WindUp, _: &mut Self::Context) {
         self.shared.state.lock().wind_up();
+    }
+}
+
+/// Asks for all accounts, or for those of one campaign and what is above it.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Statement")]
+pub struct ReadStatement(pub Option<CampaignId>);
+
+impl Handler<ReadStatement> for BudgetActor {
+    type Result = MessageResult<ReadStatement>;
+
+    fn handle(
+        &mut self,
+        ReadStatement(only): ReadStatement,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        MessageResult(self.shared.state.lock().ledger.statement(only))
     }
 }
 

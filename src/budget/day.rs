@@ -24,6 +24,12 @@ impl DayNumber {
         Self((date - EPOCH).get_days())
     }
 
+    /// The day of `zone` that holds `now`.
+    #[must_use]
+    pub fn at(now: Timestamp, zone: &TimeZone) -> Self {
+        Day::of(now, zone).number
+    }
+
     /// The date; `None` beyond the calendar's ends.
     #[must_use]
     pub fn date(self) -> Option<Date> {

@@ -20,6 +20,7 @@ mod line;
 mod plan;
 mod snapshot;
 mod state;
+mod statement;
 mod tree;
 mod view;
 mod wallet;
@@ -34,8 +35,8 @@ mod tree_tests;
 
 pub use account::{AMOUNT_MAX, Account, Refusal, Sums};
 pub use actor::{
-    BudgetActor, BudgetStatus, CampaignStatus, CampaignTerms, Conversion, Quiesce, Register,
-    Report, Requests, Save, SetCampaigns, Shared, Status, Tick, WindUp,
+    BudgetActor, BudgetStatus, CampaignStatus, CampaignTerms, Conversion, Quiesce, ReadStatement,
+    Register, Report, Requests, Save, SetCampaigns, Shared, Status, Tick, WindUp,
 };
 pub use command::{ADJUST_KEY_BYTES_MAX, AdjustReason, Command, DecodeError, LeaseOp, Notice};
 pub use day::DayNumber;
@@ -43,10 +44,8 @@ pub use inbox::{LeaseEvent, LeaseInbox, LeaseNews, LeaseRequest, LeaseTerms, Lea
 pub use lease::LeaseBook;
 pub use ledger::{FoldError, Ledger, apply};
 pub use line::{DUE_STEP_MS, Due, Held, NoHold, Windows};
-pub use plan::{
-    Budget, DAILY_MAX_PPM_MAX, EXPLORATION_PPM_MAX, FLIGHT_DAYS_MAX, FLIGHTS_MAX, Flight, PPM,
-    Purpose,
-};
+pub use plan::{Budget, EXPLORATION_PPM_MAX, Flight, Purpose};
 pub use snapshot::{SNAPSHOT_KEY, Saver, Saving};
+pub use statement::{AccountLine, Level, Statement, id_text};
 pub use view::{AccountView, Answer, FlightView, House, Money, Outcome, Settlement};
 pub use writer::LedgerWriter;

@@ -2,20 +2,12 @@
 
 use super::account::{AMOUNT_MAX, Refusal};
 use super::day::DayNumber;
+use crate::catalog::{DAILY_MAX_PPM_MAX, FLIGHT_DAYS_MAX, FLIGHTS_MAX, PPM};
 use crate::units::{CurrencyCode, Nanos};
 use serde::{Deserialize, Serialize};
 
-/// A whole, in millionths.
-pub const PPM: u32 = 1_000_000;
-/// Most that a day may take of its daily budget: twice, as the large platforms have it.
-pub const DAILY_MAX_PPM_MAX: u32 = 2 * PPM;
 /// Most of a day that exploration may take: a tenth.
 pub const EXPLORATION_PPM_MAX: u32 = PPM / 10;
-/// Flights of one campaign: a year of weeks, and then some. They travel in one record.
-pub const FLIGHTS_MAX: usize = 64;
-/// Days of one flight. The ledger remembers more days than that one by one, so that a flight's
-/// account can always be told from them.
-pub const FLIGHT_DAYS_MAX: i32 = 366;
 
 /// The money of a campaign: bounds in nanos of its currency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! The ledger's transitions as tables: a line is a command and what it must do.
 
 use super::*;
+use crate::catalog::PPM;
 use crate::units::{
     AdvertiserId, CampaignId, CurrencyCode, HoldId, LeaseId, Micros, Nanos, Timestamp,
 };

@@ -6,7 +6,8 @@
 
 use super::account::{Account, Refusal, Sums};
 use super::day::DayNumber;
-use super::plan::{Budget, Flight, PPM, Purpose, share};
+use super::plan::{Budget, Flight, Purpose, share};
+use crate::catalog::{FLIGHT_DAYS_MAX, PPM};
 use crate::units::{AdvertiserId, CampaignId, CurrencyCode, Nanos};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 
 /// Days that a campaign remembers one by one; older ones live on in its total.
 pub(super) const DAYS_MAX: usize = 400;
+const _: () = assert!(DAYS_MAX > FLIGHT_DAYS_MAX as usize);
 /// Accounts from the top of the tree to a lease.
 const PATH_MAX: usize = 6;
 

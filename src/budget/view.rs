@@ -4,7 +4,8 @@ use super::account::{Account, Refusal, Sums};
 use super::day::DayNumber;
 use super::ledger::Ledger;
 use crate::units::{CampaignId, Nanos, Timestamp};
-use serde::{Serialize, Serializer};
+use serde::de::{Error, IntoDeserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a command did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,27 +140,39 @@ pub struct FlightView {
 }
 
 /// One account, for people; nanos as decimal text, which no JSON reader rounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Money {
     /// The bound, if there is one.
-    #[serde(serialize_with = "as_optional_text")]
+    #[serde(serialize_with = "as_optional_text", deserialize_with = "from_optional_text")]
     pub budget: Option<Nanos>,
     /// Charged for good.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub billed: Nanos,
     /// Held without news in time.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub late: Nanos,
     /// In open leases.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub leased: Nanos,
     /// Borne by the house.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub absorbed: Nanos,
 }
 
 pub(super) fn as_text<S: Serializer>(amount: &Nanos, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&amount.0)
+}
+
+pub(super) fn from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nanos, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Nanos).map_err(|_| D::Error::custom(format!("`{text}` is no amount in nanos")))
+}
+
+fn from_optional_text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Nanos>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| from_text(text.into_deserializer())).transpose()
 }
 
 fn as_optional_text<S: Serializer>(

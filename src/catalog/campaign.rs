@@ -2,6 +2,7 @@
 //! (`check.rs`); whoever holds a [`Campaign`] may trust it.
 
 use super::filters::Filters;
+use super::money::{Flight, Overdelivery};
 use super::targeting::Targeting;
 use crate::units::{AdvertiserId, CampaignId, CategoryId, CurrencyCode, Micros, Nanos, Slot};
 use jiff::tz::TimeZone;
@@ -18,6 +19,8 @@ pub struct Advertiser {
     pub name: String,
     /// The currency of its budgets and bids.
     pub currency: CurrencyCode,
+    /// The most that all its campaigns together may ever cost.
+    pub budget: Option<Nanos>,
     /// The trade it is in, unless a campaign says otherwise.
     pub sector: Sector,
     /// Domains that its ads lead to, where an ad names none.
@@ -141,6 +144,11 @@ pub struct Campaign {
     pub daily_budget: Nanos,
     /// Most that the campaign may ever cost.
     pub lifetime_budget: Option<Nanos>,
+    /// In the order in which they were written; where there are any, days outside of all have no
+    /// budget.
+    pub flights: Vec<Flight>,
+    /// Whether days may cost more than their budget.
+    pub overdelivery: Overdelivery,
     /// The advertiser's currency.
     pub currency: CurrencyCode,
     /// Whose midnight starts a day and whose clock the hours mean.

@@ -5,7 +5,8 @@ use super::campaign::{Advertiser, BidTerms, Campaign, FrequencyCap, Sector, Sens
 use super::check_ad;
 use super::creative::Ad;
 use super::filters::{Fault, Filters, is_iab_category};
-use super::raw::{RawAdvertiser, RawCampaign};
+use super::money::{self, Flight};
+use super::raw::{RawAdvertiser, RawCampaign, RawFlight};
 use super::targeting::{Lists, Targeting};
 use crate::openrtb::{Template, TemplateError};
 use crate::units::{AdvertiserId, CampaignId, CategoryId, Micros, Nanos, Slot};
@@ -23,7 +24,7 @@ const URL_BYTES_MAX: usize = 2_048;
 /// budget written in place of a bid is caught.
 const CPM_MICROS_MAX: u64 = 10_000_000_000;
 /// A billion units of currency: above any campaign, and far from overflowing anything.
-const BUDGET_MICROS_MAX: u64 = 1_000_000_000_000_000;
+pub(super) const BUDGET_MICROS_MAX: u64 = 1_000_000_000_000_000;
 /// Caps of one campaign, each read per candidate.
 const CAPS_MAX: usize = 4;
 /// A session forgets after some weeks; a longer window would promise what nobody counts.
@@ -116,10 +117,13 @@ pub(super) fn advertiser(raw: RawAdvertiser) -> Result<Advertiser, Vec<Fault>> {
     let mut faults = Faults::default();
     faults.name(&raw.name);
     domains(&mut faults, "domains", &raw.domains);
+    let budget = raw.budget.map(|amount| Nanos::from_micros(amount.0));
+    faults.unless(budget.is_none_or(money::is_budget), "budget", billion);
     faults.finish(Advertiser {
         id: AdvertiserId::of(&raw.name),
         name: raw.name,
         currency: raw.currency,
+        budget,
         sector: raw.sector,
         domains: raw.domains,
     })
@@ -177,6 +181,8 @@ pub(super) fn campaign(
         strategy: raw.strategy,
         daily_budget: Nanos::from_micros(raw.daily_budget.0),
         lifetime_budget: raw.lifetime_budget.map(|amount| Nanos::from_micros(amount.0)),
+        flights: raw.flights.iter().map(flight).collect(),
+        overdelivery: raw.overdelivery,
         currency: advertiser.currency,
         time_zone,
         frequency_caps: raw.frequency_caps.into(),
@@ -228,16 +234,23 @@ pub(super) fn checked<'a>(
 }
 
 fn budgets(faults: &mut Faults, campaign: &Campaign) {
-    let fits =
-        |amount: Nanos| amount > Nanos::ZERO && amount <= Nanos::from_micros(BUDGET_MICROS_MAX);
-    let reason = || "lies above 0 and up to a billion".to_owned();
-    faults.unless(fits(campaign.daily_budget), "daily_budget", reason);
+    faults.unless(money::is_budget(campaign.daily_budget), "daily_budget", billion);
+    money::flights(faults, &campaign.flights);
     if let Some(lifetime) = campaign.lifetime_budget {
-        faults.unless(fits(lifetime), "lifetime_budget", reason);
+        faults.unless(money::is_budget(lifetime), "lifetime_budget", billion);
         faults.unless(lifetime >= campaign.daily_budget, "lifetime_budget", || {
             "is below the daily budget".to_owned()
         });
     }
+}
+
+fn billion() -> String {
+    "lies above 0 and up to a billion".to_owned()
+}
+
+fn flight(raw: &RawFlight) -> Flight {
+    let budget = Nanos::from_micros(raw.budget.0);
+    Flight { start: raw.start.0, end: raw.end.0, budget }
 }
 
 fn bid(faults: &mut Faults, bid: &BidTerms) {
@@ -248,7 +261,7 @@ fn bid(faults: &mut Faults, bid: &BidTerms) {
     let amount = 1..=BUDGET_MICROS_MAX;
     for (key, value) in [("bid.cpc", bid.cpc), ("bid.target_cpa", bid.target_cpa)] {
         let fits = value.is_none_or(|value| amount.contains(&value));
-        faults.unless(fits, key, || "lies above 0 and up to a billion".to_owned());
+        faults.unless(fits, key, billion);
     }
     let rate = bid.expected_cvr_ppm;
     faults.unless(rate <= 1_000_000, "bid.expected_cvr_ppm", || {

@@ -4,6 +4,7 @@
 use super::campaign::{Advertiser, Campaign, FrequencyCap, Sensitivity, Status};
 use super::creative::Ad;
 use super::filters::Fault;
+use super::money::{Flight, FlightTerms, Overdelivery};
 use super::raw_ad::RawAd;
 use super::targeting::Targeting;
 use super::{check, check_ad};
@@ -23,6 +24,10 @@ pub struct CampaignEdit {
     pub daily_budget_micros: Option<u64>,
     /// Most that the campaign may ever cost, in micros.
     pub lifetime_budget_micros: Option<u64>,
+    /// All flights, in place of those before; an empty list takes them away.
+    pub flights: Option<Vec<FlightTerms>>,
+    /// Whether days may cost more than their budget.
+    pub overdelivery: Option<Overdelivery>,
     /// Single terms of the bid.
     pub bid: BidEdit,
     /// Name of the bidding strategy.
@@ -62,6 +67,8 @@ impl CampaignEdit {
         self.status = later.status.or(self.status);
         self.daily_budget_micros = later.daily_budget_micros.or(self.daily_budget_micros);
         self.lifetime_budget_micros = later.lifetime_budget_micros.or(self.lifetime_budget_micros);
+        self.flights = later.flights.or(self.flights.take());
+        self.overdelivery = later.overdelivery.or(self.overdelivery);
         self.bid.merge(later.bid);
         self.strategy = later.strategy.or(self.strategy.take());
         self.frequency_caps = later.frequency_caps.or(self.frequency_caps.take());
@@ -114,6 +121,10 @@ pub(super) fn apply<'a>(
     if let Some(micros) = edit.lifetime_budget_micros {
         campaign.lifetime_budget = Some(Nanos::from_micros(micros));
     }
+    if let Some(flights) = &edit.flights {
+        campaign.flights = flights.iter().map(Flight::from).collect();
+    }
+    campaign.overdelivery = edit.overdelivery.unwrap_or(campaign.overdelivery);
     let bid = &mut campaign.bid;
     bid.max_cpm = edit.bid.max_cpm_micros.map_or(bid.max_cpm, Micros);
     bid.cpc = edit.bid.cpc_micros.or(bid.cpc);
@@ -191,6 +202,10 @@ pub struct CampaignView {
     pub daily_budget_micros: u64,
     /// Most that the campaign may ever cost, in micros.
     pub lifetime_budget_micros: Option<u64>,
+    /// Runs of days with a budget of their own.
+    pub flights: Vec<FlightTerms>,
+    /// Whether days may cost more than their budget.
+    pub overdelivery: Overdelivery,
     /// IANA time zone.
     pub time_zone: String,
     /// Frequency caps.
@@ -244,6 +259,8 @@ impl CampaignView {
             currency: campaign.currency,
             daily_budget_micros: micros(campaign.daily_budget),
             lifetime_budget_micros: campaign.lifetime_budget.map(micros),
+            flights: campaign.flights.iter().map(FlightTerms::from).collect(),
+            overdelivery: campaign.overdelivery,
             time_zone: campaign.time_zone_name().to_owned(),
             frequency_caps: campaign.frequency_caps.to_vec(),
             targeting: (*campaign.targeting).clone(),
@@ -254,7 +271,7 @@ impl CampaignView {
 }
 
 /// Budgets come in as micros, so the division is exact.
-fn micros(amount: Nanos) -> u64 {
+pub(super) fn micros(amount: Nanos) -> u64 {
     u64::try_from(amount.0 / 1_000).unwrap_or(u64::MAX)
 }
 

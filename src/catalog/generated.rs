@@ -88,6 +88,7 @@ fn advertiser(number: usize) -> Advertiser {
         domains: vec![format!("{name}.example")],
         name,
         currency: CurrencyCode::USD,
+        budget: None,
         sector: Sector::Ecommerce,
     }
 }
@@ -104,6 +105,8 @@ fn campaign(number: usize, regions: f64, rng: &mut ChaCha8Rng) -> RawCampaign {
         strategy: "generated".to_owned(),
         daily_budget: cents(rng, 1_000, 100_000),
         lifetime_budget: None,
+        flights: Vec::new(),
+        overdelivery: super::Overdelivery::default(),
         time_zone: ZONES[below(rng, ZONES.len())].to_owned(),
         pooled_interest: rng.random_bool(0.5),
         landing_url: Some(format!("https://{name}.example/")),

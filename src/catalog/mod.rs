@@ -26,6 +26,7 @@ mod hours;
 mod index;
 mod keeper;
 mod load;
+mod money;
 mod place;
 mod postings;
 mod raw;
@@ -54,6 +55,10 @@ pub use hours::HourMask;
 pub use index::{EligibilityIndex, EligibilityScratch};
 pub use keeper::CatalogKeeper;
 pub use load::CatalogError;
+pub use money::{
+    DAILY_MAX_PPM_MAX, FLIGHT_DAYS_MAX, FLIGHTS_MAX, Flight, FlightTerms, LocalDate, Overdelivery,
+    PPM, Ratio,
+};
 pub use rows::{AdRow, BlockKeys, CampaignRow, Caps, FileShape, Form, Needs, Shape, block_bit};
 pub use slots::SLOT_GRACE_EPOCHS;
 pub use snapshot::Catalog;

@@ -2,6 +2,7 @@
 //! ones of them.
 
 use super::campaign::{FrequencyCap, Sector, Status};
+use super::money::{LocalDate, Overdelivery};
 use super::raw_ad::RawAd;
 use super::targeting::Targeting;
 use crate::units::{CurrencyCode, Micros};
@@ -20,6 +21,7 @@ pub(super) struct RawAdvertisers {
 pub(super) struct RawAdvertiser {
     pub name: String,
     pub currency: CurrencyCode,
+    pub budget: Option<Amount>,
     pub sector: Sector,
     #[serde(default)]
     pub domains: Vec<String>,
@@ -47,6 +49,10 @@ pub(super) struct RawCampaign {
     pub strategy: String,
     pub daily_budget: Amount,
     pub lifetime_budget: Option<Amount>,
+    #[serde(default)]
+    pub flights: Vec<RawFlight>,
+    #[serde(default)]
+    pub overdelivery: Overdelivery,
     #[serde(default = "utc")]
     pub time_zone: String,
     #[serde(default)]
@@ -59,6 +65,14 @@ pub(super) struct RawCampaign {
     pub targeting: Targeting,
     #[serde(default)]
     pub ad: Vec<RawAd>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFlight {
+    pub start: LocalDate,
+    pub end: LocalDate,
+    pub budget: Amount,
 }
 
 fn utc() -> String {

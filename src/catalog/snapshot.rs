@@ -159,6 +159,11 @@ impl Catalog {
         campaign.ads.iter().filter_map(|index| self.ad(*index))
     }
 
+    /// All advertisers.
+    pub fn advertisers(&self) -> impl Iterator<Item = &Advertiser> {
+        self.advertisers.iter()
+    }
+
     /// The advertiser with this id.
     #[must_use]
     pub fn advertiser(&self, id: AdvertiserId) -> Option<&Advertiser> {

@@ -229,7 +229,7 @@ pub async fn clock(engine: Shared, head: HttpRequest, payload: Payload) -> HttpR
     HttpResponse::Ok().json(serde_json::json!({ "now": engine.civil.now() }))
 }
 
-async fn read_json<T: for<'de> Deserialize<'de>>(
+pub(super) async fn read_json<T: for<'de> Deserialize<'de>>(
     engine: &Engine,
     payload: Payload,
 ) -> Result<T, HttpResponse> {

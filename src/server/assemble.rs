@@ -2,7 +2,8 @@
 
 use crate::auction::{Arms, Policy, Published};
 use crate::budget::{
-    Budget, BudgetActor, CampaignTerms, LedgerWriter, SetCampaigns, Shared, Windows,
+    Budget, BudgetActor, CampaignTerms, DayNumber, Flight, LedgerWriter, SetCampaigns, Shared,
+    Windows,
 };
 use crate::catalog::{Campaign, Catalog, CatalogActor, CatalogChanged, CatalogKeeper};
 use crate::clock::{Civil, Mono};
@@ -28,14 +29,14 @@ use crate::server::supervised::Supervised;
 use crate::session::{SessionConfig, SessionTable, ShardMap, ShardState};
 use crate::store::OrderedLog;
 use crate::strategy::pacing::PacingKind;
-use crate::strategy::{PacingChoice, Strategies};
+use crate::strategy::{Exploration, PacingChoice, Strategies};
 use crate::units::{CampaignId, Nanos};
 use actix::prelude::*;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 
@@ -261,26 +262,55 @@ fn shape(ad: &crate::catalog::Ad) -> (SlotFormat, (u16, u16)) {
 }
 
 fn terms_of(engine: &Engine, catalog: &Catalog) -> Arc<[CampaignTerms]> {
-    catalog.all_campaigns().map(|campaign| campaign_terms(engine, campaign)).collect()
+    let bounds: HashMap<_, _> = catalog.advertisers().map(|one| (one.id, one.budget)).collect();
+    let terms = catalog.all_campaigns().map(|campaign| {
+        let advertiser_bound = bounds.get(&campaign.advertiser).copied().flatten();
+        campaign_terms(engine, campaign, advertiser_bound)
+    });
+    terms.collect()
 }
 
-fn campaign_terms(engine: &Engine, campaign: &Campaign) -> CampaignTerms {
+/// A campaign's budget as the ledger has it.
+fn budget_of(campaign: &Campaign, advertiser_bound: Option<Nanos>, exploration_ppm: u32) -> Budget {
+    let flights = campaign.flights.iter().map(|flight| Flight {
+        first: DayNumber::of(flight.start),
+        last: DayNumber::of(flight.end),
+        bound: flight.budget,
+    });
+    let mut flights: Vec<_> = flights.collect();
+    flights.sort_by_key(|flight| flight.first);
+    Budget {
+        currency: campaign.currency,
+        advertiser_bound,
+        lifetime: campaign.lifetime_budget,
+        daily: campaign.daily_budget,
+        flights,
+        daily_max_ppm: campaign.overdelivery.daily_max_ratio.ppm,
+        exploration_ppm,
+        is_active: campaign.status == crate::catalog::Status::Active,
+    }
+}
+
+fn campaign_terms(
+    engine: &Engine,
+    campaign: &Campaign,
+    advertiser_bound: Option<Nanos>,
+) -> CampaignTerms {
     let strategies = &engine.published.strategies;
     let strategy = strategies.get(&campaign.strategy).and_then(|id| strategies.strategy(id));
     let is_paced = engine.config.budget.pacing
         && strategy.is_some_and(|strategy| strategy.pacing() == PacingChoice::Dual);
     let multiplier_max = strategy.map_or(1.0, |strategy| strategy.multiplier_bounds().1);
+    let exploration_ppm = match strategy.map(|strategy| strategy.exploration()) {
+        Some(Exploration::Thompson { share_ppm }) => share_ppm,
+        Some(Exploration::None) | None => 0,
+    };
     let per_action = campaign.bid.target_cpa.map(Nanos::from_micros);
     CampaignTerms {
         id: campaign.id,
         advertiser: campaign.advertiser,
         slot: campaign.slot,
-        budget: Budget {
-            currency: campaign.currency,
-            lifetime: campaign.lifetime_budget,
-            is_active: campaign.status == crate::catalog::Status::Active,
-            ..Budget::daily(campaign.daily_budget)
-        },
+        budget: budget_of(campaign, advertiser_bound, exploration_ppm),
         time_zone: campaign.time_zone.clone(),
         pacing: if is_paced { PacingKind::Dual } else { PacingKind::None },
         multiplier_max_ppm: (multiplier_max * 1e6).round() as u64,

@@ -55,6 +55,7 @@ pub struct Metrics {
     exchange_refusals: Family<ExchangeLabels, Counter>,
     /// Session reads that found the stripe taken and went on with a cold profile.
     pub sessions_contended: Counter,
+    adjustments: Family<Label, Counter>,
     /// Messages that a full mailbox refused, by what they carried.
     pub refused: Family<Label, Counter>,
     /// Events by outcome.
@@ -108,6 +109,7 @@ impl Metrics {
         registry.register("rates_age_seconds", help, rates_age_s.clone());
         let rates_reloads =
             family(&mut registry, "rates_reloads", "Reloads of the rates table, by outcome");
+        let adjustments = family(&mut registry, "adjustments", "Adjustments by what came of them");
         let refused = family(&mut registry, "messages_refused", "Messages a mailbox refused");
         let events = family(&mut registry, "events", "Behaviour events, by outcome");
         let conversions = family(&mut registry, "conversions", "Conversions, by outcome");
@@ -139,6 +141,7 @@ impl Metrics {
             no_bids,
             restricted,
             sessions_contended,
+            adjustments,
             refused,
             events,
             notices,
@@ -177,6 +180,11 @@ impl Metrics {
     pub fn no_bids(&self) -> Vec<(&'static str, u64)> {
         let counts = self.no_bids.iter().map(Counter::get);
         NoBid::ALL.iter().map(|reason| reason.as_str()).zip(counts).collect()
+    }
+
+    /// Counts an adjustment of the ledger.
+    pub fn adjusted(&self, what: &'static str) {
+        self.adjustments.get_or_create(&Label { what }).inc();
     }
 
     /// Counts a message that a full mailbox refused.

@@ -19,6 +19,7 @@ mod events;
 mod explain;
 mod follow;
 mod keys;
+mod ledger;
 mod metrics;
 mod notices;
 mod post;

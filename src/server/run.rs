@@ -9,7 +9,7 @@ use crate::server::keys::{FreshKeys, Keys};
 use crate::server::simulation::tick_in_real_time;
 use crate::server::stores::Stores;
 use crate::server::worker::Worker;
-use crate::server::{admin, bid, conversions, events, explain, notices, rates};
+use crate::server::{admin, bid, conversions, events, explain, ledger, notices, rates};
 use crate::store::Position;
 use crate::units::Timestamp;
 use actix::prelude::*;
@@ -351,6 +351,8 @@ fn admin_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<Se
             .route("/api/v1/campaigns", web::get().to(admin::campaigns))
             .route("/api/v1/campaigns/{id}", web::get().to(admin::campaign))
             .route("/api/v1/campaigns/{id}", web::put().to(admin::edit_campaign))
+            .route("/api/v1/campaigns/{id}/adjustments", web::post().to(ledger::adjust))
+            .route("/api/v1/ledger", web::get().to(ledger::statement))
             .route("/api/v1/simulation/clock", web::post().to(admin::clock))
     });
     Ok(server

@@ -41,6 +41,23 @@ fn an_edit_changes_what_it_names_and_nothing_else() {
 }
 
 #[test]
+fn flights_and_over_delivery_come_and_go_by_edits() {
+    let catalog = Folder::new(&[CAMPAIGN]).load(None).expect("good");
+    let flights = json!([{"start": "2026-03-01", "end": "2026-03-02", "budget_micros": 5_000_000}]);
+    let ratio = json!({"daily_max_ratio": 1.5});
+    let changes = json!({"flights": flights, "overdelivery": ratio});
+    let edited = catalog.with_campaign_edit("run", &edit(changes)).expect("fits");
+    let view = serde_json::to_value(edited.campaign_view("run")).expect("JSON");
+    assert_eq!((&view["flights"], &view["overdelivery"]), (&flights, &ratio));
+    let back = json!({"flights": [], "overdelivery": {}});
+    let back = edited.with_campaign_edit("run", &edit(back)).expect("fits");
+    assert_eq!(back.campaign_view("run"), catalog.campaign_view("run"));
+    for wrong in [json!({"overdelivery": {"daily_max_ratio": 3}}), json!({"flights": [{}]})] {
+        assert!(serde_json::from_value::<CampaignEdit>(wrong).is_err());
+    }
+}
+
+#[test]
 fn a_paused_or_retargeted_campaign_leaves_the_index() {
     let catalog = Folder::new(&[CAMPAIGN]).load(None).expect("good");
     assert_eq!(eligible(&catalog), 1);
@@ -60,6 +77,10 @@ fn wrong_edits_are_refused() {
     for (body, expected) in [
         (json!({"daily_budget_micros": 0}), "daily_budget: lies above 0"),
         (json!({"strategy": "none"}), "strategy: `none` is not known"),
+        (
+            json!({"flights": [{"start": "2026-03-02", "end": "2026-03-01", "budget_micros": 1}]}),
+            "flights[0]: 2026-03-02 to 2026-03-01 is no run",
+        ),
         (json!({"targeting": {"hours": ["never"]}}), "targeting.hours: hours `never`"),
         (json!({"lifetime_budget_micros": 1_000_000}), "lifetime_budget: is below the daily"),
     ] {

@@ -29,6 +29,52 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("daily_budget = \"20.50\"", "daily_budget = -1", "6: an amount is not negative"),
     ("daily_budget = \"20.50\"", "daily_budget = \"x\"", "6: `x` is no amount"),
     ("daily_budget = \"20.50\"", "", "2: missing field `daily_budget`"),
+    (
+        "daily_budget =",
+        "flights = [{ start = \"2026-02-30\", end = \"2026-03-01\", budget = 1 }]\ndaily_budget =",
+        "6: `2026-02-30` is no date such as",
+    ),
+    (
+        "daily_budget =",
+        "flights = [{ start = \"2026-03-02\", end = \"2026-03-01\", budget = 1 }]\ndaily_budget =",
+        "6: flights[0]: 2026-03-02 to 2026-03-01 is no run of 1 to 366 days",
+    ),
+    (
+        "daily_budget =",
+        "flights = [{ start = \"2026-03-02\", end = \"2027-03-03\", budget = 1 }]\ndaily_budget =",
+        "6: flights[0]: 2026-03-02 to 2027-03-03 is no run",
+    ),
+    (
+        "daily_budget =",
+        "flights = [\n{ start = \"2026-03-05\", end = \"2026-03-09\", budget = 1 },\n{ start = \"2026-03-01\", end = \"2026-03-05\", budget = 1 },\n]\ndaily_budget =",
+        "8: flights[1]: overlaps the flight from 2026-03-05 to 2026-03-09",
+    ),
+    (
+        "daily_budget =",
+        "flights = [{ start = \"2026-03-01\", end = \"2026-03-01\", budget = 0 }]\ndaily_budget =",
+        "6: flights[0]: budget lies above 0",
+    ),
+    (
+        "daily_budget =",
+        "flights = [{ start = \"2026-03-01\", end = \"2026-03-01\", budget = -1 }]\ndaily_budget =",
+        "6: an amount is not negative",
+    ),
+    (
+        "daily_budget =",
+        "overdelivery = { daily_max_ratio = 2.1 }\ndaily_budget =",
+        "6: a ratio lies between 1",
+    ),
+    (
+        "daily_budget =",
+        "overdelivery = { daily_max_ratio = 0.9 }\ndaily_budget =",
+        "6: a ratio lies between 1",
+    ),
+    (
+        "daily_budget =",
+        "overdelivery = { daily_max_ratio = nan }\ndaily_budget =",
+        "6: a ratio lies between 1",
+    ),
+    ("daily_budget =", "overdelivery = { ratio = 1 }\ndaily_budget =", "6: unknown field `ratio`"),
     ("max_cpm = 5,", "max_cpm = 0,", "9: max_cpm: lies above 0"),
     ("cpc = \"0.5\" }", "target_cpa = 3 }", "9: target_cpa: needs expected_cvr_ppm"),
     ("category =", "colour = 1\ncategory =", "4: unknown field `colour`"),
@@ -83,6 +129,31 @@ fn wrong_files_are_refused_with_their_line() {
         );
         assert!(errors.iter().all(|error| error.file == "campaigns/0.toml"), "{errors:?}");
     }
+}
+
+#[test]
+fn budgets_beyond_the_daily_one_are_read() {
+    let more = "lifetime_budget = 300\nflights = [{ start = \"2026-03-01\", end = \"2026-03-31\", \
+                budget = \"150.5\" }]\noverdelivery = { daily_max_ratio = 1.25 }\ntime_zone =";
+    let folder = Folder::new(&[&CAMPAIGN.replace("time_zone =", more)]);
+    let paid = ADVERTISERS.replacen("currency", "budget = \"1000.25\"\ncurrency", 1);
+    folder.write("advertisers.toml", &paid);
+    let catalog = folder.load(None).expect("good");
+    let campaign = catalog.campaign_by_name("run").expect("there");
+    let flight = &campaign.flights[0];
+    assert_eq!(
+        (flight.start.to_string(), flight.budget),
+        ("2026-03-01".into(), Nanos(150_500_000_000))
+    );
+    assert_eq!(campaign.overdelivery.daily_max_ratio.ppm, 1_250_000);
+    let advertiser = catalog.advertiser(campaign.advertiser).expect("there");
+    assert_eq!(advertiser.budget, Some(Nanos(1_000_250_000_000)));
+    folder.write("advertisers.toml", &paid.replace("\"1000.25\"", "0"));
+    let errors = folder.load(None).expect_err("nothing");
+    assert_eq!(
+        (errors[0].line, errors[0].reason.as_str()),
+        (3, "budget: lies above 0 and up to a billion")
+    );
 }
 
 #[test]
