@@ -1,5 +1,7 @@
 //! Prices counted in bins of an eighth of an octave, older ones less. The window of 64 bins follows
-//! the mean; what lies outside is counted in its first or last bin.
+//! the mean; what lies outside is counted in its first or last bin. Each bin knows its dearest price of
+//! late: markets have many equal prices (floors, list prices), and a bid to the bin's end would pay up
+//! to 9 % more for nothing.
 
 use crate::units::Micros;
 
@@ -14,6 +16,9 @@ pub const DECAY: f64 = 0.9995;
 const GAIN_MAX: f64 = 1e9;
 /// Bins that the mean may lie off the middle before the window follows.
 const DRIFT_MAX: i32 = 8;
+/// Observations after which a dearest price that has not come again is forgotten, at the latest after
+/// twice as many: what the weights take to fall to an eighth.
+const TOPS_EVERY: u32 = 4_096;
 /// Observations between two looks at the mean.
 const LOOK_EVERY: u32 = 64;
 
@@ -23,6 +28,9 @@ pub struct Histogram {
     /// Number of the first bin: bin `n` begins at `2^(n / 8)` CPM micros.
     first: i32,
     bins: [f64; BINS],
+    /// The dearest price of each bin, of this time and of the last; 0 for none.
+    tops: [[u64; BINS]; 2],
+    until_tops: u32,
     total: f64,
     /// What the next observation weighs.
     gain: f64,
@@ -49,6 +57,8 @@ impl Histogram {
         Self {
             first: 0,
             bins: [0.0; BINS],
+            tops: [[0; BINS]; 2],
+            until_tops: TOPS_EVERY,
             total: 0.0,
             gain: 1.0,
             sum: 0.0,
@@ -66,6 +76,7 @@ impl Histogram {
         self.age();
         let place = self.place(at.floor() as i32);
         self.bins[place] += self.gain;
+        self.tops[0][place] = self.tops[0][place].max(price.0);
         self.total += self.gain;
         self.sum += self.gain * at;
         self.sum_of_squares += self.gain * at * at;
@@ -108,17 +119,16 @@ impl Histogram {
         (ln_edge(mean), ln_edge(variance.sqrt()))
     }
 
-    /// The logarithms of the bins' ends, in CPM micros.
-    pub fn ln_ends(&self) -> impl Iterator<Item = f64> {
-        ln_ends(self.first)
-    }
-
-    /// At each bin's end, the share of the prices that lie below it.
-    pub fn shares(&self) -> impl Iterator<Item = f64> {
+    /// The bids that can be best, CPM micros rising, each with the share of the prices that it reaches:
+    /// the bins' dearest prices, or their ends where those are not known.
+    pub fn shares(&self) -> impl Iterator<Item = (f64, f64)> {
         let total = self.total.max(f64::MIN_POSITIVE);
-        self.bins.iter().scan(0.0, move |below, bin| {
+        let places = self.bins.iter().enumerate().zip(ends(self.first));
+        places.scan(0.0, move |below, ((place, bin), end)| {
             *below += bin;
-            Some((*below / total).min(1.0))
+            let top = self.tops[0][place].max(self.tops[1][place]);
+            let bid = if top == 0 { end } else { top as f64 };
+            Some((bid, (*below / total).min(1.0)))
         })
     }
 
@@ -140,6 +150,11 @@ impl Histogram {
 
     /// Moves the window where the mean has gone; what leaves it stays in its last bin.
     fn follow(&mut self) {
+        self.until_tops -= 1;
+        if self.until_tops == 0 {
+            self.until_tops = TOPS_EVERY;
+            self.tops = [[0; BINS], self.tops[0]];
+        }
         self.until_look -= 1;
         if self.until_look > 0 {
             return;
@@ -149,12 +164,16 @@ impl Histogram {
         if (first - self.first).abs() <= DRIFT_MAX {
             return;
         }
-        let (old, old_first) = (self.bins, self.first);
+        let (old, old_tops, old_first) = (self.bins, self.tops, self.first);
         self.first = first;
         self.bins = [0.0; BINS];
-        for (bin, mass) in (old_first..).zip(old) {
+        self.tops = [[0; BINS]; 2];
+        for (bin, number) in (old_first..).zip(0..BINS) {
             let place = self.place(bin);
-            self.bins[place] += mass;
+            self.bins[place] += old[number];
+            for (tops, old) in self.tops.iter_mut().zip(&old_tops) {
+                tops[place] = tops[place].max(old[number]);
+            }
         }
     }
 }
@@ -165,9 +184,9 @@ impl Default for Histogram {
     }
 }
 
-/// The logarithms of the ends of 64 bins from number `first` on.
-pub fn ln_ends(first: i32) -> impl Iterator<Item = f64> {
-    (1..=BINS as i32).map(move |place| ln_edge(f64::from(first + place)))
+/// The ends of 64 bins from number `first` on, CPM micros.
+pub fn ends(first: i32) -> impl Iterator<Item = f64> {
+    (1..=BINS as i32).map(move |place| ln_edge(f64::from(first + place)).exp())
 }
 
 /// The number of the first of 64 bins around a price's logarithm.
@@ -181,8 +200,7 @@ mod tests {
     use super::*;
 
     fn share_below(histogram: &Histogram, price: f64) -> f64 {
-        let ends = histogram.ln_ends().zip(histogram.shares());
-        ends.take_while(|(end, _)| end.exp() <= price * 1.000_001).last().map_or(0.0, |(_, s)| s)
+        histogram.shares().take_while(|(bid, _)| *bid <= price).last().map_or(0.0, |(_, s)| s)
     }
 
     #[test]
@@ -198,6 +216,19 @@ mod tests {
             let share = share_below(&histogram, price);
             assert!((share - expected).abs() < 0.01, "{share} below {price}");
         }
+    }
+
+    #[test]
+    fn equal_prices_are_bid_to_the_micro_and_forgotten() {
+        let mut histogram = Histogram::new();
+        let dearest = |histogram: &Histogram, price: u64| {
+            histogram.shares().any(|(bid, share)| bid == price as f64 && share > 0.5)
+        };
+        (0..500).for_each(|_| histogram.observe(Micros(6_000_000)));
+        histogram.observe(Micros(6_100_000));
+        assert!(dearest(&histogram, 6_100_000));
+        (0..2 * TOPS_EVERY).for_each(|_| histogram.observe(Micros(6_000_000)));
+        assert!(dearest(&histogram, 6_000_000) && !dearest(&histogram, 6_100_000));
     }
 
     #[test]
@@ -218,7 +249,7 @@ mod tests {
         (0..20_000).for_each(|_| histogram.observe(Micros(1_000_000_000)));
         assert!(share_below(&histogram, 0.9e9) < 0.01);
         assert!(share_below(&histogram, 1.1e9) > 0.99);
-        assert!((histogram.shares().last().unwrap_or(0.0) - 1.0).abs() < 1e-9);
+        assert!(histogram.shares().last().is_some_and(|(_, share)| (share - 1.0).abs() < 1e-9));
         for price in [0, 1, u64::MAX] {
             histogram.observe(Micros(price));
         }

@@ -1,7 +1,7 @@
 //! Segments of the market, and which of them knows enough: a slot size of an exchange in one block
 //! of hours, else the size, else the exchange, else everything in the currency.
 
-use super::histogram::{DECAY, Histogram, first_around, ln_ends};
+use super::histogram::{DECAY, Histogram, ends, first_around};
 use super::logistic::Logistic;
 use super::lognormal;
 use super::shade::Curve;
@@ -12,7 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Segments kept, some 700 bytes each: ten exchanges of two currencies fill them. What comes beyond
+/// Segments kept, some 1.8 kB each, 7 MB: ten exchanges of two currencies fill them. What comes beyond
 /// is learned by the broader segments alone.
 const SEGMENTS_MAX: usize = 4_096;
 /// Observations from which a segment speaks for itself.
@@ -180,15 +180,15 @@ impl Segment {
         let prices = &self.prices;
         if self.told >= THIN_MIN {
             if prices.count() >= COUNT_MIN {
-                return Some(Curve::of(prices.ln_ends().zip(prices.shares())));
+                return Some(Curve::of(prices.shares()));
             }
             let (mean, deviation) = prices.ln_moments();
-            let share = |ln_bid| (ln_bid, lognormal::share_below(ln_bid, mean, deviation));
-            return is_broad.then(|| Curve::of(prices.ln_ends().map(share)));
+            let share = |bid: f64| (bid, lognormal::share_below(bid.ln(), mean, deviation));
+            return is_broad.then(|| Curve::of(ends(first_around(mean)).map(share)));
         }
-        let chance = |ln_bid| (ln_bid, self.chance.chance(ln_bid));
+        let chance = |bid: f64| (bid, self.chance.chance(bid.ln()));
         let first = first_around(self.chance.ln_even());
-        (self.count >= COUNT_MIN).then(|| Curve::of(ln_ends(first).map(chance)).exploring())
+        (self.count >= COUNT_MIN).then(|| Curve::of(ends(first).map(chance)).exploring())
     }
 
     fn publish(&mut self, is_broad: bool) -> Option<Arc<Curve>> {

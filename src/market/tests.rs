@@ -54,7 +54,7 @@ fn a_segment_speaks_from_200_observations_on_and_a_broader_one_until_then() {
     (0..400).for_each(|_| _ = market.observe(&seen(narrow, 6_000_000, Some(5_000_000))));
     // Then in the other hour prices of 8, too few to speak for themselves.
     (0..150).for_each(|_| _ = market.observe(&seen(other_hour, 9_000_000, Some(8_000_000))));
-    let within_a_bin = |price: u64, of: u64| price > of && (price as f64) < of as f64 * 1.1;
+    let within_a_bin = |price: u64, of: u64| price >= of && (price as f64) < of as f64 * 1.1;
     assert!(within_a_bin(bid(&mut market, &narrow).0, 5_000_000));
     assert!(within_a_bin(bid(&mut market, &other_hour).0, 5_000_000), "the size's prices");
     (0..80).for_each(|_| _ = market.observe(&seen(other_hour, 9_000_000, Some(8_000_000))));

@@ -64,6 +64,8 @@ pub struct Market {
     pub win_delay: Delay,
     /// From auction to loss notice; `None` where losses are not told and holds time out.
     pub loss_delay: Option<Delay>,
+    /// Whether notices tell the least bid that would have won.
+    pub tells_price: bool,
     /// Conversions, where there are any.
     pub conversions: Option<Conversions>,
     /// Of all that is drawn here.
@@ -75,7 +77,14 @@ impl Market {
     #[must_use]
     pub const fn second_price() -> Self {
         let (win_delay, loss_delay) = (Delay::NONE, Some(Delay::NONE));
-        Self { pays: PriceRule::Second, win_delay, loss_delay, conversions: None, seed: 1 }
+        Self {
+            pays: PriceRule::Second,
+            win_delay,
+            loss_delay,
+            tells_price: true,
+            conversions: None,
+            seed: 1,
+        }
     }
 
     /// The same where the winner pays its bid.

@@ -2,12 +2,14 @@
 
 use super::auction::{DAY_MS, Logged, Shape};
 use super::books::Books;
-use super::market::Market;
+use super::market::{Market, PriceRule};
 use super::report::{DayCourse, Point, Report};
 use crate::budget::{DayNumber, Held, Windows};
+use crate::hash::mix;
+use crate::market::{self, MarketSnapshot, Observation, Place, SizeClass};
 use crate::strategy::pacing::{CampaignPacing, LocalPacing, PacingSnapshot, TickInput};
-use crate::strategy::{Strategy, ValueInput};
-use crate::units::{Micros, Nanos, Slot, Timestamp};
+use crate::strategy::{Shading, Strategy, ValueInput};
+use crate::units::{CurrencyCode, Micros, Nanos, Slot, Timestamp};
 use std::collections::BTreeMap;
 
 /// The campaign's place in the pacing snapshot.
@@ -70,11 +72,17 @@ pub fn replay(
     run.finish()
 }
 
+/// Where all auctions of a log stand in the market: logs name neither exchange nor size.
+fn place(at: Timestamp) -> Place {
+    Place { exchange: 0, currency: CurrencyCode::USD, size: SizeClass::default(), at }
+}
+
 /// What is on its way.
 #[derive(Clone, Copy, Debug)]
 enum Coming {
     Billed(Held, Micros),
     Lost(Held),
+    Told(Observation),
     Converted { click_at: Timestamp },
 }
 
@@ -85,6 +93,8 @@ struct Run<'a> {
     local: LocalPacing,
     snapshot: PacingSnapshot,
     books: Books,
+    learned: market::Market,
+    prices: MarketSnapshot,
     /// By time, and where that is the same in the order in which it was sent.
     coming: BTreeMap<(Timestamp, u64), Coming>,
     sent: u64,
@@ -121,6 +131,8 @@ impl<'a> Run<'a> {
             local: LocalPacing::new(0),
             snapshot: PacingSnapshot::default(),
             books: Books::new(setup.windows, setup.terms.max_cpm),
+            learned: market::Market::default(),
+            prices: MarketSnapshot::default(),
             coming: BTreeMap::new(),
             sent: 0,
             edits: 0,
@@ -158,6 +170,7 @@ impl<'a> Run<'a> {
             match first.remove() {
                 Coming::Billed(held, price) => self.books.settle(&held, price, at),
                 Coming::Lost(held) => self.books.release(&held),
+                Coming::Told(observation) => _ = self.learned.observe(&observation),
                 Coming::Converted { click_at } => self.pacing.convert(at, Some(click_at)),
             }
         }
@@ -193,6 +206,9 @@ impl<'a> Run<'a> {
         self.snapshot.paces = vec![self.pacing.pace(SLOT.generation)];
         self.local.adopt(&self.snapshot);
         self.books.tick(now);
+        if self.is_shaded() {
+            self.prices = self.learned.snapshot(self.snapshot.epoch);
+        }
         if now >= self.next_point {
             self.point(now);
         }
@@ -202,7 +218,13 @@ impl<'a> Run<'a> {
         self.report.auctions += 1;
         let pace = self.local.pace(SLOT, &self.snapshot);
         let terms = ValueInput { p_click: auction.p_click, ..self.setup.terms };
-        let price = self.setup.strategy.price(&terms, f64::from(pace.multiplier()));
+        let multiplier = f64::from(pace.multiplier());
+        let (place, mut price) = (place(auction.at), self.setup.strategy.price(&terms, multiplier));
+        if self.is_shaded() {
+            let paced = self.setup.strategy.paced(&terms, multiplier);
+            let seed = mix(number as u64);
+            price = price.min(self.prices.shade(&place, paced, Micros::ZERO, seed).price);
+        }
         let held = if price > Micros::ZERO { self.books.hold(price, auction.at) } else { None };
         self.local.on_auction(SLOT, &pace, held.map(|held| held.price));
         let Some(held) = held else {
@@ -220,9 +242,19 @@ impl<'a> Run<'a> {
             None => Coming::Lost(held),
         };
         if let Some(after) = self.market.notice_after(number, paid.is_some()) {
-            self.send(auction.at.plus_millis(after), notice);
+            let at = auction.at.plus_millis(after);
+            self.send(at, notice);
+            let min_to_win = self.market.tells_price.then_some(auction.market);
+            let (bid, is_won) = (held.price, paid.is_some());
+            if self.is_shaded() {
+                self.send(at, Coming::Told(Observation { place, bid, is_won, min_to_win }));
+            }
         }
         self.deliver(auction.at);
+    }
+
+    fn is_shaded(&self) -> bool {
+        self.market.pays == PriceRule::First && self.setup.strategy.shading() == Shading::Auto
     }
 
     fn win(&mut self, number: usize, auction: &Logged, paid: Micros) {

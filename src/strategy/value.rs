@@ -158,7 +158,25 @@ impl Strategy {
     /// pacing); then capped by the campaign's and the strategy's caps. Zero is no bid.
     #[must_use]
     pub fn price(&self, input: &ValueInput, multiplier: f64) -> Micros {
-        self.capped(self.worth(input) * self.bounded(multiplier), input)
+        self.paced(input, multiplier).min(self.cap(input))
+    }
+
+    /// The same without the caps: a cap bounds what is bid, and a bid that is shaded lies below what
+    /// it is made of.
+    #[must_use]
+    pub fn paced(&self, input: &ValueInput, multiplier: f64) -> Micros {
+        let micros = self.worth(input) * self.bounded(multiplier);
+        // A comparison with NaN is false; the cast of a finite float saturates.
+        let finite = micros >= 0.0 && micros.is_finite();
+        // To the nearest by a shift and the cast's cut: `round` is a call where the processor has no
+        // instruction for it.
+        Micros(if finite { (micros + 0.5) as u64 } else { 0 })
+    }
+
+    /// No bid is above this: the lower of the campaign's and the strategy's caps.
+    #[must_use]
+    pub fn cap(&self, input: &ValueInput) -> Micros {
+        self.max_cpm.map_or(input.max_cpm, |cap| cap.min(input.max_cpm))
     }
 
     /// The worth's logarithm for a campaign with these terms, whatever their click probability.
@@ -250,18 +268,6 @@ impl Strategy {
             // Both bounds are finite and in order: the file was checked.
             PacingChoice::Dual => multiplier.clamp(self.multiplier_min, self.multiplier_max),
         }
-    }
-
-    fn cap(&self, input: &ValueInput) -> Micros {
-        self.max_cpm.map_or(input.max_cpm, |cap| cap.min(input.max_cpm))
-    }
-
-    fn capped(&self, micros: f64, input: &ValueInput) -> Micros {
-        // A comparison with NaN is false; the cast of a finite float saturates.
-        let finite = micros >= 0.0 && micros.is_finite();
-        // To the nearest by a shift and the cast's cut: `round` is a call where the processor has no
-        // instruction for it.
-        Micros(if finite { (micros + 0.5) as u64 } else { 0 }).min(self.cap(input))
     }
 }
 
