@@ -201,6 +201,12 @@ impl Ledger {
         self.leases.get(&lease).map(|lease| (lease.place.campaign, lease.place.purpose))
     }
 
+    /// The day of a lease.
+    #[must_use]
+    pub fn day_of(&self, lease: LeaseId) -> Option<DayNumber> {
+        self.leases.get(&lease).map(|lease| lease.place.day)
+    }
+
     /// Whether [`Command::Expire`] would do something.
     #[must_use]
     pub fn has_due(&self, now: Timestamp) -> bool {

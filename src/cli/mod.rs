@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod exchange;
 mod explain;
+mod ledger;
 mod replay;
 mod serve;
 
@@ -25,6 +26,7 @@ enum Command {
     Check(check::Args),
     Exchange(exchange::Args),
     Explain(explain::Args),
+    Ledger(ledger::Args),
     Replay(replay::Args),
 }
 
@@ -38,6 +40,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Exchange(args) => exchange::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Replay(args) => replay::run(&args),
     };
     match outcome {

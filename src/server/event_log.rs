@@ -229,7 +229,8 @@ impl Question {
 }
 
 /// What [`hold_text`] wrote.
-fn hold_of(text: &str) -> Option<HoldId> {
+#[must_use]
+pub fn hold_of(text: &str) -> Option<HoldId> {
     let mut parts = text.split('-');
     let lease = LeaseId {
         node: parts.next()?.parse().ok()?,

@@ -110,6 +110,7 @@ impl<'a> BidView<'a> {
 }
 
 /// A hold as people read it: node, boot, core, lease and sequence.
+#[must_use]
 pub fn hold_text(HoldId { lease, sequence }: HoldId) -> String {
     format!("{}-{}-{}-{}-{sequence}", lease.node, lease.boot, lease.core, lease.number)
 }

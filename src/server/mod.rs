@@ -36,6 +36,8 @@ mod worker;
 
 pub use assemble::Parts;
 pub use engine::Engine;
-pub use explain::Asked;
+pub use event_log::hold_of;
+pub use explain::{Asked, hold_text};
 pub use keys::{FreshKeys, Keys, Scope};
 pub use run::{Addresses, Options, Running, start, start_unheard};
+pub use stores::LEDGER_FILE;
