@@ -245,6 +245,59 @@ fn old_frames_behind_a_torn_commit_are_no_records() {
     assert!(trial.seen.with_the_commit > 0 && trial.seen.without_it > 0);
 }
 
+/// Bits that are turned: each so many, or, with `OUTBID_FULL=1`, each 64th.
+const TURNED_STEP: usize = 64 * 7;
+
+/// Turns bits of a file, one at a time. Whoever opens it gets all records as they were, or, of a
+/// write-ahead log's last commit, all but those; or is told file, place and a way out.
+fn turn_bits(bytes: &[u8], least: usize, trial: &mut Trial, files: impl Fn(&[u8]) -> [Vec<u8>; 2]) {
+    let step = if trial.is_full { 64 } else { TURNED_STEP };
+    let mut refused = 0;
+    for bit in (0..bytes.len() * 8).step_by(step) {
+        let mut turned = bytes.to_vec();
+        turned[bit / 8] ^= 1 << (bit % 8);
+        let [database, write_ahead] = files(&turned);
+        match recovered(trial.folder.path(), &database, &write_ahead) {
+            Ok(found) => {
+                assert!(found.len() >= least, "bit {bit}: {} of {least} records", found.len());
+                assert!(found == trial.records[..found.len()], "bit {bit}: other records");
+            }
+            Err(error) => {
+                let line = error.to_string();
+                assert!(line.contains("ledger.db") && !line.contains('\n'), "bit {bit}: {line}");
+                let is_damage = matches!(error, StoreError::Damaged { .. });
+                assert!(!is_damage || line.contains("outbid ledger repair"), "bit {bit}: {line}");
+                refused += usize::from(is_damage);
+            }
+        }
+    }
+    println!("{refused} of {} turned bits were refused", bytes.len() * 8 / step);
+    assert!(refused > 0, "damage is seen");
+}
+
+#[test]
+fn a_turned_bit_is_refused_or_changes_nothing() {
+    let mut disk = Disk::new();
+    let log = disk.open();
+    for command in script(24) {
+        disk.append(&log, command.encode());
+        disk.keep();
+    }
+    drop(log);
+    disk.keep();
+    let [.., before, last, closed] = &disk.images[..] else { panic!("images") };
+    let mut trial = Trial::new(disk.records.clone());
+    let all = disk.records.len();
+    // The database as a clean stop leaves it.
+    turn_bits(&closed.database, all, &mut trial, |turned| [turned.to_vec(), Vec::new()]);
+    // The write-ahead log as a crash leaves it. Damage in its last commit looks like a torn write.
+    let whole = before.write_ahead.len();
+    let database = &last.database;
+    turn_bits(&last.write_ahead[..whole], all - 1, &mut trial, |turned| {
+        [database.clone(), [turned, &last.write_ahead[whole..]].concat()]
+    });
+}
+
 /// Every prefix of the day is a sound ledger, and the day has everything in it.
 #[test]
 fn each_prefix_of_the_day_passes_the_audit() {

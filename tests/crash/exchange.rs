@@ -29,12 +29,13 @@ pub struct Plan {
     pub delay_ms: u64,
     /// Within which the exchange bills; a hold of which nothing was said is free afterwards.
     pub window: Duration,
+    /// Of a hundred bids that did not win so many are told.
+    pub told_percent: u64,
     pub seed: u64,
 }
 
-/// Of a hundred bids so many win, and so many of the rest are told that they lost.
+/// Of a hundred bids so many win.
 const WON_PERCENT: u64 = 40;
-const TOLD_PERCENT: u64 = 80;
 /// Copies of a notice: one in so many has a second, one in so many fifty at once.
 const DOUBLED_IN: u64 = 10;
 const FIFTYFOLD_IN: u64 = 400;
@@ -113,6 +114,8 @@ pub struct Counts {
     /// Requests and notices that nobody answered.
     pub unanswered_requests: AtomicU64,
     pub unanswered_bills: AtomicU64,
+    /// Notices that were to be sent again: 503, or 500.
+    pub put_off: AtomicU64,
     pub acknowledged: AtomicU64,
     /// Bills sent and not answered yet.
     pub bills_in_flight: AtomicU64,
@@ -337,7 +340,7 @@ impl Shared {
             say(Kind::Billing, with_price(&field("burl"), &price), random);
             let sale = Sale { campaign, nanos: i128::from(paid), is_acknowledged: false };
             books.sales.insert(auction, sale);
-        } else if random.random_range(0..100) < TOLD_PERCENT {
+        } else if random.random_range(0..100) < self.plan.told_percent {
             say(Kind::Loss, field("lurl").replace("${AUCTION_LOSS}", "102"), random);
         }
         drop(books);
@@ -363,7 +366,8 @@ impl Shared {
             books.sending -= 1;
             match answer.map(|reply| (reply.status, reply.text())) {
                 Ok((200, _)) => self.acknowledged(&mut books, &notice),
-                Ok((500 | 503, _)) | Err(_) => {
+                answer @ (Ok((500 | 503, _)) | Err(_)) => {
+                    self.counts.put_off.fetch_add(u64::from(answer.is_ok()), Ordering::SeqCst);
                     let pause = random.random_range(AGAIN_MS / 2..AGAIN_MS);
                     let due = Instant::now() + Duration::from_millis(pause);
                     books.queue.push(Reverse(Notice { due, ..notice }));

@@ -1,8 +1,10 @@
 //! What the tests of crashes share: an exchange of their own, and a site whose money is tight.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 pub mod exchange;
 
-use crate::common::{Campaign, Process, Site};
+use crate::common::{Campaign, Process, Site, until};
 use exchange::{Exchange, Plan};
 use outbid::units::CampaignId;
 use serde_json::Value;
@@ -37,6 +39,7 @@ pub const PLAN: Plan = Plan {
     notices: 16,
     delay_ms: 800,
     window: WINDOW,
+    told_percent: 80,
     seed: 20_261_126,
 };
 
@@ -68,8 +71,30 @@ pub fn keep_addresses(site: &Site, process: &Process) {
     std::fs::write(site.config_file(), text).expect("the configuration");
 }
 
-pub fn open(process: &Process) -> Exchange {
-    Exchange::open(PLAN, process.exchange.address, process.public.address)
+pub fn open(process: &Process, plan: Plan) -> Exchange {
+    Exchange::open(plan, process.exchange.address, process.public.address)
+}
+
+/// No more requests; everything decided is told until it is acknowledged, and the ledger is what the
+/// exchange's is, campaign by campaign.
+pub fn settle(exchange: &Exchange, process: &mut Process) -> BTreeMap<String, Money> {
+    exchange.stop_asking();
+    until("every notice is acknowledged", || exchange.is_settled().then_some(()));
+    let due = exchange.due();
+    let accounts = until("the ledger has folded it", || {
+        let accounts = accounts(&process.admin.get("/api/v1/report").json());
+        let is_same = |(name, money): (&String, &Money)| {
+            money.billed + money.absorbed == due.get(name).map_or(0, |(all, _)| *all)
+        };
+        accounts.iter().all(is_same).then_some(accounts)
+    });
+    for (name, money) in &accounts {
+        let (all, acknowledged) = due.get(name).copied().unwrap_or_default();
+        assert_eq!(all, acknowledged, "{name}");
+        assert!(money.billed <= money.budget, "{name}: {money:?}");
+    }
+    assert_eq!(exchange.faults(), Vec::<String>::new());
+    accounts
 }
 
 /// A campaign's account over all days, in nanos.
