@@ -89,7 +89,7 @@ fn shading_buys_more_of_ipinyous_value() {
             setup.tick_ms = 10_000;
             let mut market = Market::first_price();
             market.tells_price = tells_price;
-            let mut pacing = CampaignPacing::new(PacingKind::Dual, None, terms.max_cpm);
+            let mut pacing = CampaignPacing::new(PacingKind::Dual, None);
             pacing = pacing.up_to(1_000_000_000);
             let report = replay(&log, &market, &setup, &mut pacing);
             assert_eq!(report.overspend_nanos, 0);

@@ -198,11 +198,13 @@ impl Core {
     fn report(&mut self) {
         let world = self.world.refresh();
         self.pacing.adopt(&world.pacing);
-        let held = |slot: Slot| {
+        let tied = |slot: Slot| {
             let campaign = world.catalog.campaign(slot.index);
-            campaign.map_or(Nanos::ZERO, |campaign| self.leases.held(campaign.id))
+            campaign.map_or((Nanos::ZERO, Nanos::ZERO), |campaign| {
+                (self.leases.held(campaign.id), self.leases.late(campaign.id))
+            })
         };
-        self.outbox.report(self.pacing.report(held));
+        self.outbox.report(self.pacing.report(tied));
         self.outbox.flush();
         self.recorder.borrow_mut().publish();
     }

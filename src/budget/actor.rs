@@ -13,9 +13,10 @@ use super::state::BudgetState;
 use super::statement::Statement;
 use super::view::{AccountView, House};
 use super::writer::LedgerWriter;
+use crate::catalog::HourMask;
 use crate::clock::Civil;
 use crate::store::{AppendError, Batch, Position};
-use crate::strategy::pacing::{LocalReport, PacingKind, PacingSnapshot, PacingStatus};
+use crate::strategy::pacing::{LocalReport, PacingKind, PacingSnapshot, PacingStatus, PlanKind};
 use crate::units::{AdvertiserId, CampaignId, Micros, Nanos, Slot, Timestamp};
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{
@@ -49,6 +50,10 @@ pub struct CampaignTerms {
     pub time_zone: TimeZone,
     /// How its budget is paced.
     pub pacing: PacingKind,
+    /// Which plan its spending follows.
+    pub plan: PlanKind,
+    /// The hours of the week in which it may bid; `None` for all.
+    pub hours: Option<HourMask>,
     /// How far its strategy lets pacing go: millionths of the value.
     pub multiplier_max_ppm: u64,
     /// What a conversion may cost, in nanos.
@@ -63,14 +68,11 @@ impl CampaignTerms {
     }
 
     pub(super) fn has_control_of(&self, other: &Self) -> bool {
-        (self.slot, self.pacing, self.multiplier_max_ppm, self.target_cpa, self.max_price)
-            == (
-                other.slot,
-                other.pacing,
-                other.multiplier_max_ppm,
-                other.target_cpa,
-                other.max_price,
-            )
+        let of = |terms: &Self| {
+            let Self { slot, pacing, plan, hours, multiplier_max_ppm, target_cpa, .. } = *terms;
+            (slot, pacing, plan, hours, multiplier_max_ppm, target_cpa)
+        };
+        of(self) == of(other)
     }
 }
 
@@ -353,8 +355,7 @@ impl Handler<Tick> for BudgetActor {
         }
         let quiet = self.shared.writer.progress().quiet();
         Box::pin(quiet.into_actor(self).map(move |(), actor, _| {
-            let window_ms = i64::try_from(actor.shared.window_ms).unwrap_or(i64::MAX);
-            let snapshot = actor.shared.state.lock().tick(now, window_ms);
+            let snapshot = actor.shared.state.lock().tick(now);
             actor.shared.snapshot.store(Arc::new(snapshot));
         }))
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::Civil;
 use crate::store::{Faults, MemoryLog, OrderedLog, Pauses};
-use crate::strategy::pacing::{LocalPacing, PacingKind};
+use crate::strategy::pacing::{LocalPacing, PacingKind, PlanKind};
 use crate::units::{AdvertiserId, CampaignId, Micros, Nanos, Slot, Timestamp};
 use actix::{Actor, Addr, Context, Handler};
 use jiff::tz::TimeZone;
@@ -85,6 +85,8 @@ fn terms(bids: u64) -> CampaignTerms {
         budget: Budget::daily(Nanos(i128::from(bids * CAP))),
         time_zone: TimeZone::UTC,
         pacing: PacingKind::Dual,
+        plan: PlanKind::default(),
+        hours: None,
         multiplier_max_ppm: 1_000_000,
         target_cpa: None,
         max_price: Micros(CAP),
@@ -320,7 +322,7 @@ async fn a_tick_folds_what_the_cores_changed_and_publishes_it() {
         for _ in 0..50 {
             local.on_auction(SLOT, &pace, Some(Micros(CAP)));
         }
-        let held = |_| Nanos(50 * i128::from(CAP));
+        let held = |_| (Nanos(50 * i128::from(CAP)), Nanos::ZERO);
         house.budget.send(Report(local.report(held))).await.expect("alive");
         house.tick(1_000).await;
         local.adopt(&snapshot.load());

@@ -17,6 +17,9 @@ pub struct DayNumber(pub i32);
 /// Day 0.
 const EPOCH: Date = Date::constant(1970, 1, 1);
 
+/// Days of a week.
+const WEEK: i32 = 7;
+
 impl DayNumber {
     /// The number of a date.
     #[must_use]
@@ -28,6 +31,13 @@ impl DayNumber {
     #[must_use]
     pub fn at(now: Timestamp, zone: &TimeZone) -> Self {
         Day::of(now, zone).number
+    }
+
+    /// 0 for Monday to 6.
+    #[must_use]
+    pub const fn weekday(self) -> u8 {
+        // 1970 began on a Thursday.
+        (self.0.rem_euclid(WEEK) + 3).rem_euclid(WEEK) as u8
     }
 
     /// The date; `None` beyond the calendar's ends.

@@ -9,7 +9,9 @@ use super::line::Held;
 use super::plan::Purpose;
 use super::view::{Answer, Outcome, Settlement};
 use crate::store::Record;
-use crate::strategy::pacing::{CampaignPacing, LocalReport, Pace, PacingSnapshot, TickInput};
+use crate::strategy::pacing::{
+    CampaignPacing, DaySpan, LocalReport, Pace, PacingSnapshot, TickInput,
+};
 use crate::units::{CampaignId, LeaseId, Nanos, Timestamp};
 use actix::Recipient;
 use std::collections::{BTreeMap, BTreeSet};
@@ -243,8 +245,9 @@ impl BudgetState {
             }
             let is_refused = known.as_ref().is_some_and(|known| known.is_refused);
             let fresh = || {
-                CampaignPacing::new(terms.pacing, terms.target_cpa, terms.max_price)
+                CampaignPacing::new(terms.pacing, terms.target_cpa)
                     .up_to(terms.multiplier_max_ppm)
+                    .on_plan(terms.plan, terms.hours)
             };
             let pacing = known
                 .filter(|known| known.terms.has_control_of(terms))
@@ -301,8 +304,8 @@ impl BudgetState {
         }
     }
 
-    /// Turns days over and runs the controllers; `window_ms` is the longest billing window.
-    pub(super) fn tick(&mut self, now: Timestamp, window_ms: i64) -> PacingSnapshot {
+    /// Turns days over and runs the controllers.
+    pub(super) fn tick(&mut self, now: Timestamp) -> PacingSnapshot {
         let slots = self.slots.last_key_value().map_or(0, |(index, _)| *index as usize + 1);
         let mut paces = vec![Pace::NEUTRAL; slots];
         for (id, campaign) in &mut self.campaigns {
@@ -310,10 +313,10 @@ impl BudgetState {
                 campaign.day = Day::of(now, &campaign.terms.time_zone);
                 self.are_terms_stale = true;
             }
-            let Day { number, starts: day_starts, ends: day_ends } = campaign.day;
+            let Day { number, starts, ends } = campaign.day;
             if let Some((billed, unbilled)) = self.ledger.standing(*id, number) {
-                let input = TickInput { now, day_starts, day_ends, billed, unbilled, window_ms };
-                campaign.pacing.tick(&input);
+                let day = DaySpan { starts, ends, weekday: number.weekday() };
+                campaign.pacing.tick(&TickInput { now, day, billed, unbilled });
             }
             let slot = campaign.terms.slot;
             paces[slot.index as usize] = campaign.pacing.pace(slot.generation);

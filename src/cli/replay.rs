@@ -11,7 +11,8 @@ mod traffic;
 
 use crate::config::Config;
 use crate::replay::{Market, Report, Setup, Shape, read_ipinyou};
-use crate::strategy::{PacingChoice, Strategies, Strategy};
+use crate::strategy::pacing::PacingKind;
+use crate::strategy::{Strategies, Strategy};
 use crate::units::{Micros, Nanos, Timestamp};
 use anyhow::Context as _;
 use comfy_table::{Table, presets};
@@ -124,7 +125,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     site.write(folder)?;
     let strategy = read_strategy(folder)?;
-    let is_paced = strategy.pacing() != PacingChoice::None;
+    let is_paced = strategy.pacing() != PacingKind::None;
     let bar = bar(args.json, log.len());
     let played = if args.http {
         if is_paced {

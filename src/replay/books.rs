@@ -111,9 +111,9 @@ impl Books {
         self.ledger.standing(CAMPAIGN, self.day)
     }
 
-    /// What is held by bids that may still win.
-    pub(super) fn held(&self) -> Nanos {
-        self.leases.held(CAMPAIGN)
+    /// What is held by bids that may still win, and by bids without news in time.
+    pub(super) fn tied(&self) -> (Nanos, Nanos) {
+        (self.leases.held(CAMPAIGN), self.leases.late(CAMPAIGN))
     }
 
     /// Owed to the exchange and charged to nobody.

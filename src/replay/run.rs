@@ -7,7 +7,7 @@ use super::report::{DayCourse, Point, Report};
 use crate::budget::{DayNumber, Held, Windows};
 use crate::hash::mix;
 use crate::market::{self, MarketSnapshot, Observation, Place, SizeClass};
-use crate::strategy::pacing::{CampaignPacing, LocalPacing, PacingSnapshot, TickInput};
+use crate::strategy::pacing::{CampaignPacing, DaySpan, LocalPacing, PacingSnapshot, TickInput};
 use crate::strategy::{Shading, Strategy, ValueInput};
 use crate::units::{CurrencyCode, Micros, Nanos, Slot, Timestamp};
 use std::collections::BTreeMap;
@@ -187,19 +187,12 @@ impl<'a> Run<'a> {
             self.books.set_budget(self.day, edit.daily, now);
         }
         self.pass(now);
-        let held = self.books.held();
-        for entry in &self.local.report(|_| held).entries {
+        let tied = self.books.tied();
+        for entry in &self.local.report(|_| tied).entries {
             self.pacing.fold(0, entry);
         }
         if let Some((billed, unbilled)) = self.books.standing() {
-            self.pacing.tick(&TickInput {
-                now,
-                day_starts: self.day_starts,
-                day_ends: self.day_starts.plus_millis(DAY_MS),
-                billed,
-                unbilled,
-                window_ms: i64::from(self.setup.windows.billing_window_ms),
-            });
+            self.pacing.tick(&TickInput { now, day: self.day_span(), billed, unbilled });
         }
         self.snapshot.epoch += 1;
         self.snapshot.folded = vec![(0, self.local.number())];
@@ -212,6 +205,11 @@ impl<'a> Run<'a> {
         if now >= self.next_point {
             self.point(now);
         }
+    }
+
+    fn day_span(&self) -> DaySpan {
+        let ends = self.day_starts.plus_millis(DAY_MS);
+        DaySpan { starts: self.day_starts, ends, weekday: self.day.weekday() }
     }
 
     fn auction(&mut self, number: usize, auction: &Logged) {

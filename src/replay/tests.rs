@@ -42,7 +42,7 @@ fn log(auctions: usize, per_day: usize, shape: &Shape) -> Vec<Logged> {
 }
 
 fn run(log: &[Logged], market: &Market, setup: &Setup<'_>) -> Report {
-    let mut pacing = CampaignPacing::new(PacingKind::None, None, Micros(10_000_000));
+    let mut pacing = CampaignPacing::new(PacingKind::None, None);
     replay(log, market, setup, &mut pacing)
 }
 

@@ -5,7 +5,7 @@ use crate::budget::{
     Budget, BudgetActor, CampaignTerms, DayNumber, Flight, LedgerWriter, SetCampaigns, Shared,
     Windows,
 };
-use crate::catalog::{Campaign, Catalog, CatalogActor, CatalogChanged, CatalogKeeper};
+use crate::catalog::{Campaign, Catalog, CatalogActor, CatalogChanged, CatalogKeeper, HourMask};
 use crate::clock::{Civil, Mono};
 use crate::config::Config;
 use crate::consent;
@@ -28,8 +28,8 @@ use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
 use crate::session::{SessionConfig, SessionTable, ShardMap, ShardState};
 use crate::store::OrderedLog;
-use crate::strategy::pacing::PacingKind;
-use crate::strategy::{Exploration, PacingChoice, Strategies};
+use crate::strategy::pacing::{PacingKind, PlanKind};
+use crate::strategy::{Exploration, Strategies};
 use crate::units::{CampaignId, Nanos};
 use actix::prelude::*;
 use anyhow::Context as _;
@@ -298,8 +298,8 @@ fn campaign_terms(
 ) -> CampaignTerms {
     let strategies = &engine.published.strategies;
     let strategy = strategies.get(&campaign.strategy).and_then(|id| strategies.strategy(id));
-    let is_paced = engine.config.budget.pacing
-        && strategy.is_some_and(|strategy| strategy.pacing() == PacingChoice::Dual);
+    let pacing = strategy.filter(|_| engine.config.budget.pacing).map(|strategy| strategy.pacing());
+    let pacing = pacing.unwrap_or(PacingKind::None);
     let multiplier_max = strategy.map_or(1.0, |strategy| strategy.multiplier_bounds().1);
     let exploration_ppm = match strategy.map(|strategy| strategy.exploration()) {
         Some(Exploration::Thompson { share_ppm }) => share_ppm,
@@ -312,9 +312,12 @@ fn campaign_terms(
         slot: campaign.slot,
         budget: budget_of(campaign, advertiser_bound, exploration_ppm),
         time_zone: campaign.time_zone.clone(),
-        pacing: if is_paced { PacingKind::Dual } else { PacingKind::None },
+        pacing,
+        plan: strategy.map_or_else(PlanKind::default, |strategy| strategy.plan()),
+        // The catalog has read them before.
+        hours: HourMask::parse(&campaign.targeting.hours).unwrap_or_default(),
         multiplier_max_ppm: (multiplier_max * 1e6).round() as u64,
-        target_cpa: per_action.filter(|_| is_paced),
+        target_cpa: per_action.filter(|_| pacing != PacingKind::None),
         max_price: campaign.bid.max_cpm,
     }
 }

@@ -7,5 +7,5 @@ pub mod pacing;
 pub mod parse;
 pub mod value;
 
-pub use parse::{Exploration, PacingChoice, Shading, Strategies, StrategyError, StrategyId};
+pub use parse::{Exploration, Shading, Strategies, StrategyError, StrategyId};
 pub use value::{Factors, LnWorth, Objective, Strategy, ValueInput};

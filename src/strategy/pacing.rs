@@ -2,23 +2,32 @@
 //!
 //! A bid is `value * exp(min(ln_budget, ln_cpa))`: the smaller of the two, which is close to the
 //! joint optimum where one after the other can violate a constraint badly (Feng, Padmanabhan,
-//! Wang 2023, arXiv 2302.08530). The budget's is the dual of "spend evenly over the day"
-//! (Balseiro, Lu, Mirrokni 2020, arXiv 2011.10124), with the rate always taken from what remains.
-//! Controllers see *expected* spend, what is in flight included; whether a bid may be made at all
-//! is decided elsewhere, by full holds. Floats live here and touch no account.
+//! Wang 2023, arXiv 2302.08530). The rate of spending always comes from what remains, over the
+//! traffic that is still expected ([`PlanKind`]). Controllers see *expected* spend, what is in flight
+//! included; whether a bid may be made at all is decided elsewhere, by full holds. Floats live here
+//! and touch no account.
 
 mod cpa;
+mod in_flight;
 mod local;
+mod pi;
+mod plan;
+mod search;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
 pub use local::{LocalEntry, LocalPacing, LocalReport};
+pub use plan::{DaySpan, PlanKind, Traffic};
 pub use snapshot::{Pace, PacingSnapshot};
 
-use crate::units::{Micros, Nanos, Timestamp};
+use crate::catalog::HourMask;
+use crate::units::{Nanos, Timestamp};
 use cpa::Cpa;
-use rustc_hash::FxHashMap;
+use in_flight::{InFlight, spendable_ms};
+use pi::Pi;
+use plan::Plan;
+use search::Search;
 use serde::{Deserialize, Serialize};
 
 /// Lowest multiplier: a thousandth of the value, in logs. Below it a campaign is as good as off.
@@ -30,20 +39,20 @@ const LN_CPA_MAX: f64 = 1.098_612_288_668_109_8;
 /// Largest step an auction takes: `0.3 / sqrt(auctions of a day)` where that is smaller.
 const AUCTION_GAIN_MAX: f64 = 0.01;
 const AUCTION_GAIN: f64 = 0.3;
-/// Gain of the tick's correction for spend off the plan.
-const TICK_GAIN: f64 = 0.10;
-/// Ticks of the controllers in a day: three minutes each, long enough to hold several wins.
+/// Periods of the controllers in a day: three minutes each, long enough to hold several wins.
 const PERIODS_PER_DAY: i64 = 480;
-/// The plan ends at least this part of the day before the day does (22 minutes of 24 hours), so
-/// that bids which lose, or bills which are late, do not leave a remainder that nobody can spend.
-const PLAN_SLACK: i64 = 64;
-/// And at most this part: an hour of 24, however long an exchange may take to bill.
-const PLAN_SLACK_MAX: i64 = 24;
-/// Spend, in bids at cap, that a period must expect for its error to be believed in full: some
-/// thirty wins, which cost about a third of the cap.
-const BELIEVED_BIDS: f64 = 10.0;
-/// Bids at cap for which the first guess of the cost ratio stands.
-const RATIO_PRIOR_BIDS: f64 = 20.0;
+/// What of a day's budget may be left over so that spending can stay even where much is in flight.
+const LEAVE: f64 = 0.005;
+/// The plan ends before the day does, by the time of so many average bids: the last few wins of a
+/// small budget come or do not come by chance, and what they leave must find takers.
+const SLACK_BIDS: f64 = 8.0;
+/// But by no more than this part of the day: the rest of a budget of few bids is left to chance.
+const SLACK_MAX: f64 = 0.05;
+/// What is left then is spent over a fifth of that time, and at least over a tenth of a period.
+const LAST_SLACKS: f64 = 5.0;
+const LAST_PARTS: f64 = 10.0;
+/// How far ahead of the plan `ahead` spends: of what remains, so much of its even part and a fifth.
+const AHEAD: f64 = 1.2;
 /// First guess of what a held nano will cost: half, as if half of the bids won at full price.
 const RATIO_PRIOR: f64 = 0.5;
 const DAY_MS: f64 = 86_400_000.0;
@@ -52,11 +61,25 @@ const DAY_MS: f64 = 86_400_000.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PacingKind {
-    /// None: as fast as the market allows.
+    /// None: the value as it is.
     None,
-    /// The dual of an even plan.
+    /// The dual of the plan, moved by each auction (Balseiro, Lu, Mirrokni 2020, arXiv 2011.10124).
     #[default]
     Dual,
+    /// Proportional and integral, moved by each period: smoother spend for a little less value.
+    Pi,
+    /// The dual of a plan that spends early: `1 - (1 - t)^1.2` of the money by a part `t` of the
+    /// plan.
+    Ahead,
+    /// As fast as the market allows: the highest multiplier that the strategy has.
+    Asap,
+}
+
+impl PacingKind {
+    /// Whether the multiplier follows the budget.
+    const fn is_controlled(self) -> bool {
+        matches!(self, Self::Dual | Self::Pi | Self::Ahead)
+    }
 }
 
 /// What a tick of the controllers knows of a campaign's money.
@@ -64,16 +87,12 @@ pub enum PacingKind {
 pub struct TickInput {
     /// The time.
     pub now: Timestamp,
-    /// When the campaign's day began.
-    pub day_starts: Timestamp,
-    /// When it ends.
-    pub day_ends: Timestamp,
+    /// The campaign's day.
+    pub day: DaySpan,
     /// Billed over all days: it only grows, but for a rare correction.
     pub billed: Nanos,
     /// What may still be billed on this day.
     pub unbilled: Nanos,
-    /// For how long a bid that nobody tells of holds its money, in milliseconds.
-    pub window_ms: i64,
 }
 
 /// A campaign's controllers as people see them.
@@ -102,70 +121,77 @@ pub struct CampaignPacing {
     cpa: Option<Cpa>,
     ln_budget: f64,
     ln_cap: f64,
-    cap_nanos: f64,
-    /// Held now, by core.
-    held: FxHashMap<u16, f64>,
-    placed: f64,
-    auctions: f64,
-    auctions_per_ms: f64,
+    flight: InFlight,
+    plan: Plan,
+    pi: Pi,
+    search: Search,
     plan_nanos: f64,
     gain: f64,
+    /// Billed at the first tick, at the last one, and when the day began.
     first_billed: Option<f64>,
     billed: f64,
-    ticked: Timestamp,
-    period: Option<Period>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Period {
-    began: Timestamp,
-    spent: f64,
-    target_per_ms: f64,
+    day_billed: f64,
+    ticked: Option<(Timestamp, DaySpan)>,
+    /// The multiplier's log before the last minutes of the day, in which what is left goes out.
+    resume: Option<f64>,
 }
 
 impl CampaignPacing {
     /// Controllers at rest, for a campaign whose bids are capped at `max_price`.
     #[must_use]
-    pub fn new(kind: PacingKind, target_cpa: Option<Nanos>, max_price: Micros) -> Self {
+    pub fn new(kind: PacingKind, target_cpa: Option<Nanos>) -> Self {
         let cpa = target_cpa.filter(|target| *target > Nanos::ZERO).map(Cpa::new);
         let ln_cap = if cpa.is_some() { LN_CPA_MAX } else { 0.0 };
         Self {
             kind,
-            ln_budget: ln_cap.min(0.0).max(if kind == PacingKind::None { ln_cap } else { 0.0 }),
+            ln_budget: if kind.is_controlled() { 0.0 } else { ln_cap },
             cpa,
             ln_cap,
-            cap_nanos: (max_price.0 as f64).max(1.0),
-            held: FxHashMap::default(),
-            placed: 0.0,
-            auctions: 0.0,
-            auctions_per_ms: 0.0,
+            flight: InFlight::default(),
+            plan: Plan::new(PlanKind::default(), None),
+            pi: if kind == PacingKind::Pi { Pi::alone() } else { Pi::beside_the_dual() },
+            search: Search::default(),
             plan_nanos: 0.0,
             gain: 0.0,
             first_billed: None,
             billed: 0.0,
-            ticked: Timestamp(0),
-            period: None,
+            day_billed: 0.0,
+            ticked: None,
+            resume: None,
         }
     }
 
     /// The same for a strategy whose bids may be paced up to `max_ppm` millionths of the value.
     #[must_use]
     pub fn up_to(mut self, max_ppm: u64) -> Self {
-        if self.kind == PacingKind::Dual && max_ppm > 0 {
+        if self.kind != PacingKind::None && max_ppm > 0 {
             // A target needs room above the value, whatever the strategy says of the budget.
             let least = if self.cpa.is_some() { LN_CPA_MAX } else { LN_MIN };
             self.ln_cap = (max_ppm as f64 / 1e6).ln().clamp(least, -LN_MIN);
-            self.ln_budget = self.ln_budget.min(self.ln_cap);
+            self.ln_budget = if self.kind.is_controlled() {
+                self.ln_budget.min(self.ln_cap)
+            } else {
+                self.ln_cap
+            };
         }
+        self
+    }
+
+    /// The same on another plan, for a campaign that bids only in `hours` of the week.
+    #[must_use]
+    pub fn on_plan(mut self, plan: PlanKind, hours: Option<HourMask>) -> Self {
+        self.plan = Plan::new(plan, hours);
         self
     }
 
     /// Adds what a core reports.
     pub fn fold(&mut self, core: u16, entry: &LocalEntry) {
-        self.ln_budget = (self.ln_budget + f64::from(entry.change)).clamp(LN_MIN, self.ln_cap);
-        self.auctions += f64::from(entry.auctions);
-        self.placed += entry.placed as f64;
-        self.held.insert(core, entry.held.0 as f64);
+        let change = f64::from(entry.change);
+        self.ln_budget = (self.ln_budget + change).clamp(LN_MIN, self.ln_cap);
+        self.search.fold(entry.auctions, change);
+        self.plan.fold(entry.auctions);
+        let (held, late) = (entry.held.0 as f64, entry.late.0 as f64);
+        self.flight.fold(core, entry.placed as f64, entry.bids, held, late);
     }
 
     /// A conversion, of a click at `click_at` where that is known.
@@ -175,43 +201,63 @@ impl CampaignPacing {
         }
     }
 
-    /// One tick: corrects for spend off the plan, and plans what comes.
+    /// One tick: takes in what happened, and plans what comes.
     pub fn tick(&mut self, input: &TickInput) {
+        let TickInput { now, day, .. } = *input;
         let billed = input.billed.0 as f64;
-        self.billed = billed;
         let first = *self.first_billed.get_or_insert(billed);
-        let period_ms = (input.day_ends.millis_since(input.day_starts) / PERIODS_PER_DAY).max(1);
+        let period_ms = (day.ends.millis_since(day.starts) / PERIODS_PER_DAY).max(1);
         if let Some(cpa) = &mut self.cpa {
-            cpa.tick(input.now, billed - first, period_ms);
+            cpa.tick(now, billed - first, period_ms);
         }
-        // The plan is done a little before the day: what is left by then goes out at once. What a
-        // bid holds without news comes back a window later, and must do so before midnight.
-        let day_ms = input.day_ends.millis_since(input.day_starts);
-        let slack_ms = input.window_ms.clamp(day_ms / PLAN_SLACK, day_ms / PLAN_SLACK_MAX);
-        let left_ms = input.day_ends.millis_since(input.now) - slack_ms;
-        let left_ms = left_ms.max(period_ms) as f64;
-        let in_flight = self.held.values().sum::<f64>() * self.cost_ratio();
+        let before = self.ticked.replace((now, day));
+        if before.is_none_or(|(_, before)| before != day) {
+            self.day_billed = if before.is_some() { self.billed.min(billed) } else { billed };
+            self.ln_budget = self.resume.take().unwrap_or(self.ln_budget);
+        }
+        let elapsed_ms = before.map_or(0, |(at, _)| now.millis_since(at)).max(0) as f64;
+        let newly = if before.is_some() { (billed - self.billed).max(0.0) } else { 0.0 };
+        self.flight.tick(newly, elapsed_ms, day.length_ms());
+        self.billed = billed;
+        self.plan.tick(now, day);
+        if !self.kind.is_controlled() {
+            return;
+        }
+        let in_flight = self.flight.expected();
+        let per_ms = self.rate(input, in_flight, period_ms as f64);
         let spent = billed + in_flight;
-        let target_per_ms = (input.unbilled.0 as f64 - in_flight).max(0.0) / left_ms;
-        self.measure_traffic(input.now, period_ms);
-        let length_ms = (period_ms as f64 + left_ms).max(DAY_MS / 2.0);
-        let auctions = self.auctions_per_ms * length_ms;
-        if self.kind == PacingKind::Dual && auctions > 0.0 {
-            self.gain = (AUCTION_GAIN / auctions.sqrt()).min(AUCTION_GAIN_MAX);
-            self.plan_nanos = target_per_ms / self.auctions_per_ms;
+        let moved = self.pi.tick(now, period_ms, spent, per_ms, self.flight.mean_bid());
+        self.ln_budget = (self.ln_budget + moved).clamp(LN_MIN, self.ln_cap);
+        if self.kind == PacingKind::Pi {
+            return;
         }
-        let period = *self.period.get_or_insert(Period { began: input.now, spent, target_per_ms });
-        let elapsed_ms = input.now.millis_since(period.began);
-        if elapsed_ms >= period_ms {
-            let target = period.target_per_ms * elapsed_ms as f64;
-            if self.kind == PacingKind::Dual && target > 0.0 {
-                let error = ((spent - period.spent) / target - 1.0).clamp(-1.0, 1.5);
-                let belief = (target / (BELIEVED_BIDS * self.cap_nanos)).min(1.0);
-                let moved = self.ln_budget - TICK_GAIN * belief * error;
-                self.ln_budget = moved.clamp(LN_MIN, self.ln_cap);
-            }
-            self.period = Some(Period { began: input.now, spent, target_per_ms });
+        let auctions = self.plan.auctions_per_day();
+        if auctions > 0.0 {
+            self.search.tick(auctions);
+            let gain = (AUCTION_GAIN / auctions.sqrt()).min(AUCTION_GAIN_MAX);
+            self.gain = gain * self.search.factor();
+            let traffic = self.plan.auctions_per_ms();
+            self.plan_nanos = if traffic > 0.0 { per_ms / traffic } else { 0.0 };
         }
+    }
+
+    /// Nanos to be spent in a millisecond now.
+    fn rate(&mut self, input: &TickInput, in_flight: f64, period_ms: f64) -> f64 {
+        let remaining = (input.unbilled.0 as f64 - in_flight).max(0.0);
+        let budget = input.unbilled.0 as f64 + (self.billed - self.day_billed).max(0.0);
+        let least_ms = period_ms / LAST_PARTS;
+        let day_left_ms = (input.day.ends.millis_since(input.now) as f64).max(least_ms);
+        let tied_ms = self.flight.tied_for_ms();
+        let spendable_ms = spendable_ms(day_left_ms, tied_ms, remaining, LEAVE * budget);
+        let left_ms = self.plan.left_ms(input.now) * spendable_ms / day_left_ms;
+        let slack = (SLACK_BIDS * self.flight.mean_bid() / budget.max(1.0)).min(SLACK_MAX);
+        let slack_ms = slack * input.day.length_ms();
+        let least_ms = least_ms.max(slack_ms / LAST_SLACKS);
+        if left_ms < slack_ms + least_ms && self.resume.is_none() {
+            self.resume = Some(self.ln_budget);
+        }
+        let factor = if self.kind == PacingKind::Ahead { AHEAD } else { 1.0 };
+        factor * remaining / (left_ms - slack_ms).max(least_ms)
     }
 
     /// What the auction is to read.
@@ -224,7 +270,7 @@ impl CampaignPacing {
             ln_cap: self.ln_cap as f32,
             gain: self.gain as f32,
             plan_nanos: self.plan_nanos as f32,
-            cost_ratio: self.cost_ratio() as f32,
+            cost_ratio: self.flight.cost_ratio() as f32,
         }
     }
 
@@ -234,8 +280,8 @@ impl CampaignPacing {
         PacingStatus {
             ln_budget: self.ln_budget,
             ln_cpa: self.ln_cpa(),
-            cost_ratio: self.cost_ratio(),
-            auctions_per_s: self.auctions_per_ms * 1_000.0,
+            cost_ratio: self.flight.cost_ratio(),
+            auctions_per_s: self.plan.auctions_per_ms() * 1_000.0,
             conversions: self.cpa.as_ref().map_or(0, |cpa| cpa.seen),
             conversion_ratio: self.cpa.as_ref().map_or(1.0, |cpa| cpa.ratio),
         }
@@ -243,29 +289,5 @@ impl CampaignPacing {
 
     fn ln_cpa(&self) -> f64 {
         self.cpa.as_ref().map_or(self.ln_cap, |cpa| cpa.ln)
-    }
-
-    /// Billed per nano held, over holds that are decided, with a prior.
-    fn cost_ratio(&self) -> f64 {
-        let decided = (self.placed - self.held.values().sum::<f64>()).max(0.0);
-        let prior = RATIO_PRIOR_BIDS * self.cap_nanos;
-        let billed = self.billed - self.first_billed.unwrap_or(self.billed);
-        ((billed + RATIO_PRIOR * prior) / (decided + prior)).clamp(1e-3, 1.0)
-    }
-
-    /// Smooths the rate of eligible auctions over about twenty periods.
-    fn measure_traffic(&mut self, now: Timestamp, period_ms: i64) {
-        let elapsed_ms = now.millis_since(self.ticked);
-        if self.ticked == Timestamp(0) || elapsed_ms <= 0 {
-            self.ticked = now;
-            return;
-        }
-        let rate = self.auctions / elapsed_ms as f64;
-        let share = (elapsed_ms as f64 / (20.0 * period_ms as f64)).min(1.0);
-        // The first rate stands for itself.
-        let share = if self.auctions_per_ms == 0.0 { 1.0 } else { share };
-        self.auctions_per_ms += share * (rate - self.auctions_per_ms);
-        self.auctions = 0.0;
-        self.ticked = now;
     }
 }

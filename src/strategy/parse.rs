@@ -8,7 +8,8 @@
 //! | `objective` | | `fixed_cpm`, `cpc`, `linear`, `target_cpa` |
 //! | `base_bid_micros` | CPM micros | needed by `linear`, allowed for `fixed_cpm` |
 //! | `average_p_click` | probability | fixes the average of `linear`, which else is the campaign's released one |
-//! | `pacing` | | `dual` or `none` |
+//! | `pacing` | | `dual`, `pi`, `ahead`, `asap` or `none` |
+//! | `plan` | | what spending follows: the expected `traffic`, which is what holds unless said otherwise, or the clock, `even` |
 //! | `multiplier_min`, `multiplier_max` | factor | bounds of the pacing multiplier; 0.01 and 1 |
 //! | `max_cpm_micros` | CPM micros | a cap beside the campaign's |
 //! | `prefer_deals` | | `true`: bid on a deal where one clears, and before every open bid; `false` |
@@ -16,6 +17,7 @@
 //! | `exploration` | | `thompson` tries ads by what is not known of them; `none` (default) |
 //! | `exploration_share` | part of the budget | what `thompson` may spend on trying, 0 to 0.1; 0.05 |
 
+use super::pacing::{PacingKind, PlanKind};
 use super::value::{Objective, Strategy};
 use crate::units::Micros;
 use serde::Deserialize;
@@ -37,16 +39,6 @@ const AVERAGES: std::ops::RangeInclusive<f64> = 1e-7..=1.0;
 const EXPLORATION_SHARES: std::ops::RangeInclusive<f64> = 0.0..=0.1;
 /// The usual part.
 const EXPLORATION_SHARE: f64 = 0.05;
-
-/// Who controls the multiplier between value and price.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PacingChoice {
-    /// Nobody; it is 1.
-    None,
-    /// The dual controllers: the smaller of the budget's and the target CPA's.
-    Dual,
-}
 
 /// What becomes of a bid in a first-price auction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -180,7 +172,8 @@ struct Raw {
     version: Spanned<u32>,
     objective: Spanned<RawObjective>,
     base_bid_micros: Option<Spanned<u64>>,
-    pacing: Spanned<PacingChoice>,
+    pacing: Spanned<PacingKind>,
+    plan: Option<Spanned<PlanKind>>,
     multiplier_min: Option<Spanned<f64>>,
     multiplier_max: Option<Spanned<f64>>,
     max_cpm_micros: Option<Spanned<u64>>,
@@ -237,6 +230,7 @@ impl Raw {
         Ok(Strategy {
             objective: self.objective(base_bid)?,
             pacing: *self.pacing.get_ref(),
+            plan: self.plan()?,
             multiplier_min,
             multiplier_max,
             max_cpm,
@@ -310,11 +304,20 @@ impl Raw {
         }
     }
 
+    fn plan(&self) -> Result<PlanKind, (usize, String)> {
+        let Some(key) = &self.plan else { return Ok(PlanKind::default()) };
+        if matches!(self.pacing.get_ref(), PacingKind::None | PacingKind::Asap) {
+            let reason = "pacing `none` and `asap` follow no plan".to_owned();
+            return Err((key.span().start, reason));
+        }
+        Ok(*key.get_ref())
+    }
+
     fn multipliers(&self) -> Result<(f64, f64), (usize, String)> {
         let keys = [&self.multiplier_min, &self.multiplier_max];
         for key in keys.into_iter().flatten() {
             let at = key.span().start;
-            if *self.pacing.get_ref() == PacingChoice::None {
+            if *self.pacing.get_ref() == PacingKind::None {
                 return Err((at, "without pacing there is no multiplier to bound".to_owned()));
             }
             if !MULTIPLIERS.contains(key.get_ref()) {
@@ -323,8 +326,8 @@ impl Raw {
         }
         let [min, max] = keys.map(|key| key.as_ref().map(|key| *key.get_ref()));
         let (min, max) = match *self.pacing.get_ref() {
-            PacingChoice::None => (1.0, 1.0),
-            PacingChoice::Dual => (min.unwrap_or(0.01), max.unwrap_or(1.0)),
+            PacingKind::None => (1.0, 1.0),
+            _ => (min.unwrap_or(0.01), max.unwrap_or(1.0)),
         };
         if min > max {
             let at = keys.into_iter().flatten().next().map_or(0, |key| key.span().start);

@@ -14,7 +14,7 @@ fn the_shipped_strategies_load() {
         let id = strategies.get(name).expect("an id");
         let strategy = strategies.strategy(id).expect("a strategy");
         assert_eq!(strategy.objective().name(), name);
-        assert_eq!(strategy.pacing(), PacingChoice::Dual);
+        assert_eq!(strategy.pacing(), PacingKind::Dual);
         let text = std::fs::read_to_string(folder.join(format!("{name}.toml"))).expect("a file");
         assert!(
             text.starts_with('#') && text.contains("Choose it"),

@@ -6,7 +6,8 @@
 //! zero, which is no bid. The cap comes last, so that an impression worth ten times the cap is paced
 //! by its worth and not by the cap.
 
-use super::parse::{Exploration, PacingChoice, Shading};
+use super::pacing::{PacingKind, PlanKind};
+use super::parse::{Exploration, Shading};
 use crate::units::Micros;
 use smallvec::{SmallVec, smallvec};
 
@@ -102,7 +103,8 @@ pub type Factors = SmallVec<[(&'static str, f64); 8]>;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Strategy {
     pub(super) objective: Objective,
-    pub(super) pacing: PacingChoice,
+    pub(super) pacing: PacingKind,
+    pub(super) plan: PlanKind,
     pub(super) multiplier_min: f64,
     pub(super) multiplier_max: f64,
     pub(super) max_cpm: Option<Micros>,
@@ -120,8 +122,14 @@ impl Strategy {
 
     /// Who controls the multiplier.
     #[must_use]
-    pub const fn pacing(&self) -> PacingChoice {
+    pub const fn pacing(&self) -> PacingKind {
         self.pacing
+    }
+
+    /// What its spending follows.
+    #[must_use]
+    pub const fn plan(&self) -> PlanKind {
+        self.plan
     }
 
     /// Whether a bid on a deal goes before any open bid.
@@ -264,9 +272,9 @@ impl Strategy {
 
     const fn bounded(&self, multiplier: f64) -> f64 {
         match self.pacing {
-            PacingChoice::None => 1.0,
+            PacingKind::None => 1.0,
             // Both bounds are finite and in order: the file was checked.
-            PacingChoice::Dual => multiplier.clamp(self.multiplier_min, self.multiplier_max),
+            _ => multiplier.clamp(self.multiplier_min, self.multiplier_max),
         }
     }
 }

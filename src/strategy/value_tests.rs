@@ -4,7 +4,8 @@ use proptest::prelude::*;
 fn strategy(objective: Objective) -> Strategy {
     Strategy {
         objective,
-        pacing: PacingChoice::Dual,
+        pacing: PacingKind::Dual,
+        plan: PlanKind::Traffic,
         multiplier_min: 0.1,
         multiplier_max: 2.0,
         max_cpm: None,
@@ -67,7 +68,7 @@ fn each_objective_values_by_its_formula() {
 #[test]
 fn pacing_comes_before_the_cap_and_keeps_its_bounds() {
     let cpc = strategy(Objective::Cpc);
-    let unpaced = Strategy { pacing: PacingChoice::None, ..cpc };
+    let unpaced = Strategy { pacing: PacingKind::None, ..cpc };
     let own_cap = Strategy { max_cpm: Some(Micros(3_000_000)), ..cpc };
     let dear = ValueInput { p_click: 0.08, ..input() }; // worth 40 CPM, capped at 20
     for (strategy, input, multiplier, expected) in [
@@ -162,7 +163,7 @@ proptest! {
             3 => Objective::TargetCpa,
             _ => Objective::Cpc,
         };
-        let pacing = if is_paced { PacingChoice::Dual } else { PacingChoice::None };
+        let pacing = if is_paced { PacingKind::Dual } else { PacingKind::None };
         let strategy = Strategy { pacing, ..strategy(objective) };
         let max_cpm = Micros(1_000_000_000_000_000);
         let input = ValueInput { p_click, average_p_click: average, max_cpm, ..input() };

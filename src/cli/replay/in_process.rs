@@ -1,8 +1,8 @@
 //! A replay in this process, by the room `replay`: no network, the same parts.
 
 use crate::replay::{Logged, Market, Report, Setup, Shape, replay, spread};
-use crate::strategy::pacing::{CampaignPacing, PacingKind};
-use crate::strategy::{PacingChoice, Strategy, ValueInput};
+use crate::strategy::pacing::CampaignPacing;
+use crate::strategy::{Strategy, ValueInput};
 use crate::units::{Micros, Nanos, Timestamp};
 
 /// What a campaign of a log is told, beside its click probabilities.
@@ -20,13 +20,10 @@ pub fn terms(max_cpm: Micros, cpc_micros: u64) -> ValueInput {
 
 /// The controllers that a server would give a campaign with this strategy and these terms.
 pub fn pacing_of(strategy: &Strategy, terms: &ValueInput) -> CampaignPacing {
-    let kind = match strategy.pacing() {
-        PacingChoice::None => PacingKind::None,
-        PacingChoice::Dual => PacingKind::Dual,
-    };
     let target = terms.target_cpa_micros.map(Nanos::from_micros);
     let most_ppm = (strategy.multiplier_bounds().1 * 1e6).round() as u64;
-    CampaignPacing::new(kind, target, terms.max_cpm).up_to(most_ppm)
+    let pacing = CampaignPacing::new(strategy.pacing(), target);
+    pacing.up_to(most_ppm).on_plan(strategy.plan(), None)
 }
 
 /// Plays the log with each `per_day` auctions as one day, spread by `traffic`.

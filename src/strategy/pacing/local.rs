@@ -29,6 +29,7 @@ struct Local {
     change: f32,
     reported: f32,
     auctions: u32,
+    bids: u32,
     placed: u64,
     is_touched: bool,
 }
@@ -43,6 +44,7 @@ impl Local {
         change: 0.0,
         reported: 0.0,
         auctions: 0,
+        bids: 0,
         placed: 0,
         is_touched: false,
     };
@@ -78,8 +80,12 @@ pub struct LocalEntry {
     pub auctions: u32,
     /// Held since the last report, in nanos.
     pub placed: u64,
+    /// Bids that these are.
+    pub bids: u32,
     /// Held at present by bids that may still win.
     pub held: Nanos,
+    /// Held at present by bids without news in time.
+    pub late: Nanos,
 }
 
 impl LocalPacing {
@@ -133,6 +139,7 @@ impl LocalPacing {
         let local = self.local(slot);
         let is_new = !std::mem::replace(&mut local.is_touched, true);
         local.auctions = local.auctions.saturating_add(1);
+        local.bids = local.bids.saturating_add(u32::from(held.is_some()));
         let held = held.map_or(0, |price| price.0);
         local.placed = local.placed.saturating_add(held);
         if pace.gain > 0.0 && pace.plan_nanos > 0.0 {
@@ -150,21 +157,22 @@ impl LocalPacing {
         }
     }
 
-    /// What happened since the last report; `held` says what a campaign holds at present.
-    pub fn report(&mut self, held: impl Fn(Slot) -> Nanos) -> LocalReport {
+    /// What happened since the last report; `tied` says what a campaign holds at present, and how much
+    /// of its money is held without news in time.
+    pub fn report(&mut self, tied: impl Fn(Slot) -> (Nanos, Nanos)) -> LocalReport {
         self.number += 1;
         let touched = std::mem::take(&mut self.touched);
         let mut entries = Vec::with_capacity(touched.len());
         for index in touched {
             let local = &mut self.entries[index as usize];
             let slot = Slot { index, generation: local.published.generation };
-            let held = held(slot);
-            let &mut Local { change, auctions, placed, .. } = local;
-            entries.push(LocalEntry { slot, change, auctions, placed, held });
+            let (held, late) = tied(slot);
+            let &mut Local { change, auctions, bids, placed, .. } = local;
+            entries.push(LocalEntry { slot, change, auctions, placed, bids, held, late });
             local.reported += change;
-            (local.change, local.auctions, local.placed) = (0.0, 0, 0);
-            // What holds money is reported until it does no more.
-            local.is_touched = held > Nanos::ZERO;
+            (local.change, local.auctions, local.bids, local.placed) = (0.0, 0, 0, 0);
+            // What ties money is reported until it does no more.
+            local.is_touched = held + late > Nanos::ZERO;
             if local.is_touched {
                 self.touched.push(index);
             }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::units::Slot;
+use crate::units::{Micros, Slot};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 const SLOT: Slot = Slot { index: 3, generation: 1 };
 const DAY: i64 = 86_400_000;
+const SPAN: DaySpan = DaySpan { starts: Timestamp(0), ends: Timestamp(DAY), weekday: 3 };
 const TICK_MS: i64 = 60_000;
 const WINDOW_MS: i64 = 3_600_000;
 
@@ -18,8 +19,6 @@ struct Day {
     auctions_per_tick: usize,
     /// Share of the losses that nobody tells of: they hold their money for [`WINDOW_MS`].
     untold: f64,
-    /// What the controller is told of that.
-    window_ms: i64,
 }
 
 #[derive(Default)]
@@ -49,7 +48,8 @@ impl Day {
             let now = Timestamp(tick * TICK_MS);
             let share = now.0 as f64 / DAY as f64;
             let hour = (share * 24.0) as usize;
-            for entry in &local.report(|_| Nanos::ZERO).entries {
+            let frozen_now = Nanos(frozen.iter().map(|(_, held)| *held).sum::<f64>() as i128);
+            for entry in &local.report(|_| (Nanos::ZERO, frozen_now)).entries {
                 pacing.fold(0, entry);
             }
             while coming.front().is_some_and(|(at, _)| *at <= now.0) {
@@ -58,11 +58,9 @@ impl Day {
             }
             pacing.tick(&TickInput {
                 now,
-                day_starts: Timestamp(0),
-                day_ends: Timestamp(DAY),
+                day: SPAN,
                 billed: Nanos(ran.spent as i128),
                 unbilled: Nanos((self.budget - ran.spent) as i128),
-                window_ms: self.window_ms,
             });
             while frozen.front().is_some_and(|(until, _)| *until <= now.0) {
                 frozen.pop_front();
@@ -113,9 +111,8 @@ fn a_paced_day_spends_its_budget_and_lasts() {
         let budget = 0.4 * 0.594e6 * auctions_per_tick as f64 * 1_440.0;
         let run = |kind| {
             let rng = ChaCha8Rng::seed_from_u64(seed);
-            let mut day =
-                Day { rng, value: 2e6, budget, auctions_per_tick, untold: 0.0, window_ms: 0 };
-            day.run(&mut CampaignPacing::new(kind, None, Micros(2_000_000)), |_| 0.0)
+            let mut day = Day { rng, value: 2e6, budget, auctions_per_tick, untold: 0.0 };
+            day.run(&mut CampaignPacing::new(kind, None), |_| 0.0)
         };
         let unpaced = run(PacingKind::None);
         assert!(unpaced.spent_out_at.expect("out") < 0.6, "{:?}", unpaced.spent_out_at);
@@ -140,10 +137,8 @@ fn halved_conversions_lower_the_cpa_multiplier_until_the_cpa_is_back() {
     // Unlimited money; at a bid of 2.0 an impression costs about 0.69, so 0.0139 conversions per
     // impression cost 50 CPM-units each.
     let target = 50e6;
-    let mut day =
-        Day { rng, value: 2e6, budget: 1e15, auctions_per_tick: 100, untold: 0.0, window_ms: 0 };
-    let mut pacing =
-        CampaignPacing::new(PacingKind::Dual, Some(Nanos(target as i128)), Micros(6_000_000));
+    let mut day = Day { rng, value: 2e6, budget: 1e15, auctions_per_tick: 100, untold: 0.0 };
+    let mut pacing = CampaignPacing::new(PacingKind::Dual, Some(Nanos(target as i128)));
     let ran = day.run(&mut pacing, |share| if share < 0.4 { 0.0139 } else { 0.007 });
     let cpa = |hours: std::ops::Range<usize>| {
         ran.by_hour[hours.clone()].iter().sum::<f64>()
@@ -159,55 +154,89 @@ fn halved_conversions_lower_the_cpa_multiplier_until_the_cpa_is_back() {
 
 #[test]
 fn in_flight_money_counts_as_it_is_expected() {
-    // A window holds money that nobody tells of: the plan ends so much before the day, within an
-    // hour.
-    for (window_ms, slack) in [(0, DAY / 64), (1_800_000, 1_800_000), (i64::MAX, 3_600_000)] {
-        let mut pacing = CampaignPacing::new(PacingKind::Dual, None, Micros(1_000));
-        let input = |now, billed: i128| TickInput {
-            now: Timestamp(now),
-            day_starts: Timestamp(0),
-            day_ends: Timestamp(DAY),
-            billed: Nanos(billed),
-            unbilled: Nanos(1_000_000 - billed),
-            window_ms,
-        };
-        pacing.tick(&input(1_000, 0));
-        let held = Nanos(100_000);
-        let entry =
-            LocalEntry { slot: SLOT, change: 0.0, auctions: 1_000, placed: 1_100_000, held };
-        pacing.fold(0, &entry);
-        pacing.tick(&input(2_000, 250_000));
-        // A quarter of what was decided was billed; the prior of twenty bids hardly moves it.
-        let status = pacing.status();
-        assert!((status.cost_ratio - 0.255).abs() < 0.003, "{status:?}");
-        let left = 1_000_000.0 - 250_000.0 - 0.255 * 100_000.0;
-        let plan = left / ((DAY - slack) as f64 - 2_000.0);
-        let planned = f64::from(pacing.pace(0).plan_nanos);
-        assert!((planned / plan - 1.0).abs() < 0.003, "{slack}: {planned} {plan}");
+    let mut pacing = CampaignPacing::new(PacingKind::Dual, None);
+    let input = |now, billed: i128| TickInput {
+        now: Timestamp(now),
+        day: SPAN,
+        billed: Nanos(billed),
+        unbilled: Nanos(1_000_000_000 - billed),
+    };
+    pacing.tick(&input(1_000, 0));
+    let (held, late) = (Nanos(100_000), Nanos::ZERO);
+    let (placed, bids) = (1_100_000, 1_000);
+    let entry = LocalEntry { slot: SLOT, change: 0.0, auctions: 1_000, placed, bids, held, late };
+    pacing.fold(0, &entry);
+    pacing.tick(&input(2_000, 250_000));
+    // A quarter of what was decided was billed; the prior of twenty bids moves it little.
+    let status = pacing.status();
+    assert!((status.cost_ratio - 0.255).abs() < 0.003, "{status:?}");
+    // A thousand auctions a second, in which what remains is spent by midnight.
+    let left = 1e9 - 250_000.0 - 0.255 * 100_000.0;
+    let plan = left / (DAY as f64 - 2_000.0);
+    let planned = f64::from(pacing.pace(0).plan_nanos);
+    assert!((planned / plan - 1.0).abs() < 0.003, "{planned} {plan}");
+}
+
+#[test]
+fn what_is_tied_is_spent_early_enough_to_be_spent_again() {
+    let day = DAY as f64;
+    for (tied_ms, remaining, leave, least, most) in [
+        (0.0, 1.0, 0.005, day, day),
+        // A minute of spending in flight: minutes earlier.
+        (60_000.0, 1.0, 0.005, 0.995 * day, day),
+        (0.07 * day, 1.0, 0.005, 0.85 * day, 0.95 * day),
+        // Eight hours: what remains can hardly be spent, so most of it goes out at once.
+        (0.32 * day, 1.0, 0.005, 0.32 * day, 0.45 * day),
+        (2.0 * day, 1.0, 0.005, day, day),
+        (0.07 * day, 0.0, 0.005, day, day),
+    ] {
+        let found = spendable_ms(day, tied_ms, remaining, leave);
+        assert!(found >= least && found <= most, "{tied_ms}: {}", found / day);
+        let tail = day - (found - tied_ms);
+        if found > tied_ms && found < day {
+            let left = remaining * tied_ms / found * (-tail / tied_ms).exp();
+            assert!((left / leave - 1.0).abs() < 1e-6, "{tied_ms}: {left}");
+        }
     }
 }
 
 #[test]
 fn money_that_nobody_tells_of_is_back_before_midnight() {
     // Bids that seldom win, a tenth of the losses untold: the last hour's stay held past midnight.
-    let run = |window_ms, seed| {
+    for seed in 1..11 {
         let rng = ChaCha8Rng::seed_from_u64(seed);
         let (value, untold) = (0.5e6, 0.1);
         let budget = 0.04e6 * 20.0 * 1_440.0;
-        let mut day = Day { rng, value, budget, auctions_per_tick: 20, untold, window_ms };
-        let ran =
-            day.run(&mut CampaignPacing::new(PacingKind::Dual, None, Micros(500_000)), |_| 0.0);
-        (ran.spent / budget, ran.spent_out_at)
-    };
-    let (mut unaware_left, mut left) = (0.0, 0.0);
-    for seed in 1..11 {
-        unaware_left += 1.0 - run(0, seed).0;
-        let (spent, at) = run(WINDOW_MS, seed);
-        left += 1.0 - spent;
-        assert!(spent >= 0.99, "{seed}: {spent}");
-        assert!(at.is_some_and(|at| at >= 0.9), "{seed}: {at:?}");
+        let mut day = Day { rng, value, budget, auctions_per_tick: 20, untold };
+        let ran = day.run(&mut CampaignPacing::new(PacingKind::Dual, None), |_| 0.0);
+        assert!(ran.spent >= 0.985 * budget, "{seed}: {}", ran.spent / budget);
+        assert!(ran.spent_out_at.is_some_and(|at| at >= 0.9), "{seed}: {:?}", ran.spent_out_at);
     }
-    assert!(left < 0.75 * unaware_left, "{left} {unaware_left}");
+}
+
+#[test]
+fn each_kind_keeps_to_its_plan() {
+    let run = |kind, multiplier_max| {
+        let rng = ChaCha8Rng::seed_from_u64(4);
+        let budget = 0.2 * 0.594e6 * 100.0 * 1_440.0;
+        let mut day = Day { rng, value: 2e6, budget, auctions_per_tick: 100, untold: 0.0 };
+        let mut pacing = CampaignPacing::new(kind, None).up_to(multiplier_max);
+        let ran = day.run(&mut pacing, |_| 0.0);
+        (ran.spent / budget, ran.by_hour[..12].iter().sum::<f64>() / budget, ran.spent_out_at)
+    };
+    for (kind, by_noon) in [
+        (PacingKind::Dual, 0.5),
+        (PacingKind::Pi, 0.5),
+        (PacingKind::Ahead, 1.0 - 0.5f64.powf(AHEAD)),
+    ] {
+        let (spent, found, _) = run(kind, 1_000_000);
+        assert!(spent >= 0.99, "{kind:?}: {spent}");
+        assert!((found - by_noon).abs() < 0.03, "{kind:?}: {found} by noon");
+    }
+    // Without a plan the money is gone after a fifth of the day, and sooner where bids may rise.
+    let none = run(PacingKind::None, 2_000_000).2.expect("gone");
+    let asap = run(PacingKind::Asap, 2_000_000).2.expect("gone");
+    assert!((0.15..0.25).contains(&none) && asap < 0.8 * none, "{none} {asap}");
 }
 
 #[test]
@@ -216,15 +245,14 @@ fn a_base_that_was_guessed_too_low_is_paced_up() {
     let run = |max_ppm| {
         let rng = ChaCha8Rng::seed_from_u64(7);
         let budget = 0.1e6 * 20.0 * 1_440.0;
-        let mut day =
-            Day { rng, value: 2e5, budget, auctions_per_tick: 20, untold: 0.0, window_ms: 0 };
-        let pacing = CampaignPacing::new(PacingKind::Dual, None, Micros(2_000_000));
+        let mut day = Day { rng, value: 2e5, budget, auctions_per_tick: 20, untold: 0.0 };
+        let pacing = CampaignPacing::new(PacingKind::Dual, None);
         day.run(&mut pacing.up_to(max_ppm), |_| 0.0).spent / budget
     };
     assert!(run(1_000_000) < 0.3, "{}", run(1_000_000));
     assert!(run(100_000_000) >= 0.98, "{}", run(100_000_000));
     // Below 1 it is a cap like any other, and a target keeps the room that it needs.
-    let new = |target| CampaignPacing::new(PacingKind::Dual, target, Micros(1_000));
+    let new = |target| CampaignPacing::new(PacingKind::Dual, target);
     assert!((new(None).up_to(500_000).pace(0).multiplier() - 0.5).abs() < 1e-6);
     assert!(new(Some(Nanos(1))).up_to(500_000).pace(0).ln_cap > 1.0);
 }
@@ -249,23 +277,22 @@ proptest! {
         target in prop::option::of(1i128..1_000_000_000),
         budget in -1_000_000i128..1_000_000_000_000,
     ) {
-        let mut pacing = CampaignPacing::new(PacingKind::Dual, target.map(Nanos), Micros(1_000_000));
+        let mut pacing = CampaignPacing::new(PacingKind::Dual, target.map(Nanos));
         let (mut now, mut billed) = (1, 0);
         for (wait, spend, change, auctions, placed) in steps {
             now += wait;
             billed += spend;
-            let entry = LocalEntry { slot: SLOT, change, auctions, placed, held: Nanos(spend) };
+            let (held, late, bids) = (Nanos(spend), Nanos(spend / 2), auctions / 2);
+            let entry = LocalEntry { slot: SLOT, change, auctions, placed, bids, held, late };
             pacing.fold(1, &entry);
             if spend % 3 == 0 {
                 pacing.convert(Timestamp(now), Some(Timestamp(now - wait)));
             }
             pacing.tick(&TickInput {
                 now: Timestamp(now),
-                day_starts: Timestamp(0),
-                day_ends: Timestamp(DAY),
+                day: SPAN,
                 billed: Nanos(billed),
                 unbilled: Nanos(budget - billed),
-                window_ms: wait,
             });
             let pace = pacing.pace(1);
             prop_assert!(pace.multiplier() >= 0.000_999 && pace.multiplier() <= 3.000_1, "{pace:?}");
