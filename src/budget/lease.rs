@@ -326,6 +326,9 @@ impl LeaseBook {
                 if is_short {
                     owner.dry_until = now.plus_millis(RETRY_MS);
                     owner.is_resting = true;
+                } else {
+                    // What was put off when it was opened is not put off any more.
+                    owner.dry_until = now;
                 }
                 false
             }
@@ -366,7 +369,7 @@ impl LeaseBook {
         let Some(owner) = self.wallets.get_mut(&key) else { return };
         owner.is_dirty = false;
         if let Some(swept_ms) = swept_ms {
-            owner.measure(swept_ms);
+            owner.measure(now, swept_ms);
         }
         let is_today = owner.terms.is_active && now < owner.terms.day_ends;
         let day = owner.terms.day;

@@ -30,6 +30,8 @@ pub(super) struct Wallet {
     pub(super) needed: Nanos,
     /// Held since the last sweep.
     pub(super) recent: Nanos,
+    /// When more was asked for last, or the sweep was, and what of `recent` was held by then.
+    pub(super) asked: (Timestamp, Nanos),
     /// Headroom that the present rate asks for.
     pub(super) at_hand: Nanos,
     pub(super) dry_until: Timestamp,
@@ -62,6 +64,7 @@ impl Wallet {
             last_bid: Timestamp(i64::MIN),
             needed: Nanos::ZERO,
             recent: Nanos::ZERO,
+            asked: (Timestamp(i64::MIN), Nanos::ZERO),
             at_hand: Nanos::ZERO,
             dry_until: Timestamp(i64::MIN),
             is_dry: false,
@@ -109,10 +112,23 @@ impl Wallet {
 
     /// Once a sweep: what a busy holder uses while one renewal is on its way, so that renewals
     /// come by the time and not by the bid. An account near its end is not hoarded.
-    pub(super) fn measure(&mut self, elapsed_ms: i64) {
+    pub(super) fn measure(&mut self, now: Timestamp, elapsed_ms: i64) {
         let used = self.recent.0 * i128::from(RENEWAL_MS) / i128::from(elapsed_ms.max(1));
         self.recent = Nanos::ZERO;
+        self.asked = (now, Nanos::ZERO);
         self.at_hand = if self.is_dry { Nanos::ZERO } else { Nanos(used.max(self.at_hand.0 / 2)) };
+    }
+
+    /// At a renewal: where the one before was a moment ago, the rate has grown since the sweep, and
+    /// twice as much is wanted, up to what the rate asks for.
+    fn hasten(&mut self, now: Timestamp) {
+        let (since, before) = std::mem::replace(&mut self.asked, (now, self.recent));
+        let elapsed_ms = now.millis_since(since);
+        if elapsed_ms < RENEWAL_MS && !self.is_dry {
+            let used = (self.recent - before).0 * i128::from(RENEWAL_MS);
+            let wanted = used / i128::from(elapsed_ms.max(1));
+            self.at_hand = self.at_hand.max(Nanos(wanted.min(2 * self.target().0)));
+        }
     }
 
     /// The next step of the current lease.
@@ -161,7 +177,8 @@ impl Wallet {
             Purpose::Explore => Nanos::ZERO,
         };
         if headroom < mark && !self.is_resting && now >= self.dry_until {
-            return Some(LeaseOp::TopUp { asked: target - headroom });
+            self.hasten(now);
+            return Some(LeaseOp::TopUp { asked: self.target() - headroom });
         }
         let keep = match self.purpose {
             Purpose::Serve => self.one_bid(),
