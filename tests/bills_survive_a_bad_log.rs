@@ -9,7 +9,9 @@ use common::{Bid, Campaign, Http, Site, account, counter, path_of, request, unti
 use outbid::budget::Command;
 use outbid::clock::Civil;
 use outbid::server::{self, Keys, Options, Parts, Running};
-use outbid::store::{AppendError, Batch, Done, MemoryLog, OrderedLog, Position, Tail, Trimmed};
+use outbid::store::{
+    AppendError, Batch, Done, Health, LogStatus, MemoryLog, OrderedLog, Position, Tail, Trimmed,
+};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,6 +21,8 @@ const WORKS: u8 = 0;
 const REFUSES: u8 = 1;
 /// The log breaks under a bill.
 const BREAKS: u8 = 2;
+/// There is no room, and the log says so.
+const FULL: u8 = 3;
 
 /// A log in memory that does to bills what it is told, and feeds its reader while it may.
 struct BadLog {
@@ -50,6 +54,7 @@ impl OrderedLog for BadLog {
         let is_bill = matches!(Command::decode(&body), Ok(Command::Settle { .. }));
         match self.fault.load(Ordering::SeqCst) {
             REFUSES if is_bill => done(Err(AppendError::Closed)),
+            FULL => done(Err(AppendError::Refused)),
             BREAKS if is_bill => panic!("the log breaks, as this test wants it"),
             _ => self.inner.append(idem, body, done),
         }
@@ -76,6 +81,12 @@ impl OrderedLog for BadLog {
 
     fn trim(&self, upto: Position) {
         self.inner.trim(upto);
+    }
+
+    fn status(&self) -> LogStatus {
+        let is_full = self.fault.load(Ordering::SeqCst) == FULL;
+        let health = if is_full { Health::Full } else { Health::Good };
+        LogStatus { health, ..LogStatus::default() }
     }
 }
 
@@ -149,11 +160,22 @@ impl Bidder {
 fn a_bill_is_durable_before_it_is_acknowledged_and_charged_once() {
     let mut bidder = Bidder::start();
     let mut charged = 0;
-    for (fault, status, outcome) in [(REFUSES, 503, "not_durable"), (BREAKS, 500, "failed")] {
+    for (fault, status, outcome, count) in [
+        (REFUSES, 503, "not_durable", 1),
+        (BREAKS, 500, "failed", 1),
+        (FULL, 503, "not_durable", 2),
+    ] {
         let bid = bidder.bid();
         bidder.log.fault.store(fault, Ordering::SeqCst);
         assert_eq!(bidder.bill(&bid), status, "{outcome}");
-        bidder.await_count(outcome, 1);
+        bidder.await_count(outcome, count);
+        let ready = bidder.admin.get("/readyz");
+        if fault == FULL {
+            assert_eq!((ready.status, ready.text().contains("no room")), (503, true));
+        }
+        let state = "outbid_log_health{log=\"ledger\",state=\"full\"}";
+        let metrics = bidder.admin.get("/metrics").text();
+        assert_eq!(counter(&metrics, state), u64::from(fault == FULL));
         bidder.log.fault.store(WORKS, Ordering::SeqCst);
         assert_eq!(bidder.billed(), charged, "{outcome}: nothing is charged");
         assert_eq!(bidder.bill(&bid), 200, "{outcome}: sent again");
@@ -171,7 +193,7 @@ fn a_bill_is_durable_before_it_is_acknowledged_and_charged_once() {
     charged += 1_000_000;
     until("the ledger comes to it", || (bidder.billed() == charged).then_some(()));
     // The first copy that comes after is told what became of it.
-    for (outcome, count) in [("charged", 3), ("duplicate", 1)] {
+    for (outcome, count) in [("charged", 4), ("duplicate", 1)] {
         assert_eq!(bidder.bill(&bid), 200);
         bidder.await_count(outcome, count);
         assert_eq!(bidder.billed(), charged, "once");

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Bid, Campaign, Process, Site, account, counter, path_of, request, until};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn site(more: &str) -> Site {
     Site::new(&[Campaign { daily_budget: "1000", ..Campaign::default() }], "workers = 1", more)
@@ -37,7 +37,9 @@ fn outcomes(process: &mut Process, outcome: &str) -> u64 {
 fn refused(site: &Site) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_outbid"));
     command.args(["serve", "--config"]).arg(site.config_file()).current_dir(site.folder());
-    command.output().expect("the binary starts")
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary starts");
+    until("it is refused", || child.try_wait().expect("its status"));
+    child.wait_with_output().expect("its output")
 }
 
 #[test]
@@ -92,4 +94,48 @@ fn a_second_server_on_one_state_folder_is_refused() {
     let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("outbid: ")).collect();
     assert!(matches!(lines[..], [line] if line.contains("ledger.db is in use")), "{said}");
     bid(&mut process, "r-1");
+}
+
+#[test]
+fn a_damaged_ledger_is_refused_and_repaired_on_command() {
+    let site = site("");
+    let mut process = Process::serve(&site, None);
+    let keys = process.keys.clone();
+    let first = bid(&mut process, "r-1");
+    bill(&mut process, &first);
+    let metrics = process.admin.get("/metrics").text();
+    for series in [
+        "outbid_log_appends_total{log=\"ledger\"}",
+        "outbid_log_position{log=\"ledger\"}",
+        "outbid_log_commit_seconds_count{log=\"ledger\"}",
+        "outbid_log_health{log=\"ledger\",state=\"good\"}",
+    ] {
+        assert!(counter(&metrics, series) > 0, "{series} in {metrics}");
+    }
+    process.signal("-TERM");
+    process.ended();
+    let state = site.folder().join("state");
+    let file = state.join("ledger.db");
+    let other = rusqlite::Connection::open(&file).expect("opened");
+    let last: i64 =
+        other.query_row("SELECT max(pos) FROM log", [], |row| row.get(0)).expect("told");
+    other.execute("UPDATE log SET body = x'0102' WHERE pos = ?1", [last]).expect("done");
+    drop(other);
+    let damaged = std::fs::read(&file).expect("read");
+
+    let said = String::from_utf8_lossy(&refused(&site).stderr).into_owned();
+    let position = format!("ledger.db is damaged at position {last}");
+    assert!(said.contains(&position) && said.contains("outbid ledger repair"), "{said}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_outbid"));
+    let repaired = command.args(["ledger", "repair", "--state"]).arg(&state).output();
+    let repaired = repaired.expect("the binary starts");
+    let told = String::from_utf8_lossy(&repaired.stdout).into_owned();
+    assert!(repaired.status.success(), "{told}");
+    let kept = format!("kept     positions 1 to {}", last - 1);
+    assert!(told.contains(&kept) && told.contains("ledger.db.damaged-1"), "{told}");
+    assert!(told.contains("events.db: nothing is wrong with it"), "{told}");
+    assert_eq!(std::fs::read(state.join("ledger.db.damaged-1")).expect("kept"), damaged);
+    let mut process = Process::serve(&site, keys);
+    bill(&mut process, &first);
+    until("charged once", || (billed(&mut process) == 1_000_000).then_some(()));
 }

@@ -158,6 +158,7 @@ impl BudgetActor {
         // The first attempt is made here and now: commands keep their order when all goes well.
         let mut attempt = Box::pin(writer.append(&command));
         let offer = async move {
+            let mut is_told = false;
             loop {
                 match attempt.await {
                     Ok(_) => return,
@@ -165,7 +166,10 @@ impl BudgetActor {
                         tracing::error!(%error, "a ledger command is lost");
                         return;
                     }
-                    Err(error) => tracing::warn!(%error, "a ledger command waits for the log"),
+                    Err(error) if !std::mem::replace(&mut is_told, true) => {
+                        tracing::warn!(%error, "a ledger command waits for the log");
+                    }
+                    Err(_) => {}
                 }
                 actix::clock::sleep(Duration::from_millis(OFFER_AGAIN_MS)).await;
                 attempt = Box::pin(writer.append(&command));

@@ -41,7 +41,8 @@ impl LedgerWriter {
     /// whoever appends it, so that a copy gets the position of the first.
     ///
     /// # Errors
-    /// The last error after [`ATTEMPTS_MAX`] attempts; at once when the log is closed.
+    /// The last error after [`ATTEMPTS_MAX`] attempts; at once when the log is closed, or says that
+    /// it takes nothing: whoever sent the notice will send it again.
     pub fn append(
         &self,
         command: &Command,
@@ -59,6 +60,7 @@ impl LedgerWriter {
             let mut pause_ms = PAUSE_MS;
             for _ in 1..ATTEMPTS_MAX {
                 match outcome {
+                    Err(AppendError::Refused) if !writer.log.status().health.takes() => break,
                     Err(AppendError::Unknown | AppendError::Refused) => {}
                     Ok(_) | Err(_) => break,
                 }

@@ -6,6 +6,7 @@ mod fold;
 mod show;
 mod verify;
 
+use super::ledger_repair;
 use clap::Subcommand;
 
 /// Look into the ledger's log, and after it.
@@ -19,6 +20,7 @@ pub struct Args {
 enum Command {
     Verify(verify::Args),
     Show(show::Args),
+    Repair(ledger_repair::Args),
 }
 
 /// Runs the subcommand.
@@ -26,5 +28,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Verify(args) => verify::run(args),
         Command::Show(args) => show::run(args),
+        Command::Repair(args) => ledger_repair::run(args),
     }
 }

@@ -6,6 +6,7 @@ mod demo;
 mod exchange;
 mod explain;
 mod ledger;
+mod ledger_repair;
 mod replay;
 mod serve;
 

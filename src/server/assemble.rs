@@ -23,6 +23,7 @@ use crate::server::conversions::Conversions;
 use crate::server::engine::{Engine, ExchangeDesk, NODE};
 use crate::server::event_log::EventLog;
 use crate::server::keys::Keys;
+use crate::server::log_metrics::LogMetrics;
 use crate::server::metrics::Metrics;
 use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
@@ -114,7 +115,8 @@ pub fn assemble(
     let (sessions, shard_map, shards) = sessions(&config, worker_count);
     let aggregates = privacy.clone();
     let keeper = parts.keeper;
-    let metrics = Metrics::new();
+    let mut metrics = Metrics::new();
+    metrics.watch(LogMetrics([("ledger", ledger.log().clone()), ("events", events_log.clone())]));
     let counters = metrics.event_entries.clone();
     let event_log = EventLog::new(events_log, civil.clone(), keys.boot, events_keep_ms, counters);
     let conversions = Conversions::new(&config.attribution);

@@ -296,15 +296,20 @@ impl Engine {
     }
 
     /// Why no bid could be made and paid for now; `None` when one could.
-    pub async fn unready(&self) -> Option<&'static str> {
+    pub async fn unready(&self) -> Option<String> {
         if self.workers().count() < self.worker_count() {
-            return Some("workers are starting");
+            return Some("workers are starting".to_owned());
         }
-        match self.budget.address().send(budget::Status).await {
-            Ok(status) if status.house.is_poisoned => Some("the ledger is poisoned"),
-            Ok(_) => None,
-            Err(_) => Some("the ledger does not answer"),
+        let health = self.ledger.log().status().health;
+        if !health.takes() {
+            return Some(format!("the ledger's log {health}"));
         }
+        let reason = match self.budget.address().send(budget::Status).await {
+            Ok(status) if status.house.is_poisoned => "the ledger is poisoned",
+            Ok(_) => return None,
+            Err(_) => "the ledger does not answer",
+        };
+        Some(reason.to_owned())
     }
 
     /// Makes every worker hand out its histograms.

@@ -7,6 +7,7 @@ use crate::notice::Purpose;
 use crate::notice::attribution::Converted;
 use crate::notice::outcome::Outcome;
 use crate::server::event_log;
+use crate::server::log_metrics::LogMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -150,6 +151,11 @@ impl Metrics {
             event_entries,
             prices,
         }
+    }
+
+    /// Also tells what the logs say of themselves.
+    pub fn watch(&mut self, logs: LogMetrics) {
+        self.registry.register_collector(Box::new(logs));
     }
 
     /// Counts a request that got no bid.

@@ -74,8 +74,9 @@ impl Stores {
         let state = &config.paths.state;
         let began = Mono::now();
         let pauses = ledger_pauses(config, civil);
-        let (log, ledger, last) = open_ledger(&state.join(LEDGER_FILE), civil, pauses)?;
-        let (events, orders) = open_events(&state.join(EVENTS_FILE), civil)?;
+        let [ledger_file, events_file] = LOG_FILES.map(|name| state.join(name));
+        let (log, ledger, last) = open_ledger(&ledger_file, civil, pauses)?;
+        let (events, orders) = open_events(&events_file, civil)?;
         let log = Arc::new(log);
         let (position, orders_read) = (ledger.position().0, orders.len());
         let took_ms = Mono::now().nanos_since(began) / 1_000_000;
@@ -94,8 +95,8 @@ impl Stores {
 
 /// The ledger's log within the state folder.
 pub const LEDGER_FILE: &str = "ledger.db";
-/// The log of events within the state folder.
-pub const EVENTS_FILE: &str = "events.db";
+/// That and the log of events.
+pub const LOG_FILES: [&str; 2] = [LEDGER_FILE, "events.db"];
 
 fn ledger_pauses(config: &Config, civil: &Civil) -> Pauses {
     // In simulation each answer waits for the log, and there is nothing to gather.

@@ -55,7 +55,8 @@ pub type Batch = Arc<[Record]>;
 
 /// Records from a position on, in order, a batch at a time: a reader is woken once for all that
 /// the log took at once. Unbounded: it holds references to bodies that the log holds anyway, and a
-/// bound would let one slow reader stop everybody's appends.
+/// bound would let one slow reader stop everybody's appends. It ends with the log, where a record
+/// cannot be read any more, and where trimming overtakes it.
 pub type Tail = UnboundedReceiver<Batch>;
 
 /// Longest body. A command takes tens of bytes; the bound keeps a defect from filling the log.

@@ -38,6 +38,11 @@ pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// What a repair of `file` has written, until it takes its place.
+pub(super) fn repaired_file(file: &Path) -> PathBuf {
+    beside(file, ".repaired")
+}
+
 /// Keeps other processes away from `file` as long as it lives.
 ///
 /// # Errors
@@ -61,6 +66,9 @@ pub(super) fn lock(file: &Path) -> Result<File, StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub(super) fn open_to_write(file: &Path) -> Result<Connection, StoreError> {
+    if repaired_file(file).exists() {
+        return Err(StoreError::damaged(file, Place::Offset(0), "a repair was broken off"));
+    }
     wal::check(file)?;
     let sqlite = StoreError::sqlite(file, Place::Offset(0));
     let mut connection = Connection::open(file).map_err(&sqlite)?;

@@ -60,7 +60,7 @@ pub(super) struct Live {
 pub struct Opened {
     file: PathBuf,
     lock: File,
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 impl Opened {
@@ -276,10 +276,15 @@ fn fill(
     loop {
         while next.0 <= shared.head.load(Ordering::Acquire) {
             let mut chunk = Vec::with_capacity(CHUNK);
-            rows::read(&connection, &shared.file, next, &mut |record| {
+            let read = rows::read(&connection, &shared.file, next, &mut |record| {
                 chunk.push(record);
                 if chunk.len() < CHUNK { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })?;
+            });
+            if shared.live.lock().first > next.0 && chunk.is_empty() {
+                tracing::warn!(next = next.0, "a reader of the log was overtaken by its trimming");
+                return Ok(());
+            }
+            read?;
             let Some(last) = chunk.last() else {
                 let place = Place::Position(next);
                 return Err(StoreError::damaged(&shared.file, place, "it is not there any more"));

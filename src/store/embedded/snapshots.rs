@@ -63,6 +63,25 @@ pub(super) fn positions(connection: &Connection, key: &str) -> rusqlite::Result<
     rows.map(|row| row.map(|at| Position(at.cast_unsigned()))).collect()
 }
 
+/// The newest position of any key.
+pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Option<Position>> {
+    connection.query_row("SELECT max(pos) FROM snapshot", [], |row| {
+        Ok(row.get::<_, Option<i64>>(0)?.map(|at| Position(at.cast_unsigned())))
+    })
+}
+
+/// Copies those up to `last` that are as they were saved.
+pub(super) fn copy(from: &Connection, to: &mut Connection, last: Position) -> rusqlite::Result<()> {
+    let mut statement = from.prepare("SELECT DISTINCT key FROM snapshot")?;
+    let keys = statement.query_map([], |row| row.get(0))?;
+    for key in keys.collect::<rusqlite::Result<Vec<String>>>()? {
+        for (at, bytes) in load(from, &key).into_iter().filter(|(at, _)| *at <= last) {
+            save(to, &key, at, &bytes)?;
+        }
+    }
+    Ok(())
+}
+
 fn read(connection: &Connection, key: &str, at: Position) -> rusqlite::Result<(u32, Bytes)> {
     let sql = "SELECT crc, body FROM snapshot WHERE key = ?1 AND pos = ?2";
     connection.query_row(sql, params![key, at.0.cast_signed()], |row| {
