@@ -530,6 +530,7 @@ mod tests {
         input.outcome.picks.push(Pick {
             paced: Micros::ZERO,
             is_first_price: false,
+            is_exploration: false,
             imp: 0,
             deal: None,
             campaign: 0,

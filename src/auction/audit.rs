@@ -60,6 +60,8 @@ pub struct Audit {
     /// The bid: CPM micros of `currency`.
     #[serde(rename = "price_micros")]
     pub price: Micros,
+    /// Whether it was made to learn: by a draw, and with money of its own.
+    pub is_exploration: bool,
     /// What it would have been without shading, in the same.
     #[serde(rename = "paced_micros")]
     pub paced: Micros,
@@ -95,6 +97,7 @@ impl Audit {
             value: terms.value(pick.logit),
             controllers: pick.controllers,
             price: pick.price,
+            is_exploration: pick.is_exploration,
             paced: pick.paced,
             floor: pick.floor,
             currency: input.currency,
@@ -180,6 +183,7 @@ mod tests {
             value: Micros::ZERO,
             controllers: Controllers::default(),
             price: Micros::ZERO,
+            is_exploration: false,
             paced: Micros::ZERO,
             floor: Micros::ZERO,
             currency: CurrencyCode::USD,

@@ -12,27 +12,28 @@ use crate::auction::price::{self, Priced, Terms};
 use crate::auction::reason::NoBid;
 use crate::auction::select::{Candidate, Page, Shortlist};
 use crate::auction::world::World;
-use crate::budget::{Held, Windows};
+use crate::budget::{Held, Purpose, Windows};
 use crate::catalog::{CampaignRow, EligibilityScratch};
 use crate::clock::Mono;
 use crate::hash;
 use crate::latency::{Stage, StageRecorder};
-use crate::prediction::{ContextFeatures, Cross, Interest, ScoreScratch};
+use crate::prediction::{ContextFeatures, Cross, Interest, ScoreScratch, sigmoid};
 use crate::privacy::ContextBucket;
 use crate::strategy::pacing::{Pace, PacingSnapshot};
-use crate::strategy::{Shading, Strategy};
+use crate::strategy::{Shading, Strategy, exploration};
 use crate::units::{CampaignId, Micros, Slot, Timestamp};
 use smallvec::SmallVec;
 
 /// Where an auction takes money from: a core's leases, or, to explain, nowhere.
 pub trait Purse {
-    /// Holds `price` (account currency) of the campaign's money.
+    /// Holds `price` (account currency) of the campaign's money for this purpose.
     ///
     /// # Errors
     /// What is left, when that is less than the price; zero when there is none.
     fn hold(
         &mut self,
         campaign: CampaignId,
+        purpose: Purpose,
         price: Micros,
         windows: Windows,
         now: Timestamp,
@@ -82,6 +83,8 @@ pub struct Auctioneer {
     contenders: Contenders,
     scored: Vec<Scored>,
     shortlists: Vec<Shortlist>,
+    /// What draws of click probabilities make of ads; empty where no campaign explores.
+    explorers: Vec<Shortlist>,
     page: Page,
 }
 
@@ -191,6 +194,8 @@ impl Auctioneer {
         self.shortlists
             .resize_with(input.imps.len().max(self.shortlists.len()), Shortlist::default);
         self.shortlists.iter_mut().for_each(Shortlist::clear);
+        self.explorers.resize_with(input.imps.len().max(self.explorers.len()), Shortlist::default);
+        self.explorers.iter_mut().for_each(Shortlist::clear);
         let mut bar = f32::NEG_INFINITY;
         for contender in &mut self.contenders.list {
             let pace = purse.pace(contender.slot, &world.pacing);
@@ -206,7 +211,13 @@ impl Auctioneer {
             let Some(terms) = Terms::of(world, input, row, pace.multiplier().into()) else {
                 continue;
             };
+            let shows = world.explored_shows_at(contender.slot.index);
+            let shows = shows.filter(|_| input.arm == Arm::Full);
             for scored in &self.scored[contender.range.clone()] {
+                if let Some(shows) = shows {
+                    let list = &mut self.explorers[usize::from(scored.imp)];
+                    explore(list, input, &terms, contender, scored, shows);
+                }
                 let Priced::Bid(price) = terms.price(scored) else { continue };
                 *gate = (*gate).max(NoBid::PageRules);
                 let worth = match input.arm {
@@ -217,7 +228,8 @@ impl Auctioneer {
                 let rank = pod.map_or(worth, |pod| worth * pod.thrift(scored.seconds));
                 let shortlist = &mut self.shortlists[usize::from(scored.imp)];
                 if rank > shortlist.bar() {
-                    shortlist.offer(candidate_of(contender, scored, price, (worth, rank)));
+                    let prices = (price, terms.paced(scored, price));
+                    shortlist.offer(candidate_of(contender, scored, prices, (worth, rank)));
                     bar = lowest_bar(&self.shortlists[..input.imps.len()]);
                 }
             }
@@ -244,6 +256,7 @@ impl Auctioneer {
         } else {
             SmallVec::new()
         };
+        self.select_explorers(world, purse, input);
         self.select_single(world, purse, input, gate);
         for mut list in pods {
             self.fill_pod(world, purse, input, &mut list, gate);
@@ -263,13 +276,43 @@ impl Auctioneer {
         let Some(mut room) = input.imps[imp].pod else { return };
         while let Some(candidate) = pod::next(list, &self.page, room) {
             list.drop_ad(candidate.ad);
-            match take_money(world, purse, input, &candidate) {
+            match take_money(world, purse, input, &candidate, Purpose::Serve) {
                 Some(pick) => {
                     room = room.without(candidate.seconds);
                     self.page.take(&candidate);
                     input.outcome.picks.push(pick);
                 }
                 None => *gate = (*gate).max(NoBid::NoMoney),
+            }
+        }
+    }
+
+    /// Bids on ads whose draws are worth more than all that the predictions put on an imp, as far as
+    /// there is money for exploring; what is not so stays for the predictions to decide.
+    fn select_explorers(
+        &mut self,
+        world: &World,
+        purse: &mut impl Purse,
+        input: &mut AuctionInput,
+    ) {
+        for (list, explorers) in self.shortlists.iter_mut().zip(&self.explorers) {
+            if explorers.is_empty() {
+                continue;
+            }
+            let best = list.iter().find(|candidate| self.page.admits(candidate)).copied();
+            let is_by_draw = |explorer: &&Candidate| {
+                best.is_none_or(|best| best.ad != explorer.ad && best.rank < explorer.rank)
+            };
+            let page = &mut self.page;
+            let admitted = explorers.iter().filter(|explorer| page.admits(explorer));
+            let pick = admitted.take_while(is_by_draw).find_map(|explorer| {
+                take_money(world, purse, input, explorer, Purpose::Explore)
+                    .map(|pick| (pick, *explorer))
+            });
+            if let Some((pick, explorer)) = pick {
+                list.clear();
+                page.take(&explorer);
+                input.outcome.picks.push(pick);
             }
         }
     }
@@ -291,7 +334,7 @@ impl Auctioneer {
                 open.copied().reduce(|best, next| if next.rank > best.rank { next } else { best });
             let Some(candidate) = best else { return };
             let list = &mut self.shortlists[usize::from(candidate.imp)];
-            match take_money(world, purse, input, &candidate) {
+            match take_money(world, purse, input, &candidate, Purpose::Serve) {
                 Some(pick) => {
                     list.clear();
                     self.page.take(&candidate);
@@ -333,7 +376,7 @@ fn lowest_bar(shortlists: &[Shortlist]) -> f32 {
 const fn candidate_of(
     contender: &Contender,
     scored: &Scored,
-    price: Micros,
+    (price, paced): (Micros, Micros),
     (worth, rank): (f64, f64),
 ) -> Candidate {
     Candidate {
@@ -343,6 +386,7 @@ const fn candidate_of(
         campaign: scored.campaign,
         ad: scored.ad,
         price,
+        paced,
         worth,
         rank,
         logit: scored.logit,
@@ -354,12 +398,42 @@ const fn candidate_of(
     }
 }
 
+/// Offers an ad at what a draw makes of its click probability, where that is more than the
+/// prediction. On deals and in pods, which are filled by other rules, never. The offer's logit stays
+/// the prediction's, so that nobody takes the draw for one.
+fn explore(
+    list: &mut Shortlist,
+    input: &AuctionInput,
+    terms: &Terms<'_>,
+    contender: &Contender,
+    scored: &Scored,
+    shows: f64,
+) {
+    if scored.deal.is_some() || input.imps[usize::from(scored.imp)].pod.is_some() {
+        return;
+    }
+    let place = u64::from(scored.ad) << 8 | u64::from(scored.imp);
+    let mean = f64::from(sigmoid(scored.logit));
+    let drawn = exploration::draw(mean, shows, hash::combine(input.seed, place));
+    if drawn <= mean {
+        return;
+    }
+    let logit = (drawn / (1.0 - drawn).max(f64::EPSILON)).ln() as f32;
+    let drawn = Scored { logit, ..*scored };
+    if let Priced::Bid(price) = terms.price(&drawn) {
+        let paced = terms.paced(&drawn, price);
+        let rank = terms.rank(&drawn, price);
+        list.offer(candidate_of(contender, scored, (price, paced), (rank, rank)));
+    }
+}
+
 /// Holds the price, or what is left where that still clears the floor.
 fn take_money(
     world: &World,
     purse: &mut impl Purse,
     input: &AuctionInput,
     candidate: &Candidate,
+    purpose: Purpose,
 ) -> Option<Pick> {
     let row = world.catalog.row(candidate.campaign)?;
     let imp = &input.imps[usize::from(candidate.imp)];
@@ -371,18 +445,20 @@ fn take_money(
         input,
         imp,
         (candidate.deal, candidate.campaign, candidate.ad),
-        (candidate.price, candidate.floor),
+        (candidate.paced, candidate.price, candidate.floor),
     );
     let mut held_price = rate.convert_up(price)?;
-    let held = match purse.hold(row.id, held_price, input.windows, input.now) {
+    let held = match purse.hold(row.id, purpose, held_price, input.windows, input.now) {
         Ok(held) => held,
+        // What is left is less than the draw was worth, and others are worth more than that.
+        Err(_) if purpose == Purpose::Explore => return None,
         Err(left) => {
             price = rate.largest_within(left)?;
             held_price = rate.convert_up(price)?;
             if price.0 == 0 || price < candidate.floor {
                 return None;
             }
-            purse.hold(row.id, held_price, input.windows, input.now).ok()?
+            purse.hold(row.id, purpose, held_price, input.windows, input.now).ok()?
         }
     };
     Some(Pick {
@@ -392,6 +468,7 @@ fn take_money(
         ad: candidate.ad,
         price,
         paced: candidate.price,
+        is_exploration: purpose == Purpose::Explore,
         is_first_price,
         held,
         rate,
@@ -410,14 +487,14 @@ pub fn shaded(
     input: &AuctionInput,
     imp: &ImpInput,
     (deal, campaign, ad): (Option<u8>, u32, u32),
-    (price, floor): (Micros, Micros),
+    (paced, price, floor): (Micros, Micros, Micros),
 ) -> Micros {
     let shades = |strategy: &Strategy| strategy.shading() == Shading::Auto;
     if deal.is_some() || !input.is_first_price || !world.strategy_at(campaign).is_some_and(shades) {
         return price;
     }
     let seed = hash::combine(input.seed, u64::from(ad));
-    world.market.shade(&input.place(imp), price, floor, seed).price
+    world.market.shade(&input.place(imp), paced, floor, seed).price.min(price)
 }
 
 /// Whether the user's interest may enter this auction at all.

@@ -20,10 +20,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-fn strategies() -> Strategies {
+fn strategies(exploration: &str) -> Strategies {
     let folder = tempfile::tempdir().expect("a folder");
     let cpc = Path::new(env!("CARGO_MANIFEST_DIR")).join("strategies/cpc.toml");
-    std::fs::copy(cpc, folder.path().join("generated.toml")).expect("the strategy");
+    let text = std::fs::read_to_string(cpc).expect("the strategy");
+    let text = text.replace("exploration = \"none\"", &format!("exploration = \"{exploration}\""));
+    std::fs::write(folder.path().join("generated.toml"), text).expect("the strategy");
     Strategies::load(folder.path()).expect("it loads")
 }
 
@@ -33,7 +35,11 @@ fn world(seed: u64) -> World {
     world_of(generated(600, seed, 0.1), || rng.random_range(-4.0..0.0))
 }
 
-fn world_of(catalog: Catalog, mut ln_budget: impl FnMut() -> f32) -> World {
+fn world_of(catalog: Catalog, ln_budget: impl FnMut() -> f32) -> World {
+    world_by(strategies("none"), catalog, ln_budget)
+}
+
+fn world_by(strategies: Strategies, catalog: Catalog, mut ln_budget: impl FnMut() -> f32) -> World {
     let slots = catalog.campaigns.iter().map(|campaign| {
         campaign.as_ref().map_or(Pace::NEUTRAL, |campaign| Pace {
             generation: campaign.slot.generation,
@@ -49,7 +55,7 @@ fn world_of(catalog: Catalog, mut ln_budget: impl FnMut() -> f32) -> World {
         model,
         pacing: Arc::new(ArcSwap::from_pointee(pacing)),
         releases: Arc::new(ArcSwap::from_pointee(Releases::none(0.01))),
-        strategies: Arc::new(strategies()),
+        strategies: Arc::new(strategies),
         rates: Arc::new(ArcSwap::from_pointee(
             Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates"),
         )),
@@ -108,6 +114,74 @@ fn the_dearest_of_all_that_fit_is_picked() {
         contended += auctioneer.paced().count();
     }
     assert!(contended > 40 * 12, "{contended} contenders put nothing to the test");
+}
+
+/// Money for everything, but for exploring only where that is said.
+struct Purses {
+    explores: bool,
+    explored: usize,
+}
+
+impl Purse for Purses {
+    fn hold(
+        &mut self,
+        _: CampaignId,
+        purpose: Purpose,
+        price: Micros,
+        _: Windows,
+        _: Timestamp,
+    ) -> Result<Held, Micros> {
+        let is_exploration = purpose == Purpose::Explore;
+        self.explored += usize::from(is_exploration && self.explores);
+        let held = Held { price, ..Held::default() };
+        if is_exploration && !self.explores { Err(Micros::ZERO) } else { Ok(held) }
+    }
+
+    fn pace(&mut self, slot: Slot, published: &PacingSnapshot) -> Pace {
+        published.pace(slot)
+    }
+}
+
+/// A draw wins a place only with money of its own, and is told from a prediction ever after; without
+/// that money the predictions decide as if nobody explored.
+#[test]
+fn draws_win_places_with_their_own_money_alone() {
+    let mut recorder = LatencyBoard::default().recorder();
+    let mut decide = |exploration: &str, explores: bool, seed: u64| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let ln_budget = || rng.random_range(-4.0..0.0);
+        let world = world_by(strategies(exploration), generated(150, seed, 0.3), ln_budget);
+        let mut purse = Purses { explores, explored: 0 };
+        let mut input = AuctionInput::new();
+        input.facts = generated_facts(seed);
+        input.seed = seed;
+        input.imps.push(imp());
+        Auctioneer::default().decide(&world, &mut purse, &mut input, &mut recorder);
+        let pick = input
+            .outcome
+            .picks
+            .first()
+            .map(|pick| (pick.ad, pick.price, pick.is_exploration, pick.logit.to_bits()));
+        (pick, purse.explored)
+    };
+    let (mut draws, mut means) = (0, 0);
+    for seed in 0..15 {
+        let (by_mean, none) = decide("none", true, seed);
+        assert_eq!((decide("thompson", false, seed).0, none), (by_mean, 0), "seed {seed}");
+        let (pick, explored) = decide("thompson", true, seed);
+        assert_eq!((pick, explored), decide("thompson", true, seed), "seed {seed} again");
+        let (Some(pick), Some(by_mean)) = (pick, by_mean) else { continue };
+        assert_eq!(explored, usize::from(pick.2));
+        if pick.2 {
+            draws += 1;
+            assert!(pick.0 != by_mean.0 && pick.1 > by_mean.1, "it is worth more: seed {seed}");
+            assert!(f32::from_bits(pick.3) < -3.0, "the logit is the prediction's");
+        } else {
+            means += 1;
+            assert_eq!(pick, by_mean, "seed {seed}");
+        }
+    }
+    assert!(draws > 3, "{draws} draws, {means} means");
 }
 
 /// What a campaign shows in each of the four forms, all of which fit [`every_form`].
@@ -199,6 +273,7 @@ impl Purse for Left {
     fn hold(
         &mut self,
         _: CampaignId,
+        _: Purpose,
         price: Micros,
         _: Windows,
         _: Timestamp,

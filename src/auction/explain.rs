@@ -8,7 +8,7 @@ use crate::auction::outcome::Pick;
 use crate::auction::price::{Priced, Terms};
 use crate::auction::reason::NoBid;
 use crate::auction::world::{Epochs, World};
-use crate::budget::{AccountView, Held, Windows};
+use crate::budget::{AccountView, Held, Purpose, Windows};
 use crate::catalog::{Ad, AdKind, Campaign, Reason, Shape};
 use crate::consent::{Permissions, Restrictions};
 use crate::latency::LatencyBoard;
@@ -86,6 +86,8 @@ pub struct ExplainedBid {
     pub ad: String,
     /// The bid in CPM micros of the answer's currency.
     pub price_micros: u64,
+    /// Whether it is made to learn: by a draw, and with money of its own.
+    pub is_exploration: bool,
 }
 
 /// One campaign's part.
@@ -194,6 +196,7 @@ impl Purse for DryPurse {
     fn hold(
         &mut self,
         _: CampaignId,
+        _: Purpose,
         price: Micros,
         _: Windows,
         _: Timestamp,
@@ -224,6 +227,7 @@ pub fn explain(world: &World, input: &mut AuctionInput) -> Explanation {
         campaign: world.catalog.campaign(pick.campaign).map_or(String::new(), |c| c.name.clone()),
         ad: name(pick.ad),
         price_micros: pick.price.0,
+        is_exploration: pick.is_exploration,
     });
     Explanation {
         arm: input.arm.as_str(),
@@ -347,7 +351,7 @@ fn explain_price(
     let row = world.catalog.row(campaign.slot.index);
     let terms = row.and_then(|row| Terms::of(world, input, row, pace.multiplier().into()));
     let priced = terms.as_ref().map_or(Priced::Unpriced, |terms| terms.price(scored));
-    let (paced, clears_floor) = match priced {
+    let (unshaded, clears_floor) = match priced {
         Priced::Bid(price) => (price, true),
         Priced::BelowFloor(price) => (price, false),
         Priced::Unpriced => (Micros::ZERO, false),
@@ -360,12 +364,16 @@ fn explain_price(
             input,
             imp,
             (scored.deal, scored.campaign, scored.ad),
-            (paced, scored.floor),
+            (
+                terms.as_ref().map_or(unshaded, |terms| terms.paced(scored, unshaded)),
+                unshaded,
+                scored.floor,
+            ),
         ),
-        None => paced,
+        None => unshaded,
     };
-    if paced.0 > 0 && input.is_first_price {
-        factors.push(("shading", price.0 as f64 / paced.0 as f64));
+    if unshaded.0 > 0 && input.is_first_price {
+        factors.push(("shading", price.0 as f64 / unshaded.0 as f64));
     }
     let explained = ExplainedPrice {
         contributions: contributions(world, auctioneer, scored),

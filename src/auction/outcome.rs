@@ -35,6 +35,9 @@ pub struct Pick {
     pub price: Micros,
     /// What would have been bid without shading, which ranked it, in the same.
     pub paced: Micros,
+    /// Whether it is made to learn: it has its place by a draw of what its click probability may be,
+    /// and holds money of its own. Its logit is that of the prediction.
+    pub is_exploration: bool,
     /// Whether the winner pays what it bid, as in the open market of a first-price auction.
     pub is_first_price: bool,
     /// What is held for it, in the account's currency, and the claim on the lease.

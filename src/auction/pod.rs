@@ -72,6 +72,7 @@ mod tests {
             campaign: ad,
             ad,
             price: Micros(u64::from(worth)),
+            paced: Micros::ZERO,
             worth: f64::from(worth),
             rank: f64::from(worth),
             logit: 0.0,

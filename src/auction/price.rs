@@ -9,7 +9,7 @@ use crate::hash;
 use crate::prediction::sigmoid;
 use crate::rates::Rate;
 use crate::strategy::pacing::Pace;
-use crate::strategy::{Factors, Objective, Strategy, ValueInput};
+use crate::strategy::{Factors, Objective, Shading, Strategy, ValueInput};
 use crate::units::Micros;
 
 /// The price of one candidate.
@@ -58,6 +58,16 @@ impl<'w> Terms<'w> {
             Some(_) if scored.is_fixed && scored.floor.0 > 0 => Priced::Bid(scored.floor),
             Some(price) => Priced::Bid(price),
         }
+    }
+
+    /// What a bid of this price is shaded from: the same without the caps, which bound what is bid and
+    /// not what it is made of. The price itself where nothing is shaded.
+    pub fn paced(&self, scored: &Scored, price: Micros) -> Micros {
+        if self.strategy.shading() == Shading::None {
+            return price;
+        }
+        let paced = self.strategy.paced(&self.input_of(scored.logit), self.multiplier);
+        self.rate.largest_within(paced).unwrap_or(price)
     }
 
     /// What ranks a candidate of this price: the price; where a deal fixes it, what it would have been;

@@ -17,15 +17,14 @@ impl Purse for LeasePurse<'_> {
     fn hold(
         &mut self,
         campaign: CampaignId,
+        purpose: Purpose,
         price: Micros,
         windows: Windows,
         now: Timestamp,
     ) -> Result<Held, Micros> {
-        self.leases.hold(campaign, Purpose::Serve, price, windows, now).map_err(|no_hold| {
-            match no_hold {
-                NoHold::OnlyLeft(left) => left,
-                NoHold::NoLease | NoHold::Exhausted => Micros::ZERO,
-            }
+        self.leases.hold(campaign, purpose, price, windows, now).map_err(|no_hold| match no_hold {
+            NoHold::OnlyLeft(left) => left,
+            NoHold::NoLease | NoHold::Exhausted => Micros::ZERO,
         })
     }
 

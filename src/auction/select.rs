@@ -21,6 +21,8 @@ pub struct Candidate {
     pub ad: u32,
     /// The bid, in the currency of the answer.
     pub price: Micros,
+    /// The price without caps, which shading starts from.
+    pub paced: Micros,
     /// What a bid of it is worth: the price, but in experiment arms and on deals.
     pub worth: f64,
     /// What ranks it: its worth, but in pods, where its length counts.
@@ -169,6 +171,7 @@ mod tests {
             campaign: ad,
             ad,
             price: Micros(rank as u64),
+            paced: Micros(rank as u64),
             worth: rank,
             rank,
             logit: 0.0,

@@ -5,10 +5,11 @@ use crate::catalog::Catalog;
 use crate::market::MarketSnapshot;
 use crate::prediction::ModelSnapshot;
 use crate::prefetch::prefetch;
-use crate::privacy::{PriorLogits, Releases};
+use crate::privacy::{Kind, PriorLogits, Releases};
 use crate::rates::Rates;
+use crate::strategy::exploration;
 use crate::strategy::pacing::PacingSnapshot;
-use crate::strategy::{LnWorth, Strategies, Strategy, StrategyId};
+use crate::strategy::{Exploration, LnWorth, Strategies, Strategy, StrategyId};
 use crate::units::{CampaignId, Slot};
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
@@ -59,9 +60,17 @@ pub struct World {
 
 /// By campaign slot index: what is looked up once an epoch, and not at each auction.
 struct Seats {
-    strategies: Vec<Option<StrategyId>>,
+    strategies: Vec<Seat>,
     priors: Vec<PriorLogits>,
     worths: Vec<LnWorth>,
+}
+
+/// How one campaign bids.
+#[derive(Clone, Copy, Default)]
+struct Seat {
+    strategy: Option<StrategyId>,
+    /// Shows that its ads' click rates are known by, where it explores; else 0.
+    shows: f32,
 }
 
 /// The epochs of one world: which snapshots a decision was made from.
@@ -112,7 +121,15 @@ impl World {
     /// The strategy that the campaign at a slot index bids by.
     #[must_use]
     pub fn strategy_at(&self, index: u32) -> Option<&Strategy> {
-        self.strategies.strategy((*self.seats.strategies.get(index as usize)?)?)
+        self.strategies.strategy(self.seats.strategies.get(index as usize)?.strategy?)
+    }
+
+    /// Shows that the click rates of a campaign's ads are known by; `None` where it does not explore.
+    #[inline]
+    #[must_use]
+    pub fn explored_shows_at(&self, index: u32) -> Option<f64> {
+        let shows = self.seats.strategies.get(index as usize)?.shows;
+        (shows > 0.0).then_some(f64::from(shows))
     }
 
     /// The released priors of the campaign at a slot index of the catalog.
@@ -149,12 +166,30 @@ impl Seats {
             let worth = worth.map(|(campaign, strategy)| {
                 strategy.ln_worth(&price::input_of_terms(&campaign.bid, average))
             });
-            seats.strategies.push(strategy);
+            let explores = strategy
+                .and_then(|id| strategies.strategy(id))
+                .is_some_and(|strategy| strategy.exploration() != Exploration::None);
+            let shows = if explores {
+                exploration::PRIOR_SHOWS + released_shows(releases, id)
+            } else {
+                0.0
+            };
+            seats.strategies.push(Seat { strategy, shows: shows as f32 });
             seats.priors.push(releases.logits(id));
             seats.worths.push(worth.unwrap_or(LnWorth::NEVER));
         }
         seats
     }
+}
+
+/// Shows of a campaign that private releases tell of, as far as their noise lets them be believed:
+/// `n^3 / (n^2 + variance)`, as priors weigh them. Releases know campaigns and not ads, so the ads of
+/// a campaign become known together.
+fn released_shows(releases: &Releases, campaign: CampaignId) -> f64 {
+    let Some(shows) = releases.total(campaign, Kind::Impression) else { return 0.0 };
+    let square = shows.value * shows.value;
+    let believed = square / (square + shows.variance).max(f64::MIN_POSITIVE);
+    (shows.value * believed).max(0.0)
 }
 
 /// One core's view of the published world: a read costs a pointer comparison while nothing changed.

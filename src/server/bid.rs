@@ -282,6 +282,10 @@ fn encode(
         return no_bid(worker, desk, Some(request), reason);
     }
     engine.metrics.answers.inc();
+    let explorations = input.outcome.picks.iter().filter(|pick| pick.is_exploration).count();
+    if explorations > 0 {
+        engine.metrics.explorations.inc_by(explorations as u64);
+    }
     engine.metrics.bids.inc_by((input.outcome.picks.len() - refused.len()) as u64);
     send(worker, desk, head, &scratch.answer)
 }

@@ -51,6 +51,8 @@ pub struct Metrics {
     /// Seconds since the rates were read, as of the last look.
     pub rates_age_s: Gauge,
     rates_reloads: Family<Label, Counter>,
+    /// Bids that were made to learn.
+    pub explorations: Counter,
     /// Bids left out because the answer was longer than the exchange takes.
     pub bids_cut: Counter,
     exchange_refusals: Family<ExchangeLabels, Counter>,
@@ -87,6 +89,7 @@ impl Metrics {
         let answers = counter(&mut registry, "bid_answers", "Requests answered with a bid");
         let bids = counter(&mut registry, "bids", "Bids made");
         let bids_cut = counter(&mut registry, "bids_cut", "Bids left out to shorten an answer");
+        let explorations = counter(&mut registry, "explorations", "Bids made to learn");
         let sessions_contended =
             counter(&mut registry, "sessions_contended", "Session reads given up for a lock");
         let by_reason = Family::<Label, Counter>::default();
@@ -136,6 +139,7 @@ impl Metrics {
             answers,
             bids,
             bids_cut,
+            explorations,
             rates_age_s,
             rates_reloads,
             exchange_refusals,

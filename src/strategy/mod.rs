@@ -3,6 +3,7 @@
 //! A strategy turns predictions and a campaign's terms into a CPM (`value`); its file is checked as
 //! a whole when it is read, with file, line and reason for each mistake (`parse`).
 
+pub mod exploration;
 pub mod pacing;
 pub mod parse;
 pub mod value;

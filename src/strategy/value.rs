@@ -6,6 +6,7 @@
 //! zero, which is no bid. The cap comes last, so that an impression worth ten times the cap is paced
 //! by its worth and not by the cap.
 
+use super::exploration::OVER_MEAN_MAX;
 use super::pacing::{PacingKind, PlanKind};
 use super::parse::{Exploration, Shading};
 use crate::units::Micros;
@@ -198,7 +199,7 @@ impl Strategy {
         }
         let (least, most) = (self.bounded(0.0), self.bounded(f64::MAX));
         LnWorth {
-            at_one: at_one.ln() as f32,
+            at_one: (at_one * self.most_over_mean()).ln() as f32,
             slope: if at_half < at_one { 1.0 } else { 0.0 },
             ln_multiplier_min: least.ln() as f32,
             ln_multiplier_max: most.ln() as f32,
@@ -246,6 +247,14 @@ impl Strategy {
                 Err("objective `target_cpa` needs a campaign with a target_cpa")
             }
             _ => Ok(()),
+        }
+    }
+
+    /// How far a draw may be above the worth.
+    const fn most_over_mean(&self) -> f64 {
+        match self.exploration {
+            Exploration::None => 1.0,
+            Exploration::Thompson { .. } => OVER_MEAN_MAX,
         }
     }
 

@@ -179,6 +179,7 @@ impl Office {
             input.outcome.picks.push(Pick {
                 paced: Micros::ZERO,
                 is_first_price: false,
+                is_exploration: false,
                 imp: *imp,
                 deal: *deal,
                 campaign: ad.campaign,
