@@ -11,16 +11,20 @@ mod common;
 mod crash;
 
 use common::{Process, Site, until};
-use crash::exchange::Exchange;
+use crash::exchange::{Exchange, Standing};
 use crash::{CAMPAIGNS, CAP, Money, PLAN, WINDOW, WORKERS, daily};
-use outbid::budget::{Ledger, SNAPSHOT_KEY};
-use outbid::store::Position;
-use outbid::store::embedded::open_reader;
+use outbid::budget::{
+    Command as Record, DayNumber, Due, LeaseOp, Ledger, Notice, Purpose, SNAPSHOT_KEY, Windows,
+};
+use outbid::clock::Civil;
+use outbid::store::embedded::{SqliteLog, open_reader};
+use outbid::store::{OrderedLog, Pauses, Position};
+use outbid::units::{CampaignId, HoldId, LeaseId, Micros, Nanos};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -78,6 +82,10 @@ impl Trial {
     /// Kills at a random instant, and looks at what comes back.
     fn kill(&mut self) {
         self.pause(20, 1_500);
+        // Every other one as it falls, on young lives too; the others where there is much to lose.
+        if self.killed.is_multiple_of(2) {
+            until("a load that counts", || is_full(self.exchange.standing()).then_some(()));
+        }
         let standing = self.exchange.standing();
         let unanswered = self.exchange.counts().unanswered_bills.load(Ordering::SeqCst);
         self.process.take().expect("alive").kill();
@@ -86,11 +94,8 @@ impl Trial {
         let due_before = self.exchange.due();
         self.deaths.push(Death { at: Instant::now(), frozen_max: self.frozen_max() });
         let broken = || self.exchange.counts().unanswered_bills.load(Ordering::SeqCst) > unanswered;
-        let is_full = standing.open_holds >= OPEN_MIN
-            && standing.unacknowledged >= UNACKNOWLEDGED_MIN
-            && standing.bills_in_flight > 0;
         // Whoever waited for an answer hears at once that there is none.
-        if is_full {
+        if is_full(standing) {
             until("the bills under way break off", || broken().then_some(()));
             self.counted += 1;
         }
@@ -172,6 +177,13 @@ impl Trial {
     }
 }
 
+/// Whether a kill at this moment counts.
+fn is_full(standing: Standing) -> bool {
+    standing.open_holds >= OPEN_MIN
+        && standing.unacknowledged >= UNACKNOWLEDGED_MIN
+        && standing.bills_in_flight > 0
+}
+
 /// Kills until so many have counted, settles, and says what was seen.
 fn survive(store: &str, kills: u32) -> Trial {
     let mut trial = Trial::begin(store);
@@ -214,12 +226,33 @@ fn fold_twice(file: &Path) -> [Ledger; 2] {
     })
 }
 
+/// What `outbid ledger verify` says of the state folder and the exchange's own ledger, with so many
+/// nanos put on top of what one campaign owes.
+fn verify(trial: &Trial, more: i128) -> Result<String, String> {
+    let mut ledger = String::from("campaign,billed_nanos\n");
+    for (name, (all, _)) in trial.exchange.due() {
+        let billed = if name == "tents" { all + more } else { all };
+        ledger += &format!("{name},{billed}\n");
+    }
+    let file = trial.site.folder().join("exchange.csv");
+    std::fs::write(&file, ledger).expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_outbid"));
+    command.args(["ledger", "verify", "--state"]).arg(trial.site.folder().join("state"));
+    let output = command.arg("--exchange-ledger").arg(&file).output().expect("the binary starts");
+    let said = [&output.stdout[..], &output.stderr[..]].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    if output.status.success() { Ok(said) } else { Err(said) }
+}
+
 #[test]
 fn kill_nine_under_load_leaves_no_debt_and_forgets_no_bill() {
     let mut trial = survive("snapshot_every_records = 400", kills());
     assert!(trial.ran_out.len() > 1, "budgets were too large to be passed: {:?}", trial.ran_out);
     let file = trial.site.folder().join("state/ledger.db");
     trial.process.take().expect("alive").kill();
+    verify(&trial, 0).expect("the books agree");
+    let lie = verify(&trial, 1).expect_err("a nano more is a difference");
+    assert!(lie.contains("tents"), "{lie}");
     let [folded, snapped] = fold_twice(&file);
     assert!(folded == snapped, "a snapshot is the history up to it");
 
@@ -252,4 +285,67 @@ fn kill_nine_while_the_log_is_trimmed_forgets_no_bill() {
     let reader = open_reader(&trial.site.folder().join("state/ledger.db")).expect("readable");
     let (first, last) = reader.ends().expect("readable").expect("records");
     assert!(first.0 > 1, "nothing was trimmed: {first:?} to {last:?}");
+}
+
+/// From the start to the first bid with a million records of bills in the log (or `OUTBID_RECORDS`),
+/// and no snapshot.
+#[test]
+#[ignore = "a measurement: run it with --release --ignored --nocapture"]
+fn a_million_records_are_read_at_the_start() {
+    let records = std::env::var("OUTBID_RECORDS").ok().and_then(|text| text.parse().ok());
+    let records: u64 = records.unwrap_or(1_000_000);
+    let site = crash::site("");
+    let mut process = Process::serve(&site, None);
+    let keys = process.keys.clone();
+    process.signal("-TERM");
+    process.ended();
+    let log = SqliteLog::open(
+        &site.folder().join("state/ledger.db"),
+        Civil::machine(),
+        Pauses::default(),
+    );
+    let log = log.expect("it opens");
+    let day = DayNumber(20_000);
+    let campaign = CampaignId::of("shoes");
+    let lease = LeaseId { node: 0, core: 9, boot: 1, number: 0 };
+    let append = |number: u64, command: &Record| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        log.append(
+            u128::from(number),
+            command.encode(),
+            Box::new(move |outcome| {
+                // Only the last one is waited for.
+                let _ = sender.send(outcome);
+            }),
+        );
+        receiver
+    };
+    let asked = Nanos(i128::from(records) * CAP);
+    let op = LeaseOp::Open { campaign, day, purpose: Purpose::Serve, asked };
+    let opened = append(0, &Record::Lease { lease, step: 0, op });
+    opened.recv().expect("an outcome").expect("a position");
+    let now = Civil::machine().now();
+    let windows = Windows { decision_ttl_ms: 5_000, billing_window_ms: 3_600_000 };
+    let (held, price) = (Micros(2_500_000), Micros(1_000_000));
+    for number in 1..=records {
+        let hold = HoldId { lease, sequence: number as u32 - 1 };
+        let (due, notice) = (Due::of(now, windows), Notice::Billing);
+        let bill =
+            append(number, &Record::Settle { hold, campaign, day, held, price, due, notice });
+        // The queue has its bound.
+        if number % 10_000 == 0 {
+            bill.recv().expect("an outcome").expect("a position");
+        }
+    }
+    let head = log.head();
+    drop(log);
+    let started = Instant::now();
+    let mut process = Process::serve(&site, keys);
+    let ready = started.elapsed();
+    let body = crash::request("m-1", "USA");
+    until("a bid", || {
+        let reply = process.exchange.post("/openrtb2/x/bid", body.as_bytes());
+        (reply.status == 200).then_some(())
+    });
+    println!("{} records: ready after {ready:?}, first bid after {:?}", head.0, started.elapsed());
 }

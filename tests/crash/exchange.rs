@@ -277,9 +277,7 @@ impl Shared {
             let auction = self.auctions.fetch_add(1, Ordering::SeqCst);
             let country = self.plan.countries
                 [random.random_range(0..self.plan.countries.len() as u64) as usize];
-            let body = format!(
-                r#"{{"id":"a-{auction}","tmax":5000,"cur":["USD"],"imp":[{{"id":"1","bidfloor":0.01,"banner":{{"w":300,"h":250}}}}],"site":{{"id":"s","domain":"news.example","page":"https://news.example/a"}},"device":{{"devicetype":2,"os":"Windows","geo":{{"country":"{country}"}}}}}}"#
-            );
+            let body = super::request(&format!("a-{auction}"), country);
             match client.try_call("POST", "/openrtb2/x/bid", &[], body.as_bytes()) {
                 Ok(reply) if reply.status == 200 => {
                     self.counts.bids.fetch_add(1, Ordering::SeqCst);

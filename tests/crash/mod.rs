@@ -58,6 +58,13 @@ pub fn site(more: &str) -> Site {
     Site::new(&campaigns, &format!("workers = {WORKERS}"), &exchange)
 }
 
+/// A request from this country; no user, who might be shown an ad too often.
+pub fn request(id: &str, country: &str) -> String {
+    let mut request = crate::common::request(id, "");
+    request["device"]["geo"]["country"] = country.into();
+    request.to_string()
+}
+
 /// From here on the site is served at the addresses of `process`.
 pub fn keep_addresses(site: &Site, process: &Process) {
     let mut text = std::fs::read_to_string(site.config_file()).expect("the configuration");
