@@ -18,6 +18,7 @@ use outbid::store::embedded::{SqliteLog, open_reader};
 use outbid::store::{Pauses, Position};
 use outbid::units::{CampaignId, Nanos};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -48,6 +49,16 @@ impl Mount {
     fn make_read_only(&self) {
         let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status();
         assert!(status.is_ok_and(|status| status.success()), "nothing writes there");
+    }
+
+    /// Takes what room there is.
+    fn fill(&self) -> PathBuf {
+        let file = self.0.join("filler");
+        let mut filler = fs::File::create(&file).expect("a file");
+        while filler.write_all(&[0; 4_096]).is_ok() {}
+        // The last page, byte by byte.
+        while filler.write_all(&[0]).is_ok() {}
+        file
     }
 }
 
@@ -95,6 +106,41 @@ fn folded(file: &Path) -> Ledger {
     }
     ledger.audit().expect("both inequalities");
     ledger
+}
+
+#[test]
+fn a_full_disk_stops_bids_and_loses_no_bill() {
+    let site = crash::site("");
+    let Some(mount) = Mount::new(site.folder().join("state"), "8m") else { return };
+    let mut process = Process::serve(&site, None);
+    let exchange = crash::open(&process, TOLD);
+    warm_up(&exchange);
+    let filler = mount.fill();
+    until("bills are put off", || (count(&exchange.counts().put_off) > 0).then_some(()));
+    let reason = until("not ready", || {
+        let reply = process.admin.get("/readyz");
+        (reply.status == 503).then(|| reply.text())
+    });
+    println!("{}", reason.trim());
+    // Nobody is told that his bill is taken, and bids end with the money at hand.
+    let mut last = (0, 0);
+    until("bids end", || {
+        let counts = exchange.counts();
+        let (bids, no_bids) = (count(&counts.bids), count(&counts.no_bids));
+        if bids != last.0 {
+            last = (bids, no_bids);
+        }
+        (no_bids > last.1 + 100).then_some(())
+    });
+    fs::remove_file(filler).expect("removed");
+    let bids = count(&exchange.counts().bids);
+    until("it bids again", || (count(&exchange.counts().bids) > bids).then_some(()));
+    until("ready", || (process.admin.get("/readyz").status == 200).then_some(()));
+    crash::settle(&exchange, &mut process);
+    process.kill();
+    drop(exchange);
+    folded(&ledger_file(&site));
+    drop(mount);
 }
 
 #[test]
