@@ -13,7 +13,8 @@ mod model;
 
 use model::{Model, Name, State};
 use outbid::budget::{
-    AMOUNT_MAX, Budget, Command, DayNumber, Due, LeaseOp, Ledger, Notice, Outcome, Purpose, Windows,
+    AMOUNT_MAX, AdjustReason, Budget, Command, DayNumber, Due, Flight, LeaseOp, Ledger, Notice,
+    Outcome, Purpose, Windows,
 };
 use outbid::store::{Position, Record};
 use outbid::units::{AdvertiserId, CampaignId, HoldId, LeaseId, Micros, Nanos, Timestamp};
@@ -25,6 +26,8 @@ const STEPS: u64 = 250;
 /// Campaigns with their advertisers: two share one.
 const CAMPAIGNS: [(u64, u64); 3] = [(1, 1), (2, 1), (3, 2)];
 const DAYS: i32 = 3;
+/// 30 January, so that a month ends among the days.
+const FIRST_DAY: i32 = 29;
 const CAP: u64 = 1_000;
 const WINDOWS: Windows = Windows { decision_ttl_ms: 20_000, billing_window_ms: 60_000 };
 /// Holds come due in steps of ten seconds, so that the last one of a lost holder does by then.
@@ -120,8 +123,9 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.below(30) {
+        match self.below(31) {
             0 | 1 => self.budget(),
+            30 => self.adjust(),
             2..=4 => self.open(),
             5..=10 => self.lease_step(),
             11..=16 => self.hold(),
@@ -169,9 +173,14 @@ impl World {
             budget: Budget {
                 advertiser_bound: bound(self, above),
                 lifetime: bound(self, lifetime),
+                flights: self.flights(),
+                daily_max_ppm: [1_000_000, 1_000_000, 1_500_000, 2_000_000][self.below(4) as usize]
+                    + u32::from(self.one_in(40)),
+                exploration_ppm: [0, 50_000, 100_000][self.below(3) as usize],
+                is_active: !self.one_in(6),
                 ..Budget::daily(daily)
             },
-            from: DayNumber(self.below(DAYS as u64) as i32),
+            from: DayNumber(FIRST_DAY + self.below(DAYS as u64) as i32),
             edition: self.editions.saturating_sub(self.below(3) / 2 * 5),
         };
         if self.append(command, 0) == (Outcome::CampaignSet { is_over: true }) {
@@ -179,15 +188,56 @@ impl World {
         }
     }
 
+    /// None, or one or two among the days, now and then overlapping.
+    fn flights(&mut self) -> Vec<Flight> {
+        if self.one_in(2) {
+            return Vec::new();
+        }
+        let cut = FIRST_DAY + self.below(DAYS as u64) as i32;
+        let overlap = i32::from(self.one_in(10));
+        let days = [(FIRST_DAY, cut), (cut + 1 - overlap, FIRST_DAY + DAYS - 1)];
+        let mut flights = Vec::new();
+        for (first, last) in days.into_iter().filter(|(first, last)| first <= last) {
+            if !self.one_in(4) {
+                let bound = Nanos(i128::from(self.below(16 * CAP)));
+                flights.push(Flight { first: DayNumber(first), last: DayNumber(last), bound });
+            }
+        }
+        flights
+    }
+
+    fn adjust(&mut self) {
+        let campaign = CAMPAIGNS[self.below(3) as usize].0;
+        let amount = match self.below(10_000) as i128 - 5_000 {
+            0 => 1,
+            amount => amount,
+        };
+        let command = Command::Adjust {
+            campaign: CampaignId(if self.one_in(30) { 9 } else { campaign }),
+            day: DayNumber(FIRST_DAY + self.below(DAYS as u64) as i32),
+            amount: Nanos(amount),
+            reason: AdjustReason::Correction,
+            key: self.below(40).to_string(),
+        };
+        let outcome = self.append(command, 0);
+        match outcome {
+            Outcome::Adjusted { billed, .. } if billed < Nanos::ZERO => self.saw("a refund"),
+            Outcome::Adjusted { .. } => self.saw("a charge by hand"),
+            Outcome::Contradiction => self.saw("a key with another adjustment"),
+            _ => {}
+        }
+    }
+
     fn open(&mut self) {
         let campaign = CAMPAIGNS[self.below(3) as usize].0;
         let campaign = CampaignId(if self.one_in(30) { 9 } else { campaign });
-        let day = DayNumber(self.below(DAYS as u64) as i32);
+        let day = DayNumber(FIRST_DAY + self.below(DAYS as u64) as i32);
         let asked = Nanos(i128::from(self.below(6 * CAP)));
         let (core, number) = (self.below(2) as u16, self.leases.len() as u32);
         let again = self.one_in(12).then(|| self.any_lease()).flatten();
         let id = again.unwrap_or(LeaseId { node: 0, core, boot: self.boot, number });
-        let op = LeaseOp::Open { campaign, day, purpose: Purpose::Serve, asked };
+        let purpose = if self.one_in(3) { Purpose::Explore } else { Purpose::Serve };
+        let op = LeaseOp::Open { campaign, day, purpose, asked };
         let command = Command::Lease { lease: id, step: 0, op };
         let outcome = self.append(command, 0);
         if again.is_none() && matches!(outcome, Outcome::Stepped(_)) {
@@ -386,7 +436,7 @@ impl World {
     fn check(&self) {
         self.ledger.audit().expect("both inequalities");
         for (campaign, _) in CAMPAIGNS.map(|(campaign, owner)| (CampaignId(campaign), owner)) {
-            for day in (0..DAYS).map(DayNumber) {
+            for day in (FIRST_DAY..FIRST_DAY + DAYS).map(DayNumber) {
                 let view = self.ledger.view(campaign, day);
                 assert_eq!(view.is_some(), self.model.owners.contains_key(&campaign));
                 let Some(view) = view else { continue };
@@ -396,7 +446,20 @@ impl World {
                     let sums = [seen.billed, seen.late, seen.leased].map(|sum| sum.0);
                     assert_eq!(sums, self.model.sums(name), "{name:?}");
                 }
-                let daily = Some(self.model.daily_on(campaign, day));
+                let explore = [view.explore.billed, view.explore.late, view.explore.leased];
+                assert_eq!(explore.map(|sum| sum.0), self.model.sums(Name::Explore(campaign, day)));
+                let month = Name::Month(campaign, day.month());
+                let seen = [view.month.billed, view.month.late, view.month.leased];
+                assert_eq!(seen.map(|sum| sum.0), self.model.sums(month));
+                if let Some(flight) = view.flight {
+                    let name = Name::Flight(campaign, flight.first);
+                    let money = flight.money;
+                    let seen = [money.billed, money.late, money.leased].map(|sum| sum.0);
+                    assert_eq!(seen, self.model.sums(name));
+                }
+                let adjusted = self.model.adjusted.get(&campaign).copied().unwrap_or(0);
+                assert_eq!(view.adjusted.0, adjusted);
+                let daily = Some(self.model.bound_on(campaign, day));
                 let bound = self.model.bounds.get(&Name::Day(campaign, day)).copied().flatten();
                 assert_eq!(view.day.budget.map(|budget| budget.0), bound.or(daily));
                 let absorbed = self.model.absorbed.iter().filter(|(own, _)| *own == campaign);
@@ -449,6 +512,10 @@ fn every_step_is_what_the_model_says() {
         "a bill of a lost holder",
         "a crash that took nothing",
         "a crash that took records",
+        "a refund",
+        "a charge by hand",
+        "a key with another adjustment",
+        "Unbilled",
         "CampaignSet",
         "Stepped",
         "Settled",

@@ -2,7 +2,9 @@
 //! question, so that it has no sum that could be forgotten; only commands and outcomes are shared
 //! with the ledger.
 
-use outbid::budget::{Answer, Budget, Command, DayNumber, LeaseOp, Outcome, Refusal};
+use outbid::budget::{
+    Answer, Budget, Command, DayNumber, Flight, LeaseOp, Outcome, Purpose, Refusal,
+};
 use outbid::units::{AdvertiserId, CampaignId, HoldId, LeaseId, Nanos};
 use std::collections::BTreeMap;
 
@@ -12,6 +14,12 @@ pub enum Name {
     Advertiser(AdvertiserId),
     Campaign(CampaignId),
     Day(CampaignId, DayNumber),
+    /// What exploration has of a day.
+    Explore(CampaignId, DayNumber),
+    /// A calendar month, by its first day.
+    Month(CampaignId, DayNumber),
+    /// A flight of the present edition, by its first day.
+    Flight(CampaignId, DayNumber),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +33,7 @@ pub enum State {
 pub struct Lease {
     pub campaign: CampaignId,
     pub day: DayNumber,
+    pub purpose: Purpose,
     pub step: u32,
     pub state: State,
     pub amount: i128,
@@ -49,7 +58,7 @@ pub struct Model {
     /// Price of each hold that was charged, ever.
     pub settled: BTreeMap<HoldId, i128>,
     /// What was charged to whom, corrections below zero.
-    charges: Vec<(CampaignId, DayNumber, i128)>,
+    charges: Vec<(CampaignId, DayNumber, Purpose, i128)>,
     /// What the house bore, for whom.
     pub absorbed: Vec<(CampaignId, i128)>,
     pub duplicates: u64,
@@ -57,8 +66,12 @@ pub struct Model {
     pub forgotten: u64,
     pub refused: u64,
     editions: BTreeMap<CampaignId, u64>,
-    /// What each day costs, from the day on from which it holds.
-    daily: BTreeMap<CampaignId, (DayNumber, i128)>,
+    /// The present edition, and from which day on it holds.
+    budgets: BTreeMap<CampaignId, (DayNumber, Budget)>,
+    /// What each day that was opened is to cost.
+    planned: BTreeMap<(CampaignId, DayNumber), i128>,
+    adjustments: BTreeMap<(CampaignId, String), (DayNumber, Nanos)>,
+    pub adjusted: BTreeMap<CampaignId, i128>,
 }
 
 const AMOUNT_MAX: i128 = 10i128.pow(27);
@@ -67,13 +80,23 @@ const DAY_MS: i64 = 86_400_000;
 impl Model {
     /// Billed, late and leased of an account.
     pub fn sums(&self, name: Name) -> [i128; 3] {
-        let has = |campaign, day| match name {
+        let has = |campaign, day: DayNumber, purpose| match name {
             Name::Advertiser(advertiser) => self.owners.get(&campaign) == Some(&advertiser),
             Name::Campaign(own) => own == campaign,
             Name::Day(own, own_day) => (own, own_day) == (campaign, day),
+            Name::Explore(own, own_day) => {
+                (own, own_day) == (campaign, day) && purpose == Purpose::Explore
+            }
+            Name::Month(own, first) => own == campaign && day.month() == first,
+            Name::Flight(own, first) => {
+                own == campaign && self.flight(own, first).is_some_and(|flight| flight.has(day))
+            }
         };
-        let charges = self.charges.iter().filter(|(campaign, day, _)| has(*campaign, *day));
-        let leases = || self.leases.values().filter(|lease| has(lease.campaign, lease.day));
+        let charges = self
+            .charges
+            .iter()
+            .filter(|(campaign, day, purpose, _)| has(*campaign, *day, *purpose));
+        let leases = || self.leases.values().filter(|l| has(l.campaign, l.day, l.purpose));
         let late: i128 = leases().map(|lease| lease.late).sum();
         let rest: i128 = leases().map(Lease::rest).sum();
         [charges.map(|(.., amount)| amount).sum(), late, rest - late]
@@ -83,24 +106,75 @@ impl Model {
         self.sums(name).iter().sum()
     }
 
-    pub fn daily_on(&self, campaign: CampaignId, day: DayNumber) -> i128 {
-        let daily = self.daily.get(&campaign).filter(|(from, _)| *from <= day);
-        daily.map_or(0, |(_, amount)| *amount)
+    /// The flight that has `day`; of a flight's first day, that flight.
+    fn flight(&self, campaign: CampaignId, day: DayNumber) -> Option<&Flight> {
+        self.budgets.get(&campaign)?.1.flights.iter().find(|flight| flight.has(day))
     }
 
-    fn path(&self, campaign: CampaignId, day: DayNumber) -> [Name; 3] {
-        let advertiser = self.owners[&campaign];
-        [Name::Day(campaign, day), Name::Campaign(campaign), Name::Advertiser(advertiser)]
+    fn planned_on(&self, campaign: CampaignId, day: DayNumber) -> i128 {
+        let Some((from, budget)) = self.budgets.get(&campaign) else { return 0 };
+        let is_flown = budget.flights.is_empty() || self.flight(campaign, day).is_some();
+        if *from <= day && is_flown { budget.daily.0 } else { 0 }
+    }
+
+    /// The bound of a day that is not open yet.
+    pub fn bound_on(&self, campaign: CampaignId, day: DayNumber) -> i128 {
+        let ppm = self.budgets.get(&campaign).map_or(0, |(_, budget)| budget.daily_max_ppm);
+        self.planned_on(campaign, day) * i128::from(ppm) / 1_000_000
+    }
+
+    fn open_day(&mut self, campaign: CampaignId, day: DayNumber) {
+        if !self.planned.contains_key(&(campaign, day)) {
+            self.plan(campaign, day);
+        }
+    }
+
+    fn plan(&mut self, campaign: CampaignId, day: DayNumber) {
+        let planned = self.planned_on(campaign, day);
+        self.planned.insert((campaign, day), planned);
+        self.bounds.insert(Name::Day(campaign, day), Some(self.bound_on(campaign, day)));
+        let explores = i128::from(self.budgets[&campaign].1.exploration_ppm);
+        self.bounds.insert(Name::Explore(campaign, day), Some(planned * explores / 1_000_000));
+    }
+
+    fn bound(&self, name: Name) -> Option<i128> {
+        match name {
+            Name::Month(campaign, first) => {
+                let is_bound = self.budgets[&campaign].1.daily_max_ppm > 1_000_000;
+                let days = self.planned.iter();
+                let of_it = days.filter(|((own, day), _)| *own == campaign && day.month() == first);
+                is_bound.then(|| of_it.map(|(_, planned)| planned).sum())
+            }
+            Name::Flight(campaign, first) => self.flight(campaign, first).map(|one| one.bound.0),
+            _ => self.bounds[&name],
+        }
+    }
+
+    fn path(&self, campaign: CampaignId, day: DayNumber, purpose: Purpose) -> Vec<Name> {
+        let mut path = vec![
+            Name::Day(campaign, day),
+            Name::Month(campaign, day.month()),
+            Name::Campaign(campaign),
+            Name::Advertiser(self.owners[&campaign]),
+        ];
+        path.extend(self.flight(campaign, day).map(|one| Name::Flight(campaign, one.first)));
+        path.extend((purpose == Purpose::Explore).then_some(Name::Explore(campaign, day)));
+        path
     }
 
     /// Bound less committed, the least of the path: below zero after a cut.
-    fn left(&self, campaign: CampaignId, day: DayNumber) -> i128 {
-        let left = |name| self.bounds[&name].map_or(AMOUNT_MAX, |b| b - self.committed(name));
-        self.path(campaign, day).map(left).into_iter().min().unwrap_or(0)
+    fn left(&self, campaign: CampaignId, day: DayNumber, purpose: Purpose) -> i128 {
+        let left = |name| self.bound(name).map_or(AMOUNT_MAX, |b| b - self.committed(name));
+        self.path(campaign, day, purpose).into_iter().map(left).min().unwrap_or(0)
     }
 
-    fn free(&self, campaign: CampaignId, day: DayNumber) -> i128 {
-        self.left(campaign, day).clamp(0, AMOUNT_MAX)
+    fn free(&self, campaign: CampaignId, day: DayNumber, purpose: Purpose) -> i128 {
+        self.left(campaign, day, purpose).clamp(0, AMOUNT_MAX)
+    }
+
+    fn grantable(&self, campaign: CampaignId, day: DayNumber, purpose: Purpose) -> i128 {
+        let is_active = self.budgets[&campaign].1.is_active;
+        if is_active { self.free(campaign, day, purpose) } else { 0 }
     }
 
     /// `free_at` is when the window of a settled hold ends.
@@ -121,7 +195,7 @@ impl Model {
                 }
                 Ok(Outcome::Lost(count))
             }
-            Command::Adjust { .. } => unreachable!(),
+            Command::Adjust { .. } => self.adjust(command),
             Command::Expire => {
                 let mut freed = 0;
                 self.leases.retain(|_, lease| lease.state != State::Closed || lease.until > at);
@@ -145,30 +219,75 @@ impl Model {
         else {
             unreachable!()
         };
-        let &Budget { advertiser_bound, lifetime, daily, .. } = budget;
-        for amount in [advertiser_bound, lifetime, Some(daily)].into_iter().flatten() {
+        let &Budget { advertiser_bound, lifetime, daily, ref flights, .. } = budget;
+        let bounds = flights.iter().map(|flight| flight.bound);
+        for amount in [advertiser_bound, lifetime, Some(daily)].into_iter().flatten().chain(bounds)
+        {
             in_range(amount)?;
         }
-        if *self.owners.entry(campaign).or_insert(advertiser) != advertiser {
+        let is_wrong = flights.iter().any(|flight| flight.last < flight.first)
+            || flights.windows(2).any(|two| two[1].first <= two[0].last)
+            || !(1_000_000..=2_000_000).contains(&budget.daily_max_ppm);
+        if is_wrong {
+            return Err(Refusal::OutOfRange);
+        }
+        if self.owners.get(&campaign).is_some_and(|owner| *owner != advertiser) {
             return Err(Refusal::UnknownCampaign);
         }
-        if edition < *self.editions.entry(campaign).or_insert(0) {
+        if self.editions.get(&campaign).is_some_and(|before| edition < *before) {
             return Err(Refusal::Stale);
         }
+        self.owners.insert(campaign, advertiser);
         self.editions.insert(campaign, edition);
-        self.daily.insert(campaign, (from, daily.0));
+        self.budgets.insert(campaign, (from, budget.clone()));
         let above = [Name::Campaign(campaign), Name::Advertiser(advertiser)];
         self.bounds.insert(above[0], lifetime.map(|amount| amount.0));
         self.bounds.insert(above[1], advertiser_bound.map(|amount| amount.0));
-        let days = Name::Day(campaign, from)..=Name::Day(campaign, DayNumber(i32::MAX));
-        self.bounds.range_mut(days.clone()).for_each(|(_, bound)| *bound = Some(daily.0));
-        let touched = self.bounds.range(days).map(|(name, _)| *name).chain(above);
-        let is_over = |name| self.bounds[&name].is_some_and(|b| self.committed(name) > b);
+        let days: Vec<_> = self.planned.keys().copied().collect();
+        let mut touched = above.to_vec();
+        for (own, day) in days.into_iter().filter(|(own, _)| *own == campaign) {
+            if day >= from {
+                self.plan(own, day);
+                touched.extend([Name::Day(own, day), Name::Explore(own, day)]);
+            }
+            if day.month() >= from.month() {
+                touched.push(Name::Month(own, day.month()));
+            }
+        }
+        let flown = flights.iter().filter(|flight| flight.last >= from);
+        touched.extend(flown.map(|flight| Name::Flight(campaign, flight.first)));
+        let is_over = |name| self.bound(name).is_some_and(|bound| self.committed(name) > bound);
         Ok(Outcome::CampaignSet { is_over: touched.into_iter().any(is_over) })
     }
 
+    fn adjust(&mut self, command: &Command) -> Result<Outcome, Refusal> {
+        let &Command::Adjust { campaign, day, amount, ref key, .. } = command else {
+            unreachable!()
+        };
+        if let Some(before) = self.adjustments.get(&(campaign, key.clone())) {
+            let is_same = *before == (day, amount);
+            return Ok(if is_same { Outcome::Duplicate } else { Outcome::Contradiction });
+        }
+        let mut billed = amount.0;
+        if billed > 0 {
+            if !self.owners.contains_key(&campaign) {
+                return Err(Refusal::UnknownCampaign);
+            }
+            self.open_day(campaign, day);
+            billed = billed.min(self.free(campaign, day, Purpose::Serve));
+        } else if self.sums(Name::Day(campaign, day))[0] + billed < 0 {
+            return Err(Refusal::Unbilled);
+        }
+        let absorbed = amount.0.max(0) - billed.max(0);
+        self.charges.push((campaign, day, Purpose::Serve, billed));
+        self.absorb(campaign, absorbed);
+        self.adjustments.insert((campaign, key.clone()), (day, amount));
+        *self.adjusted.entry(campaign).or_default() += amount.0;
+        Ok(Outcome::Adjusted { billed: Nanos(billed), absorbed: Nanos(absorbed) })
+    }
+
     fn step(&mut self, at: i64, id: LeaseId, step: u32, op: LeaseOp) -> Result<Outcome, Refusal> {
-        if let LeaseOp::Open { campaign, day, asked, .. } = op {
+        if let LeaseOp::Open { campaign, day, purpose, asked } = op {
             if self.leases.contains_key(&id) {
                 return Ok(Outcome::Duplicate);
             }
@@ -176,10 +295,9 @@ impl Model {
             if !self.owners.contains_key(&campaign) {
                 return Err(Refusal::UnknownCampaign);
             }
-            let daily = self.daily_on(campaign, day);
-            self.bounds.entry(Name::Day(campaign, day)).or_insert(Some(daily));
-            let amount = asked.min(self.free(campaign, day));
-            self.leases.insert(id, Lease::open(campaign, day, amount));
+            self.open_day(campaign, day);
+            let amount = asked.min(self.grantable(campaign, day, purpose));
+            self.leases.insert(id, Lease::open(campaign, day, purpose, amount));
             let is_short = amount < asked;
             return Ok(Outcome::Stepped(Answer::Granted { amount: Nanos(amount), is_short }));
         }
@@ -193,18 +311,18 @@ impl Model {
         if step != lease.step + 1 {
             return Err(Refusal::Gap);
         }
-        let (campaign, day) = (lease.campaign, lease.day);
+        let (campaign, day, purpose) = (lease.campaign, lease.day, lease.purpose);
         let answer = match op {
             LeaseOp::Open { .. } => unreachable!(),
             LeaseOp::TopUp { asked } => {
-                let amount = in_range(asked)?.min(self.free(campaign, day));
+                let amount = in_range(asked)?.min(self.grantable(campaign, day, purpose));
                 lease.amount += amount;
                 Answer::Granted { amount: Nanos(amount), is_short: amount < asked.0 }
             }
             LeaseOp::Return { amount } => {
                 let amount = in_range(amount)?.min(lease.rest());
                 lease.returned += amount;
-                let is_over = self.left(campaign, day) + amount < 0;
+                let is_over = self.left(campaign, day, purpose) + amount < 0;
                 Answer::Returned { amount: Nanos(amount), is_over }
             }
             LeaseOp::Late { amount } => {
@@ -216,10 +334,10 @@ impl Model {
                     return Err(Refusal::Mismatch);
                 }
                 let amount = in_range(amount)?.min(lease.settled);
-                let covered = amount.min(self.free(campaign, day));
+                let covered = amount.min(self.free(campaign, day, purpose));
                 lease.amount += covered;
                 lease.settled -= amount - covered;
-                self.charges.push((campaign, day, covered - amount));
+                self.charges.push((campaign, day, purpose, covered - amount));
                 self.absorb(campaign, amount - covered);
                 Answer::Covered(Nanos(covered))
             }
@@ -259,10 +377,11 @@ impl Model {
             let is_other = *before != cost;
             return Ok(if is_other { Outcome::Contradiction } else { Outcome::Duplicate });
         }
+        let purpose = lease.purpose;
         let is_held = at <= free_at && lease.state != State::Closed;
         let reach = if is_held { held.min(lease.rest()) } else { 0 };
         let from_lease = cost.min(reach);
-        let from_free = (cost - from_lease).min(self.free(campaign, day));
+        let from_free = (cost - from_lease).min(self.free(campaign, day, purpose));
         let absorbed = cost - from_lease - from_free;
         lease.settled += from_lease;
         if lease.state == State::Lost {
@@ -271,7 +390,7 @@ impl Model {
         lease.late = lease.late.min(lease.rest());
         self.leases.insert(hold.lease, lease);
         self.settled.insert(hold, cost);
-        self.charges.push((campaign, day, from_lease + from_free));
+        self.charges.push((campaign, day, purpose, from_lease + from_free));
         self.absorb(campaign, absorbed);
         let [from_lease, from_free, absorbed] = [from_lease, from_free, absorbed].map(Nanos);
         Ok(Outcome::Settled { from_lease, from_free, absorbed })
@@ -285,9 +404,20 @@ impl Model {
 }
 
 impl Lease {
-    fn open(campaign: CampaignId, day: DayNumber, amount: i128) -> Self {
+    fn open(campaign: CampaignId, day: DayNumber, purpose: Purpose, amount: i128) -> Self {
         let (step, state) = (0, State::Open);
-        Self { campaign, day, step, state, amount, settled: 0, returned: 0, late: 0, until: 0 }
+        Self {
+            campaign,
+            day,
+            purpose,
+            step,
+            state,
+            amount,
+            settled: 0,
+            returned: 0,
+            late: 0,
+            until: 0,
+        }
     }
 
     fn close(&mut self, at: i64) {
