@@ -55,7 +55,7 @@ fn world_by(strategies: Strategies, catalog: Catalog, mut ln_budget: impl FnMut(
         model,
         pacing: Arc::new(ArcSwap::from_pointee(pacing)),
         releases: Arc::new(ArcSwap::from_pointee(Releases::none(0.01))),
-        strategies: Arc::new(strategies),
+        strategies: Arc::new(ArcSwap::from_pointee(strategies)),
         rates: Arc::new(ArcSwap::from_pointee(
             Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates"),
         )),

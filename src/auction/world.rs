@@ -30,7 +30,7 @@ pub struct Published {
     /// Prices of first-price auctions.
     pub market: Arc<ArcSwap<MarketSnapshot>>,
     /// Bidding strategies.
-    pub strategies: Arc<Strategies>,
+    pub strategies: Arc<ArcSwap<Strategies>>,
     /// Currency rates.
     pub rates: Arc<ArcSwap<Rates>>,
     /// Logit of the click probability before anything is known.
@@ -105,14 +105,15 @@ impl World {
     #[must_use]
     pub fn now(published: &Published) -> Self {
         let (catalog, releases) = (published.catalog.load_full(), published.releases.load_full());
+        let strategies = published.strategies.load_full();
         Self {
-            seats: Seats::of(&catalog, &published.strategies, &releases),
+            seats: Seats::of(&catalog, &strategies, &releases),
             catalog,
             model: published.model.load_full(),
             pacing: published.pacing.load_full(),
             releases,
             market: published.market.load_full(),
-            strategies: published.strategies.clone(),
+            strategies,
             rates: published.rates.load_full(),
             base_logit: published.base_logit,
         }
@@ -199,6 +200,7 @@ pub struct WorldCache {
     pacing: Cache<Arc<ArcSwap<PacingSnapshot>>, Arc<PacingSnapshot>>,
     releases: Cache<Arc<ArcSwap<Releases>>, Arc<Releases>>,
     market: Cache<Arc<ArcSwap<MarketSnapshot>>, Arc<MarketSnapshot>>,
+    strategies: Cache<Arc<ArcSwap<Strategies>>, Arc<Strategies>>,
     rates: Cache<Arc<ArcSwap<Rates>>, Arc<Rates>>,
     world: World,
 }
@@ -213,6 +215,7 @@ impl WorldCache {
             pacing: Cache::new(published.pacing.clone()),
             releases: Cache::new(published.releases.clone()),
             market: Cache::new(published.market.clone()),
+            strategies: Cache::new(published.strategies.clone()),
             rates: Cache::new(published.rates.clone()),
             world: World::now(published),
         }
@@ -227,7 +230,8 @@ impl WorldCache {
         follow(self.market.load(), &mut world.market);
         let is_new_catalog = follow(self.catalog.load(), &mut world.catalog);
         let is_new_release = follow(self.releases.load(), &mut world.releases);
-        if is_new_catalog || is_new_release {
+        let is_new_strategy = follow(self.strategies.load(), &mut world.strategies);
+        if is_new_catalog || is_new_release || is_new_strategy {
             world.seats = Seats::of(&world.catalog, &world.strategies, &world.releases);
         }
         world

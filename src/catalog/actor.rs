@@ -13,6 +13,7 @@ use super::{Campaign, Status};
 use crate::units::Timestamp;
 use actix::prelude::*;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Subscribers: the learner, the aggregates and a few per worker; hundreds of cores fit.
@@ -39,9 +40,12 @@ pub struct CatalogChanged(pub Arc<Catalog>);
 pub struct Subscribe(pub Recipient<CatalogChanged>);
 
 /// Read the files again. On errors the old catalog stays.
-#[derive(Message)]
+#[derive(Default, Message)]
 #[rtype(result = "Result<Arc<Catalog>, Vec<CatalogError>>")]
-pub struct Reload;
+pub struct Reload {
+    /// The strategies that there are from now on; `None` where they are the same.
+    pub strategies: Option<BTreeSet<String>>,
+}
 
 /// Change one campaign. On errors the old catalog stays.
 #[derive(Message)]
@@ -133,14 +137,15 @@ impl Handler<Subscribe> for CatalogActor {
 impl Handler<Reload> for CatalogActor {
     type Result = AtomicResponse<Self, Result<Arc<Catalog>, Vec<CatalogError>>>;
 
-    fn handle(&mut self, _: Reload, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, message: Reload, _: &mut Self::Context) -> Self::Result {
         let (keeper, subscribers) = (Arc::clone(&self.keeper), self.subscribers());
         let work = async move {
             let stopped = |error: tokio::task::JoinError| {
                 let reason = format!("the reload did not finish: {error}");
                 Err(vec![CatalogError { file: String::new(), line: 0, reason }])
             };
-            let reloaded = tokio::task::spawn_blocking(move || keeper.reload()).await;
+            let reloaded =
+                tokio::task::spawn_blocking(move || keeper.reload(message.strategies)).await;
             tell(reloaded.unwrap_or_else(stopped), &subscribers).await
         };
         let work = work.into_actor(self).map(|outcome, actor, _| {

@@ -15,7 +15,8 @@ use std::sync::Arc;
 /// See the module.
 pub struct CatalogKeeper {
     folder: PathBuf,
-    strategies: BTreeSet<String>,
+    // Changed by a reload alone, which holds the edits' lock.
+    strategies: Mutex<BTreeSet<String>>,
     published: Arc<ArcSwap<Catalog>>,
     // Held while a new catalog is built: there is one writer at a time, and readers never take it.
     // Bounded by the campaigns: an edit of an unknown one is refused.
@@ -30,6 +31,7 @@ impl CatalogKeeper {
     pub fn open(folder: PathBuf, strategies: BTreeSet<String>) -> Result<Self, Vec<CatalogError>> {
         let catalog = Catalog::load(&folder, &strategies, None)?;
         let published = Arc::new(ArcSwap::from_pointee(catalog));
+        let strategies = Mutex::new(strategies);
         Ok(Self { folder, strategies, published, edits: Mutex::default() })
     }
 
@@ -38,6 +40,7 @@ impl CatalogKeeper {
     #[must_use]
     pub fn of(catalog: Catalog, strategies: BTreeSet<String>) -> Self {
         let published = Arc::new(ArcSwap::from_pointee(catalog));
+        let strategies = Mutex::new(strategies);
         Self { folder: PathBuf::new(), strategies, published, edits: Mutex::default() }
     }
 
@@ -53,15 +56,20 @@ impl CatalogKeeper {
         self.edits.lock().len()
     }
 
-    /// Reads the folder again, puts the edits on top and publishes.
+    /// Reads the folder again, puts the edits on top and publishes. `strategies` are those that there
+    /// are from now on, where they are others.
     ///
     /// # Errors
     /// As [`Catalog::load`], or an edit that no longer fits; the published catalog stays.
-    pub fn reload(&self) -> Result<Arc<Catalog>, Vec<CatalogError>> {
+    pub fn reload(
+        &self,
+        strategies: Option<BTreeSet<String>>,
+    ) -> Result<Arc<Catalog>, Vec<CatalogError>> {
         let mut edits = self.edits.lock();
+        let strategies = strategies.unwrap_or_else(|| self.strategies.lock().clone());
         let previous = self.published.load_full();
-        let catalog =
-            Catalog::load_edited(&self.folder, &self.strategies, Some(&previous), &edits)?;
+        let catalog = Catalog::load_edited(&self.folder, &strategies, Some(&previous), &edits)?;
+        *self.strategies.lock() = strategies;
         edits.retain(|name, _| catalog.campaign_by_name(name).is_some());
         Ok(self.publish(catalog))
     }

@@ -3,11 +3,13 @@
 //! address of ours, so that a web page cannot reach it through a rebound name.
 
 use crate::catalog::{CampaignEdit, EditCampaign, EditError, Reload};
+use crate::server::assemble::spread;
 use crate::server::bid::refuse;
 use crate::server::body;
 use crate::server::engine::Engine;
 use crate::server::event_log::Question;
 use crate::server::keys::Scope;
+use crate::strategy::Strategies;
 use crate::units::Timestamp;
 use actix_web::http::StatusCode;
 use actix_web::http::header::HOST;
@@ -161,14 +163,29 @@ pub async fn edit_campaign(
     }
 }
 
-/// `POST /api/v1/reload`: reads the catalog's files again, and that of the rates; each that has an
-/// error stays as it was.
+/// `POST /api/v1/reload`: reads the strategies' and the catalog's files again, which stay both as they
+/// were where one of them has an error, and the file of the rates, which is for itself.
 pub async fn reload(engine: Shared, head: HttpRequest) -> HttpResponse {
     if let Err(refused) = gate(&engine, &head) {
         return refused;
     }
-    match engine.catalog.address().send(Reload).await {
+    let folder = engine.config.paths.strategies.clone();
+    let strategies = match web::block(move || Strategies::load(&folder)).await {
+        Ok(Ok(strategies)) => Arc::new(strategies),
+        Ok(Err(errors)) => {
+            let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            return HttpResponse::UnprocessableEntity().json(serde_json::json!({
+                "error": "the old strategies and the old catalog stay", "errors": errors,
+            }));
+        }
+        Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "the server stops"),
+    };
+    let names = Some(strategies.names().map(str::to_owned).collect());
+    match engine.catalog.address().send(Reload { strategies: names }).await {
         Ok(Ok(catalog)) => {
+            // Campaigns that name a strategy of the new ones wait for it until here, without a bid.
+            engine.published.strategies.store(strategies);
+            spread(&engine, &catalog).await;
             engine.is_unsettled.store(true, Ordering::Release);
             engine.settle().await;
             match engine.reload_rates().await {
@@ -181,7 +198,7 @@ pub async fn reload(engine: Shared, head: HttpRequest) -> HttpResponse {
             }
         }
         Ok(Err(errors)) => HttpResponse::UnprocessableEntity()
-            .json(serde_json::json!({ "error": "the old catalog stays", "errors": errors })),
+            .json(serde_json::json!({ "error": "the old strategies and the old catalog stay", "errors": errors })),
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the catalog is not available"),
     }
 }

@@ -108,7 +108,7 @@ pub fn assemble(
         pacing: budget.snapshot(),
         releases: privacy.releases(),
         market: market_inbox.published(),
-        strategies: parts.strategies,
+        strategies: Arc::new(ArcSwap::new(parts.strategies)),
         rates: Arc::new(ArcSwap::from_pointee(rates)),
         base_logit: model.base_logit(),
     };
@@ -298,7 +298,7 @@ fn campaign_terms(
     campaign: &Campaign,
     advertiser_bound: Option<Nanos>,
 ) -> CampaignTerms {
-    let strategies = &engine.published.strategies;
+    let strategies = engine.published.strategies.load();
     let strategy = strategies.get(&campaign.strategy).and_then(|id| strategies.strategy(id));
     let pacing = strategy.filter(|_| engine.config.budget.pacing).map(|strategy| strategy.pacing());
     let pacing = pacing.unwrap_or(PacingKind::None);

@@ -9,12 +9,22 @@ fn the_shipped_strategies_load() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("strategies");
     let strategies = Strategies::load(&folder).expect("good files");
     let names: Vec<_> = strategies.names().collect();
-    assert_eq!(names, ["cpc", "fixed_cpm", "linear", "target_cpa"]);
+    for name in ["cpc", "cpc_asap", "fixed_cpm", "fixed_cpm_ahead", "linear", "target_cpa"] {
+        assert!(names.contains(&name), "{name}");
+    }
     for name in names {
         let id = strategies.get(name).expect("an id");
         let strategy = strategies.strategy(id).expect("a strategy");
-        assert_eq!(strategy.objective().name(), name);
-        assert_eq!(strategy.pacing(), PacingKind::Dual);
+        assert!(name.starts_with(strategy.objective().name()));
+        let pacing = match name {
+            "cpc_asap" => PacingKind::Asap,
+            "fixed_cpm_ahead" => PacingKind::Ahead,
+            _ => PacingKind::Dual,
+        };
+        assert_eq!(strategy.pacing(), pacing, "{name}");
+        assert_eq!(strategy.shading() == Shading::Auto, name.ends_with("_first_price"), "{name}");
+        let explores = strategy.exploration() != Exploration::None;
+        assert_eq!(explores, name.ends_with("_explore"), "{name}");
         let text = std::fs::read_to_string(folder.join(format!("{name}.toml"))).expect("a file");
         assert!(
             text.starts_with('#') && text.contains("Choose it"),
@@ -22,7 +32,7 @@ fn the_shipped_strategies_load() {
         );
     }
     assert_eq!(strategies.get("none"), None);
-    assert_eq!(strategies.strategy(StrategyId(4)), None);
+    assert_eq!(strategies.strategy(StrategyId(256)), None);
 }
 
 #[test]

@@ -40,13 +40,13 @@ fn changes_are_published_and_told_before_the_reply() {
         let edited = actor.send(edit).await.expect("alive").expect("fits");
         assert_eq!((edited.epoch, epochs.lock().as_slice()), (2, &[2][..]));
         folder.write("campaigns/0.toml", "advertiser = 1");
-        let errors = actor.send(Reload).await.expect("alive").expect_err("wrong");
+        let errors = actor.send(Reload::default()).await.expect("alive").expect_err("wrong");
         assert_eq!((errors.len(), errors[0].line), (1, 1));
         let status = actor.send(ReadStatus).await.expect("alive");
         assert_eq!((status.epoch, status.refused, status.campaigns_active), (2, 1, 0));
         assert_eq!(status.last_errors, errors);
         folder.write("campaigns/0.toml", CAMPAIGN);
-        actor.do_send(Reload);
+        actor.do_send(Reload::default());
         actor.send(Tick { now: Timestamp(1) }).await.expect("alive");
         assert_eq!(epochs.lock().as_slice(), [2, 3]);
         assert_eq!(keeper.published().load().epoch, 3);

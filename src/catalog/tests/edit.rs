@@ -101,14 +101,14 @@ fn edits_stay_on_top_of_the_files_and_go_with_their_campaign() {
     keeper.edit("run", edit(json!({"daily_budget_micros": 9_000_000}))).expect("fits");
     keeper.edit("run", edit(json!({"status": "paused"}))).expect("fits");
     folder.write("campaigns/0.toml", &CAMPAIGN.replace("20.50", "30"));
-    keeper.reload().expect("good");
+    keeper.reload(None).expect("good");
     assert_eq!(budget(), Some(Nanos::from_micros(9_000_000)));
     let paused = published.load().campaign_by_name("run").map(|one| one.status);
     assert_eq!((paused, keeper.edited()), (Some(Status::Paused), 1));
     folder.write("campaigns/0.toml", &CAMPAIGN.replace("\"run\"", "\"walk\""));
-    keeper.reload().expect("good");
+    keeper.reload(None).expect("good");
     folder.write("campaigns/0.toml", CAMPAIGN);
-    keeper.reload().expect("good");
+    keeper.reload(None).expect("good");
     assert_eq!((budget(), keeper.edited()), (Some(Nanos(20_500_000_000)), 0));
 }
 
@@ -117,7 +117,7 @@ fn a_wrong_file_leaves_the_published_catalog() {
     let folder = Folder::new(&[CAMPAIGN]);
     let keeper = CatalogKeeper::open(folder.path().to_owned(), strategies()).expect("good");
     folder.write("campaigns/0.toml", "advertiser = \"shoes\"\n[[campaign]]\n");
-    assert!(keeper.reload().is_err());
+    assert!(keeper.reload(None).is_err());
     assert_eq!(keeper.published().load().epoch, 1);
     assert_eq!(eligible(&keeper.published().load()), 1);
 }
