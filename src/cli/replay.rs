@@ -3,30 +3,32 @@
 mod course;
 mod http;
 mod in_process;
+mod matrix;
+mod optimum;
 mod plot;
 mod protocol;
 mod site;
 mod strategy;
 mod traffic;
 
-use crate::config::Config;
 use crate::replay::{Market, Report, Setup, Shape, read_ipinyou};
 use crate::strategy::pacing::PacingKind;
-use crate::strategy::{Strategies, Strategy};
 use crate::units::{Micros, Nanos, Timestamp};
 use anyhow::Context as _;
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+use matrix::Matrix;
 use protocol::{Share, Training};
 use site::Site;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Play a public auction log against a strategy and show what it buys.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     outbid replay --file ipinyou_2997_rlb/test.theta.txt --strategy linear --budget 1/32\n  \
-    outbid replay --file ipinyou_2997_rlb/test.theta.txt --strategy lin --http\n\n\
+    outbid replay --file ipinyou_2997_rlb/test.theta.txt --strategy lin --http\n  \
+    outbid replay --file ipinyou_2997_rlb/test.theta.txt --matrix --plot docs/pacing\n\n\
     In this process it takes seconds. With --http it is played over sockets against `outbid serve \
     --simulation`, started for it: the whole bid path, tokens, notices and the ledger take part, and \
     the exchange's own books are held against the server's. `lin` and `mcpc` are the published \
@@ -66,7 +68,10 @@ pub struct Args {
     /// Keep configuration, state and exchange-ledger.csv in this folder, which must not exist.
     #[arg(long, requires = "http")]
     keep: Option<PathBuf>,
-    /// Draw spend.svg and multiplier.svg into this folder.
+    /// Play all scenarios of docs/pacing.md and print their tables.
+    #[arg(long, conflicts_with_all = ["http", "json"])]
+    matrix: bool,
+    /// Draw charts into this folder: spend.svg and multiplier.svg, and more with --matrix.
     #[arg(long, conflicts_with = "http")]
     plot: Option<PathBuf>,
     /// Print one JSON object.
@@ -111,6 +116,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(episodes) = args.episodes {
         log.truncate(episodes.saturating_mul(args.episode));
     }
+    let shape = args.traffic.as_deref().map(traffic::read).transpose()?;
+    if args.matrix {
+        let bar = ProgressBar::new_spinner();
+        bar.enable_steady_tick(Duration::from_millis(200));
+        let ended = Matrix::new(log, training, shape, &bar).run(args.plot.as_deref());
+        bar.finish_and_clear();
+        return ended;
+    }
     let temporary = tempfile::tempdir()?;
     let folder = args.keep.as_deref().unwrap_or(temporary.path());
     if args.keep.is_some() {
@@ -123,15 +136,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         cpc_micros: training.cost_per_click_micros(),
         tick_ms: TICK_MS,
     };
-    site.write(folder)?;
-    let strategy = read_strategy(folder)?;
+    let strategy = strategy::read(&site.strategy)?;
     let is_paced = strategy.pacing() != PacingKind::None;
     let bar = bar(args.json, log.len());
     let played = if args.http {
         if is_paced {
             site.tick_ms = DAY_TICK_MS;
-            site.write(folder)?;
         }
+        site.write(folder)?;
         let over = http::Over {
             binary: args.server.clone().map_or_else(std::env::current_exe, Ok)?,
             folder: folder.to_owned(),
@@ -143,14 +155,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         http::play(&log, START, &site, &over, &mut |auctions| bar.set_position(auctions))?
     } else {
         bar.set_message("in this process");
-        let shape = args.traffic.as_deref().map_or_else(|| Ok(Shape::even()), traffic::read)?;
+        let shape = shape.unwrap_or_else(Shape::even);
         let terms =
             in_process::terms(Micros(site.max_cpm * protocol::UNIT_MICROS), site.cpc_micros);
         let mut setup = Setup::new(&strategy, terms, site.daily_budget);
         setup.tick_ms = DAY_TICK_MS as i64;
         setup.plan = shape.clone();
         let market = if args.first_price { Market::first_price() } else { Market::second_price() };
-        let report = in_process::play(&mut log, START, args.episode, &shape, &market, &setup);
+        let mut pacing = in_process::pacing_of(&strategy, &terms);
+        let report =
+            in_process::play(&mut log, START, args.episode, &shape, &market, &setup, &mut pacing);
         if let Some(folder) = &args.plot {
             course::draw(folder, &report, &shape)?;
         }
@@ -163,17 +177,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         played.print(args);
     }
     Ok(())
-}
-
-/// The strategy that was written to the site.
-fn read_strategy(folder: &Path) -> anyhow::Result<Strategy> {
-    let config = Config::load(&folder.join(site::CONFIG))?;
-    let strategies = Strategies::load(&config.paths.strategies).map_err(|errors| {
-        let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!(lines.join("\n"))
-    })?;
-    let strategy = strategies.get(site::STRATEGY).and_then(|id| strategies.strategy(id));
-    strategy.copied().context("the strategy is not there")
 }
 
 fn bar(is_quiet: bool, auctions: usize) -> ProgressBar {

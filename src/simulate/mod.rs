@@ -41,7 +41,7 @@ pub use day::{DayPlan, Endpoints, Faults, Progress, run_day};
 pub use error::Error;
 pub use load::{LoadPlan, LoadReport, Mode, run_load};
 pub use market::{Sale, sell};
-pub use replay::{Charged, Episodes, LogPlan, LogResult, Logged, run_log};
+pub use replay::{Episodes, LogPlan, LogResult, Logged, run_log};
 pub use request::{Imp, Opportunity, Rendered};
 pub use shop::{Behaviour, ShopEvent};
 pub use slot::SlotKind;

@@ -19,7 +19,9 @@ const DAY_MS: i64 = 86_400_000;
 /// Bytes of a refused body that an error shows.
 const SHOWN_BYTES_MAX: usize = 200;
 /// Milliseconds between auctions of a day with all episodes: longer steps only add ticks to wait for.
-const STEP_MS_MAX: i64 = 100;
+/// In shorter ones a lease keeps several bids at hand, and asks the account again a second after it had
+/// too little: a bid in between takes what is at hand, where the published protocol takes all.
+const STEP_MS_MAX: i64 = 500;
 /// OpenRTB's loss reason for who was outbid.
 const OUTBID: u32 = 102;
 
@@ -60,15 +62,6 @@ pub struct LogPlan {
     pub campaign: String,
 }
 
-/// What became of one auction that we paid for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Charged {
-    /// The auction's id.
-    pub auction: String,
-    /// An impression's price.
-    pub price: Nanos,
-}
-
 /// The exchange's books of a log, and what the engine says of the same.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogResult {
@@ -88,8 +81,6 @@ pub struct LogResult {
     pub budget: Nanos,
     /// What each episode cost.
     pub episodes: Vec<Nanos>,
-    /// Every charge, in order.
-    pub charges: Vec<Charged>,
     /// What the engine billed the campaign.
     pub billed: Nanos,
     /// What it owes to the exchange and billed nobody.
@@ -264,7 +255,6 @@ impl<'a> Run<'a> {
         if let Some(episode) = result.episodes.last_mut() {
             *episode += cost;
         }
-        result.charges.push(Charged { auction: request.id.clone(), price: cost });
         if !logged.is_clicked {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! The course of one replay: its spend against the plan, and its multiplier.
 
-use super::plot::{Chart, Line};
+use super::plot::{Chart, Line, SeriesLabelPosition};
 use crate::replay::{Point, Report, Shape};
 use anyhow::Context as _;
 use std::path::Path;
@@ -20,6 +20,7 @@ pub fn draw(folder: &Path, report: &Report, plan: &Shape) -> anyhow::Result<()> 
         x: ("day", 0.0..days(report), |day| format!("{day}")),
         y: ("share of the budget", 0.0..most, |share| format!("{share:.1}")),
         is_marked: false,
+        names: SeriesLabelPosition::LowerRight,
         lines: &[planned, ("spent".to_owned(), spent)],
     }
     .draw(&folder.join("spend.svg"))?;
@@ -30,6 +31,7 @@ pub fn draw(folder: &Path, report: &Report, plan: &Shape) -> anyhow::Result<()> 
         x: ("day", 0.0..days(report), |day| format!("{day}")),
         y: ("factor on the value", 0.0..most * 1.05 + 1e-9, |factor| format!("{factor:.1}")),
         is_marked: false,
+        names: SeriesLabelPosition::LowerRight,
         lines: &[multiplier],
     }
     .draw(&folder.join("multiplier.svg"))

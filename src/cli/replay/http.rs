@@ -6,7 +6,6 @@ use crate::replay::Logged;
 use crate::simulate::{self, Episodes, LogPlan, LogResult, run_log};
 use crate::units::{Nanos, Timestamp};
 use anyhow::Context as _;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// How to play it.
@@ -70,13 +69,9 @@ pub fn play(
     })
 }
 
-/// The exchange's own ledger, a line a charge.
+/// The exchange's own ledger, as `outbid ledger verify` reads it.
 fn write_ledger(file: &Path, result: &LogResult) -> anyhow::Result<()> {
-    let mut text = String::from("campaign,auction,price_nanos\n");
-    for charge in &result.charges {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{},{},{}", site::CAMPAIGN, charge.auction, charge.price.0);
-    }
+    let text = format!("campaign,billed_nanos\n{},{}\n", site::CAMPAIGN, result.cost.0);
     std::fs::write(file, text).with_context(|| file.display().to_string())
 }
 

@@ -26,7 +26,8 @@ pub fn pacing_of(strategy: &Strategy, terms: &ValueInput) -> CampaignPacing {
     pacing.up_to(most_ppm).on_plan(strategy.plan(), None)
 }
 
-/// Plays the log with each `per_day` auctions as one day, spread by `traffic`.
+/// Plays the log with each `per_day` auctions as one day, spread by `traffic`. `pacing` is moved on: it
+/// may know a day before.
 pub fn play(
     log: &mut [Logged],
     starts: Timestamp,
@@ -34,8 +35,8 @@ pub fn play(
     traffic: &Shape,
     market: &Market,
     setup: &Setup<'_>,
+    pacing: &mut CampaignPacing,
 ) -> Report {
     spread(log, starts, per_day, traffic);
-    let mut pacing = pacing_of(setup.strategy, &setup.terms);
-    replay(log, market, setup, &mut pacing)
+    replay(log, market, setup, pacing)
 }

@@ -1,6 +1,7 @@
 //! Charts as SVG: a few lines over one axis, small enough to stand in a repository.
 
 use anyhow::{Context as _, anyhow};
+pub use plotters::chart::SeriesLabelPosition;
 use plotters::prelude::*;
 use std::ops::Range;
 use std::path::Path;
@@ -10,12 +11,13 @@ const SIZE: (u32, u32) = (640, 340);
 /// Points of one line; more cannot be told apart at this size.
 const POINTS_MAX: usize = 120;
 /// Told apart by most eyes, in print too.
-const COLOURS: [RGBColor; 5] = [
+const COLOURS: [RGBColor; 6] = [
     RGBColor(31, 119, 180),
     RGBColor(214, 96, 20),
     RGBColor(60, 145, 70),
     RGBColor(120, 120, 120),
     RGBColor(148, 80, 170),
+    RGBColor(120, 75, 60),
 ];
 
 /// One line, with its name.
@@ -34,6 +36,8 @@ pub struct Chart<'a> {
     pub y: (&'a str, Range<f64>, Labels),
     /// Whether each point is marked.
     pub is_marked: bool,
+    /// Where the lines' names stand: a corner that they leave free.
+    pub names: SeriesLabelPosition,
     /// The lines.
     pub lines: &'a [Line],
 }
@@ -81,7 +85,7 @@ impl Chart<'_> {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
+            .position(self.names.clone())
             .label_font(("sans-serif", 13))
             .background_style(WHITE.mix(0.85))
             .border_style(BLACK.mix(0.2))
@@ -120,6 +124,7 @@ mod tests {
             x: ("time", 0.0..5_000.0, labels),
             y: ("height", -1.0..1.0, labels),
             is_marked: false,
+            names: SeriesLabelPosition::LowerRight,
             lines: &lines,
         };
         chart.draw(&file).expect("drawn");

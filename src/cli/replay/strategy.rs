@@ -1,6 +1,7 @@
 //! Which strategy bids: one of the published table's, one of the folder, or a file.
 
 use super::protocol::{Share, Training, UNIT_MICROS};
+use crate::strategy::{Strategies, Strategy};
 use anyhow::Context as _;
 use std::path::Path;
 
@@ -36,6 +37,18 @@ pub fn text_of(name: &str, share: Share, training: &Training) -> anyhow::Result<
             with_average(text, average).with_context(|| file.display().to_string())
         }
     }
+}
+
+/// Reads a strategy from the text of its file, as a server would.
+pub fn read(text: &str) -> anyhow::Result<Strategy> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("replay.toml"), text)?;
+    let strategies = Strategies::load(folder.path()).map_err(|errors| {
+        let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(lines.join("\n"))
+    })?;
+    let strategy = strategies.get("replay").and_then(|id| strategies.strategy(id));
+    strategy.copied().context("the strategy is not there")
 }
 
 fn with_average(text: String, average: f64) -> anyhow::Result<String> {
