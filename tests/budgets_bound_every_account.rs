@@ -159,9 +159,19 @@ fn a_budget_in_another_currency_is_refused_and_stops_the_campaign() {
     house.at(SATURDAY);
     assert!(house.engine.bid(&request("dollars", "reader")).is_some());
     std::fs::write(&advertisers, text.replace("USD", "EUR")).expect("a file");
-    assert_eq!(house.engine.admin.post("/api/v1/reload", b"").status, 200);
+    let change = json!({"daily_budget_micros": 20_000}).to_string();
+    for refused in [
+        house.engine.admin.post("/api/v1/reload", b""),
+        house.engine.admin.put("/api/v1/campaigns/shoes", &change),
+        // The budget stays, and so does its refusal.
+        house.engine.admin.put("/api/v1/campaigns/shoes", "{}"),
+    ] {
+        let said = refused.text();
+        assert!(refused.status == 409 && said.contains("shoes: the ledger refuses"), "{said}");
+        assert!(said.contains("another currency"), "{said}");
+    }
     assert!(house.engine.bid(&request("euro", "reader")).is_none());
-    assert_eq!(house.engine.report()["budget"]["house"]["refused"], 1);
+    assert_eq!(house.engine.report()["budget"]["house"]["refused"], 2);
     std::fs::write(&advertisers, text).expect("a file");
     assert_eq!(house.engine.admin.post("/api/v1/reload", b"").status, 200);
     // The first one may find that there is no lease, and asks for it.
@@ -175,6 +185,14 @@ fn adjustments_are_made_once_and_refused_clearly() {
     let shoes = Campaign { daily_budget: "0.01", ..Campaign::default() };
     let mut house = House::open(&[shoes], SATURDAY);
     assert_eq!(house.spend(), 4 * BID);
+    // One that was refused was not made, however often it comes, and may be made later.
+    let early = json!({"amount_micros": -12_500, "reason": "invalid_traffic", "key": "early"});
+    assert_eq!((house.adjust(&early).0, house.adjust(&early).0), (422, 422));
+    house.edit(&json!({"daily_budget_micros": 22_500}));
+    assert_eq!(house.spend(), 5 * BID);
+    assert_eq!(house.adjust(&early).1["billed_nanos"], "-12500000");
+    house.edit(&json!({"daily_budget_micros": 10_000}));
+    assert_eq!(house.spend(), 0);
     let refund = json!({"amount_micros": -5_000, "reason": "invalid_traffic", "key": "r1"});
     let (status, reply) = house.adjust(&refund);
     assert_eq!((status, &reply["billed_nanos"]), (200, &"-5000000".into()), "{reply}");
@@ -206,7 +224,7 @@ fn adjustments_are_made_once_and_refused_clearly() {
     let nobody = house.engine.admin.post("/api/v1/campaigns/hats/adjustments", body.as_bytes());
     assert_eq!(nobody.status, 404);
     let metrics = house.engine.admin.get("/metrics").text();
-    for (what, times) in [("made", 2), ("repeated", 1), ("contradiction", 1), ("refused", 1)] {
+    for (what, times) in [("made", 3), ("repeated", 1), ("contradiction", 1), ("refused", 3)] {
         let name = format!("outbid_adjustments_total{{what=\"{what}\"}}");
         assert_eq!(counter(&metrics, &name), times, "{what}");
     }

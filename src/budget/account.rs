@@ -65,6 +65,9 @@ pub enum Refusal {
     /// A refund of more than the day was charged.
     #[error("more would be refunded than the day was charged")]
     Unbilled,
+    /// The day is older than all that the campaign remembers.
+    #[error("the day is too long ago")]
+    TooOld,
     /// An inequality would not hold afterwards: a defect of ours. The ledger grants no more.
     #[error("an inequality would be violated")]
     Violation,

@@ -4,6 +4,7 @@
 //! back. What it owns lives in [`Shared`], outside the actor value: after a panic a new
 //! `BudgetActor::new(shared)` goes on at the next position.
 
+use super::account::Refusal;
 use super::command::Command;
 use super::inbox::{LeaseInbox, LeaseNews, LeaseRequest};
 use super::ledger::Ledger;
@@ -201,8 +202,9 @@ impl Actor for BudgetActor {
                 return;
             }
         }
-        // Of the first actor there are no holders yet.
-        self.shared.state.lock().ask_again();
+        // Of the first actor there are no holders and budgets yet.
+        let again = self.shared.state.lock().ask_again();
+        again.into_iter().for_each(|command| self.submit(command, context));
         if let Some(before) = self.shared.boot.checked_sub(1) {
             let lost = self.lost(None, before);
             self.submit(lost, context);
@@ -279,8 +281,8 @@ impl Handler<Requests> for BudgetActor {
     }
 }
 
-/// All campaigns, as they are from now on. Answered when the ledger has their budgets and the
-/// holders their terms.
+/// All campaigns, as they are from now on. Answered when the ledger has their budgets, or
+/// [`ReadUnset`] says which it has not, and the holders their terms.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct SetCampaigns(pub Arc<[CampaignTerms]>);
@@ -354,7 +356,8 @@ impl Handler<Tick> for BudgetActor {
 
     fn handle(&mut self, Tick { now }: Tick, context: &mut Self::Context) -> Self::Result {
         let is_due = self.shared.state.lock().ledger.has_due(now);
-        if is_due {
+        // A log that takes nothing would be offered one more each tick.
+        if is_due && self.shared.writer.log().status().health.takes() {
             self.submit(Command::Expire, context);
         }
         let quiet = self.shared.writer.progress().quiet();
@@ -425,6 +428,30 @@ impl Handler<ReadStatement> for BudgetActor {
         _: &mut Self::Context,
     ) -> Self::Result {
         MessageResult(self.shared.state.lock().ledger.statement(only))
+    }
+}
+
+/// Asks which budgets are not in force, of all that were set.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Vec<(CampaignId, Unset)>")]
+pub struct ReadUnset;
+
+/// Why a campaign's budget is not in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unset {
+    /// The log has not taken it yet: the one before holds until then.
+    #[error("the ledger's log does not take the budget yet; it is in force as soon as it does")]
+    Waiting,
+    /// The ledger did not take it, and the campaign bids no more.
+    #[error("the ledger refuses the budget, and the campaign stops: {0}")]
+    Refused(Refusal),
+}
+
+impl Handler<ReadUnset> for BudgetActor {
+    type Result = MessageResult<ReadUnset>;
+
+    fn handle(&mut self, _: ReadUnset, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.shared.state.lock().unset())
     }
 }
 

@@ -66,7 +66,7 @@ pub enum Command {
     },
     /// Frees what is late past its time and forgets leases long closed.
     Expire,
-    /// Changes by hand what a day was charged, once for each key.
+    /// Changes by hand what a day was charged, once for each key for as long as the day is known.
     Adjust {
         /// Whose day.
         campaign: CampaignId,
@@ -194,9 +194,11 @@ impl Command {
     }
 
     /// Whether the command's content says which event it is, so that the same content again is the
-    /// same event again. The others get a key of their own each time.
+    /// same event again. The others get a key of their own each time: an adjustment too, since one
+    /// that was refused may be sent again when there is something to refund. The ledger knows those
+    /// that it made.
     pub(super) const fn names_itself(&self) -> bool {
-        matches!(self, Self::Lease { .. } | Self::Settle { .. } | Self::Adjust { .. })
+        matches!(self, Self::Lease { .. } | Self::Settle { .. })
     }
 }
 

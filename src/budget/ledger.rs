@@ -25,8 +25,6 @@ const CLOSED_KEPT_MS: i64 = 86_400_000;
 /// Settled prices remembered, to tell a duplicate from a contradiction: minutes of the fastest
 /// stream, in which copies come.
 const PRICES_MAX: usize = 1 << 16;
-/// Adjustments remembered, so that one sent again is known: hundreds a day for half a year.
-const ADJUSTMENTS_MAX: usize = 1 << 16;
 
 /// A record that cannot be folded: the log was lost, forked or written by another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,8 +56,6 @@ pub struct Ledger {
     due: BTreeSet<(Timestamp, LeaseId)>,
     prices: FxHashMap<HoldId, Micros>,
     prices_order: VecDeque<HoldId>,
-    adjustments: BTreeMap<(CampaignId, String), (DayNumber, Nanos)>,
-    adjustments_order: VecDeque<(CampaignId, String)>,
     #[serde(with = "super::snapshot::house")]
     house: House,
     position: Position,
@@ -416,15 +412,15 @@ impl Ledger {
         amount: Nanos,
         key: &str,
     ) -> Result<Outcome, Refusal> {
-        let named = (campaign, key.to_owned());
-        if let Some(before) = self.adjustments.get(&named) {
-            let is_same = *before == (day, amount);
+        if let Some(before) = self.tree.adjustment(campaign, key) {
+            let is_same = before == (day, amount);
             return Ok(if is_same { Outcome::Duplicate } else { Outcome::Contradiction });
         }
         in_range(Nanos(amount.0.checked_abs().ok_or(Refusal::OutOfRange)?))?;
         if key.is_empty() || key.len() > ADJUST_KEY_BYTES_MAX || amount == Nanos::ZERO {
             return Err(Refusal::OutOfRange);
         }
+        self.tree.may_adjust(campaign)?;
         let place = Place::day(campaign, day);
         let billed = if amount > Nanos::ZERO {
             self.tree.open_day(campaign, day)?;
@@ -438,14 +434,7 @@ impl Ledger {
         self.tree.change(place, Sums { billed, ..Sums::default() })?;
         let absorbed = (amount - billed).max(Nanos::ZERO);
         self.absorb(campaign, absorbed);
-        self.tree.adjusted(campaign, amount);
-        self.adjustments.insert(named.clone(), (day, amount));
-        self.adjustments_order.push_back(named);
-        if self.adjustments_order.len() > ADJUSTMENTS_MAX
-            && let Some(oldest) = self.adjustments_order.pop_front()
-        {
-            self.adjustments.remove(&oldest);
-        }
+        self.tree.adjusted(campaign, key, (day, amount));
         Ok(Outcome::Adjusted { billed, absorbed })
     }
 

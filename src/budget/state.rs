@@ -1,6 +1,7 @@
 //! What the budget actor owns, without the actor: so that a panic in a handler loses none of it.
 
-use super::actor::{BudgetStatus, CampaignStatus, CampaignTerms, Conversion};
+use super::account::Refusal;
+use super::actor::{BudgetStatus, CampaignStatus, CampaignTerms, Conversion, Unset};
 use super::command::{Command, LeaseOp};
 use super::day::Day;
 use super::inbox::{LeaseEvent, LeaseInbox, LeaseNews, LeaseTerms};
@@ -55,8 +56,12 @@ impl Holder {
 
 struct Campaign {
     terms: CampaignTerms,
+    /// Of its budget.
+    edition: u64,
+    /// Whether the ledger has answered to this edition, or its command is still on its way.
+    is_answered: bool,
     /// The ledger did not take its budget: it must not bid on the one before.
-    is_refused: bool,
+    refusal: Option<Refusal>,
     day: Day,
     pacing: CampaignPacing,
 }
@@ -102,12 +107,18 @@ impl BudgetState {
                 }
                 return Ok(Some(Settlement { at: record.at, outcome }));
             }
-            Command::SetCampaign { campaign, .. } => {
+            Command::SetCampaign { campaign, edition, .. } => {
                 if let Outcome::Refused(refusal) = outcome {
                     tracing::error!(%refusal, campaign = campaign.0, "a budget was refused");
                 }
-                if let Some(known) = self.campaigns.get_mut(&campaign) {
-                    known.is_refused = matches!(outcome, Outcome::Refused(_));
+                // One that comes after a newer edition is stale, and says nothing of that.
+                let known = self.campaigns.get_mut(&campaign);
+                if let Some(known) = known.filter(|known| known.edition == edition) {
+                    known.refusal = match outcome {
+                        Outcome::Refused(refusal) => Some(refusal),
+                        _ => None,
+                    };
+                    known.is_answered = true;
                     self.are_terms_stale = true;
                 }
                 if outcome == (Outcome::CampaignSet { is_over: true }) {
@@ -230,20 +241,16 @@ impl BudgetState {
         for terms in campaigns {
             let day = Day::of(now, &terms.time_zone);
             let known = before.remove(&terms.id);
-            let is_new_budget =
-                known.as_ref().is_none_or(|known| !known.terms.has_budget_of(terms));
-            if is_new_budget {
+            let refusal = known.as_ref().and_then(|known| known.refusal);
+            let standing = known.as_ref().filter(|known| known.terms.has_budget_of(terms));
+            let standing = standing.map(|known| (known.edition, known.is_answered));
+            let (edition, is_answered) = standing.unwrap_or_else(|| {
                 self.editions += 1;
-                commands.push(Command::SetCampaign {
-                    campaign: terms.id,
-                    advertiser: terms.advertiser,
-                    budget: terms.budget.clone(),
-                    from: day.number,
-                    // Higher than every edition of the boots before.
-                    edition: u64::from(self.boot) << 32 | u64::from(self.editions),
-                });
-            }
-            let is_refused = known.as_ref().is_some_and(|known| known.is_refused);
+                // Higher than every edition of the boots before.
+                let edition = u64::from(self.boot) << 32 | u64::from(self.editions);
+                (edition, false)
+            });
+            let is_new = standing.is_none();
             let fresh = || {
                 CampaignPacing::new(terms.pacing, terms.target_cpa)
                     .up_to(terms.multiplier_max_ppm)
@@ -254,14 +261,29 @@ impl BudgetState {
                 .map_or_else(fresh, |known| known.pacing);
             self.slots.insert(terms.slot.index, terms.id);
             let terms = terms.clone();
-            self.campaigns.insert(terms.id, Campaign { terms, is_refused, day, pacing });
+            let id = terms.id;
+            let campaign = Campaign { terms, edition, is_answered, refusal, day, pacing };
+            commands.extend(is_new.then(|| campaign.set_command()));
+            self.campaigns.insert(id, campaign);
         }
         commands
     }
 
-    /// An actor has died, perhaps with steps that were on their way into the log.
-    pub(super) fn ask_again(&self) {
+    /// The campaigns whose budgets are not in force, and why.
+    pub(super) fn unset(&self) -> Vec<(CampaignId, Unset)> {
+        let why = |campaign: &Campaign| match campaign.refusal {
+            _ if !campaign.is_answered => Some(Unset::Waiting),
+            refusal => refusal.map(Unset::Refused),
+        };
+        self.campaigns.iter().filter_map(|(id, campaign)| Some((*id, why(campaign)?))).collect()
+    }
+
+    /// An actor has died, perhaps with steps that were on their way into the log, and with budgets:
+    /// those are returned.
+    pub(super) fn ask_again(&self) -> Vec<Command> {
         self.holders.values().for_each(|holder| holder.tell(LeaseEvent::AskAgain));
+        let unanswered = self.campaigns.values().filter(|campaign| !campaign.is_answered);
+        unanswered.map(Campaign::set_command).collect()
     }
 
     /// Ends all bidding: without terms, holders give back whatever no bid holds.
@@ -348,6 +370,16 @@ impl Campaign {
         self.terms.budget.exploration_ppm > 0
     }
 
+    fn set_command(&self) -> Command {
+        Command::SetCampaign {
+            campaign: self.terms.id,
+            advertiser: self.terms.advertiser,
+            budget: self.terms.budget.clone(),
+            from: self.day.number,
+            edition: self.edition,
+        }
+    }
+
     fn lease_terms(&self) -> LeaseTerms {
         let budget = &self.terms.budget;
         let day_ms = self.day.ends.millis_since(self.day.starts).max(1);
@@ -360,7 +392,7 @@ impl Campaign {
             exploration_ppm: budget.exploration_ppm,
             is_active: budget.is_active
                 && budget.on(self.day.number) > Nanos::ZERO
-                && !self.is_refused,
+                && self.refusal.is_none(),
         }
     }
 }

@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 /// Days that a campaign remembers one by one; older ones live on in its total.
 pub(super) const DAYS_MAX: usize = 400;
 const _: () = assert!(DAYS_MAX > FLIGHT_DAYS_MAX as usize);
+/// Adjustments of one campaign within the days that it remembers: 160 a day. Beyond, they are refused
+/// and none is forgotten, since one that is sent again must not move money twice.
+const ADJUSTMENTS_MAX: usize = 1 << 16;
 /// Accounts from the top of the tree to a lease.
 const PATH_MAX: usize = 6;
 
@@ -42,6 +45,8 @@ pub(super) struct Campaign {
     pub(super) account: Account,
     /// The sum of all adjustments, those parts included that the house bears.
     pub(super) adjusted: Nanos,
+    /// By key, as long as their day is remembered.
+    adjustments: BTreeMap<String, (DayNumber, Nanos)>,
     /// By first day; each is the sum of its days.
     pub(super) flights: BTreeMap<DayNumber, FlightAccount>,
     /// By first day; each is the sum of its days.
@@ -107,6 +112,7 @@ impl Tree {
             from,
             account: Account::default(),
             adjusted: Nanos::ZERO,
+            adjustments: BTreeMap::new(),
             flights: BTreeMap::new(),
             months: BTreeMap::new(),
             days: BTreeMap::new(),
@@ -196,10 +202,23 @@ impl Tree {
         day.map_or(Nanos::ZERO, |day| day.account.sums.billed)
     }
 
-    /// Counts an adjustment.
-    pub(super) fn adjusted(&mut self, id: CampaignId, amount: Nanos) {
+    /// What was adjusted under this key.
+    pub(super) fn adjustment(&self, id: CampaignId, key: &str) -> Option<(DayNumber, Nanos)> {
+        self.campaigns.get(&id)?.adjustments.get(key).copied()
+    }
+
+    /// Whether one more adjustment can be remembered.
+    pub(super) fn may_adjust(&self, id: CampaignId) -> Result<(), Refusal> {
+        let campaign = self.campaigns.get(&id).ok_or(Refusal::UnknownCampaign)?;
+        let has_room = campaign.adjustments.len() < ADJUSTMENTS_MAX;
+        has_room.then_some(()).ok_or(Refusal::Full)
+    }
+
+    /// Counts and remembers an adjustment.
+    pub(super) fn adjusted(&mut self, id: CampaignId, key: &str, what: (DayNumber, Nanos)) {
         if let Some(campaign) = self.campaigns.get_mut(&id) {
-            campaign.adjusted += amount;
+            campaign.adjusted += what.1;
+            campaign.adjustments.insert(key.to_owned(), what);
         }
     }
 
@@ -281,21 +300,31 @@ impl Campaign {
             return Ok(());
         }
         if self.days.len() >= DAYS_MAX {
-            // Only a day with nothing open may be forgotten.
-            let is_over =
-                |day: &DayAccount| day.account.sums.leased + day.account.sums.late == Nanos::ZERO;
-            match self.days.first_key_value() {
-                Some((_, oldest)) if is_over(oldest) => drop(self.days.pop_first()),
-                _ => return Err(Refusal::Full),
-            }
-            let oldest = self.days.first_key_value().map_or(day, |(oldest, _)| *oldest);
-            self.months = self.months.split_off(&oldest.month());
+            self.forget_oldest(day)?;
         }
         let fresh = self.fresh(day);
         let month = self.months.entry(day.month()).or_default();
         let before = month.target.unwrap_or(Nanos::ZERO);
         month.set_target(self.budget.over_delivers().then_some(before + fresh.planned));
         self.days.insert(day, fresh);
+        Ok(())
+    }
+
+    /// Makes room for `day`. What was forgotten is never opened again: adjustments of such days are
+    /// forgotten as well, and must not be made a second time.
+    fn forget_oldest(&mut self, day: DayNumber) -> Result<(), Refusal> {
+        let Some((&first, oldest)) = self.days.first_key_value() else { return Ok(()) };
+        if day < first {
+            return Err(Refusal::TooOld);
+        }
+        // Only a day with nothing open may be forgotten.
+        if oldest.account.sums.leased + oldest.account.sums.late != Nanos::ZERO {
+            return Err(Refusal::Full);
+        }
+        self.days.pop_first();
+        self.adjustments.retain(|_, (adjusted, _)| *adjusted != first);
+        let oldest = self.days.first_key_value().map_or(day, |(oldest, _)| day.min(*oldest));
+        self.months = self.months.split_off(&oldest.month());
         Ok(())
     }
 }

@@ -167,4 +167,58 @@ fn a_campaign_remembers_so_many_days_and_its_sums_stay() {
     let view = ledger.view(CAMPAIGN, DayNumber(420)).expect("known");
     assert_eq!((view.total.billed, view.month.billed), (Nanos(4_200), Nanos(250)));
     assert_eq!(view.month.budget, Some(Nanos(250)));
+    // Days 21 to 420 are left, in the fourteen months from January 1970 to February 1971.
+    let lines = ledger.statement(None).accounts;
+    let of = |level| lines.iter().filter(move |line| line.level == level);
+    assert_eq!((of(Level::Day).count(), of(Level::Month).count()), (400, 14));
+    // A forgotten day is not opened again: its adjustments are forgotten, too.
+    writeln!(
+        table,
+        "adjust 20 10 k20 -> TooOld
+         adjust 20 -10 k20 -> Unbilled
+         adjust 21 10 k21 -> duplicate
+         open 1 20 0 -> TooOld
+         adjust 440 10 k440 -> adjusted 10 absorbed 0
+         adjust 21 10 k21 -> TooOld
+         adjust 22 -10 k22 -> contradiction
+         adjust 421 10 k22 -> contradiction
+         budget 10 from 440 ratio 1100000 -> set
+         adjust 450 10 k450 -> adjusted 10 absorbed 0"
+    )
+    .expect("a string");
+    let ledger = check(&table);
+    let lines = ledger.statement(None).accounts;
+    assert_eq!(lines.iter().filter(|line| line.level == Level::Month).count(), 15);
+}
+
+#[test]
+fn days_outside_of_a_flight_do_not_count_in_it() {
+    let ledger = check(
+        "budget 100 -> set
+         open 0 1 60 -> granted 60
+         settle 0 0 1 60 60 -> lease 60 free 0 absorbed 0
+         open 1 4 60 -> granted 60
+         settle 1 0 4 60 60 -> lease 60 free 0 absorbed 0
+         budget 100 flight 2 3 50 flight 6 7 50 -> set over
+         adjust 4 -20 a -> adjusted -20 absorbed 0
+         open 2 3 100 -> granted 50 short",
+    );
+    let view = |day| ledger.view(CAMPAIGN, DayNumber(day)).expect("known");
+    assert_eq!((view(4).flight, view(1).flight, view(4).day.billed), (None, None, Nanos(40)));
+    let flown = view(2).flight.expect("a flight").money;
+    assert_eq!((flown.billed, flown.leased), (Nanos::ZERO, Nanos(50)));
+}
+
+#[test]
+fn a_month_is_bound_by_the_sum_of_its_days_and_no_more() {
+    // As days open, and as an edition counts them again.
+    for edition in ["", "budget 100 from 1 ratio 2000000 -> set\n"] {
+        check(&format!(
+            "budget 100 ratio 2000000 -> set
+             open 0 1 0 -> granted 0
+             open 1 2 500 -> granted 200 short
+             {edition}open 2 3 500 -> granted 100 short
+             adjust 3 200 a -> adjusted 0 absorbed 200"
+        ));
+    }
 }

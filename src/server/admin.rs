@@ -9,6 +9,7 @@ use crate::server::body;
 use crate::server::engine::Engine;
 use crate::server::event_log::Question;
 use crate::server::keys::Scope;
+use crate::server::ledger;
 use crate::strategy::Strategies;
 use crate::units::Timestamp;
 use actix_web::http::StatusCode;
@@ -121,7 +122,8 @@ struct EditQuery {
 }
 
 /// `PUT /api/v1/campaigns/{id}` (`?validate_only=true`): changes budget, terms, targeting, status or
-/// ads; what is not named stays. In effect when the answer arrives.
+/// ads; what is not named stays. In effect when the answer arrives, or the answer says that the ledger
+/// does not have it.
 pub async fn edit_campaign(
     engine: Shared,
     head: HttpRequest,
@@ -152,6 +154,9 @@ pub async fn edit_campaign(
             if !query.validate_only {
                 engine.is_unsettled.store(true, Ordering::Release);
                 engine.settle().await;
+                if let Some(unset) = ledger::unset(&engine, &catalog, Some(&name)).await {
+                    return unset;
+                }
             }
             HttpResponse::Ok().json(catalog.campaign_view(&name))
         }
@@ -188,7 +193,11 @@ pub async fn reload(engine: Shared, head: HttpRequest) -> HttpResponse {
             spread(&engine, &catalog).await;
             engine.is_unsettled.store(true, Ordering::Release);
             engine.settle().await;
-            match engine.reload_rates().await {
+            let rates = engine.reload_rates().await;
+            if let Some(unset) = ledger::unset(&engine, &catalog, None).await {
+                return unset;
+            }
+            match rates {
                 Ok(rates) => HttpResponse::Ok()
                     .json(serde_json::json!({ "epoch": catalog.epoch, "rates": rates })),
                 Err(error) => HttpResponse::UnprocessableEntity().json(serde_json::json!({

@@ -1,7 +1,7 @@
 //! The ledger for operators: `GET /api/v1/ledger`, and adjustments by hand.
 
-use crate::budget::{self, AdjustReason, Command, DayNumber, Outcome, Refusal, Settlement};
-use crate::catalog::LocalDate;
+use crate::budget::{self, AdjustReason, Command, DayNumber, Outcome, Refusal, Settlement, Unset};
+use crate::catalog::{Catalog, LocalDate};
 use crate::server::admin::{gate, read_json};
 use crate::server::bid::refuse;
 use crate::server::engine::Engine;
@@ -11,6 +11,7 @@ use actix_web::web::{Data, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -39,6 +40,34 @@ pub async fn statement(engine: Shared, head: HttpRequest) -> HttpResponse {
         Ok(statement) => HttpResponse::Ok().json(statement),
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the ledger does not answer"),
     }
+}
+
+/// The answer to a change of which the ledger does not have every budget; `None` where it has all.
+/// 503: not yet; 409: refused, and the campaign stopped. `only` is one campaign's name.
+pub(super) async fn unset(
+    engine: &Engine,
+    catalog: &Catalog,
+    only: Option<&str>,
+) -> Option<HttpResponse> {
+    let Ok(unset) = engine.budget.address().send(budget::ReadUnset).await else {
+        let reason = "the ledger does not answer";
+        return Some(refuse(StatusCode::SERVICE_UNAVAILABLE, reason));
+    };
+    if unset.is_empty() {
+        return None;
+    }
+    let unset: BTreeMap<CampaignId, Unset> = unset.into_iter().collect();
+    let campaigns = catalog.all_campaigns();
+    let asked = campaigns.filter(|campaign| only.is_none_or(|only| only == campaign.name));
+    let found = asked.filter_map(|campaign| Some((&campaign.name, *unset.get(&campaign.id)?)));
+    let found: Vec<_> = found.collect();
+    let status = match found.first()? {
+        _ if found.iter().any(|(_, why)| *why == Unset::Waiting) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::CONFLICT,
+    };
+    let errors: Vec<_> = found.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let error = "the catalog is new, its budgets are not all in force";
+    Some(HttpResponse::build(status).json(json!({ "error": error, "errors": errors })))
 }
 
 /// The body of an adjustment.
@@ -104,9 +133,12 @@ pub async fn adjust(
     answer(&engine, settled.first().copied().flatten())
 }
 
-/// What became of it; `None` when it was answered before.
+/// What became of it; `None` when too much was settled since to know.
 fn answer(engine: &Engine, settled: Option<Settlement>) -> HttpResponse {
-    let outcome = settled.map_or(Outcome::Duplicate, |settled| settled.outcome);
+    let Some(Settlement { outcome, .. }) = settled else {
+        let reason = "the ledger has it, its answer is lost; send the same again";
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, reason);
+    };
     let (word, reply) = match outcome {
         Outcome::Adjusted { billed, absorbed } => {
             let (billed, absorbed) = (billed.0.to_string(), absorbed.0.to_string());

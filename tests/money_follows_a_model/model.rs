@@ -268,11 +268,11 @@ impl Model {
             let is_same = *before == (day, amount);
             return Ok(if is_same { Outcome::Duplicate } else { Outcome::Contradiction });
         }
+        if !self.owners.contains_key(&campaign) {
+            return Err(Refusal::UnknownCampaign);
+        }
         let mut billed = amount.0;
         if billed > 0 {
-            if !self.owners.contains_key(&campaign) {
-                return Err(Refusal::UnknownCampaign);
-            }
             self.open_day(campaign, day);
             billed = billed.min(self.free(campaign, day, Purpose::Serve));
         } else if self.sums(Name::Day(campaign, day))[0] + billed < 0 {
