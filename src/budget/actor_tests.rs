@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
-const CAMPAIGN: CampaignId = CampaignId(5);
+pub(super) const CAMPAIGN: CampaignId = CampaignId(5);
 const SLOT: Slot = Slot { index: 2, generation: 7 };
 const START: Timestamp = Timestamp(1_000_000);
 const CAP: u64 = 1_000;
@@ -77,7 +77,7 @@ struct House {
     settled: Settled,
 }
 
-fn terms(bids: u64) -> CampaignTerms {
+pub(super) fn terms(bids: u64) -> CampaignTerms {
     CampaignTerms {
         id: CAMPAIGN,
         advertiser: AdvertiserId(1),

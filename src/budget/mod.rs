@@ -32,6 +32,8 @@ mod actor_tests;
 mod tests;
 #[cfg(test)]
 mod tree_tests;
+#[cfg(test)]
+mod unset_tests;
 
 pub use account::{AMOUNT_MAX, Account, Refusal, Sums};
 pub use actor::{
