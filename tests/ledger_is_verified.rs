@@ -4,7 +4,13 @@
 mod common;
 
 use common::{Bid, Campaign, Process, Site, path_of, request, until};
-use outbid::budget::DayNumber;
+use outbid::budget::{
+    AdjustReason, Command as LedgerCommand, DayNumber, Ledger, Level, Outcome, SNAPSHOT_KEY, apply,
+};
+use outbid::clock::Civil;
+use outbid::store::embedded::{SqliteLog, open_reader};
+use outbid::store::{Pauses, Position, Snapshots};
+use outbid::units::{CampaignId, Nanos, Timestamp};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -127,11 +133,62 @@ fn bills_one_by_one(house: &mut House) {
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains(":3:"));
 }
 
-fn a_journal_that_lacks_its_end(house: &mut House, server: &[(&str, &Path)]) {
+fn copy_of(state: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().expect("a folder");
-    for entry in std::fs::read_dir(&house.state).expect("the state").flatten() {
+    for entry in std::fs::read_dir(state).expect("the state").flatten() {
         std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("a copy");
     }
+    copy
+}
+
+#[test]
+fn a_snapshot_that_says_otherwise_is_found() {
+    let mut house = House::open("");
+    house.process.signal("-TERM");
+    assert!(house.process.ended().success());
+    let campaign = CampaignId::of("shoes");
+    let adjust = |day, amount, key: &str| LedgerCommand::Adjust {
+        campaign,
+        day,
+        amount: Nanos(amount),
+        reason: AdjustReason::Correction,
+        key: key.to_owned(),
+    };
+    // One changes accounts; the other none, but what is remembered beyond them.
+    for (adjusted, what, difference) in
+        [(&[-3][..], "billed", json!("3")), (&[-3, 3], "state", Value::Null)]
+    {
+        let copy = copy_of(&house.state);
+        let file = copy.path().join("ledger.db");
+        let mut ledger = Ledger::default();
+        for record in open_reader(&file).expect("readable").records(Position(1)) {
+            ledger.fold(&record.expect("sound")).expect("it folds");
+        }
+        let lines = ledger.statement(None).accounts;
+        let day = lines.iter().find(|line| line.level == Level::Day).and_then(|line| line.first);
+        for (amount, key) in adjusted.iter().zip(["a", "b"]) {
+            let command = adjust(day.expect("a day"), *amount, key);
+            let outcome = apply(&mut ledger, Timestamp(0), &command);
+            assert!(matches!(outcome, Outcome::Adjusted { .. }), "{outcome:?}");
+        }
+        let log = SqliteLog::open(&file, Civil::simulated(Timestamp(0)), Pauses::default());
+        let log = log.expect("it opens");
+        let (sender, saved) = std::sync::mpsc::channel();
+        let done = Box::new(move |outcome| sender.send(outcome).expect("awaited"));
+        log.save(SNAPSHOT_KEY, ledger.position(), ledger.encode().into(), done);
+        saved.recv().expect("answered").expect("saved");
+        drop(log);
+        let (is_right, report) = verified(copy.path(), &[]);
+        let found = report["differences"].as_array().expect("a list");
+        let by_name = |one: &&Value| one["what"].as_str().is_some_and(|name| name.ends_with(what));
+        let one = found.iter().find(by_name).unwrap_or_else(|| panic!("{report}"));
+        assert!(!is_right && one["against"] == "the snapshot", "{report}");
+        assert_eq!(one["difference_nanos"], difference, "{report}");
+    }
+}
+
+fn a_journal_that_lacks_its_end(house: &mut House, server: &[(&str, &Path)]) {
+    let copy = copy_of(&house.state);
     assert!(verified(copy.path(), server).0);
     house.spend(1);
     let (is_right, report) = verified(copy.path(), server);

@@ -141,7 +141,7 @@ impl World {
                 // The log's time never goes back; a clock that does only stands still.
                 self.at += (self.below(wait) as i64 - wait as i64 / 10).max(0);
                 if self.one_in(40) {
-                    self.at += 90_000_000;
+                    self.at += 180_000_000;
                 }
             }
             27 => _ = self.append(Command::Expire, 0),

@@ -115,7 +115,10 @@ mod tests {
 
     #[test]
     fn days_follow_the_campaigns_own_clock() {
-        let berlin = TimeZone::get("Europe/Berlin").expect("bundled");
+        let zone = |name| TimeZone::get(name).expect("bundled");
+        let (berlin, cairo) = (zone("Europe/Berlin"), zone("Africa/Cairo"));
+        let havana = zone("America/Havana");
+        let at = |day: i64, hour: i64| day * DAY_MS + hour * 3_600_000;
         for (zone, now, number, hours) in [
             (&TimeZone::UTC, 0, 0, 24),
             (&TimeZone::UTC, -1, -1, 24),
@@ -123,6 +126,14 @@ mod tests {
             (&berlin, 1_774_738_800_000, 20_541, 23),
             (&berlin, 1_774_738_799_999, 20_540, 24),
             (&berlin, 1_792_879_200_000, 20_751, 25),
+            // 2026-04-24 in Cairo begins at one o'clock: there is no midnight.
+            (&cairo, at(20_566, 22) - 1, 20_566, 24),
+            (&cairo, at(20_566, 22), 20_567, 23),
+            (&cairo, at(20_567, 21), 20_568, 24),
+            // 2026-11-01 in Havana has two midnights.
+            (&havana, at(20_758, 4), 20_758, 25),
+            (&havana, at(20_758, 5), 20_758, 25),
+            (&havana, at(20_759, 5), 20_759, 24),
         ] {
             let day = Day::of(Timestamp(now), zone);
             assert_eq!(

@@ -20,8 +20,8 @@ pub(super) const SEQUENCES_MAX: u32 = 1 << 20;
 /// Open and remembered leases: ten thousand campaigns on 32 cores for three days.
 const LEASES_MAX: usize = 1 << 20;
 /// Milliseconds that a closed lease is remembered, so that a copy of an old notice is known as a
-/// copy: a day, where exchanges repeat themselves within minutes.
-const CLOSED_KEPT_MS: i64 = 86_400_000;
+/// copy: for as long as notices are taken, or the house would bear a bill that was paid.
+pub const CLOSED_KEPT_MS: i64 = 2 * 86_400_000;
 /// Settled prices remembered, to tell a duplicate from a contradiction: minutes of the fastest
 /// stream, in which copies come.
 const PRICES_MAX: usize = 1 << 16;

@@ -44,7 +44,7 @@ pub use command::{ADJUST_KEY_BYTES_MAX, AdjustReason, Command, DecodeError, Leas
 pub use day::DayNumber;
 pub use inbox::{LeaseEvent, LeaseInbox, LeaseNews, LeaseRequest, LeaseTerms, LeaseTotals};
 pub use lease::LeaseBook;
-pub use ledger::{FoldError, Ledger, apply};
+pub use ledger::{CLOSED_KEPT_MS, FoldError, Ledger, apply};
 pub use line::{DUE_STEP_MS, Due, Held, NoHold, Windows};
 pub use plan::{Budget, EXPLORATION_PPM_MAX, Flight, Purpose};
 pub use snapshot::{SNAPSHOT_KEY, Saver, Saving};

@@ -256,7 +256,10 @@ fn a_lost_holder_freezes_its_leases_until_the_window_ends() {
          expire -> freed 300
          balance 1 billed 150 late 0 leased 0
          settle 0 3 1 200 150 -> duplicate
-         at 90000
+         at 172864
+         expire -> freed 0
+         settle 0 3 1 200 150 -> duplicate
+         at 172865
          expire -> freed 0
          settle 0 4 1 200 150 -> forgotten absorbed 150",
     );

@@ -5,8 +5,7 @@ use super::state::BudgetState;
 use super::*;
 use crate::clock::Civil;
 use crate::store::{
-    AppendError, Done, Health, LogStatus, MemoryLog, OrderedLog, Position, Record, Tail,
-    Trimmed,
+    AppendError, Done, Health, LogStatus, MemoryLog, OrderedLog, Position, Record, Tail, Trimmed,
 };
 use crate::units::{AdvertiserId, LeaseId, Nanos, Timestamp};
 use actix::Actor;

@@ -286,6 +286,7 @@ impl Engine {
 
 /// Notices are taken for two days at least.
 const TOKEN_TTL_MS: i64 = 2 * 86_400_000;
+const _: () = assert!(TOKEN_TTL_MS <= budget::CLOSED_KEPT_MS);
 /// This process is the only node until there is a cluster.
 pub const NODE: u16 = 1;
 

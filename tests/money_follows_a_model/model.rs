@@ -75,7 +75,8 @@ pub struct Model {
 }
 
 const AMOUNT_MAX: i128 = 10i128.pow(27);
-const DAY_MS: i64 = 86_400_000;
+/// A closed lease is known as long as its notices are taken.
+const KEPT_MS: i64 = 2 * 86_400_000;
 
 impl Model {
     /// Billed, late and leased of an account.
@@ -422,7 +423,7 @@ impl Lease {
 
     fn close(&mut self, at: i64) {
         self.returned += self.rest();
-        (self.state, self.late, self.until) = (State::Closed, 0, at + DAY_MS);
+        (self.state, self.late, self.until) = (State::Closed, 0, at + KEPT_MS);
     }
 }
 
