@@ -1,5 +1,6 @@
 //! Secrets of one installation: made at the first start, kept in the state folder, shown once.
 
+use crate::units::Timestamp;
 use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -49,12 +50,13 @@ pub struct FreshKeys {
 }
 
 impl Keys {
-    /// Reads the secrets below `state`, making them first where there are none; counts the boot.
-    /// The API keys come back in clear only when they were made now.
+    /// Reads the secrets below `state`, making them first where there are none; counts the boot,
+    /// and not below the second at `now`: where an older copy of the folder came back, the starts
+    /// after it are not counted, and none of their numbers may be given again. The API keys come back in clear only when they were made now.
     ///
     /// # Errors
     /// The file cannot be read, written or understood.
-    pub fn open(state: &Path) -> anyhow::Result<(Self, Option<FreshKeys>)> {
+    pub fn open(state: &Path, now: Timestamp) -> anyhow::Result<(Self, Option<FreshKeys>)> {
         std::fs::create_dir_all(state)?;
         let file = state.join("keys.toml");
         let (mut stored, fresh) = match std::fs::read_to_string(&file) {
@@ -65,7 +67,8 @@ impl Keys {
             }
             Err(error) => return Err(error.into()),
         };
-        stored.boot = stored.boot.checked_add(1).ok_or_else(|| anyhow::anyhow!("boots ran out"))?;
+        let next = stored.boot.checked_add(1).ok_or_else(|| anyhow::anyhow!("boots ran out"))?;
+        stored.boot = u32::try_from(now.0 / 1_000).unwrap_or(0).max(next);
         write_private(&file, &toml::to_string(&stored)?)?;
         Ok((stored.open()?, fresh))
     }
@@ -156,7 +159,10 @@ fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
     let mut open = options.open(&draft)?;
     open.write_all(text.as_bytes())?;
     open.sync_all()?;
-    std::fs::rename(&draft, file)
+    std::fs::rename(&draft, file)?;
+    // Its name too: keys that were shown and are lost open no token any more.
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]
@@ -166,7 +172,7 @@ mod tests {
     #[test]
     fn keys_are_shown_once_and_kept_hashed() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (first, fresh) = Keys::open(folder.path()).expect("made");
+        let (first, fresh) = Keys::open(folder.path(), Timestamp(0)).expect("made");
         let fresh = fresh.expect("shown at the first start");
         assert!(first.admits(Scope::Admin, &fresh.admin));
         assert!(!first.admits(Scope::Events, &fresh.admin), "scopes are apart");
@@ -174,20 +180,27 @@ mod tests {
         let text = std::fs::read_to_string(folder.path().join("keys.toml")).expect("kept");
         assert!(!text.contains(&fresh.admin) && !text.contains(&fresh.events));
 
-        let (second, shown) = Keys::open(folder.path()).expect("read");
+        let (second, shown) = Keys::open(folder.path(), Timestamp(0)).expect("read");
         assert!(shown.is_none());
         assert_eq!((first.boot, second.boot), (1, 2));
         assert_eq!(first.user_hash_key, second.user_hash_key);
         assert!(second.admits(Scope::Events, &fresh.events));
+
+        let boot_at = |ms| Keys::open(folder.path(), Timestamp(ms)).expect("read").0.boot;
+        let old = std::fs::read(folder.path().join("keys.toml")).expect("kept");
+        let lost = [boot_at(1_790_000_000_999), boot_at(1_790_000_000_999), boot_at(0)];
+        assert_eq!(lost, [1_790_000_000, 1_790_000_001, 1_790_000_002], "it only grows");
+        std::fs::write(folder.path().join("keys.toml"), old).expect("an older copy");
+        assert!(boot_at(1_790_000_060_000) > lost[2], "and not only while the count is known");
     }
 
     #[test]
     fn a_damaged_file_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
-        Keys::open(folder.path()).expect("made");
+        Keys::open(folder.path(), Timestamp(0)).expect("made");
         let file = folder.path().join("keys.toml");
         let text = std::fs::read_to_string(&file).expect("kept");
         std::fs::write(&file, text.replace("token_key = \"", "token_key = \"zz")).expect("written");
-        assert!(Keys::open(folder.path()).is_err());
+        assert!(Keys::open(folder.path(), Timestamp(0)).is_err());
     }
 }

@@ -132,11 +132,16 @@ pub fn start(config: Config, options: Options) -> anyhow::Result<Running> {
     };
     let (mut keys, fresh) = match options.keys {
         Some(keys) => (keys, None),
-        None => Keys::open(&config.paths.state).context("the state folder")?,
+        None => Keys::open(&config.paths.state, civil.now()).context("the state folder")?,
     };
     if stores.ledger.position() > Position(0) {
         // Where an older copy of the keys came back, so has the count of starts.
         keys.boot = keys.boot.max(stores.ledger.last_boot(NODE).saturating_add(1));
+        if fresh.is_some() {
+            tracing::error!(
+                "the keys are new and the ledger is not: no bill of before is accepted"
+            );
+        }
     }
     let server = &config.server;
     let listeners = Listeners {
