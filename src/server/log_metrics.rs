@@ -51,6 +51,11 @@ impl Collector for LogMetrics {
                 family.encode_family(&[log[0], ("state", state)])?.encode_gauge(&is_it)?;
             }
         }
+        let help = "How long the present write takes already";
+        let mut family = encoder.encode_descriptor("log_lag", help, seconds, MetricType::Gauge)?;
+        for (log, status, _) in &logs {
+            family.encode_family(log)?.encode_gauge(&(status.lag_nanos as f64 / 1e9))?;
+        }
         let mut family =
             encoder.encode_descriptor("log_position", "Last position", None, MetricType::Gauge)?;
         for (log, _, head) in &logs {

@@ -115,7 +115,17 @@ impl Health {
     /// Whether appends are taken.
     #[must_use]
     pub const fn takes(&self) -> bool {
-        matches!(self, Self::Good | Self::Slow)
+        self.refusal().is_none()
+    }
+
+    /// What is said to whoever appends; `None` where appends are taken.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<AppendError> {
+        match self {
+            Self::Good | Self::Slow => None,
+            Self::Full | Self::ReadOnly => Some(AppendError::Refused),
+            Self::Poisoned | Self::Damaged { .. } => Some(AppendError::Closed),
+        }
     }
 }
 
@@ -150,6 +160,8 @@ pub struct LogStatus {
     pub commits: [u64; COMMIT_BOUNDS_US.len() + 1],
     /// What all commits took together, in nanoseconds.
     pub commit_nanos: u64,
+    /// How long the write that is under way takes already, in nanoseconds; 0 where none is.
+    pub lag_nanos: u64,
 }
 
 /// An append-only log with one order for all.

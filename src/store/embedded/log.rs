@@ -145,13 +145,7 @@ impl SqliteLog {
 
     /// Gives a request to the writer, or back with what is to be said of it.
     fn send(&self, request: Request) -> Result<(), (Request, AppendError)> {
-        let health = self.shared.meter.health();
-        let refused = match health {
-            Health::Good | Health::Slow => None,
-            Health::Full | Health::ReadOnly => Some(AppendError::Refused),
-            Health::Poisoned | Health::Damaged { .. } => Some(AppendError::Closed),
-        };
-        if let Some(error) = refused {
+        if let Some(error) = self.shared.meter.health().refusal() {
             return Err((request, error));
         }
         let Some(queue) = &self.queue else { return Err((request, AppendError::Closed)) };

@@ -12,7 +12,7 @@ const SLOW_NANOS: u64 = 1_000_000_000;
 pub(super) struct Meter {
     health: Mutex<Health>,
     started: Mono,
-    /// When the present commit began, in nanoseconds since `started`; 0 while there is none.
+    /// When the present write began, in nanoseconds since `started`; 0 while there is none.
     began: AtomicU64,
     appends: AtomicU64,
     commits: [AtomicU64; COMMIT_BOUNDS_US.len() + 1],
@@ -35,12 +35,13 @@ impl Meter {
         Mono::now().nanos_since(self.started).max(1)
     }
 
+    /// A commit, snapshot or checkpoint begins.
     pub(super) fn begin(&self) {
         self.began.store(self.now(), Ordering::Relaxed);
     }
 
-    /// The commit that began last has failed.
-    pub(super) fn failed(&self) {
+    /// What began last has ended, and not as a commit of records.
+    pub(super) fn ended(&self) {
         self.began.store(0, Ordering::Relaxed);
     }
 
@@ -58,10 +59,17 @@ impl Meter {
         }
     }
 
+    /// How long the present write takes already.
+    fn lag_nanos(&self) -> u64 {
+        match self.began.load(Ordering::Relaxed) {
+            0 => 0,
+            began => self.now().saturating_sub(began),
+        }
+    }
+
     pub(super) fn health(&self) -> Health {
         let health = self.health.lock().clone();
-        let began = self.began.load(Ordering::Relaxed);
-        let is_long = began != 0 && self.now().saturating_sub(began) > SLOW_NANOS;
+        let is_long = self.lag_nanos() > SLOW_NANOS;
         if is_long && health == Health::Good { Health::Slow } else { health }
     }
 
@@ -79,6 +87,7 @@ impl Meter {
             appends: self.appends.load(Ordering::Relaxed),
             commits: std::array::from_fn(|class| self.commits[class].load(Ordering::Relaxed)),
             commit_nanos: self.commit_nanos.load(Ordering::Relaxed),
+            lag_nanos: self.lag_nanos(),
         }
     }
 }

@@ -172,6 +172,56 @@ fn after_a_failed_write_nothing_is_acknowledged_and_a_restart_goes_on() {
     assert_eq!(append(&log, 4, "x"), Ok(Position(4)));
 }
 
+/// What gathers before a snapshot is committed after it, and by then the log may have failed.
+#[test]
+fn after_a_failed_snapshot_not_even_what_came_before_it_is_acknowledged() {
+    let place = filled(2);
+    let opened = Opened::open(&place.file()).expect("opened");
+    let trigger = "CREATE TEMP TRIGGER breaks BEFORE INSERT ON snapshot
+                   BEGIN SELECT RAISE(ABORT, 'as this test wants it'); END";
+    opened.connection.execute_batch(trigger).expect("set");
+    let log = opened.start(clock(), Pauses::default(), Position(1), &mut |_| ()).expect("started");
+    // The writer is held while both are put into its queue.
+    let ((is_held, reached), (go_on, held)) = (channel(), channel());
+    let hold = move |outcome| {
+        is_held.send(outcome).expect("the test waits");
+        held.recv().expect("the test goes on")
+    };
+    log.append(3, Default::default(), Box::new(hold));
+    assert_eq!(reached.recv(), Ok(Ok(Position(3))));
+    let (sender, receiver) = channel();
+    log.append(4, Default::default(), Box::new(move |outcome| _ = sender.send(outcome)));
+    let (saved, not_saved) = channel();
+    let done = Box::new(move |outcome: Result<(), _>| _ = saved.send(outcome.is_err()));
+    log.save("k", Position(3), Default::default(), done);
+    go_on.send(()).expect("the writer waits");
+    assert_eq!(receiver.recv(), Ok(Err(AppendError::Closed)));
+    assert_eq!((not_saved.recv(), log.status().health), (Ok(true), Health::Poisoned));
+    drop(log);
+    assert_eq!(place.log().head(), Position(3));
+}
+
+/// Whoever appends again what a dead process wrote, and perhaps never synced, is told that it is
+/// durable: so it must be written again first.
+#[test]
+fn what_was_found_in_the_write_ahead_log_is_in_the_database_before_anybody_is_told() {
+    let place = Sqlite::new();
+    let log = place.log();
+    for idem in 1..=5 {
+        append(&log, idem, "a body").expect("in");
+    }
+    let after_a_kill = Sqlite::new();
+    for ending in ["", "-wal"] {
+        let file = |place: &Sqlite| file::beside(&place.file(), ending);
+        fs::copy(file(&place), file(&after_a_kill)).expect("copied");
+    }
+    let log = after_a_kill.log();
+    assert_eq!(append(&log, 5, "a body"), Ok(Position(5)));
+    let alone = Sqlite::new();
+    fs::copy(after_a_kill.file(), alone.file()).expect("copied");
+    assert_eq!(alone.log().head(), Position(5));
+}
+
 /// Each way in which a record can be wrong, by what is done to the third of five.
 #[test]
 fn a_record_that_is_not_as_it_was_written_is_refused_and_what_is_before_it_salvaged() {

@@ -130,6 +130,12 @@ impl Writer {
 
     pub(super) fn run(mut self, requests: &Receiver<Request>, pauses: Pauses) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
+        // What a process before this one wrote and never synced was read like the rest. Nobody may
+        // be told that it is durable, as whoever appends it again would be, before it is written
+        // and synced once more: after a failed sync the kernel would not do it again for a page.
+        if let Err(error) = self.checkpoint() {
+            self.fail(&error);
+        }
         loop {
             match self.shared.meter.health() {
                 Health::Good | Health::Slow => match requests.recv() {
@@ -195,7 +201,9 @@ impl Writer {
                 if !self.shared.meter.health().takes() {
                     return done(Err(NotSaved { reason: self.shared.meter.health().to_string() }));
                 }
+                self.shared.meter.begin();
                 let outcome = snapshots::save(&mut self.connection, &key, at, &bytes);
+                self.shared.meter.ended();
                 self.pages += bytes.len() / super::file::PAGE_BYTES + 2;
                 done(outcome.map_err(|error| {
                     self.fail(&error);
@@ -208,6 +216,11 @@ impl Writer {
     /// Writes a batch in one transaction. Then, and only then, readers get it, and after them
     /// those who wait are told.
     fn commit(&mut self, batch: &mut Vec<Append>) {
+        // A snapshot or a trim may have failed while they gathered.
+        if let Some(error) = self.shared.meter.health().refusal() {
+            batch.drain(..).for_each(|append| (append.done)(Err(error)));
+            return;
+        }
         let before = self.head;
         let mut fresh = Vec::with_capacity(batch.len());
         let positions: Vec<_> = batch.iter().map(|append| self.place(append, &mut fresh)).collect();
@@ -262,12 +275,17 @@ impl Writer {
 
     /// What follows from a failure: for the log, and for those whose records were in it.
     fn fail(&mut self, error: &rusqlite::Error) -> AppendError {
-        self.shared.meter.failed();
+        self.shared.meter.ended();
         let file = self.shared.file.display();
         let (health, outcome) = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 tracing::warn!(%file, %error, "a commit was refused and may be tried again");
                 return AppendError::Refused;
+            }
+            Some(ErrorCode::TooBig) => {
+                // A snapshot, since no record is: nothing was written.
+                tracing::warn!(%file, %error, "what is too large for a row is not kept");
+                return AppendError::TooLong;
             }
             Some(ErrorCode::DiskFull) => (Health::Full, AppendError::Refused),
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
@@ -327,7 +345,9 @@ impl Writer {
     /// Lets go of rows before `first`, some at a time.
     fn trim_to(&mut self, first: u64) -> rusqlite::Result<()> {
         let upto = first.min(self.stored_from + TRIM_ROWS);
+        self.shared.meter.begin();
         self.connection.execute("DELETE FROM log WHERE pos < ?1", [upto.cast_signed()])?;
+        self.shared.meter.ended();
         self.stored_from = upto;
         self.keys.trim(first);
         Ok(())
@@ -335,7 +355,9 @@ impl Writer {
 
     /// Brings what is in the write-ahead log into the file. Readers do not wait for it.
     fn checkpoint(&mut self) -> rusqlite::Result<()> {
+        self.shared.meter.begin();
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        self.shared.meter.ended();
         self.pages = 0;
         Ok(())
     }
