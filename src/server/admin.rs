@@ -67,6 +67,7 @@ pub async fn metrics(engine: Shared, head: HttpRequest) -> HttpResponse {
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     engine.metrics.rates_age_s.set(engine.rates_age_s());
+    engine.metrics.clock_ahead_ms.set(engine.civil.ahead_ms());
     match engine.metrics.text() {
         Ok(text) => HttpResponse::Ok().content_type(kind).body(text),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),

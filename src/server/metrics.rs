@@ -50,6 +50,8 @@ pub struct Metrics {
     restricted: [Counter; Restriction::ALL.len()],
     /// Seconds since the rates were read, as of the last look.
     pub rates_age_s: Gauge,
+    /// Milliseconds that the server's time is ahead of the machine's, as of the last look.
+    pub clock_ahead_ms: Gauge,
     rates_reloads: Family<Label, Counter>,
     /// Bids that were made to learn.
     pub explorations: Counter,
@@ -111,6 +113,9 @@ impl Metrics {
         let rates_age_s = Gauge::default();
         let help = "Seconds since the rates table was read";
         registry.register("rates_age_seconds", help, rates_age_s.clone());
+        let clock_ahead_ms = Gauge::default();
+        let help = "Milliseconds that time is ahead of the machine's clock, which was set back";
+        registry.register("clock_ahead_milliseconds", help, clock_ahead_ms.clone());
         let rates_reloads =
             family(&mut registry, "rates_reloads", "Reloads of the rates table, by outcome");
         let adjustments = family(&mut registry, "adjustments", "Adjustments by what came of them");
@@ -141,6 +146,7 @@ impl Metrics {
             bids_cut,
             explorations,
             rates_age_s,
+            clock_ahead_ms,
             rates_reloads,
             exchange_refusals,
             no_bids,

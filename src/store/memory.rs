@@ -222,6 +222,7 @@ impl Writer {
         for Request { idem, body, done } in batch.drain(..) {
             ended.push((done, self.write(&mut records, idem, &body)));
         }
+        self.clock.not_before(records.at);
         shared.head.store(records.head, Ordering::Release);
         if records.kept.len() > before {
             let fresh: Batch = records.kept.range(before..).cloned().collect();

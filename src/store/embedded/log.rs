@@ -118,6 +118,7 @@ impl Opened {
             let place = Place::Position(Position(last.0 + 1));
             return Err(StoreError::damaged(&file, place, "the records end before the last"));
         }
+        clock.not_before(at);
         let live = Live { first: first.0, head: head.0, tails: Vec::new() };
         let shared = Arc::new(Shared {
             file,

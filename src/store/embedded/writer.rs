@@ -236,6 +236,7 @@ impl Writer {
         }
         if let Some(last) = fresh.last() {
             self.at = last.at;
+            self.clock.not_before(self.at);
             let fresh: Batch = fresh.into();
             let mut live = self.shared.live.lock();
             live.head = self.head.0;
