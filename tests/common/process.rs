@@ -36,7 +36,12 @@ impl Process {
 
     /// Starts `outbid serve` and waits until it is ready. `keys` are those of an earlier start.
     pub fn serve(site: &Site, keys: Option<(String, String)>) -> Self {
-        let mut child = Self::command(site).spawn().expect("the binary starts");
+        Self::start(Self::command(site), keys)
+    }
+
+    /// As [`Process::serve`], by a command that was changed.
+    pub fn start(mut command: Command, keys: Option<(String, String)>) -> Self {
+        let mut child = command.spawn().expect("the binary starts");
         let lines = read_lines(child.stdout.take().expect("its output"));
         let log = read_lines(child.stderr.take().expect("its log"));
         let said = |what: &str| {

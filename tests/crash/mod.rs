@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod exchange;
+pub mod faults;
 
 use crate::common::{Campaign, Process, Site, until};
 use exchange::{Exchange, Plan};
