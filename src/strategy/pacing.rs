@@ -47,7 +47,7 @@ const LEAVE: f64 = 0.005;
 /// small budget come or do not come by chance, and what they leave must find takers.
 const SLACK_BIDS: f64 = 8.0;
 /// But by no more than this part of the day: the rest of a budget of few bids is left to chance.
-const SLACK_MAX: f64 = 0.05;
+const SLACK_MAX: f64 = 0.04;
 /// What is left then is spent over a fifth of that time, and at least over a tenth of a period.
 const LAST_SLACKS: f64 = 5.0;
 const LAST_PARTS: f64 = 10.0;
