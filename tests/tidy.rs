@@ -49,6 +49,7 @@ const PEERS: &[(&str, &str)] = &[
     ("rates", "units"),
     ("budget", "strategy"),
     ("config", "consent"),
+    ("catalog", "store"),
 ];
 
 /// The simulated exchange may share wire types with the engine and nothing else, so that the hidden

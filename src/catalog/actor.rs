@@ -5,8 +5,8 @@
 //! indexes built on a blocking thread, so that the budget and the learner, which share the arbiter,
 //! go on. Subscribers must not wait for this actor inside their handler.
 
-use super::edit::{CampaignEdit, EditError};
-use super::keeper::CatalogKeeper;
+use super::edit::EditError;
+use super::keeper::{CatalogKeeper, Change};
 use super::load::CatalogError;
 use super::snapshot::Catalog;
 use super::{Campaign, Status};
@@ -47,14 +47,14 @@ pub struct Reload {
     pub strategies: Option<BTreeSet<String>>,
 }
 
-/// Change one campaign. On errors the old catalog stays.
+/// Change one campaign, or only see what that would do. On errors the old catalog stays.
 #[derive(Message)]
 #[rtype(result = "Result<Arc<Catalog>, EditError>")]
 pub struct EditCampaign {
     /// The campaign's name.
     pub name: String,
     /// What changes.
-    pub edit: Box<CampaignEdit>,
+    pub change: Change,
 }
 
 /// Time passed. Nothing here depends on it; the reply says that all earlier messages took effect.
@@ -164,17 +164,20 @@ impl Handler<EditCampaign> for CatalogActor {
     type Result = AtomicResponse<Self, Result<Arc<Catalog>, EditError>>;
 
     fn handle(&mut self, message: EditCampaign, _: &mut Self::Context) -> Self::Result {
-        let (keeper, subscribers) = (Arc::clone(&self.keeper), self.subscribers());
+        let is_check = matches!(message.change, Change::Check(_));
+        let subscribers = if is_check { Vec::new() } else { self.subscribers() };
+        let keeper = Arc::clone(&self.keeper);
         let work = async move {
-            let edit = move || keeper.edit(&message.name, *message.edit);
+            let edit = move || keeper.change(&message.name, &message.change);
             let stopped = |error: tokio::task::JoinError| {
                 Err(EditError::Refused(format!("the edit did not finish: {error}")))
             };
             let edited = tokio::task::spawn_blocking(edit).await;
             tell(edited.unwrap_or_else(stopped), &subscribers).await
         };
-        let work = work.into_actor(self).map(|outcome, actor, _| {
+        let work = work.into_actor(self).map(move |outcome, actor, _| {
             match &outcome {
+                _ if is_check => {}
                 Ok(_) => actor.edits += 1,
                 Err(_) => actor.refused += 1,
             }

@@ -1,6 +1,7 @@
 //! Advertisers and campaigns as the engine uses them. Values are checked where they are made
 //! (`check.rs`); whoever holds a [`Campaign`] may trust it.
 
+use super::edit::Edited;
 use super::filters::Filters;
 use super::money::{Flight, Overdelivery};
 use super::targeting::Targeting;
@@ -163,6 +164,8 @@ pub struct Campaign {
     pub ads: SmallVec<[u32; 4]>,
     /// Whether it uses and feeds the interest that consenting tenants share.
     pub pooled_interest: bool,
+    /// What the API has changed of it.
+    pub edited: Option<Arc<Edited>>,
 }
 
 impl Campaign {
@@ -170,6 +173,12 @@ impl Campaign {
     #[must_use]
     pub const fn uses_interest(&self) -> bool {
         !matches!(self.sensitive, Some(Sensitivity::Health))
+    }
+
+    /// Whether it is stopped because its edits do not fit its file.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.edited.as_deref().is_some_and(|edited| edited.fault.is_some())
     }
 
     /// IANA name of the time zone.

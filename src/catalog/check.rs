@@ -190,6 +190,7 @@ pub(super) fn campaign(
         filters: Arc::default(),
         ads: smallvec::SmallVec::new(),
         pooled_interest: raw.pooled_interest,
+        edited: None,
         name: raw.name,
     };
     faults.unless(!ads.is_empty() || !faults.0.is_empty(), "ad", || {

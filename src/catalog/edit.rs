@@ -8,9 +8,10 @@ use super::money::{Flight, FlightTerms, Overdelivery};
 use super::raw_ad::RawAd;
 use super::targeting::Targeting;
 use super::{check, check_ad};
+use crate::store::ConfigError;
 use crate::units::{CurrencyCode, Micros, Nanos};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What may be changed while a campaign runs. What is absent stays; a change cannot take an
@@ -19,26 +20,37 @@ use std::sync::Arc;
 #[serde(deny_unknown_fields, default)]
 pub struct CampaignEdit {
     /// Active or paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
     /// Most that a local day may cost, in micros.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub daily_budget_micros: Option<u64>,
     /// Most that the campaign may ever cost, in micros.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub lifetime_budget_micros: Option<u64>,
     /// All flights, in place of those before; an empty list takes them away.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub flights: Option<Vec<FlightTerms>>,
     /// Whether days may cost more than their budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub overdelivery: Option<Overdelivery>,
     /// Single terms of the bid.
+    #[serde(skip_serializing_if = "BidEdit::is_unset")]
     pub bid: BidEdit,
     /// Name of the bidding strategy.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
     /// All frequency caps, in place of those before.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub frequency_caps: Option<Vec<FrequencyCap>>,
     /// The whole targeting, in place of the one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub targeting: Option<Targeting>,
     /// Whether it shares interest with consenting tenants.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pooled_interest: Option<bool>,
     /// All ads, in place of those before.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ads: Option<Vec<AdDraft>>,
 }
 
@@ -79,6 +91,10 @@ impl CampaignEdit {
 }
 
 impl BidEdit {
+    fn is_unset(&self) -> bool {
+        *self == Self::default()
+    }
+
     fn merge(&mut self, later: Self) {
         self.max_cpm_micros = later.max_cpm_micros.or(self.max_cpm_micros);
         self.cpc_micros = later.cpc_micros.or(self.cpc_micros);
@@ -97,7 +113,26 @@ pub enum EditError {
     /// The campaign would break a rule: every fault, in one line.
     #[error("{0}")]
     Refused(String),
+    /// The store did not take it; the campaign is as it was.
+    #[error("{0}")]
+    NotKept(ConfigError),
 }
+
+/// What the API has changed of a campaign, beside what the files say of it.
+#[derive(Clone, Debug)]
+pub struct Edited {
+    /// All edits as one, or why they cannot be read.
+    pub changes: Result<CampaignEdit, String>,
+    /// Why they do not fit the files: the campaign is stopped then, since what the files say may be
+    /// older than what was asked for.
+    pub fault: Option<String>,
+    /// The campaign of the files.
+    pub(super) base: Campaign,
+    pub(super) base_ads: Vec<Ad>,
+}
+
+/// Edits by campaign, or why one cannot be read.
+pub(super) type Edits = BTreeMap<String, Result<CampaignEdit, String>>;
 
 /// Faults as one line for a person.
 pub(super) fn in_one_line(faults: &[Fault]) -> String {
@@ -177,6 +212,15 @@ fn ads(
     if faults.is_empty() { Ok(ads) } else { Err(faults) }
 }
 
+/// What differs from the files, as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EditsView {
+    /// All edits as one; `None` where they cannot be read.
+    pub changes: Option<CampaignEdit>,
+    /// Why the campaign is stopped: its edits do not fit its files.
+    pub fault: Option<String>,
+}
+
 /// A campaign as the API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CampaignView {
@@ -216,6 +260,8 @@ pub struct CampaignView {
     pub pooled_interest: bool,
     /// Its ads.
     pub ads: Vec<AdView>,
+    /// What the API has changed; `None` where the campaign is as its file says.
+    pub edits: Option<EditsView>,
 }
 
 /// An ad as the API shows it.
@@ -266,6 +312,10 @@ impl CampaignView {
             targeting: (*campaign.targeting).clone(),
             pooled_interest: campaign.pooled_interest,
             ads: ads.map(AdView::new).collect(),
+            edits: campaign.edited.as_deref().map(|edited| EditsView {
+                changes: edited.changes.clone().ok(),
+                fault: edited.fault.clone(),
+            }),
         }
     }
 }

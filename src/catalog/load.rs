@@ -2,16 +2,16 @@
 //!
 //! `advertisers.toml` says who pays; each `campaigns/*.toml` holds the campaigns of one advertiser.
 
-use super::campaign::{Advertiser, Campaign};
+use super::campaign::{Advertiser, Campaign, Status};
 use super::check;
 use super::creative::Ad;
-use super::edit::{self, CampaignEdit};
+use super::edit::{self, CampaignEdit, Edited, Edits};
 use super::filters::Fault;
 use super::raw::{RawAdvertisers, RawCampaigns};
 use super::snapshot::{Catalog, Parts};
 use crate::units::{AdvertiserId, CampaignId, CategoryId, CreativeId};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -48,7 +48,8 @@ impl Catalog {
         known_strategies: &BTreeSet<String>,
         previous: Option<&Self>,
     ) -> Result<Self, Vec<CatalogError>> {
-        Self::load_edited(folder, known_strategies, previous, &BTreeMap::new())
+        let loaded = Self::load_edited(folder, known_strategies, previous, &Edits::new())?;
+        Ok(loaded.catalog)
     }
 
     /// The same, with edits on top of the files, by campaign name. Names without a campaign are
@@ -57,19 +58,27 @@ impl Catalog {
         folder: &Path,
         known_strategies: &BTreeSet<String>,
         previous: Option<&Self>,
-        edits: &BTreeMap<String, CampaignEdit>,
-    ) -> Result<Self, Vec<CatalogError>> {
+        edits: &Edits,
+    ) -> Result<Loaded, Vec<CatalogError>> {
         let mut reader = Reader::new(folder, known_strategies);
         reader.advertisers();
         reader.campaign_files();
-        reader.edit(edits);
         if reader.errors.is_empty() {
+            let stopped = if edits.is_empty() { Vec::new() } else { reader.edit(edits) };
             let parts = Parts { advertisers: reader.advertisers, campaigns: reader.campaigns };
-            return Ok(Self::assemble(parts, Arc::new(known_strategies.clone()), previous));
+            let catalog = Self::assemble(parts, Arc::new(known_strategies.clone()), previous);
+            return Ok(Loaded { catalog, stopped });
         }
         reader.errors.truncate(ERRORS_MAX);
         Err(reader.errors)
     }
+}
+
+/// A catalog, and what the files say no longer.
+pub(super) struct Loaded {
+    pub catalog: Catalog,
+    /// Campaigns that are stopped because their edits do not fit their files, with the reason.
+    pub stopped: Vec<(String, CatalogError)>,
 }
 
 /// What was read so far.
@@ -78,6 +87,8 @@ struct Reader<'a> {
     strategies: &'a BTreeSet<String>,
     advertisers: Vec<Advertiser>,
     campaigns: Vec<(Campaign, Vec<Ad>)>,
+    /// The file of each campaign.
+    files: Vec<String>,
     advertiser_ids: Taken<AdvertiserId>,
     campaign_ids: Taken<CampaignId>,
     ad_ids: Taken<CreativeId>,
@@ -88,6 +99,9 @@ struct Reader<'a> {
 /// Ids in use, with the name that took each.
 type Taken<Id> = HashMap<Id, String>;
 
+/// A campaign with its edits on top, and its ads where they are others; or why they do not fit.
+type Top = Result<(Campaign, Option<Vec<Ad>>), String>;
+
 /// Takes an id for a name that must be new.
 fn take<Id: std::hash::Hash + Eq>(taken: &mut Taken<Id>, id: Id, name: &str) -> Result<(), Fault> {
     match taken.insert(id, name.to_owned()) {
@@ -95,19 +109,6 @@ fn take<Id: std::hash::Hash + Eq>(taken: &mut Taken<Id>, id: Id, name: &str) -> 
         Some(other) if other == name => Err(fault("name", format!("`{name}` exists already"))),
         Some(other) => Err(fault("name", format!("`{name}` has the same id as `{other}`; rename"))),
     }
-}
-
-/// Puts other ads in the place of a campaign's.
-fn replace(
-    taken: &mut Taken<CreativeId>,
-    ads: &mut Vec<Ad>,
-    others: Vec<Ad>,
-) -> Result<(), Vec<Fault>> {
-    ads.iter().for_each(|ad| drop(taken.remove(&ad.id)));
-    let faults = others.iter().filter_map(|ad| take(taken, ad.id, &ad.name).err());
-    let faults: Vec<_> = faults.collect();
-    *ads = others;
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
 fn fault(key: &str, reason: String) -> Fault {
@@ -121,6 +122,7 @@ impl<'a> Reader<'a> {
             strategies,
             advertisers: Vec::new(),
             campaigns: Vec::new(),
+            files: Vec::new(),
             advertiser_ids: HashMap::new(),
             campaign_ids: HashMap::new(),
             ad_ids: HashMap::new(),
@@ -218,36 +220,77 @@ impl<'a> Reader<'a> {
             let made = check::campaign(raw, &advertiser, self.strategies);
             let place = format!("campaign[{position}]");
             match made.and_then(|made| self.register(&made).map(|()| made)) {
-                Ok(made) => self.campaigns.push(made),
+                Ok(made) => {
+                    self.campaigns.push(made);
+                    self.files.push(file.to_owned());
+                }
                 Err(faults) => self.refuse_all(file, &text, &place, faults),
             }
         }
     }
 
-    fn edit(&mut self, edits: &BTreeMap<String, CampaignEdit>) {
-        let mut faults = Vec::new();
-        for (campaign, ads) in &mut self.campaigns {
-            let Some(edit) = edits.get(&campaign.name) else { continue };
-            let mut advertisers = self.advertisers.iter();
-            let Some(advertiser) = advertisers.find(|one| one.id == campaign.advertiser) else {
+    /// Puts the edits on top. A campaign whose edits do not fit is stopped, and named.
+    fn edit(&mut self, edits: &Edits) -> Vec<(String, CatalogError)> {
+        let mut tops: Vec<_> = self
+            .campaigns
+            .iter()
+            .map(|(campaign, ads)| Some(self.top(campaign, ads, edits.get(&campaign.name)?)))
+            .collect();
+        self.keep_ad_names_apart(&mut tops);
+        let mut stopped = Vec::new();
+        for (((campaign, ads), top), file) in self.campaigns.iter_mut().zip(tops).zip(&self.files) {
+            let Some((changes, top)) = edits.get(&campaign.name).cloned().zip(top) else {
                 continue;
             };
-            let edited =
-                edit::apply(campaign.clone(), advertiser, ads.iter(), edit, self.strategies)
-                    .and_then(|(edited, others)| {
-                        if let Some(others) = others {
-                            replace(&mut self.ad_ids, ads, others)?;
-                        }
-                        Ok(edited)
-                    });
-            match edited {
-                Ok(edited) => *campaign = edited,
-                Err(wrong) => faults.push((campaign.name.clone(), edit::in_one_line(&wrong))),
+            let (base, base_ads) = (campaign.clone(), ads.clone());
+            let mut edited = Edited { changes, fault: None, base, base_ads };
+            match top {
+                Ok((changed, others)) => {
+                    *campaign = changed;
+                    *ads = others.unwrap_or_else(|| std::mem::take(ads));
+                }
+                Err(reason) => {
+                    campaign.status = Status::Paused;
+                    let why =
+                        format!("the API's edit of `{}` does not fit: {reason}", campaign.name);
+                    let error = CatalogError { file: file.clone(), line: 0, reason: why };
+                    stopped.push((campaign.name.clone(), error));
+                    edited.fault = Some(reason);
+                }
             }
+            campaign.edited = Some(Arc::new(edited));
         }
-        for (name, reason) in faults {
-            let reason = format!("the API's edit of `{name}` does not fit the files: {reason}");
-            self.refuse("campaigns", 0, reason);
+        stopped
+    }
+
+    fn top(&self, campaign: &Campaign, ads: &[Ad], changes: &Result<CampaignEdit, String>) -> Top {
+        let changes = changes.as_ref().map_err(Clone::clone)?;
+        let advertiser = self.advertisers.iter().find(|one| one.id == campaign.advertiser);
+        let advertiser = advertiser.ok_or("its advertiser is gone")?;
+        edit::apply(campaign.clone(), advertiser, ads.iter(), changes, self.strategies)
+            .map_err(|faults| edit::in_one_line(&faults))
+    }
+
+    /// Refuses edits whose ads have names that are taken by then: one campaign may have given up what
+    /// another took. Whoever is refused has its file's ads again, so it begins anew with each.
+    fn keep_ad_names_apart(&self, tops: &mut [Option<Top>]) {
+        loop {
+            let mut taken = HashSet::new();
+            for ((_, ads), top) in self.campaigns.iter().zip(&*tops) {
+                if !matches!(top, Some(Ok((_, Some(_))))) {
+                    taken.extend(ads.iter().map(|ad| ad.id));
+                }
+            }
+            let wrong = tops.iter_mut().find_map(|top| {
+                let Some(Ok((_, Some(others)))) = top else { return None };
+                let twice = others.iter().find(|ad| !taken.insert(ad.id))?;
+                let reason = format!("ads: `{}` exists already", twice.name);
+                Some((top, reason))
+            });
+            match wrong {
+                Some((top, reason)) => *top = Some(Err(reason)),
+                None => return,
+            }
         }
     }
 

@@ -6,6 +6,9 @@
 //!   given to another only after [`SLOT_GRACE_EPOCHS`] epochs and with a new generation.
 //! - Files are all or nothing: one wrong line anywhere and the old catalog stays; every error
 //!   carries file, line and reason.
+//! - An edit is durable before it is published, and edits lie on top of the files at each reload and
+//!   start. Edits that do not fit their files any more stop their campaign: it never runs on an older
+//!   budget than the last that was asked for.
 //! - [`EligibilityIndex::eligible`] and [`Catalog::exclusion_reasons`] agree on every request,
 //!   because both are made from the same [`Filters`]; a property test holds them to it.
 //! - No allocation in `eligible` once the scratch is warm; under 1 us for 10,000 campaigns and
@@ -47,13 +50,13 @@ pub use campaign::{
 };
 pub use check_ad::CLICK_ID_MACRO;
 pub use creative::{Ad, AdKind, Banner, BannerContent, image_mime, language_key, mime_key};
-pub use edit::{AdView, BidEdit, CampaignEdit, CampaignView, EditError};
+pub use edit::{AdView, BidEdit, CampaignEdit, CampaignView, EditError, Edited, EditsView};
 pub use facts::{RequestFacts, category_key, deal_key, domain_key};
 pub use filters::{Dimension, Filters, Reason};
 pub use generated::{generated, generated_facts};
 pub use hours::HourMask;
 pub use index::{EligibilityIndex, EligibilityScratch};
-pub use keeper::CatalogKeeper;
+pub use keeper::{CatalogKeeper, Change, Resumed};
 pub use load::CatalogError;
 pub use money::{
     DAILY_MAX_PPM_MAX, FLIGHT_DAYS_MAX, FLIGHTS_MAX, Flight, FlightTerms, LocalDate, Overdelivery,

@@ -2,7 +2,7 @@
 
 use super::campaign::{Advertiser, Campaign, Status};
 use super::creative::Ad;
-use super::edit::{self, CampaignEdit, CampaignView, EditError};
+use super::edit::{self, CampaignEdit, CampaignView, EditError, Edited};
 use super::facts::RequestFacts;
 use super::filters::Reason;
 use super::index::{EligibilityIndex, EligibilityScratch};
@@ -107,6 +107,12 @@ impl Catalog {
         self.campaigns.iter().flatten()
     }
 
+    /// Campaigns that are stopped because their edits do not fit their files.
+    #[must_use]
+    pub fn stopped(&self) -> usize {
+        self.all_campaigns().filter(|campaign| campaign.is_stopped()).count()
+    }
+
     /// The ad at an ad slot index.
     #[must_use]
     pub fn ad(&self, index: u32) -> Option<&Ad> {
@@ -194,7 +200,7 @@ impl Catalog {
         reasons
     }
 
-    /// The next catalog, in which one campaign is changed. Slots stay.
+    /// The next catalog, in which one campaign is changed once more. Slots stay.
     ///
     /// # Errors
     /// An unknown name, or the rules that the campaign would break.
@@ -202,17 +208,57 @@ impl Catalog {
         let unknown = || EditError::UnknownCampaign(name.to_owned());
         let campaign = self.campaign_by_name(name).ok_or_else(unknown)?;
         let advertiser = self.advertiser(campaign.advertiser).ok_or_else(unknown)?;
-        let ads = self.ads_of(campaign);
-        let (edited, ads) = edit::apply(campaign.clone(), advertiser, ads, edit, &self.strategies)
-            .map_err(|faults| EditError::Refused(edit::in_one_line(&faults)))?;
-        if let Some(ads) = ads {
-            return self.with_ads(edited, ads);
+        let before = campaign.edited.as_deref().cloned();
+        let mut edited = before.unwrap_or_else(|| Edited {
+            changes: Ok(CampaignEdit::default()),
+            fault: None,
+            base: campaign.clone(),
+            base_ads: self.ads_of(campaign).cloned().collect(),
+        });
+        let mut changes = edited.changes.map_err(|reason| {
+            EditError::Refused(format!("earlier edits must be taken back first: {reason}"))
+        })?;
+        changes.merge(edit.clone());
+        // Ads that were edited before are there, unless the campaign was stopped.
+        let has_ads = edit.ads.is_some() || edited.fault.is_some();
+        let ads = changes.ads.take_if(|_| !has_ads);
+        let next = edited.base.clone();
+        let next = edit::apply(next, advertiser, self.ads_of(campaign), &changes, &self.strategies);
+        let (mut next, drafted) =
+            next.map_err(|faults| EditError::Refused(edit::in_one_line(&faults)))?;
+        changes.ads = ads.or(changes.ads);
+        (edited.changes, edited.fault) = (Ok(changes.clone()), None);
+        next.edited = (changes != CampaignEdit::default()).then(|| Arc::new(edited));
+        match drafted {
+            Some(drafted) => self.with_ads(next, drafted),
+            None => Ok(self.with_terms(Campaign {
+                slot: campaign.slot,
+                ads: campaign.ads.clone(),
+                ..next
+            })),
         }
+    }
+
+    /// The next catalog, in which one campaign is as its file says. Slots stay.
+    ///
+    /// # Errors
+    /// An unknown name, or an ad whose name another campaign's edit has taken.
+    pub fn without_edits(&self, name: &str) -> Result<Self, EditError> {
+        let unknown = || EditError::UnknownCampaign(name.to_owned());
+        let campaign = self.campaign_by_name(name).ok_or_else(unknown)?;
+        match campaign.edited.as_deref() {
+            None => Ok(self.clone()),
+            Some(edited) => self.with_ads(edited.base.clone(), edited.base_ads.clone()),
+        }
+    }
+
+    /// The next catalog, in which one campaign has other terms, and the ads that it had.
+    fn with_terms(&self, campaign: Campaign) -> Self {
         let mut campaigns = self.campaigns.clone();
-        let index = edited.slot.index as usize;
-        campaigns[index] = Some(edited);
+        let index = campaign.slot.index as usize;
+        campaigns[index] = Some(campaign);
         let epoch = self.epoch + 1;
-        Ok(Self {
+        Self {
             epoch,
             advertisers: self.advertisers.clone(),
             index: EligibilityIndex::build(&campaigns, epoch),
@@ -222,15 +268,16 @@ impl Catalog {
             strategies: Arc::clone(&self.strategies),
             campaign_slots: Arc::clone(&self.campaign_slots),
             ad_slots: Arc::clone(&self.ad_slots),
-        })
+        }
     }
 
     /// The next catalog, in which one campaign has other ads. Ads that stay keep their slots.
     fn with_ads(&self, campaign: Campaign, ads: Vec<Ad>) -> Result<Self, EditError> {
+        let own = self.campaign_slots.slot(campaign.id.0).map(|slot| slot.index);
         let owner = |ad: &Ad| Some(self.ad(self.ad_slots.slot(ad.id.0)?.index)?.campaign);
         for (position, ad) in ads.iter().enumerate() {
             let is_twice = ads[..position].iter().any(|earlier| earlier.id == ad.id);
-            if is_twice || owner(ad).is_some_and(|owner| owner != campaign.slot.index) {
+            if is_twice || owner(ad).is_some_and(|owner| Some(owner) != own) {
                 let reason = format!("ads[{position}].name: `{}` exists already", ad.name);
                 return Err(EditError::Refused(reason));
             }

@@ -1,10 +1,14 @@
 //! `outbid check`: is this configuration, with its catalog and strategies, one that would serve?
 
 use crate::auction::Arms;
-use crate::catalog::Catalog;
-use crate::config::Config;
+use crate::catalog::{CatalogKeeper, Resumed};
+use crate::config::{Config, StoreKind};
+use crate::server::SETTINGS_FILE;
+use crate::store::embedded::read_config;
+use crate::store::{ConfigStore, MemoryConfig};
 use crate::strategy::Strategies;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Check configuration, strategies and campaigns, without serving.
 #[derive(clap::Args)]
@@ -25,8 +29,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut counts = (0, 0, 0);
     match Config::load(&args.config) {
         Ok(config) => {
-            check(&config, &mut problems, &mut counts);
-            warnings = config.warnings;
+            warnings.clone_from(&config.warnings);
+            check(&config, &mut problems, &mut warnings, &mut counts);
         }
         Err(error) => problems.push(error.to_string()),
     }
@@ -52,7 +56,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check(config: &Config, problems: &mut Vec<String>, counts: &mut (usize, usize, usize)) {
+fn check(
+    config: &Config,
+    problems: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+    counts: &mut (usize, usize, usize),
+) {
     let strategies = match Strategies::load(&config.paths.strategies) {
         Ok(strategies) => strategies,
         Err(errors) => {
@@ -68,11 +77,45 @@ fn check(config: &Config, problems: &mut Vec<String>, counts: &mut (usize, usize
         problems.push(error);
     }
     let names = strategies.names().map(str::to_owned).collect();
-    match Catalog::load(&config.paths.catalog, &names, None) {
-        Ok(catalog) => {
+    match CatalogKeeper::open(config.paths.catalog.clone(), names) {
+        Ok(keeper) => {
+            let catalog = keeper.published().load_full();
             counts.1 = catalog.campaigns.iter().flatten().count();
             counts.2 = catalog.ads.iter().flatten().count();
+            if let Err(error) = check_edits(config, &keeper, problems, warnings) {
+                problems.push(error.to_string());
+            }
         }
         Err(errors) => problems.extend(errors.iter().map(ToString::to_string)),
     }
+}
+
+/// Holds what was changed over the API against the files, on a copy of what the state folder has.
+fn check_edits(
+    config: &Config,
+    keeper: &CatalogKeeper,
+    problems: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    let file = config.paths.state.join(SETTINGS_FILE);
+    if config.store.kind == StoreKind::Memory || !file.exists() {
+        return Ok(());
+    }
+    let copy = MemoryConfig::default();
+    for entry in read_config(&file)? {
+        copy.put(&entry.key, entry.value)?;
+    }
+    match keeper.resume(Arc::new(copy)) {
+        Ok(Resumed { stopped, dropped }) => {
+            let stopped = stopped.iter().map(|error| format!("{error}; its campaign is stopped"));
+            problems.extend(stopped);
+            warnings.extend(dropped.iter().map(|name| {
+                format!(
+                    "campaign `{name}` is in no file: its edits are let go of at the next start"
+                )
+            }));
+        }
+        Err(errors) => problems.extend(errors.iter().map(ToString::to_string)),
+    }
+    Ok(())
 }

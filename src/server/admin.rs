@@ -2,7 +2,7 @@
 //! unless configured; every route but health needs the admin key, and the Host header must name an
 //! address of ours, so that a web page cannot reach it through a rebound name.
 
-use crate::catalog::{CampaignEdit, EditCampaign, EditError, Reload};
+use crate::catalog::{CampaignEdit, Change, EditCampaign, EditError, Reload};
 use crate::server::assemble::spread;
 use crate::server::bid::refuse;
 use crate::server::body;
@@ -68,6 +68,7 @@ pub async fn metrics(engine: Shared, head: HttpRequest) -> HttpResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     engine.metrics.rates_age_s.set(engine.rates_age_s());
     engine.metrics.clock_ahead_ms.set(engine.civil.ahead_ms());
+    engine.metrics.stopped(engine.published.catalog.load().stopped());
     match engine.metrics.text() {
         Ok(text) => HttpResponse::Ok().content_type(kind).body(text),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
@@ -123,8 +124,8 @@ struct EditQuery {
 }
 
 /// `PUT /api/v1/campaigns/{id}` (`?validate_only=true`): changes budget, terms, targeting, status or
-/// ads; what is not named stays. In effect when the answer arrives, or the answer says that the ledger
-/// does not have it.
+/// ads; what is not named stays. Durable and in effect when the answer arrives, or the answer says that
+/// the ledger does not have it.
 pub async fn edit_campaign(
     engine: Shared,
     head: HttpRequest,
@@ -143,29 +144,49 @@ pub async fn edit_campaign(
         Ok(query) => query.into_inner(),
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let edited = if query.validate_only {
-        let (catalog, name) = (engine.published.catalog.load_full(), name.clone());
-        web::block(move || catalog.with_campaign_edit(&name, &edit).map(Arc::new)).await.ok()
-    } else {
-        let message = EditCampaign { name: name.clone(), edit: Box::new(edit) };
-        engine.catalog.address().send(message).await.ok()
-    };
-    match edited {
-        Some(Ok(catalog)) => {
-            if !query.validate_only {
+    let edit = Box::new(edit);
+    let change = if query.validate_only { Change::Check(edit) } else { Change::Edit(edit) };
+    changed(&engine, name.into_inner(), change).await
+}
+
+/// `DELETE /api/v1/campaigns/{id}/edits`: the campaign is as its file says again.
+pub async fn reset_campaign(engine: Shared, head: HttpRequest, name: Path<String>) -> HttpResponse {
+    if let Err(refused) = gate(&engine, &head) {
+        return refused;
+    }
+    engine.simulate(&head).await;
+    changed(&engine, name.into_inner(), Change::Reset).await
+}
+
+/// Makes a change and answers with the campaign as it is, or would be.
+async fn changed(engine: &Engine, name: String, change: Change) -> HttpResponse {
+    let is_check = matches!(change, Change::Check(_));
+    let message = EditCampaign { name: name.clone(), change };
+    let outcome = engine.catalog.address().send(message).await;
+    if !is_check {
+        engine.metrics.edited(match &outcome {
+            Ok(Ok(_)) => "done",
+            Ok(Err(EditError::NotKept(_))) | Err(_) => "not_kept",
+            Ok(Err(_)) => "refused",
+        });
+    }
+    match outcome {
+        Ok(Ok(catalog)) => {
+            if !is_check {
                 engine.is_unsettled.store(true, Ordering::Release);
                 engine.settle().await;
-                if let Some(unset) = ledger::unset(&engine, &catalog, Some(&name)).await {
+                if let Some(unset) = ledger::unset(engine, &catalog, Some(&name)).await {
                     return unset;
                 }
             }
             HttpResponse::Ok().json(catalog.campaign_view(&name))
         }
-        Some(Err(EditError::UnknownCampaign(_))) => {
-            refuse(StatusCode::NOT_FOUND, "no such campaign")
+        Ok(Err(EditError::UnknownCampaign(_))) => refuse(StatusCode::NOT_FOUND, "no such campaign"),
+        Ok(Err(error @ EditError::NotKept(_))) => {
+            refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
         }
-        Some(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
-        None => refuse(StatusCode::SERVICE_UNAVAILABLE, "the catalog is not available"),
+        Ok(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the catalog is not available"),
     }
 }
 

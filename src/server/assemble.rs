@@ -5,7 +5,9 @@ use crate::budget::{
     Budget, BudgetActor, CampaignTerms, DayNumber, Flight, LedgerWriter, SetCampaigns, Shared,
     Windows,
 };
-use crate::catalog::{Campaign, Catalog, CatalogActor, CatalogChanged, CatalogKeeper, HourMask};
+use crate::catalog::{
+    Campaign, Catalog, CatalogActor, CatalogChanged, CatalogError, CatalogKeeper, HourMask,
+};
 use crate::clock::{Civil, Mono};
 use crate::config::Config;
 use crate::consent;
@@ -28,7 +30,7 @@ use crate::server::metrics::Metrics;
 use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
 use crate::session::{SessionConfig, SessionTable, ShardMap, ShardState};
-use crate::store::OrderedLog;
+use crate::store::{ConfigStore, OrderedLog};
 use crate::strategy::pacing::{PacingKind, PlanKind};
 use crate::strategy::{Exploration, Strategies};
 use crate::units::{CampaignId, Nanos};
@@ -64,6 +66,19 @@ impl Parts {
         let keeper = Arc::new(keeper.map_err(|errors| lines(&errors))?);
         Ok(Self { keeper, strategies: Arc::new(strategies), log: None })
     }
+
+    /// Puts the edits that an earlier process has kept on top of the files, and says which could not
+    /// be.
+    pub(super) fn resume(&self, settings: Arc<dyn ConfigStore>) -> anyhow::Result<()> {
+        let resumed = self.keeper.resume(settings).map_err(|errors| lines(&errors))?;
+        for CatalogError { file, reason, .. } in &resumed.stopped {
+            tracing::error!(file, reason, "a campaign is stopped: mend its edit, or take it back");
+        }
+        for campaign in &resumed.dropped {
+            tracing::warn!(campaign, "left the files, and its edits are let go of");
+        }
+        Ok(())
+    }
 }
 
 fn lines<E: std::fmt::Display>(errors: &[E]) -> anyhow::Error {
@@ -93,7 +108,8 @@ pub fn assemble(
     let privacy = Aggregates::start(&plan, now).context("privacy")?;
     let model = model_config(&config);
     let learner = LearnerState::new(&model).context("prediction")?;
-    let Stores { ledger_log, events_log, ledger: folded, saver, events_keep_ms, orders } = stores;
+    let Stores { ledger_log, events_log, ledger: folded, saver, events_keep_ms, orders, .. } =
+        stores;
     let ledger = LedgerWriter::new(ledger_log, keys.boot);
     let window_ms = config.exchanges.values().map(|exchange| exchange.billing_window_s).max();
     let window_ms = u64::from(window_ms.unwrap_or(0)) * 1_000;

@@ -61,6 +61,8 @@ pub struct Metrics {
     /// Session reads that found the stripe taken and went on with a cold profile.
     pub sessions_contended: Counter,
     adjustments: Family<Label, Counter>,
+    edits: Family<Label, Counter>,
+    campaigns_stopped: Gauge,
     /// Messages that a full mailbox refused, by what they carried.
     pub refused: Family<Label, Counter>,
     /// Events by outcome.
@@ -119,6 +121,10 @@ impl Metrics {
         let rates_reloads =
             family(&mut registry, "rates_reloads", "Reloads of the rates table, by outcome");
         let adjustments = family(&mut registry, "adjustments", "Adjustments by what came of them");
+        let edits = family(&mut registry, "edits", "Edits of campaigns by what came of them");
+        let campaigns_stopped = Gauge::default();
+        let help = "Campaigns whose edits do not fit their files";
+        registry.register("campaigns_stopped", help, campaigns_stopped.clone());
         let refused = family(&mut registry, "messages_refused", "Messages a mailbox refused");
         let events = family(&mut registry, "events", "Behaviour events, by outcome");
         let conversions = family(&mut registry, "conversions", "Conversions, by outcome");
@@ -153,6 +159,8 @@ impl Metrics {
             restricted,
             sessions_contended,
             adjustments,
+            edits,
+            campaigns_stopped,
             refused,
             events,
             notices,
@@ -201,6 +209,16 @@ impl Metrics {
     /// Counts an adjustment of the ledger.
     pub fn adjusted(&self, what: &'static str) {
         self.adjustments.get_or_create(&Label { what }).inc();
+    }
+
+    /// Counts an edit of a campaign.
+    pub fn edited(&self, what: &'static str) {
+        self.edits.get_or_create(&Label { what }).inc();
+    }
+
+    /// Says how many campaigns are stopped because of their edits.
+    pub fn stopped(&self, campaigns: usize) {
+        self.campaigns_stopped.set(i64::try_from(campaigns).unwrap_or(i64::MAX));
     }
 
     /// Counts a message that a full mailbox refused.

@@ -41,4 +41,4 @@ pub use event_log::hold_of;
 pub use explain::{Asked, hold_text};
 pub use keys::{FreshKeys, Keys, Scope};
 pub use run::{Addresses, Options, Running, start, start_unheard};
-pub use stores::{LEDGER_FILE, LOG_FILES};
+pub use stores::{LEDGER_FILE, LOG_FILES, SETTINGS_FILE};

@@ -130,6 +130,7 @@ pub fn start(config: Config, options: Options) -> anyhow::Result<Running> {
     } else {
         Stores::open(&config, &civil)?
     };
+    parts.resume(stores.settings.clone())?;
     let (mut keys, fresh) = match options.keys {
         Some(keys) => (keys, None),
         None => Keys::open(&config.paths.state, civil.now()).context("the state folder")?,
@@ -356,6 +357,7 @@ fn admin_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<Se
             .route("/api/v1/campaigns", web::get().to(admin::campaigns))
             .route("/api/v1/campaigns/{id}", web::get().to(admin::campaign))
             .route("/api/v1/campaigns/{id}", web::put().to(admin::edit_campaign))
+            .route("/api/v1/campaigns/{id}/edits", web::delete().to(admin::reset_campaign))
             .route("/api/v1/campaigns/{id}/adjustments", web::post().to(ledger::adjust))
             .route("/api/v1/ledger", web::get().to(ledger::statement))
             .route("/api/v1/simulation/clock", web::post().to(admin::clock))

@@ -1,13 +1,15 @@
 //! What a server keeps, opened and read before it listens: the ledger's log with the ledger that it
-//! leads to, and the log of events with the orders that were counted.
+//! leads to, the log of events with the orders that were counted, and what was changed over the API.
 
 use crate::budget::{Ledger, SNAPSHOT_KEY, Saver, Saving};
 use crate::clock::{Civil, Mono};
 use crate::config::{Config, Store, StoreKind};
 use crate::notice::entry::{Entry, Order};
 use crate::server::event_log::ENTRIES_MAX;
-use crate::store::embedded::{Opened, SqliteLog};
-use crate::store::{Faults, MemoryLog, OrderedLog, Pauses, Position, Record};
+use crate::store::embedded::{Opened, SqliteConfig, SqliteLog};
+use crate::store::{
+    ConfigStore, Faults, MemoryConfig, MemoryLog, OrderedLog, Pauses, Position, Record,
+};
 use crate::units::HoldId;
 use anyhow::Context as _;
 use std::path::Path;
@@ -28,6 +30,8 @@ pub struct Stores {
     pub ledger_log: Arc<dyn OrderedLog>,
     /// The log of events.
     pub events_log: Arc<dyn OrderedLog>,
+    /// What was changed over the API.
+    pub settings: Arc<dyn ConfigStore>,
     /// The ledger as of its log.
     pub ledger: Ledger,
     /// What saves the ledger, where that has a use.
@@ -56,6 +60,7 @@ impl Stores {
         Ok(Self {
             ledger_log,
             events_log: Arc::new(memory(events_pauses())?),
+            settings: Arc::new(MemoryConfig::default()),
             ledger: Ledger::default(),
             saver: None,
             events_keep_ms: None,
@@ -77,6 +82,7 @@ impl Stores {
         let [ledger_file, events_file] = LOG_FILES.map(|name| state.join(name));
         let (log, ledger, last) = open_ledger(&ledger_file, civil, pauses)?;
         let (events, orders) = open_events(&events_file, civil)?;
+        let settings = SqliteConfig::open(&state.join(SETTINGS_FILE))?;
         let log = Arc::new(log);
         let (position, orders_read) = (ledger.position().0, orders.len());
         let took_ms = Mono::now().nanos_since(began) / 1_000_000;
@@ -85,6 +91,7 @@ impl Stores {
         Ok(Self {
             ledger_log: log,
             events_log: Arc::new(events),
+            settings: Arc::new(settings),
             ledger,
             saver: Some(saver),
             events_keep_ms: Some(i64::from(config.store.events_keep_days) * 86_400_000),
@@ -95,7 +102,9 @@ impl Stores {
 
 /// The ledger's log within the state folder.
 pub const LEDGER_FILE: &str = "ledger.db";
-/// That and the log of events.
+/// What was changed over the API, within the state folder.
+pub const SETTINGS_FILE: &str = "config.db";
+/// The ledger's log and the log of events.
 pub const LOG_FILES: [&str; 2] = [LEDGER_FILE, "events.db"];
 
 fn ledger_pauses(config: &Config, civil: &Civil) -> Pauses {

@@ -5,8 +5,12 @@
 //! remembers it, whatever is retried; times never go back, over restarts too. What survives a crash
 //! is the adapter's word: of [`MemoryLog`] nothing survives its process, which is right for a
 //! demonstration, a simulation and tests; of [`embedded::SqliteLog`] everything that was
-//! acknowledged. `conformance` holds every adapter to the same promises.
+//! acknowledged. A [`ConfigStore`] keeps values by name, of which the newest counts; [`MemoryConfig`]
+//! and [`embedded::SqliteConfig`] stand in the same relation. `conformance` holds every adapter to the same promises.
 
+mod config;
+#[cfg(test)]
+mod config_tests;
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
@@ -16,6 +20,7 @@ mod snapshots;
 #[cfg(test)]
 mod tests;
 
+pub use config::{ConfigError, ConfigStore, Entry, MemoryConfig, Revision, VALUE_BYTES_MAX};
 pub use log::{
     AppendError, BODY_BYTES_MAX, Batch, COMMIT_BOUNDS_US, Done, Health, LogStatus, OrderedLog,
     Position, Record, Tail, Trimmed,

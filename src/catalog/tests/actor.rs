@@ -2,8 +2,8 @@
 
 use super::{CAMPAIGN, Folder, strategies};
 use crate::catalog::{
-    CampaignEdit, CatalogActor, CatalogChanged, CatalogKeeper, EditCampaign, ReadStatus, Reload,
-    Status, Subscribe, Tick,
+    CampaignEdit, CatalogActor, CatalogChanged, CatalogKeeper, Change, EditCampaign, ReadStatus,
+    Reload, Status, Subscribe, Tick,
 };
 use crate::units::Timestamp;
 use actix::prelude::*;
@@ -36,7 +36,7 @@ fn changes_are_published_and_told_before_the_reply() {
         let actor = CatalogActor::new(Arc::clone(&keeper)).start();
         assert!(actor.send(Subscribe(listener.recipient())).await.expect("alive"));
         let edit = CampaignEdit { status: Some(Status::Paused), ..CampaignEdit::default() };
-        let edit = EditCampaign { name: "run".to_owned(), edit: Box::new(edit) };
+        let edit = EditCampaign { name: "run".to_owned(), change: Change::Edit(Box::new(edit)) };
         let edited = actor.send(edit).await.expect("alive").expect("fits");
         assert_eq!((edited.epoch, epochs.lock().as_slice()), (2, &[2][..]));
         folder.write("campaigns/0.toml", "advertiser = 1");

@@ -2,13 +2,18 @@
 
 use super::{CAMPAIGN, Folder, strategies};
 use crate::catalog::{
-    CampaignEdit, Catalog, CatalogKeeper, EditError, EligibilityScratch, RequestFacts, Status,
+    CampaignEdit, Catalog, CatalogKeeper, Change, EditError, EligibilityScratch, RequestFacts,
+    Status,
 };
 use crate::units::{Nanos, Timestamp};
 use serde_json::json;
 
 fn edit(body: serde_json::Value) -> CampaignEdit {
     serde_json::from_value(body).expect("an edit")
+}
+
+fn change(body: serde_json::Value) -> Change {
+    Change::Edit(Box::new(edit(body)))
 }
 
 fn eligible(catalog: &Catalog) -> usize {
@@ -33,6 +38,7 @@ fn an_edit_changes_what_it_names_and_nothing_else() {
         let mut view = after;
         view.daily_budget_micros = before.daily_budget_micros;
         view.bid.cpc_micros = before.bid.cpc_micros;
+        view.edits = None;
         view
     };
     assert_eq!(restored, before);
@@ -51,7 +57,9 @@ fn flights_and_over_delivery_come_and_go_by_edits() {
     assert_eq!((&view["flights"], &view["overdelivery"]), (&flights, &ratio));
     let back = json!({"flights": [], "overdelivery": {}});
     let back = edited.with_campaign_edit("run", &edit(back)).expect("fits");
-    assert_eq!(back.campaign_view("run"), catalog.campaign_view("run"));
+    let mut view = back.campaign_view("run").expect("there");
+    assert!(view.edits.take().is_some(), "it says what its file says, by an edit");
+    assert_eq!(Some(view), catalog.campaign_view("run"));
     for wrong in [json!({"overdelivery": {"daily_max_ratio": 3}}), json!({"flights": [{}]})] {
         assert!(serde_json::from_value::<CampaignEdit>(wrong).is_err());
     }
@@ -98,8 +106,8 @@ fn edits_stay_on_top_of_the_files_and_go_with_their_campaign() {
     let keeper = CatalogKeeper::open(folder.path().to_owned(), strategies()).expect("good");
     let published = keeper.published();
     let budget = || published.load().campaign_by_name("run").map(|one| one.daily_budget);
-    keeper.edit("run", edit(json!({"daily_budget_micros": 9_000_000}))).expect("fits");
-    keeper.edit("run", edit(json!({"status": "paused"}))).expect("fits");
+    keeper.change("run", &change(json!({"daily_budget_micros": 9_000_000}))).expect("fits");
+    keeper.change("run", &change(json!({"status": "paused"}))).expect("fits");
     folder.write("campaigns/0.toml", &CAMPAIGN.replace("20.50", "30"));
     keeper.reload(None).expect("good");
     assert_eq!(budget(), Some(Nanos::from_micros(9_000_000)));

@@ -4,6 +4,7 @@ mod actor;
 mod ads;
 mod edit;
 mod index;
+mod keeper;
 mod load;
 mod rows;
 

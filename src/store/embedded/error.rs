@@ -15,7 +15,7 @@ pub enum StoreError {
     },
     /// What it holds is not what was written.
     #[error(
-        "{} is damaged at {place}: {reason}; `outbid ledger repair --state {}` keeps what is before it",
+        "{} is damaged at {place}: {reason}; `outbid ledger repair --state {}` keeps what is sound",
         file.display(), folder_of(file).display()
     )]
     Damaged {

@@ -66,6 +66,14 @@ pub(super) fn lock(file: &Path) -> Result<File, StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub(super) fn open_to_write(file: &Path) -> Result<Connection, StoreError> {
+    open_as(file, &STEPS)
+}
+
+/// The same for a database of another schema.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) fn open_as(file: &Path, steps: &[&str]) -> Result<Connection, StoreError> {
     if repaired_file(file).exists() {
         return Err(StoreError::damaged(file, Place::Offset(0), "a repair was broken off"));
     }
@@ -80,7 +88,7 @@ pub(super) fn open_to_write(file: &Path) -> Result<Connection, StoreError> {
     );
     connection.execute_batch(&settings).map_err(&sqlite)?;
     connection.busy_timeout(BUSY).map_err(&sqlite)?;
-    migrate(&mut connection, file)?;
+    migrate(&mut connection, file, steps)?;
     Ok(connection)
 }
 
@@ -89,13 +97,21 @@ pub(super) fn open_to_write(file: &Path) -> Result<Connection, StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub(super) fn open_to_read(file: &Path) -> Result<Connection, StoreError> {
+    open_to_read_as(file, &STEPS)
+}
+
+/// The same for a database of another schema.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) fn open_to_read_as(file: &Path, steps: &[&str]) -> Result<Connection, StoreError> {
     let sqlite = StoreError::sqlite(file, Place::Offset(0));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags).map_err(&sqlite)?;
     connection.busy_timeout(BUSY).map_err(&sqlite)?;
     // Whoever closes last would write and sync the file, which is the writer's business.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(&sqlite)?;
-    check_version(file, version(&connection).map_err(&sqlite)?)?;
+    check_version(file, version(&connection).map_err(&sqlite)?, steps)?;
     Ok(connection)
 }
 
@@ -107,18 +123,18 @@ fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-fn check_version(file: &Path, version: u32) -> Result<u32, StoreError> {
-    let known = STEPS.len() as u32;
+fn check_version(file: &Path, version: u32, steps: &[&str]) -> Result<u32, StoreError> {
+    let known = steps.len() as u32;
     if version > known {
         return Err(StoreError::Newer { file: file.to_owned(), version, known });
     }
     Ok(version)
 }
 
-fn migrate(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
+fn migrate(connection: &mut Connection, file: &Path, steps: &[&str]) -> Result<(), StoreError> {
     let sqlite = StoreError::sqlite(file, Place::Offset(0));
-    let version = check_version(file, version(connection).map_err(&sqlite)?)?;
-    for (step, number) in STEPS.iter().zip(1..).skip(version as usize) {
+    let version = check_version(file, version(connection).map_err(&sqlite)?, steps)?;
+    for (step, number) in steps.iter().zip(1..).skip(version as usize) {
         let transaction = connection.transaction().map_err(&sqlite)?;
         let step = format!("{step}; PRAGMA user_version = {number};");
         transaction.execute_batch(&step).and_then(|()| transaction.commit()).map_err(&sqlite)?;

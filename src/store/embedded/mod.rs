@@ -1,4 +1,4 @@
-//! The embedded store: one SQLite file a log, nothing to install beside it.
+//! The embedded store: one SQLite file a log and one for settings, nothing to install beside it.
 //!
 //! What it promises, beyond [`OrderedLog`](crate::store::OrderedLog):
 //! - an append completes after the commit that holds it was synced (`synchronous=FULL`); up to
@@ -12,6 +12,7 @@
 //! - a full or read-only disk refuses appends at once and is tried again every 200 ms;
 //! - one process at a time: the lock is on the file beside it that ends in `.lock`.
 
+mod config;
 mod error;
 mod file;
 mod log;
@@ -26,6 +27,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use config::{ConfigRepair, SqliteConfig, read_config, repair_config};
 pub use error::{Place, StoreError};
 pub use log::{Opened, SqliteLog};
 pub use reader::{Reader, Records, open_reader};

@@ -135,7 +135,7 @@ fn copy(
 }
 
 /// Puts the repaired file in the place of `file`, which is kept under the name that comes back.
-fn swap(file: &Path) -> Result<PathBuf, StoreError> {
+pub(super) fn swap(file: &Path) -> Result<PathBuf, StoreError> {
     let io = StoreError::io(file);
     let kept_as = keep(file).map_err(&io)?;
     let wal = beside(file, "-wal");
@@ -169,7 +169,7 @@ fn keep(file: &Path) -> std::io::Result<PathBuf> {
 }
 
 /// A database with what lies beside it while it is open.
-fn remove_all(file: &Path) -> Result<(), StoreError> {
+pub(super) fn remove_all(file: &Path) -> Result<(), StoreError> {
     ["", "-wal", "-shm"].iter().try_for_each(|ending| remove(&beside(file, ending)))
 }
 
