@@ -144,6 +144,29 @@ fn a_full_disk_stops_bids_and_loses_no_bill() {
 }
 
 #[test]
+fn an_edit_that_a_full_disk_does_not_take_changes_nothing() {
+    let site = crash::site("");
+    let Some(mount) = Mount::new(site.folder().join("state"), "8m") else { return };
+    let mut process = Process::serve(&site, None);
+    let keys = process.keys.clone();
+    let path = format!("/api/v1/campaigns/{}", CAMPAIGNS[0].0);
+    let before = process.admin.get(&path).json();
+    let filler = mount.fill();
+    let pause = "{\"status\":\"paused\"}";
+    let refused = process.admin.put(&path, pause);
+    println!("{}", refused.text());
+    assert_eq!(refused.status, 503);
+    assert_eq!(process.admin.get(&path).json(), before);
+    fs::remove_file(filler).expect("removed");
+    until("it is taken", || (process.admin.put(&path, pause).status == 200).then_some(()));
+    process.kill();
+    let mut process = Process::serve(&site, keys);
+    assert_eq!(process.admin.get(&path).json()["status"], "paused");
+    process.kill();
+    drop(mount);
+}
+
+#[test]
 fn a_disk_that_cannot_be_written_is_refused_at_the_start() {
     let site = crash::site("");
     let Some(mount) = Mount::new(site.folder().join("state"), "8m") else { return };

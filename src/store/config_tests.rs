@@ -145,6 +145,21 @@ fn what_the_file_cannot_take_changes_nothing() {
 }
 
 #[test]
+fn after_a_failure_of_unknown_outcome_nothing_is_taken() {
+    let place = Place::new();
+    let store = place.open();
+    let other = Connection::open(place.file()).expect("opened");
+    other.execute_batch("ALTER TABLE config RENAME TO gone").expect("renamed");
+    let failed = store.put("a", Bytes::from_static(b"1"));
+    assert!(matches!(failed, Err(ConfigError::Unknown(_))), "{failed:?}");
+    other.execute_batch("ALTER TABLE gone RENAME TO config").expect("renamed back");
+    let failed = store.remove("a");
+    assert!(matches!(failed, Err(ConfigError::Unknown(_))), "{failed:?}");
+    drop(store);
+    place.open().put("a", Bytes::from_static(b"1")).expect("a restart helps");
+}
+
+#[test]
 fn a_newer_schema_is_refused() {
     let place = Place::changed("PRAGMA user_version = 7");
     let error = SqliteConfig::open(&place.file()).err();
