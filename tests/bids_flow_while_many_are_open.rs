@@ -199,7 +199,7 @@ impl World {
                     if wanting == core {
                         self.wanting.insert(core);
                     } else {
-                        let available = LeaseEvent::Available(CAMPAIGN);
+                        let available = LeaseEvent::Available { campaign: CAMPAIGN, is_new: false };
                         self.books[usize::from(wanting)].handle(&available, now);
                     }
                 }

@@ -388,7 +388,8 @@ impl World {
             if Some(core) == but {
                 self.wanting.insert(core);
             } else {
-                self.heard[core].push_back(LeaseEvent::Available(CAMPAIGN));
+                self.heard[core]
+                    .push_back(LeaseEvent::Available { campaign: CAMPAIGN, is_new: false });
             }
         }
     }

@@ -3,8 +3,9 @@
 //! 2017), with tokens, notices, leases and the ledger taking part, and the server's books agree with
 //! the exchange's to the nano.
 //!
-//! The first five of its 157 episodes are played, and held against a computation of their own;
-//! `OUTBID_FULL=1` plays all of them, which takes a quarter of an hour unoptimised.
+//! The first five of its 157 episodes are played, and held against a computation of their own, and two
+//! at c0 = 1/2, where nearly every episode spends all that it has; `OUTBID_FULL=1` plays all of them,
+//! which takes half an hour unoptimised.
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -52,16 +53,17 @@ fn is_verified(state: &Path, bills: &Path) -> bool {
     verify.status.success()
 }
 
-/// The published protocol in ten lines: clicks, impressions, cost.
-fn expected(log: &str, auctions: usize) -> (u64, u64, u64) {
-    let (theta, budget) = (1386.0 / 312_437.0, 19_689_072 * 1_000 / 312_437 / 32);
+/// The published protocol in ten lines, at c0 = 1/`of` with the base bid that its authors tuned for it:
+/// clicks, impressions, cost.
+fn expected(log: &str, auctions: usize, of: u64, base: f64) -> (u64, u64, u64) {
+    let (theta, budget) = (1386.0 / 312_437.0, 19_689_072 * 1_000 / 312_437 / of);
     let (mut clicks, mut impressions, mut cost, mut left) = (0, 0, 0, 0);
     for (number, line) in log.lines().take(auctions).enumerate() {
         let mut fields = line.split(' ');
         let mut field = || fields.next().expect("three fields").parse::<f64>().expect("a number");
         let (click, price, p_click) = (field() as u64, field() as u64, field());
         left = if number % 1_000 == 0 { budget } else { left };
-        if ((p_click * 10.0 / theta) as u64).min(300).min(left) >= price {
+        if ((p_click * base / theta) as u64).min(300).min(left) >= price {
             (clicks, impressions, cost) = (clicks + click, impressions + 1, cost + price);
             left -= price;
         }
@@ -79,7 +81,8 @@ fn figures(played: &Value) -> (u64, u64, u64) {
 fn linear_bidding_over_http_buys_what_is_published() {
     let Some(file) = log_file() else { return };
     let log = std::fs::read_to_string(&file).expect("the log");
-    assert_eq!(expected(&log, usize::MAX), (71, 32_208, 203_610), "the published row");
+    let published = expected(&log, usize::MAX, 32, 10.0);
+    assert_eq!(published, (71, 32_208, 203_610), "the published row");
     let is_full = std::env::var_os("OUTBID_FULL").is_some();
     let episodes = if is_full { log.lines().count().div_ceil(1_000) } else { EPISODES };
     let episodes_text = episodes.to_string();
@@ -88,7 +91,7 @@ fn linear_bidding_over_http_buys_what_is_published() {
     let kept = folder.path().join("kept");
     let http = ["--http", "--keep", kept.to_str().expect("a name")];
     let over_http = replay(&file, &[&args[..], &http].concat());
-    assert_eq!(figures(&over_http), expected(&log, episodes * 1_000));
+    assert_eq!(figures(&over_http), expected(&log, episodes * 1_000, 32, 10.0));
     let due = over_http["cost_nanos"].as_str().expect("nanos");
     assert_eq!(over_http["server_billed_nanos"].as_str(), Some(due), "the server's ledger");
     // And the log of the ledger, read again after the server was killed.
@@ -99,6 +102,16 @@ fn linear_bidding_over_http_buys_what_is_published() {
     assert!(!is_verified(&kept.join("state"), &bills), "a nano more is a difference");
     // The same by the parts alone, an episode a day.
     assert_eq!(figures(&replay(&file, &args)), figures(&over_http));
+}
+
+#[test]
+fn a_budget_that_is_spent_in_each_episode_is_spent_to_its_end() {
+    let Some(file) = log_file() else { return };
+    let log = std::fs::read_to_string(&file).expect("the log");
+    let episodes = if std::env::var_os("OUTBID_FULL").is_some() { 157 } else { 2 };
+    let count = episodes.to_string();
+    let args = ["--strategy", "lin", "--budget", "1/2", "--episodes", &count, "--http"];
+    assert_eq!(figures(&replay(&file, &args)), expected(&log, episodes * 1_000, 2, 130.0));
 }
 
 #[test]

@@ -78,8 +78,13 @@ pub enum LeaseEvent {
     Recall(CampaignId, Purpose),
     /// A budget was cut below what is committed: return whatever no bid holds, at once.
     Cut(CampaignId),
-    /// An account that had too little has some again.
-    Available(CampaignId),
+    /// An account that had too little has some again: new money, or what somebody returned.
+    Available {
+        /// Whose account.
+        campaign: CampaignId,
+        /// Whether nobody had it before.
+        is_new: bool,
+    },
     /// Whoever writes steps into the log has died, perhaps with some of this book's: ask again.
     AskAgain,
 }
@@ -87,7 +92,7 @@ pub enum LeaseEvent {
 impl LeaseEvent {
     /// Whether its loss costs time and nothing else.
     const fn is_hint(&self) -> bool {
-        matches!(self, Self::Recall(..) | Self::Available(_))
+        matches!(self, Self::Recall(..) | Self::Available { .. })
     }
 }
 

@@ -193,11 +193,13 @@ impl LeaseBook {
                     self.tell((*campaign, purpose), |wallet| wallet.is_cut = true);
                 }
             }
-            LeaseEvent::Available(campaign) => {
+            LeaseEvent::Available { campaign, is_new } => {
                 for purpose in PURPOSES {
                     self.tell((*campaign, purpose), |wallet| {
                         wallet.dry_until = now;
-                        wallet.is_resting &= wallet.needed == Nanos::ZERO;
+                        // Of new money each takes what it keeps at hand, as when it was opened; what
+                        // another returned is for bids.
+                        wallet.is_resting &= !is_new && wallet.needed == Nanos::ZERO;
                     });
                 }
             }
@@ -309,6 +311,7 @@ impl LeaseBook {
     fn answered(&mut self, id: LeaseId, step: u32, answer: Answer, now: Timestamp) {
         let Some(&key) = self.owners.get(&id.number) else { return };
         let Some(owner) = self.wallets.get_mut(&key) else { return };
+        let is_current = owner.current.as_ref().is_some_and(|lease| lease.line.id == id);
         let found = owner.current.iter_mut().chain(&mut owner.draining);
         let Some(lease) = found.into_iter().find(|lease| lease.line.id == id) else { return };
         if lease.waiting.is_none() || lease.step != step {
@@ -336,6 +339,11 @@ impl LeaseBook {
                 owner.is_cut &= is_over;
                 // A late bill was charged on a part of it first.
                 line.amount += offered - amount;
+                if is_current && amount > Nanos::ZERO && !is_over && !owner.is_resting {
+                    // Nobody asked for it: whatever the account said before, it has this now.
+                    owner.is_dry = false;
+                    owner.dry_until = now;
+                }
                 false
             }
             (Answer::Covered(amount), _) => {

@@ -167,9 +167,9 @@ impl BudgetState {
                 }
             }
             (LeaseOp::Return { .. }, Answer::Returned { amount, .. }) if amount > Nanos::ZERO => {
-                self.available(campaign, Some(lease.core));
+                self.available(campaign, Some((lease.core, purpose)));
             }
-            (LeaseOp::Close, _) => self.available(campaign, Some(lease.core)),
+            (LeaseOp::Close, _) => self.available(campaign, Some((lease.core, purpose))),
             _ => {}
         }
     }
@@ -199,12 +199,13 @@ impl BudgetState {
     }
 
     /// Tells those who had too little that there is money again, but not who returned it.
-    fn available(&mut self, campaign: CampaignId, returned_by: Option<u16>) {
+    fn available(&mut self, campaign: CampaignId, returned_by: Option<(u16, Purpose)>) {
         let Some(cores) = self.wanting.get_mut(&campaign) else { return };
-        cores.retain(|(core, _)| {
-            let is_told = Some(*core) != returned_by;
-            if is_told && let Some(holder) = self.holders.get(core) {
-                holder.tell(LeaseEvent::Available(campaign));
+        let is_new = returned_by.is_none();
+        cores.retain(|wanting| {
+            let is_told = Some(*wanting) != returned_by;
+            if is_told && let Some(holder) = self.holders.get(&wanting.0) {
+                holder.tell(LeaseEvent::Available { campaign, is_new });
             }
             !is_told
         });

@@ -152,6 +152,8 @@ impl Wallet {
             return Some(LeaseOp::Uncovered { hold, amount });
         }
         if self.is_cut && headroom > Nanos::ZERO {
+            // What is left of it when the account is within its bound again may be asked for.
+            self.is_resting = false;
             return Some(LeaseOp::Return { amount: headroom });
         }
         let quiet_ms = now.millis_since(self.last_bid);
@@ -184,12 +186,16 @@ impl Wallet {
             Purpose::Serve => self.one_bid(),
             Purpose::Explore => Nanos::ZERO,
         };
-        if quiet_ms >= IDLE_MS && headroom > keep {
+        let keep = match quiet_ms {
+            IDLE_MS.. => keep,
+            // Losses gave back more than is wanted: others may need it.
+            _ if is_sweep && headroom > target + target => target,
+            _ => headroom,
+        };
+        if headroom > keep {
+            // Nobody asked for it, and the account has it then: it may be asked again at once.
+            self.is_resting = false;
             return Some(LeaseOp::Return { amount: headroom - keep });
-        }
-        // Losses gave back more than is wanted: others may need it.
-        if is_sweep && headroom > target + target {
-            return Some(LeaseOp::Return { amount: headroom - target });
         }
         lease.late_op()
     }

@@ -44,7 +44,7 @@ impl Books {
         if apply(&mut self.ledger, now, &command) == (Outcome::CampaignSet { is_over: true }) {
             self.leases.handle(&LeaseEvent::Cut(CAMPAIGN), now);
         } else {
-            self.leases.handle(&LeaseEvent::Available(CAMPAIGN), now);
+            self.leases.handle(&LeaseEvent::Available { campaign: CAMPAIGN, is_new: true }, now);
         }
         self.talk(now);
     }
@@ -98,7 +98,7 @@ impl Books {
     pub(super) fn tick(&mut self, now: Timestamp) {
         if self.ledger.has_due(now) {
             apply(&mut self.ledger, now, &Command::Expire);
-            self.leases.handle(&LeaseEvent::Available(CAMPAIGN), now);
+            self.leases.handle(&LeaseEvent::Available { campaign: CAMPAIGN, is_new: true }, now);
         }
         let mut asked = Vec::new();
         self.leases.due(now, &mut asked);

@@ -1,5 +1,6 @@
+use super::books::Books;
 use super::*;
-use crate::budget::Windows;
+use crate::budget::{DayNumber, Windows};
 use crate::strategy::pacing::{CampaignPacing, PacingKind};
 use crate::strategy::{Strategies, Strategy, ValueInput};
 use crate::units::{Micros, Nanos, Timestamp};
@@ -174,4 +175,49 @@ fn wrong_logs_are_refused_with_their_line() {
     let log = read_ipinyou(&path).expect("good");
     assert_eq!((log[0].market, log[0].is_click), (Micros(70_000_000), true));
     assert!(read_ipinyou(&folder.path().join("absent")).is_err());
+}
+
+/// An account bids whole only while one lease has what it has: surplus that went back, a budget that
+/// was raised and a grant that was short must not leave it with less than the account's last nano.
+#[test]
+fn a_bid_takes_what_the_account_has_however_fast_auctions_come() {
+    let cap = Micros(300_000_000);
+    for (step_ms, seed) in [(20, 1), (60, 2), (100, 3), (100, 4), (400, 5), (1_100, 6)] {
+        let windows = Windows { decision_ttl_ms: 3_600_000, billing_window_ms: 3_600_000 };
+        let (mut books, day) = (Books::new(windows, cap), DayNumber(1));
+        let mut random = seed;
+        let mut draw = |below: u64| {
+            random = crate::hash::mix(random);
+            Micros(1_000_000 * (random % below))
+        };
+        let (mut now, mut spent) = (Timestamp(DAY), Nanos::ZERO);
+        books.set_budget(day, Nanos::ZERO, now);
+        books.turn(day, Timestamp(2 * DAY), Nanos::ZERO, now);
+        for episode in 0..200 {
+            let mut left = Nanos(draw(4_000).per_impression().0 + 1);
+            books.set_budget(day, spent + left, now);
+            for auction in 0..draw(60).0 / 1_000_000 {
+                let (price, market) = (Micros(1 + draw(300).0), draw(150));
+                let held = books.hold(price, now);
+                let all = Micros(u64::try_from(left.0).expect("a small sum"));
+                let bid = held.map_or(Micros::ZERO, |held| held.price);
+                assert_eq!(bid, price.min(all), "{step_ms} ms, {episode}, {auction}");
+                match held {
+                    Some(held) if market <= held.price => {
+                        books.settle(&held, market, now);
+                        left -= market.per_impression();
+                        spent += market.per_impression();
+                    }
+                    Some(held) => books.release(&held),
+                    None => {}
+                }
+                let before = now.0;
+                now = now.plus_millis(step_ms);
+                if before / 1_000 < now.0 / 1_000 {
+                    books.tick(Timestamp(now.0 / 1_000 * 1_000));
+                }
+            }
+        }
+        assert!(books.is_sound(), "{step_ms} ms");
+    }
 }

@@ -21,6 +21,9 @@ const NOW_HEADER: &str = "x-outbid-now";
 /// Ticks run for one jump of the simulated clock: two days of seconds. Of a longer jump, as the
 /// first one from the epoch to the present, only the last tick is run.
 const TICKS_MAX: i64 = 172_800;
+/// Rounds of questions and answers between cores and ledger. A lease has one step on its way at a
+/// time and few reasons for a next one; what never comes to rest is counted and left alone.
+const ROUNDS_MAX: u32 = 64;
 
 impl Engine {
     /// Moves simulated time to what the request says, if it says so and time is simulated.
@@ -28,11 +31,12 @@ impl Engine {
         if !self.civil.is_simulated() {
             return;
         }
+        // What the call before began belongs to its own time.
+        self.settle().await;
         let header = head.headers().get(NOW_HEADER).and_then(|value| value.to_str().ok());
         if let Some(now) = header.and_then(|text| text.parse().ok()) {
             self.advance(Timestamp(now)).await;
         }
-        self.settle().await;
     }
 
     /// Moves the simulated clock to `to`, stopping at each tick on the way.
@@ -76,17 +80,26 @@ impl Engine {
         self.settle().await;
     }
 
-    /// Waits, in simulation mode, until every append so far is folded and every grant has arrived.
+    /// Waits, in simulation mode, until every append so far is folded, every grant has arrived, and
+    /// what the cores ask for upon it is answered too.
     pub async fn settle(&self) {
-        if !self.civil.is_simulated() || !self.is_unsettled.swap(false, Ordering::AcqRel) {
+        if !self.civil.is_simulated() {
             return;
         }
-        if self.budget.address().send(budget::Quiesce).await.is_err() {
-            self.metrics.refused("quiesce");
-        }
-        for worker in self.workers() {
-            // Grants are in the mailbox; an answer to anything sent now comes after them.
-            let _ = worker.auction.send(auction::Status).await;
+        let mut rounds = 0;
+        while self.is_unsettled.swap(false, Ordering::AcqRel) {
+            if rounds == ROUNDS_MAX {
+                self.metrics.refused("quiesce");
+                return;
+            }
+            rounds += 1;
+            if self.budget.address().send(budget::Quiesce).await.is_err() {
+                self.metrics.refused("quiesce");
+            }
+            for worker in self.workers() {
+                // Grants are in the mailbox; an answer to anything sent now comes after them.
+                let _ = worker.auction.send(auction::Status).await;
+            }
         }
     }
 }

@@ -19,9 +19,7 @@ const DAY_MS: i64 = 86_400_000;
 /// Bytes of a refused body that an error shows.
 const SHOWN_BYTES_MAX: usize = 200;
 /// Milliseconds between auctions of a day with all episodes: longer steps only add ticks to wait for.
-/// In shorter ones a lease keeps several bids at hand, and asks the account again a second after it had
-/// too little: a bid in between takes what is at hand, where the published protocol takes all.
-const STEP_MS_MAX: i64 = 500;
+const STEP_MS_MAX: i64 = 100;
 /// OpenRTB's loss reason for who was outbid.
 const OUTBID: u32 = 102;
 
