@@ -139,3 +139,43 @@ fn a_damaged_ledger_is_refused_and_repaired_on_command() {
     bill(&mut process, &first);
     until("charged once", || (billed(&mut process) == 1_000_000).then_some(()));
 }
+
+/// A trimmed log says nothing without a snapshot that reaches its beginning.
+#[test]
+fn a_trimmed_ledger_without_a_snapshot_of_this_version_is_refused() {
+    let site = site("[store]\nsnapshot_every_records = 2\nledger_keep_records = 1");
+    let mut process = Process::serve(&site, None);
+    let file = site.folder().join("state/ledger.db");
+    let other = rusqlite::Connection::open(&file).expect("opened");
+    let mut number = 0;
+    until("trimmed", || {
+        number += 1;
+        let fresh = bid(&mut process, &format!("r-{number}"));
+        bill(&mut process, &fresh);
+        let first = other.query_row("SELECT min(pos) FROM log", [], |row| row.get::<_, i64>(0));
+        (first.expect("told") > 1).then_some(())
+    });
+    process.signal("-TERM");
+    process.ended();
+    // As a later version would write them.
+    let bodies = "SELECT key, pos, body FROM snapshot";
+    let mut statement = other.prepare(bodies).expect("prepared");
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let rows: Vec<(String, i64, Vec<u8>)> =
+        rows.expect("read").collect::<Result<_, _>>().expect("read");
+    drop(statement);
+    assert!(!rows.is_empty());
+    for (key, at, mut body) in rows {
+        body[0] += 1;
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(key.as_bytes());
+        crc.update(&at.to_le_bytes());
+        crc.update(&body);
+        let set = "UPDATE snapshot SET body = ?1, crc = ?2 WHERE pos = ?3";
+        other.execute(set, rusqlite::params![body, crc.finalize(), at]).expect("done");
+    }
+    drop(other);
+    let said = String::from_utf8_lossy(&refused(&site).stderr).into_owned();
+    let reason = "this version reads none of its 2 sound snapshots";
+    assert!(said.contains("ledger.db begins at position") && said.contains(reason), "{said}");
+}

@@ -107,6 +107,26 @@ fn after_a_failed_sync_nothing_is_acknowledged_before_a_restart() {
     crash::settle(&exchange, &mut process);
 }
 
+#[test]
+fn where_only_the_log_of_events_fails_bids_and_bills_go_on() {
+    let site = crash::site("");
+    let Some(faults) = Faults::of(&site) else { return };
+    let mut process = Process::start(faults.command(&site), None);
+    let exchange = crash::open(&process, TOLD);
+    bills(&exchange, BILLS_MIN);
+    faults.set(Order::EventsFail, 1);
+    until("known", || {
+        (metric(&mut process, "outbid_log_health{log=\"events\",state=\"poisoned\"}") > 0.0)
+            .then_some(())
+    });
+    grows("bids", &exchange.counts().bids, 100);
+    bills(&exchange, BILLS_MIN);
+    assert_eq!(process.admin.get("/readyz").status, 200);
+    crash::settle(&exchange, &mut process);
+    // What it has can still be asked for.
+    assert!(process.admin.get("/api/v1/events?kind=billing").text().contains("charged"));
+}
+
 /// Each life ends before its first sync, its second, and so on: while it starts, commits, saves
 /// snapshots, trims.
 #[test]

@@ -148,6 +148,15 @@ fn open_ledger(
     let mut ledger =
         reaching.find_map(|(at, bytes)| Ledger::decode(bytes, *at)).unwrap_or_default();
     let last = ledger.position();
+    if last.0 + 1 < first.0 {
+        anyhow::bail!(
+            "{} begins at position {}, and this version reads none of its {} sound snapshots: start \
+             the version that wrote it, or restore the file",
+            file.display(),
+            first.0,
+            saved.len()
+        );
+    }
     let mut wrong = None;
     let mut fold = |record: &Record| {
         if record.position > last && wrong.is_none() {

@@ -17,11 +17,12 @@
 
 /* As `crash/faults.rs` has them. */
 struct orders {
-    _Atomic int64_t sync_ms;    /* Each sync of the ledger takes so much longer. */
-    _Atomic int64_t sync_fails; /* Not 0: it fails. */
-    _Atomic int64_t clock_ms;   /* Added to the time of day. */
-    _Atomic int64_t dies_at;    /* The process dies before its sync of this number. */
-    _Atomic int64_t syncs;      /* Begun so far, in all processes. */
+    _Atomic int64_t sync_ms;     /* Each sync of the ledger takes so much longer. */
+    _Atomic int64_t sync_fails;  /* Not 0: it fails. */
+    _Atomic int64_t clock_ms;    /* Added to the time of day. */
+    _Atomic int64_t dies_at;     /* The process dies before its sync of this number. */
+    _Atomic int64_t events_fail; /* Not 0: each sync of the log of events fails. */
+    _Atomic int64_t syncs;       /* Of the ledger, begun so far, in all processes. */
 };
 
 static struct orders none;
@@ -41,19 +42,25 @@ static int ends_with(const char *text, const char *end) {
     return length >= ending && strcmp(text + length - ending, end) == 0;
 }
 
-static int is_ledger(int fd) {
-    char link[64], file[4096];
+/* Whether it is the database of this name or its write-ahead log. */
+static int is_of(const char *database, int fd) {
+    char link[64], file[4096], write_ahead[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, file, sizeof file - 1);
     if (length < 0) return 0;
     file[length] = 0;
-    return ends_with(file, "ledger.db") || ends_with(file, "ledger.db-wal");
+    snprintf(write_ahead, sizeof write_ahead, "%s-wal", database);
+    return ends_with(file, database) || ends_with(file, write_ahead);
 }
 
 static int sync_by(const char *name, int fd) {
     static _Atomic int64_t own;
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
-    if (!is_ledger(fd)) return real(fd);
+    if (orders->events_fail && is_of("events.db", fd)) {
+        errno = EIO;
+        return -1;
+    }
+    if (!is_of("ledger.db", fd)) return real(fd);
     orders->syncs++;
     if (++own == orders->dies_at) kill(getpid(), SIGKILL);
     for (int64_t waited = 0; waited < orders->sync_ms; waited += 5)

@@ -14,6 +14,7 @@ pub enum Order {
     SyncFails,
     ClockMs,
     DiesAt,
+    EventsFail,
     Syncs,
 }
 
@@ -35,7 +36,7 @@ impl Faults {
             println!("skipped: no library of faults can be made here");
             return None;
         }
-        std::fs::write(&orders, [0; 40]).expect("written");
+        std::fs::write(&orders, [0; 48]).expect("written");
         let file = File::options().read(true).write(true).open(&orders).expect("opened");
         Some(Self { library, orders, file })
     }
