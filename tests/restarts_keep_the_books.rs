@@ -51,11 +51,15 @@ fn books_outlive_a_kill_and_a_clean_stop() {
     let clicked = process.public.get(path_of(&first.click));
     let landing = clicked.header("location").expect("a landing page").to_owned();
     let proof = landing.split("obclid=").nth(1).expect("a proof").split('&').next();
-    let pixel = format!("/pixel/acme?obclid={}&order=o-1&value=5", proof.expect("a proof"));
-    let outcome = |process: &mut Process| {
-        process.public.get(&pixel).header("x-outbid-outcome").map(str::to_owned)
+    let pixel = format!("/pixel/acme?obclid={}&value=5&order=", proof.expect("a proof"));
+    let outcome = |process: &mut Process, order: u32| {
+        let url = format!("{pixel}o-{order}");
+        process.public.get(&url).header("x-outbid-outcome").map(str::to_owned)
     };
-    assert_eq!(outcome(&mut process).as_deref(), Some("click_through"));
+    // As many as one click may bring.
+    for order in 1..=16 {
+        assert_eq!(outcome(&mut process, order).as_deref(), Some("click_through"));
+    }
     let mut owed = 0;
     for opening in 0..3 {
         let fresh = bid(&mut process, &format!("o-{opening}"));
@@ -78,7 +82,8 @@ fn books_outlive_a_kill_and_a_clean_stop() {
         bill(&mut process, &fresh);
         until("known again", || (outcomes(&mut process, "duplicate") == 1).then_some(()));
         assert_eq!(billed(&mut process), owed, "once");
-        assert_eq!(outcome(&mut process).as_deref(), Some("repeated"), "opening {opening}");
+        assert_eq!(outcome(&mut process, 1).as_deref(), Some("repeated"), "opening {opening}");
+        assert_eq!(outcome(&mut process, 17).as_deref(), Some("too_many"), "opening {opening}");
         let events = process.admin.get("/api/v1/events?kind=conversion&limit=100").text();
         assert!(events.contains("click_through"), "{events}");
     }
@@ -138,6 +143,23 @@ fn a_damaged_ledger_is_refused_and_repaired_on_command() {
     let mut process = Process::serve(&site, keys);
     bill(&mut process, &first);
     until("charged once", || (billed(&mut process) == 1_000_000).then_some(()));
+}
+
+/// As an older copy of the database beside a newer snapshot would be, were they two files.
+#[test]
+fn a_ledger_that_ends_before_its_snapshot_is_refused() {
+    let site = site("");
+    let mut process = Process::serve(&site, None);
+    let first = bid(&mut process, "r-1");
+    bill(&mut process, &first);
+    process.signal("-TERM");
+    process.ended();
+    let other = rusqlite::Connection::open(site.folder().join("state/ledger.db")).expect("opened");
+    let sql = "DELETE FROM log WHERE pos = (SELECT max(pos) FROM log)";
+    assert_eq!(other.execute(sql, []).expect("done"), 1);
+    drop(other);
+    let said = String::from_utf8_lossy(&refused(&site).stderr).into_owned();
+    assert!(said.contains("records are missing") && said.contains("ledger repair"), "{said}");
 }
 
 /// A trimmed log says nothing without a snapshot that reaches its beginning.

@@ -130,6 +130,7 @@ fn a_full_disk_refuses_at_once_and_is_written_again_when_there_is_room() {
     other.execute("DELETE FROM log WHERE pos < 5", []).expect("deleted");
     until("room is found", || log.status().health == Health::Good);
     assert_eq!(append_long(&log, 9), Ok(Position(9)), "the refused ones took no position");
+    assert_eq!(log.head(), Position(9), "and are not taken for copies");
 }
 
 #[test]
@@ -340,6 +341,31 @@ fn records_are_let_go_by_their_age() {
         until(&format!("{first:?} of {:?}", log.status()), || found() == first);
     }
     assert_eq!(append(&log, 11, "x"), Ok(Position(11)));
+    log.trim(Position(11));
+    drop(log);
+    // The last one stays: it says where the next one goes.
+    assert_eq!(append(&place.log(), 12, "x"), Ok(Position(12)));
+}
+
+#[test]
+fn records_that_a_snapshot_knows_of_and_that_are_missing_are_a_damage() {
+    let place = filled(5);
+    let log = place.log();
+    for at in [3, 5] {
+        let (sender, receiver) = channel();
+        let done = move |outcome| sender.send(outcome).expect("the test waits");
+        log.save("ledger", Position(at), vec![7].into(), Box::new(done));
+        receiver.recv().expect("completed").expect("saved");
+    }
+    drop(log);
+    let other = Connection::open(place.file()).expect("opened");
+    other.execute_batch("DELETE FROM log WHERE pos > 3").expect("done");
+    drop(other);
+    let repaired = repair(&place.file()).expect("repaired").expect("something was wrong");
+    assert!(repaired.damage.contains("a snapshot was taken at position 5"), "{repaired:?}");
+    assert_eq!(repaired.last, Position(3));
+    let kept = place.log().load("ledger");
+    assert_eq!(kept.iter().map(|(at, _)| at.0).collect::<Vec<_>>(), [3]);
 }
 
 /// What a crash leaves: the write-ahead log of five commits, damaged in each frame or cut off.
