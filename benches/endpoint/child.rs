@@ -60,7 +60,7 @@ pub fn bidder(selectivity: f64) -> anyhow::Result<()> {
         campaign.daily_budget = Nanos::from_micros(BUDGET_UNITS * 1_000_000);
     }
     let strategies = Arc::new(strategies()?);
-    let names = strategies.names().map(str::to_owned).collect();
+    let names = strategies.known();
     let keeper = Arc::new(CatalogKeeper::of(catalog, names));
     let (keys, fresh) = Keys::ephemeral()?;
     let parts = Some(Parts { keeper, strategies, log: None });

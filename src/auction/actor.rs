@@ -199,7 +199,7 @@ impl Core {
         let world = self.world.refresh();
         self.pacing.adopt(&world.pacing);
         let tied = |slot: Slot| {
-            let campaign = world.catalog.campaign(slot.index);
+            let campaign = world.paced_in(slot);
             campaign.map_or((Nanos::ZERO, Nanos::ZERO), |campaign| {
                 (self.leases.held(campaign.id), self.leases.late(campaign.id))
             })
@@ -213,9 +213,9 @@ impl Core {
 /// Moves each campaign's local pace by what this auction took of its money, or did not take, and
 /// notes with each pick what its pace was.
 fn count_auctions(pacing: &mut LocalPacing, auctioneer: &Auctioneer, input: &mut AuctionInput) {
-    for (slot, pace) in auctioneer.paced() {
+    for (campaign, slot, pace) in auctioneer.paced() {
         let mut picks = input.outcome.picks.iter_mut();
-        let held = picks.find(|pick| pick.campaign == slot.index).map(|pick| {
+        let held = picks.find(|pick| pick.campaign == campaign).map(|pick| {
             pick.controllers = Controllers::from(&pace);
             pick.held.price
         });
@@ -534,6 +534,7 @@ mod tests {
             imp: 0,
             deal: None,
             campaign: 0,
+            strategy_arm: 0,
             ad: 0,
             price: Micros(1_000),
             held,

@@ -6,7 +6,7 @@ use crate::auction::explain::Controllers;
 use crate::auction::input::AuctionInput;
 use crate::auction::outcome::Pick;
 use crate::auction::price::Terms;
-use crate::auction::world::{Epochs, World};
+use crate::auction::world::{Epochs, Seated, World};
 use crate::budget::Held;
 use crate::catalog::Ad;
 use crate::consent::Permissions;
@@ -40,6 +40,8 @@ pub struct Audit {
     /// Which campaign.
     #[serde(skip)]
     pub campaign: CampaignId,
+    /// Which of its strategies, in the order of their names, where it has several.
+    pub strategy_arm: Option<u8>,
     /// Which ad.
     #[serde(skip)]
     pub creative: CreativeId,
@@ -79,7 +81,8 @@ impl Audit {
     /// What is known of one pick at the moment of its decision.
     pub(super) fn of(world: &World, input: &AuctionInput, pick: &Pick, ad: &Ad) -> Option<Self> {
         let row = world.catalog.row(pick.campaign)?;
-        let terms = Terms::of(world, input, row, 1.0)?;
+        let seated = Seated::of(row, pick.strategy_arm);
+        let terms = Terms::of(world, input, (row, seated), 1.0)?;
         Some(Self {
             at: input.now,
             exchange: input.exchange,
@@ -89,6 +92,7 @@ impl Audit {
             imp: pick.imp,
             deal: pick.deal,
             campaign: row.id,
+            strategy_arm: seated.split_arm(),
             creative: ad.id,
             ad: ad.slot,
             p_click: sigmoid(pick.logit),
@@ -175,6 +179,7 @@ mod tests {
             imp,
             deal: None,
             campaign: CampaignId::default(),
+            strategy_arm: None,
             creative: CreativeId::default(),
             ad: Slot::default(),
             p_click: 0.0,

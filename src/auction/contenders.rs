@@ -6,7 +6,7 @@ use crate::auction::decide::Purse;
 use crate::auction::fits::{self, Misfit};
 use crate::auction::input::{AuctionInput, DealInput, ImpInput};
 use crate::auction::reason::NoBid;
-use crate::auction::world::World;
+use crate::auction::world::{Seated, World};
 use crate::catalog::{Ad, AdKind, AdRow, Campaign, CampaignRow, Caps, Form};
 use crate::strategy::Strategy;
 use crate::strategy::pacing::Pace;
@@ -42,8 +42,10 @@ pub struct Fit {
 
 /// A campaign with at least one ad that fits.
 pub struct Contender {
-    /// Its slot.
-    pub slot: Slot,
+    /// Which campaign, and which strategy of it.
+    pub seated: Seated,
+    /// Where its pace is.
+    pub pace_slot: Slot,
     /// Who pays.
     pub advertiser: AdvertiserId,
     /// What it sells.
@@ -140,8 +142,10 @@ impl Contenders {
                 if self.fits.len() > from {
                     self.fits[from..].iter().for_each(|fit| world.model.prefetch(fit.ad));
                     world.prefetch(row.slot);
-                    purse.prefetch(row.slot);
-                    self.contend(row, from);
+                    let seated = world.seated(row, input);
+                    let pace_slot = world.pace_slot(seated);
+                    purse.prefetch(pace_slot);
+                    self.contend(row, (seated, pace_slot), from);
                 }
             }
         }
@@ -153,9 +157,10 @@ impl Contenders {
         eligible.iter().take(GROUP).for_each(|index| world.catalog.prefetch(*index));
     }
 
-    fn contend(&mut self, row: &CampaignRow, from: usize) {
+    fn contend(&mut self, row: &CampaignRow, (seated, pace_slot): (Seated, Slot), from: usize) {
         self.list.push(Contender {
-            slot: row.slot,
+            seated,
+            pace_slot,
             advertiser: row.advertiser,
             category: row.category,
             range: from..self.fits.len(),
@@ -190,7 +195,8 @@ impl Contenders {
         let ads = world.catalog.ad_rows(row);
         for (imp, slot) in (0u8..).zip(&input.imps) {
             let is_plain = !slot.is_private && !slot.has_length_floors && slot.pod.is_none();
-            if asks_ads || row.requires_deal || !is_plain || prefers_deals(world, row, slot) {
+            if asks_ads || row.requires_deal || !is_plain || prefers_deals(world, input, row, slot)
+            {
                 self.ads_one_by_one(world, input, row, ads, (imp, slot));
             } else {
                 self.ads(world, ads, (imp, slot));
@@ -239,7 +245,7 @@ impl Contenders {
         ads: &[AdRow],
         (imp, slot): (u8, &ImpInput),
     ) {
-        let prefers_deals = prefers_deals(world, row, slot);
+        let prefers_deals = prefers_deals(world, input, row, slot);
         for ad in ads {
             let fit = is_open(world, input, row, ad)
                 .and_then(|open| {
@@ -290,10 +296,10 @@ fn verdict_of(world: &World, ad: &AdRow, slot: &ImpInput) -> Verdict {
 
 /// Whether the campaign puts deals of this imp before the open market. Where no strategy does, as is
 /// usual, nothing of the campaign is looked up.
-fn prefers_deals(world: &World, row: &CampaignRow, slot: &ImpInput) -> bool {
+fn prefers_deals(world: &World, input: &AuctionInput, row: &CampaignRow, slot: &ImpInput) -> bool {
     !slot.deals.is_empty()
         && world.strategies.prefer_deals()
-        && world.strategy_at(row.slot.index).is_some_and(Strategy::prefers_deals)
+        && world.strategy_of(world.seated(row, input)).is_some_and(Strategy::prefers_deals)
 }
 
 /// What the rows do not say: blocks and caps of the ad itself.

@@ -11,7 +11,7 @@ use crate::auction::pod;
 use crate::auction::price::{self, Priced, Terms};
 use crate::auction::reason::NoBid;
 use crate::auction::select::{Candidate, Page, Shortlist};
-use crate::auction::world::World;
+use crate::auction::world::{Seated, World};
 use crate::budget::{Held, Purpose, Windows};
 use crate::catalog::{CampaignRow, EligibilityScratch};
 use crate::clock::Mono;
@@ -144,7 +144,7 @@ impl Auctioneer {
     fn score(&mut self, world: &World, input: &AuctionInput) {
         let Contenders { list, fits, .. } = &mut self.contenders;
         for contender in list {
-            let campaign = contender.slot.index;
+            let campaign = contender.seated.campaign.index;
             // The ads of a campaign share what is known of it and the user.
             let row = world.catalog.row(campaign);
             let interest = row.map_or(Cross::NEUTRAL.interest, |row| interest_in(input, row));
@@ -198,9 +198,14 @@ impl Auctioneer {
         self.explorers.iter_mut().for_each(Shortlist::clear);
         let mut bar = f32::NEG_INFINITY;
         for contender in &mut self.contenders.list {
-            let pace = purse.pace(contender.slot, &world.pacing);
+            let seated = contender.seated;
+            let pace = purse.pace(contender.pace_slot, &world.pacing);
             contender.pace = Some(pace);
-            let Some(row) = world.catalog.row(contender.slot.index) else { continue };
+            if pace.is_spent() {
+                *gate = (*gate).max(NoBid::NoMoney);
+                continue;
+            }
+            let Some(row) = world.catalog.row(seated.campaign.index) else { continue };
             let is_priced_by_worth = input.arm != Arm::Random
                 && row.currency == input.currency
                 && !contender.is_preferred;
@@ -208,10 +213,11 @@ impl Auctioneer {
                 continue; // as many better ones are known as could be needed
             }
             // Its ads share all but their probability.
-            let Some(terms) = Terms::of(world, input, row, pace.multiplier().into()) else {
+            let multiplier = pace.multiplier().into();
+            let Some(terms) = Terms::of(world, input, (row, seated), multiplier) else {
                 continue;
             };
-            let shows = world.explored_shows_at(contender.slot.index);
+            let shows = world.explored_shows_of(seated);
             let shows = shows.filter(|_| input.arm == Arm::Full);
             for scored in &self.scored[contender.range.clone()] {
                 if let Some(shows) = shows {
@@ -360,9 +366,11 @@ impl Auctioneer {
         &self.scored
     }
 
-    /// The campaigns that were priced in the auction just decided, each with its pace then.
-    pub fn paced(&self) -> impl Iterator<Item = (Slot, Pace)> {
-        self.contenders.list.iter().filter_map(|contender| Some((contender.slot, contender.pace?)))
+    /// The campaigns that were priced in the auction just decided, by slot index, each with its pace
+    /// then and where that is.
+    pub fn paced(&self) -> impl Iterator<Item = (u32, Slot, Pace)> {
+        let list = self.contenders.list.iter();
+        list.filter_map(|one| Some((one.seated.campaign.index, one.pace_slot, one.pace?)))
     }
 }
 
@@ -384,6 +392,7 @@ const fn candidate_of(
         deal: scored.deal,
         seconds: scored.seconds,
         campaign: scored.campaign,
+        arm: contender.seated.arm,
         ad: scored.ad,
         price,
         paced,
@@ -444,7 +453,7 @@ fn take_money(
         world,
         input,
         imp,
-        (candidate.deal, candidate.campaign, candidate.ad),
+        (candidate.deal, Seated::of(row, candidate.arm), candidate.ad),
         (candidate.paced, candidate.price, candidate.floor),
     );
     let mut held_price = rate.convert_up(price)?;
@@ -465,6 +474,7 @@ fn take_money(
         imp: imp.position,
         deal: candidate.deal,
         campaign: candidate.campaign,
+        strategy_arm: candidate.arm,
         ad: candidate.ad,
         price,
         paced: candidate.price,
@@ -486,11 +496,11 @@ pub fn shaded(
     world: &World,
     input: &AuctionInput,
     imp: &ImpInput,
-    (deal, campaign, ad): (Option<u8>, u32, u32),
+    (deal, seated, ad): (Option<u8>, Seated, u32),
     (paced, price, floor): (Micros, Micros, Micros),
 ) -> Micros {
     let shades = |strategy: &Strategy| strategy.shading() == Shading::Auto;
-    if deal.is_some() || !input.is_first_price || !world.strategy_at(campaign).is_some_and(shades) {
+    if deal.is_some() || !input.is_first_price || !world.strategy_of(seated).is_some_and(shades) {
         return price;
     }
     let seed = hash::combine(input.seed, u64::from(ad));

@@ -4,7 +4,7 @@ use crate::auction::extract::{Context, extract};
 use crate::auction::input::{BannerSlot, SizeRule};
 use crate::auction::policy::Policy;
 use crate::auction::world::Published;
-use crate::catalog::{Catalog, generated, generated_facts};
+use crate::catalog::{Catalog, TermsNeeded, generated, generated_facts};
 use crate::consent::Permissions;
 use crate::latency::LatencyBoard;
 use crate::openrtb;
@@ -101,8 +101,9 @@ fn the_dearest_of_all_that_fit_is_picked() {
         auctioneer.decide(&world, &mut DryPurse, &mut input, &mut recorder);
         let price = |scored: &Scored| {
             let row = world.catalog.row(scored.campaign)?;
-            let terms =
-                Terms::of(&world, &input, row, world.pacing.pace(row.slot).multiplier().into())?;
+            let multiplier = world.pacing.pace(row.slot).multiplier().into();
+            let seated = world.seated(row, &input);
+            let terms = Terms::of(&world, &input, (row, seated), multiplier)?;
             match terms.price(scored) {
                 Priced::Bid(price) => Some(price),
                 _ => None,
@@ -215,7 +216,8 @@ fn campaigns(max_cpm: [u32; 4]) -> Catalog {
     std::fs::write(folder.path().join("advertisers.toml"), advertiser).expect("a file");
     let campaigns = format!("advertiser = \"a\"\n{campaigns}");
     std::fs::write(folder.path().join("campaigns/a.toml"), campaigns).expect("a file");
-    Catalog::load(folder.path(), &["generated".to_owned()].into(), None).expect("a good catalog")
+    Catalog::load(folder.path(), &[("generated".to_owned(), TermsNeeded::default())].into(), None)
+        .expect("a good catalog")
 }
 
 /// An imp that may be filled in each of the forms, and what of it is taken away.

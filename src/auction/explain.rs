@@ -98,8 +98,10 @@ pub struct ExplainedCampaign {
     /// Which it is, to find its account by.
     #[serde(skip)]
     pub id: CampaignId,
-    /// The strategy that prices it.
+    /// The strategy that prices it: where several share its users, that of this user's arm.
     pub strategy: String,
+    /// That arm, by the order of the strategies' names.
+    pub strategy_arm: Option<u8>,
     /// The currency of its account.
     pub currency: CurrencyCode,
     /// Every targeting filter that excludes it; empty when it is eligible. The auction stops at the
@@ -140,6 +142,8 @@ pub enum End {
     Unpriced,
     /// Another ad is worth more, or goes first (a deal), or others fill a pod better.
     Outbid,
+    /// Its user's arm of the campaign has spent its share of the day's budget.
+    ShareSpent,
     /// It would be bid, but the page's rules keep it apart from another bid.
     KeptApart,
 }
@@ -159,6 +163,8 @@ pub struct ExplainedPrice {
     pub value_micros: u64,
     /// What pacing leaves of that.
     pub multiplier: f64,
+    /// Whether the strategy's share of the day's budget is spent, where several share it.
+    pub is_share_spent: bool,
     /// The controllers behind the multiplier.
     pub controllers: Controllers,
     /// The strategy's arithmetic, step by step; CPM micros of the account's currency where the name
@@ -258,10 +264,14 @@ fn explain_campaign(
             }
         }
     }
+    let row = world.catalog.row(campaign.slot.index);
+    let strategy_arm = row.and_then(|row| world.seated(row, input).split_arm());
+    let strategy = campaign.strategies.get(usize::from(strategy_arm.unwrap_or(0)));
     ExplainedCampaign {
         campaign: campaign.name.clone(),
         id: campaign.id,
-        strategy: campaign.strategy.clone(),
+        strategy: strategy.map_or(String::new(), |arm| arm.name.clone()),
+        strategy_arm,
         currency: campaign.currency,
         excluded,
         account: None,
@@ -290,6 +300,7 @@ fn explain_ad(
         None => End::Misfit,
         Some((_, Priced::Unpriced)) => End::Unpriced,
         Some((_, Priced::BelowFloor(_))) => End::BelowFloor,
+        Some((price, Priced::Bid(_))) if price.is_share_spent => End::ShareSpent,
         Some((_, Priced::Bid(price))) => end_of(world, &input.outcome.picks, imp, ad, *price),
     };
     let price = priced.map(|(price, _)| price);
@@ -347,8 +358,10 @@ fn explain_price(
     campaign: &Campaign,
     scored: &Scored,
 ) -> (ExplainedPrice, Priced) {
-    let pace = DryPurse.pace(campaign.slot, &world.pacing);
     let row = world.catalog.row(campaign.slot.index);
+    let row = row.map(|row| (row, world.seated(row, input)));
+    let slot = row.map_or(campaign.slot, |(_, seated)| world.pace_slot(seated));
+    let pace = DryPurse.pace(slot, &world.pacing);
     let terms = row.and_then(|row| Terms::of(world, input, row, pace.multiplier().into()));
     let priced = terms.as_ref().map_or(Priced::Unpriced, |terms| terms.price(scored));
     let (unshaded, clears_floor) = match priced {
@@ -358,12 +371,13 @@ fn explain_price(
     };
     let mut factors =
         terms.as_ref().map_or(Vec::new(), |terms| terms.factors(scored.logit).into_vec());
-    let price = match input.imps.get(usize::from(scored.imp)).filter(|_| clears_floor) {
-        Some(imp) => shaded(
+    let imp = input.imps.get(usize::from(scored.imp)).filter(|_| clears_floor);
+    let price = match imp.zip(row) {
+        Some((imp, (_, seated))) => shaded(
             world,
             input,
             imp,
-            (scored.deal, scored.campaign, scored.ad),
+            (scored.deal, seated, scored.ad),
             (
                 terms.as_ref().map_or(unshaded, |terms| terms.paced(scored, unshaded)),
                 unshaded,
@@ -382,6 +396,7 @@ fn explain_price(
         interest: scored.interest,
         value_micros: terms.as_ref().map_or(0, |terms| terms.value(scored.logit).0),
         multiplier: terms.as_ref().map_or(0.0, Terms::multiplier),
+        is_share_spent: pace.is_spent(),
         controllers: Controllers::from(&pace),
         factors,
         deal: scored.deal,

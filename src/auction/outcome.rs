@@ -29,6 +29,8 @@ pub struct Pick {
     pub deal: Option<u8>,
     /// The campaign's slot index.
     pub campaign: u32,
+    /// Which of the campaign's strategies made it; 0 where there is one.
+    pub strategy_arm: u8,
     /// The ad's slot index.
     pub ad: u32,
     /// The bid, in the currency of the answer.

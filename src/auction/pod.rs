@@ -70,6 +70,7 @@ mod tests {
             deal: None,
             seconds,
             campaign: ad,
+            arm: 0,
             ad,
             price: Micros(u64::from(worth)),
             paced: Micros::ZERO,

@@ -3,7 +3,7 @@
 use crate::auction::contenders::Contender;
 use crate::auction::decide::Scored;
 use crate::auction::input::AuctionInput;
-use crate::auction::world::World;
+use crate::auction::world::{Seated, World};
 use crate::catalog::{BidTerms, CampaignRow};
 use crate::hash;
 use crate::prediction::sigmoid;
@@ -36,10 +36,10 @@ impl<'w> Terms<'w> {
     pub fn of(
         world: &'w World,
         input: &AuctionInput,
-        row: &CampaignRow,
+        (row, seated): (&CampaignRow, Seated),
         multiplier: f64,
     ) -> Option<Self> {
-        let strategy = world.strategy_at(row.slot.index)?;
+        let strategy = world.strategy_of(seated)?;
         Some(Self {
             strategy,
             input: value_input(world, row, strategy),
@@ -110,7 +110,7 @@ const PREFERRED: f64 = 1e20;
 /// few additions in place of two exponentials an ad. Caps and floors can only lower a price.
 pub fn ln_bound(world: &World, contender: &Contender, pace: &Pace) -> f32 {
     let ln_multiplier = pace.ln_budget.min(pace.ln_cpa);
-    let worth = world.ln_worth_at(contender.slot.index);
+    let worth = world.ln_worth_of(contender.seated);
     // ln(sigmoid(x)) is below both x and 0.
     worth.paced(contender.logit_max.min(0.0), ln_multiplier) + BOUND_SLACK
 }

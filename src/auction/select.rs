@@ -17,6 +17,8 @@ pub struct Candidate {
     pub seconds: u32,
     /// The campaign's slot index.
     pub campaign: u32,
+    /// Which of its strategies bids; 0 where there is one.
+    pub arm: u8,
     /// The ad's slot index.
     pub ad: u32,
     /// The bid, in the currency of the answer.
@@ -169,6 +171,7 @@ mod tests {
             deal: None,
             seconds: 0,
             campaign: ad,
+            arm: 0,
             ad,
             price: Micros(rank as u64),
             paced: Micros(rank as u64),

@@ -1,7 +1,8 @@
 //! What one request sees of the world: one epoch of each snapshot, pinned for its whole length.
 
+use crate::auction::input::AuctionInput;
 use crate::auction::price;
-use crate::catalog::Catalog;
+use crate::catalog::{ARMS_MAX, Campaign, CampaignRow, Catalog};
 use crate::market::MarketSnapshot;
 use crate::prediction::ModelSnapshot;
 use crate::prefetch::prefetch;
@@ -9,11 +10,12 @@ use crate::privacy::{Kind, PriorLogits, Releases};
 use crate::rates::Rates;
 use crate::strategy::exploration;
 use crate::strategy::pacing::PacingSnapshot;
-use crate::strategy::{Exploration, LnWorth, Strategies, Strategy, StrategyId};
+use crate::strategy::{Exploration, LnWorth, Split, Strategies, Strategy, StrategyId};
 use crate::units::{CampaignId, Slot};
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use serde::Serialize;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Where the lower row publishes and the upper row reads.
@@ -63,9 +65,51 @@ struct Seats {
     strategies: Vec<Seat>,
     priors: Vec<PriorLogits>,
     worths: Vec<LnWorth>,
+    /// By the number of the split, from 0.
+    splits: Vec<SplitSeats>,
+    /// Slot index of the campaign by the place of an arm's pace, past those of campaigns.
+    owners: Vec<u32>,
 }
 
-/// How one campaign bids.
+/// The arms of one campaign.
+struct SplitSeats {
+    split: Split,
+    arms: SmallVec<[ArmSeat; ARMS_MAX]>,
+}
+
+struct ArmSeat {
+    seat: Seat,
+    worth: LnWorth,
+    /// Where its pace is published.
+    pace: Slot,
+}
+
+/// Which of a campaign's strategies one auction is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seated {
+    /// The campaign's slot.
+    pub campaign: Slot,
+    /// The number of its split, from 1; 0 without one.
+    split: u16,
+    /// The arm, 0 without a split.
+    pub arm: u8,
+}
+
+impl Seated {
+    /// A campaign's arm.
+    #[must_use]
+    pub const fn of(row: &CampaignRow, arm: u8) -> Self {
+        Self { campaign: row.slot, split: row.split, arm }
+    }
+
+    /// The arm, where there are several.
+    #[must_use]
+    pub const fn split_arm(self) -> Option<u8> {
+        if self.split == 0 { None } else { Some(self.arm) }
+    }
+}
+
+/// How one campaign, or one arm of it, bids.
 #[derive(Clone, Copy, Default)]
 struct Seat {
     strategy: Option<StrategyId>,
@@ -119,18 +163,68 @@ impl World {
         }
     }
 
-    /// The strategy that the campaign at a slot index bids by.
+    /// Which strategy of the campaign this auction is about: that of the user's arm, or of the
+    /// request's where there is no user.
+    #[inline]
     #[must_use]
-    pub fn strategy_at(&self, index: u32) -> Option<&Strategy> {
-        self.strategies.strategy(self.seats.strategies.get(index as usize)?.strategy?)
+    pub fn seated(&self, row: &CampaignRow, input: &AuctionInput) -> Seated {
+        Seated::of(row, if row.split == 0 { 0 } else { self.arm_of(row, input) })
+    }
+
+    #[cold]
+    fn arm_of(&self, row: &CampaignRow, input: &AuctionInput) -> u8 {
+        let user_or_request = input.user.map_or(input.seed, |user| user.0);
+        let seats = self.seats.splits.get(usize::from(row.split) - 1);
+        seats.map_or(0, |seats| seats.split.arm_of(user_or_request))
+    }
+
+    #[inline]
+    fn arm(&self, seated: Seated) -> Option<&ArmSeat> {
+        let number = usize::from(seated.split).checked_sub(1)?;
+        self.seats.splits.get(number)?.arms.get(usize::from(seated.arm))
+    }
+
+    #[inline]
+    fn seat(&self, seated: Seated) -> Option<&Seat> {
+        match seated.split {
+            0 => self.seats.strategies.get(seated.campaign.index as usize),
+            _ => self.arm(seated).map(|arm| &arm.seat),
+        }
+    }
+
+    /// The strategy that a campaign bids by here.
+    #[must_use]
+    pub fn strategy_of(&self, seated: Seated) -> Option<&Strategy> {
+        self.strategies.strategy(self.seat(seated)?.strategy?)
     }
 
     /// Shows that the click rates of a campaign's ads are known by; `None` where it does not explore.
     #[inline]
     #[must_use]
-    pub fn explored_shows_at(&self, index: u32) -> Option<f64> {
-        let shows = self.seats.strategies.get(index as usize)?.shows;
+    pub fn explored_shows_of(&self, seated: Seated) -> Option<f64> {
+        let shows = self.seat(seated)?.shows;
         (shows > 0.0).then_some(f64::from(shows))
+    }
+
+    /// Where the pace that counts here is published: the campaign's slot, or a place of the arm's.
+    #[inline]
+    #[must_use]
+    pub fn pace_slot(&self, seated: Seated) -> Slot {
+        match seated.split {
+            0 => seated.campaign,
+            _ => self.arm(seated).map_or(seated.campaign, |arm| arm.pace),
+        }
+    }
+
+    /// Whose pace is published in a slot.
+    #[must_use]
+    pub fn paced_in(&self, slot: Slot) -> Option<&Campaign> {
+        let past = (slot.index as usize).checked_sub(self.catalog.campaigns.len());
+        let index = match past {
+            Some(past) => *self.seats.owners.get(past)?,
+            None => slot.index,
+        };
+        self.catalog.campaign(index)
     }
 
     /// The released priors of the campaign at a slot index of the catalog.
@@ -140,11 +234,15 @@ impl World {
         self.seats.priors.get(index as usize)
     }
 
-    /// The logarithm of what the campaign at a slot index finds an impression worth.
+    /// The logarithm of what a campaign finds an impression worth here.
     #[inline]
     #[must_use]
-    pub fn ln_worth_at(&self, index: u32) -> LnWorth {
-        self.seats.worths.get(index as usize).copied().unwrap_or(LnWorth::NEVER)
+    pub fn ln_worth_of(&self, seated: Seated) -> LnWorth {
+        let worth = match seated.split {
+            0 => self.seats.worths.get(seated.campaign.index as usize),
+            _ => self.arm(seated).map(|arm| &arm.worth),
+        };
+        worth.copied().unwrap_or(LnWorth::NEVER)
     }
 
     /// Asks for what pricing will read of the campaign in `slot`.
@@ -157,30 +255,52 @@ impl World {
 
 impl Seats {
     fn of(catalog: &Catalog, strategies: &Strategies, releases: &Releases) -> Self {
-        let mut seats = Self { strategies: Vec::new(), priors: Vec::new(), worths: Vec::new() };
+        let (mut seats, mut priors, mut worths) = (Vec::new(), Vec::new(), Vec::new());
         for campaign in &catalog.campaigns {
             let campaign = campaign.as_ref();
             let id = campaign.map_or(CampaignId::default(), |campaign| campaign.id);
-            let strategy = campaign.and_then(|campaign| strategies.get(&campaign.strategy));
-            let average = releases.campaign_prior(id).rate;
-            let worth = campaign.zip(strategy.and_then(|id| strategies.strategy(id)));
-            let worth = worth.map(|(campaign, strategy)| {
-                strategy.ln_worth(&price::input_of_terms(&campaign.bid, average))
-            });
-            let explores = strategy
-                .and_then(|id| strategies.strategy(id))
-                .is_some_and(|strategy| strategy.exploration() != Exploration::None);
-            let shows = if explores {
-                exploration::PRIOR_SHOWS + released_shows(releases, id)
-            } else {
-                0.0
-            };
-            seats.strategies.push(Seat { strategy, shows: shows as f32 });
-            seats.priors.push(releases.logits(id));
-            seats.worths.push(worth.unwrap_or(LnWorth::NEVER));
+            let first =
+                campaign.and_then(|campaign| Some((campaign, campaign.strategies.first()?)));
+            let seat = first.map(|(campaign, arm)| seat(campaign, &arm.name, strategies, releases));
+            let (seat, worth) = seat.unwrap_or((Seat::default(), LnWorth::NEVER));
+            seats.push(seat);
+            worths.push(worth);
+            priors.push(releases.logits(id));
         }
-        seats
+        let (mut splits, mut owners) = (Vec::new(), Vec::new());
+        for (campaign, paces) in catalog.splits() {
+            owners.extend(std::iter::repeat_n(campaign.slot.index, paces.len()));
+            let arms = campaign.strategies.iter().zip(paces).map(|(arm, pace)| {
+                let (seat, worth) = seat(campaign, &arm.name, strategies, releases);
+                ArmSeat { seat, worth, pace }
+            });
+            let split = Split::new(campaign.id, &campaign.strategies);
+            splits.push(SplitSeats { split, arms: arms.collect() });
+        }
+        Self { strategies: seats, priors, worths, splits, owners }
     }
+}
+
+/// How a campaign bids by the strategy of this name, and a bound on what it finds impressions worth.
+fn seat(
+    campaign: &Campaign,
+    name: &str,
+    strategies: &Strategies,
+    releases: &Releases,
+) -> (Seat, LnWorth) {
+    let id = strategies.get(name);
+    let Some(strategy) = id.and_then(|id| strategies.strategy(id)) else {
+        return (Seat::default(), LnWorth::NEVER);
+    };
+    let average = releases.campaign_prior(campaign.id).rate;
+    let worth = strategy.ln_worth(&price::input_of_terms(&campaign.bid, average));
+    let shows = match strategy.exploration() {
+        Exploration::None => 0.0,
+        Exploration::Thompson { .. } => {
+            exploration::PRIOR_SHOWS + released_shows(releases, campaign.id)
+        }
+    };
+    (Seat { strategy: id, shows: shows as f32 }, worth)
 }
 
 /// Shows of a campaign that private releases tell of, as far as their noise lets them be believed:

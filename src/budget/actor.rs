@@ -6,6 +6,7 @@
 
 use super::account::Refusal;
 use super::command::Command;
+use super::day::DayNumber;
 use super::inbox::{LeaseInbox, LeaseNews, LeaseRequest};
 use super::ledger::Ledger;
 use super::plan::Budget;
@@ -17,7 +18,9 @@ use super::writer::LedgerWriter;
 use crate::catalog::HourMask;
 use crate::clock::Civil;
 use crate::store::{AppendError, Batch, Position};
-use crate::strategy::pacing::{LocalReport, PacingKind, PacingSnapshot, PacingStatus, PlanKind};
+use crate::strategy::pacing::{
+    ArmTerms, LocalReport, PacingKind, PacingSnapshot, PacingStatus, PlanKind,
+};
 use crate::units::{AdvertiserId, CampaignId, Micros, Nanos, Slot, Timestamp};
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{
@@ -61,6 +64,9 @@ pub struct CampaignTerms {
     pub target_cpa: Option<Nanos>,
     /// The most that one bid may be.
     pub max_price: Micros,
+    /// Its strategies in the order of their names, where several share its users; else none, and what
+    /// stands above counts.
+    pub arms: Vec<ArmTerms>,
 }
 
 impl CampaignTerms {
@@ -70,10 +76,15 @@ impl CampaignTerms {
 
     pub(super) fn has_control_of(&self, other: &Self) -> bool {
         let of = |terms: &Self| {
-            let Self { slot, pacing, plan, hours, multiplier_max_ppm, target_cpa, .. } = *terms;
-            (slot, pacing, plan, hours, multiplier_max_ppm, target_cpa)
+            let Self { slot, pacing, plan, multiplier_max_ppm, .. } = *terms;
+            (slot, pacing, plan, multiplier_max_ppm)
         };
-        of(self) == of(other)
+        of(self) == of(other) && self.has_goals_of(other)
+    }
+
+    /// Whether controllers, whichever they are, have the same to reach.
+    pub(super) fn has_goals_of(&self, other: &Self) -> bool {
+        (self.hours, self.target_cpa) == (other.hours, other.target_cpa)
     }
 }
 
@@ -326,6 +337,8 @@ impl Handler<Report> for BudgetActor {
 pub struct Conversion {
     /// Of which campaign.
     pub campaign: CampaignId,
+    /// By which of its strategies; 0 where there is one.
+    pub strategy_arm: u8,
     /// When.
     pub at: Timestamp,
     /// When the click was that led to it, where known.
@@ -339,6 +352,33 @@ impl Handler<Conversion> for BudgetActor {
 
     fn handle(&mut self, conversion: Conversion, _: &mut Self::Context) {
         self.shared.state.lock().convert(&conversion);
+    }
+}
+
+/// What the ledger charged for bids of arms of traffic splits.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ArmsBilled(pub Vec<ArmBill>);
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub struct ArmBill {
+    /// Of which campaign.
+    pub campaign: CampaignId,
+    /// The arm, by the order of the strategies' names.
+    pub arm: u8,
+    /// The account day of the bid.
+    pub day: DayNumber,
+    /// What the campaign paid.
+    pub amount: Nanos,
+}
+
+impl Handler<ArmsBilled> for BudgetActor {
+    type Result = ();
+
+    fn handle(&mut self, ArmsBilled(bills): ArmsBilled, _: &mut Self::Context) {
+        let mut state = self.shared.state.lock();
+        bills.iter().for_each(|bill| state.bill_arm(bill));
     }
 }
 
@@ -482,8 +522,11 @@ pub struct CampaignStatus {
     pub campaign: CampaignId,
     /// Its accounts; `None` until the ledger has its budget.
     pub account: Option<AccountView>,
-    /// Its controllers.
+    /// Its controllers; idle where it has arms.
     pub pacing: PacingStatus,
+    /// Those of each arm, where several strategies share its users.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub arms: Vec<PacingStatus>,
 }
 
 impl Handler<Status> for BudgetActor {
@@ -513,4 +556,5 @@ const _: () = {
     assert!(size_of::<SetCampaigns>() <= 128);
     assert!(size_of::<Report>() <= 128);
     assert!(size_of::<Conversion>() <= 128);
+    assert!(size_of::<ArmsBilled>() <= 128);
 };

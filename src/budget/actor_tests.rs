@@ -90,6 +90,7 @@ pub(super) fn terms(bids: u64) -> CampaignTerms {
         multiplier_max_ppm: 1_000_000,
         target_cpa: None,
         max_price: Micros(CAP),
+        arms: Vec::new(),
     }
 }
 

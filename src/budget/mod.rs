@@ -37,8 +37,9 @@ mod unset_tests;
 
 pub use account::{AMOUNT_MAX, Account, Refusal, Sums};
 pub use actor::{
-    BudgetActor, BudgetStatus, CampaignStatus, CampaignTerms, Conversion, Quiesce, ReadStatement,
-    ReadUnset, Register, Report, Requests, Save, SetCampaigns, Shared, Status, Tick, Unset, WindUp,
+    ArmBill, ArmsBilled, BudgetActor, BudgetStatus, CampaignStatus, CampaignTerms, Conversion,
+    Quiesce, ReadStatement, ReadUnset, Register, Report, Requests, Save, SetCampaigns, Shared,
+    Status, Tick, Unset, WindUp,
 };
 pub use command::{ADJUST_KEY_BYTES_MAX, AdjustReason, Command, DecodeError, LeaseOp, Notice};
 pub use day::DayNumber;

@@ -1,7 +1,7 @@
 //! What the budget actor owns, without the actor: so that a panic in a handler loses none of it.
 
 use super::account::Refusal;
-use super::actor::{BudgetStatus, CampaignStatus, CampaignTerms, Conversion, Unset};
+use super::actor::{ArmBill, BudgetStatus, CampaignStatus, CampaignTerms, Conversion, Unset};
 use super::command::{Command, LeaseOp};
 use super::day::Day;
 use super::inbox::{LeaseEvent, LeaseInbox, LeaseNews, LeaseTerms};
@@ -11,7 +11,7 @@ use super::plan::Purpose;
 use super::view::{Answer, Outcome, Settlement};
 use crate::store::Record;
 use crate::strategy::pacing::{
-    CampaignPacing, DaySpan, LocalReport, Pace, PacingSnapshot, TickInput,
+    ArmPacing, CampaignPacing, DaySpan, LocalReport, Pace, PacingSnapshot, TickInput,
 };
 use crate::units::{CampaignId, LeaseId, Nanos, Timestamp};
 use actix::Recipient;
@@ -26,7 +26,7 @@ pub(super) struct BudgetState {
     editions: u32,
     holders: BTreeMap<u16, Holder>,
     campaigns: BTreeMap<CampaignId, Campaign>,
-    /// Campaign by slot index, for reports.
+    /// Campaign by slot index, its own or one of an arm, for reports.
     slots: BTreeMap<u32, CampaignId>,
     terms: Arc<[LeaseTerms]>,
     /// Whether a campaign or its day has changed since.
@@ -64,6 +64,9 @@ struct Campaign {
     refusal: Option<Refusal>,
     day: Day,
     pacing: CampaignPacing,
+    arms: ArmPacing,
+    /// When its arms were ticked last.
+    ticked: Timestamp,
 }
 
 impl BudgetState {
@@ -252,18 +255,13 @@ impl BudgetState {
                 (edition, false)
             });
             let is_new = standing.is_none();
-            let fresh = || {
-                CampaignPacing::new(terms.pacing, terms.target_cpa)
-                    .up_to(terms.multiplier_max_ppm)
-                    .on_plan(terms.plan, terms.hours)
-            };
-            let pacing = known
-                .filter(|known| known.terms.has_control_of(terms))
-                .map_or_else(fresh, |known| known.pacing);
-            self.slots.insert(terms.slot.index, terms.id);
+            let (pacing, arms) = controls(known, terms);
+            let slots = terms.arms.iter().map(|arm| arm.slot).chain([terms.slot]);
+            self.slots.extend(slots.map(|slot| (slot.index, terms.id)));
             let terms = terms.clone();
-            let id = terms.id;
-            let campaign = Campaign { terms, edition, is_answered, refusal, day, pacing };
+            let (id, ticked) = (terms.id, now);
+            let campaign =
+                Campaign { terms, edition, is_answered, refusal, day, pacing, arms, ticked };
             commands.extend(is_new.then(|| campaign.set_command()));
             self.campaigns.insert(id, campaign);
         }
@@ -316,6 +314,8 @@ impl BudgetState {
             let Some(campaign) = self.campaigns.get_mut(id) else { continue };
             if campaign.terms.slot == entry.slot {
                 campaign.pacing.fold(report.core, entry);
+            } else {
+                campaign.arms.fold(report.core, entry);
             }
         }
         self.folded.insert(report.core, report.number);
@@ -323,7 +323,15 @@ impl BudgetState {
 
     pub(super) fn convert(&mut self, conversion: &Conversion) {
         if let Some(campaign) = self.campaigns.get_mut(&conversion.campaign) {
-            campaign.pacing.convert(conversion.at, conversion.click_at);
+            let Conversion { strategy_arm, at, click_at, .. } = *conversion;
+            campaign.pacing.convert(at, click_at);
+            campaign.arms.convert(strategy_arm, at, click_at);
+        }
+    }
+
+    pub(super) fn bill_arm(&mut self, bill: &ArmBill) {
+        if let Some(campaign) = self.campaigns.get_mut(&bill.campaign) {
+            campaign.arms.bill(bill.arm, bill.amount, bill.day == campaign.day.number);
         }
     }
 
@@ -334,12 +342,19 @@ impl BudgetState {
         for (id, campaign) in &mut self.campaigns {
             if now >= campaign.day.ends || now < campaign.day.starts {
                 campaign.day = Day::of(now, &campaign.terms.time_zone);
+                campaign.arms.turn_day();
                 self.are_terms_stale = true;
             }
             let Day { number, starts, ends } = campaign.day;
             if let Some((billed, unbilled)) = self.ledger.standing(*id, number) {
                 let day = DaySpan { starts, ends, weekday: number.weekday() };
-                campaign.pacing.tick(&TickInput { now, day, billed, unbilled });
+                let input = TickInput { now, day, billed, unbilled };
+                campaign.pacing.tick(&input);
+                let before = std::mem::replace(&mut campaign.ticked, now);
+                campaign.arms.tick(&input, now.millis_since(before));
+            }
+            for (slot, pace) in campaign.arms.paces() {
+                paces[slot.index as usize] = pace;
             }
             let slot = campaign.terms.slot;
             paces[slot.index as usize] = campaign.pacing.pace(slot.generation);
@@ -355,6 +370,7 @@ impl BudgetState {
             campaign: *id,
             account: self.ledger.view(*id, campaign.day.number),
             pacing: campaign.pacing.status(),
+            arms: campaign.arms.status().collect(),
         });
         BudgetStatus {
             position: self.ledger.position(),
@@ -364,6 +380,23 @@ impl BudgetState {
             campaigns: campaigns.collect(),
         }
     }
+}
+
+/// The controllers of a campaign on these terms: those that it had, where they have the same to do.
+fn controls(known: Option<Campaign>, terms: &CampaignTerms) -> (CampaignPacing, ArmPacing) {
+    let fresh = |pacing, max_ppm, plan| {
+        CampaignPacing::new(pacing, terms.target_cpa).up_to(max_ppm).on_plan(plan, terms.hours)
+    };
+    let (mut pacing, mut arms) = (None, ArmPacing::default());
+    if let Some(known) = known.filter(|known| known.terms.has_goals_of(terms)) {
+        arms = known.arms;
+        pacing = known.terms.has_control_of(terms).then_some(known.pacing);
+    }
+    let pacing =
+        pacing.unwrap_or_else(|| fresh(terms.pacing, terms.multiplier_max_ppm, terms.plan));
+    let arms =
+        arms.with_terms(&terms.arms, |arm| fresh(arm.pacing, arm.multiplier_max_ppm, arm.plan));
+    (pacing, arms)
 }
 
 impl Campaign {

@@ -9,11 +9,11 @@ use super::edit::EditError;
 use super::keeper::{CatalogKeeper, Change};
 use super::load::CatalogError;
 use super::snapshot::Catalog;
+use super::split::KnownStrategies;
 use super::{Campaign, Status};
 use crate::units::Timestamp;
 use actix::prelude::*;
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Subscribers: the learner, the aggregates and a few per worker; hundreds of cores fit.
@@ -44,7 +44,7 @@ pub struct Subscribe(pub Recipient<CatalogChanged>);
 #[rtype(result = "Result<Arc<Catalog>, Vec<CatalogError>>")]
 pub struct Reload {
     /// The strategies that there are from now on; `None` where they are the same.
-    pub strategies: Option<BTreeSet<String>>,
+    pub strategies: Option<KnownStrategies>,
 }
 
 /// Change one campaign, or only see what that would do. On errors the old catalog stays.

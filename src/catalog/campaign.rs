@@ -4,6 +4,7 @@
 use super::edit::Edited;
 use super::filters::Filters;
 use super::money::{Flight, Overdelivery};
+use super::split::StrategyShare;
 use super::targeting::Targeting;
 use crate::units::{AdvertiserId, CampaignId, CategoryId, CurrencyCode, Micros, Nanos, Slot};
 use jiff::tz::TimeZone;
@@ -139,8 +140,8 @@ pub struct Campaign {
     pub sensitive: Option<Sensitivity>,
     /// What it pays for.
     pub bid: BidTerms,
-    /// Name of `strategies/NAME.toml`.
-    pub strategy: String,
+    /// What it bids by: one strategy with all of its users, or several that share them.
+    pub strategies: Vec<StrategyShare>,
     /// Most that a local day may cost; above 0.
     pub daily_budget: Nanos,
     /// Most that the campaign may ever cost.

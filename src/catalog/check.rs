@@ -7,11 +7,11 @@ use super::creative::Ad;
 use super::filters::{Fault, Filters, is_iab_category};
 use super::money::{self, Flight};
 use super::raw::{RawAdvertiser, RawCampaign, RawFlight};
+use super::split::{self, KnownStrategies, StrategyShare, TermsNeeded};
 use super::targeting::{Lists, Targeting};
 use crate::openrtb::{Template, TemplateError};
 use crate::units::{AdvertiserId, CampaignId, CategoryId, Micros, Nanos, Slot};
 use jiff::tz::TimeZone;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// OpenRTB exchanges commonly refuse longer creative ids; names of campaigns keep the same bound.
@@ -145,7 +145,7 @@ pub(super) fn domains(faults: &mut Faults, key: &str, domains: &[String]) {
 pub(super) fn campaign(
     raw: RawCampaign,
     advertiser: &Advertiser,
-    strategies: &BTreeSet<String>,
+    strategies: &KnownStrategies,
 ) -> Result<(Campaign, Vec<Ad>), Vec<Fault>> {
     let mut faults = Faults::default();
     let mut ads = Vec::with_capacity(raw.ad.len());
@@ -163,6 +163,10 @@ pub(super) fn campaign(
         faults.0.push(("time_zone".to_owned(), reason));
         TimeZone::UTC
     });
+    let shares = split::shares(raw.strategy, raw.strategies).unwrap_or_else(|fault| {
+        faults.0.push(fault);
+        Vec::new()
+    });
     let campaign = Campaign {
         slot: Slot::default(),
         id: CampaignId::of(&raw.name),
@@ -178,7 +182,7 @@ pub(super) fn campaign(
             target_cpa: raw.bid.target_cpa.map(|amount| amount.0),
             expected_cvr_ppm: raw.bid.expected_cvr_ppm,
         },
-        strategy: raw.strategy,
+        strategies: shares,
         daily_budget: Nanos::from_micros(raw.daily_budget.0),
         lifetime_budget: raw.lifetime_budget.map(|amount| Nanos::from_micros(amount.0)),
         flights: raw.flights.iter().map(flight).collect(),
@@ -210,16 +214,13 @@ pub(super) fn campaign(
 pub(super) fn checked<'a>(
     mut campaign: Campaign,
     ads: impl Iterator<Item = &'a Ad> + Clone,
-    strategies: &BTreeSet<String>,
+    strategies: &KnownStrategies,
 ) -> Result<Campaign, Vec<Fault>> {
     let mut faults = Faults::default();
     faults.name(&campaign.name);
     faults.text("category", &campaign.category_name);
     faults.categories(&campaign.iab_cats);
-    faults.unless(strategies.contains(&campaign.strategy), "strategy", || {
-        let known = strategies.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        format!("`{}` is not known; there are: {known}", campaign.strategy)
-    });
+    strategies_fit(&mut faults, &campaign, strategies);
     budgets(&mut faults, &campaign);
     bid(&mut faults, &campaign.bid);
     caps(&mut faults, &campaign.frequency_caps);
@@ -232,6 +233,25 @@ pub(super) fn checked<'a>(
         Err(wrong) => faults.0.extend(wrong),
     }
     faults.finish(campaign)
+}
+
+/// Each strategy is there, and the campaign has the terms that it bids by.
+fn strategies_fit(faults: &mut Faults, campaign: &Campaign, strategies: &KnownStrategies) {
+    let key = campaign.strategy_key();
+    for StrategyShare { name, .. } in &campaign.strategies {
+        let Some(needed) = strategies.get(name) else {
+            let known = strategies.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            faults.unless(false, key, || format!("`{name}` is not known; there are: {known}"));
+            continue;
+        };
+        let TermsNeeded { cpc, target_cpa } = *needed;
+        faults.unless(!cpc || campaign.bid.cpc.is_some(), key, || {
+            format!("`{name}` needs `bid.cpc`, what a click is worth")
+        });
+        faults.unless(!target_cpa || campaign.bid.target_cpa.is_some(), key, || {
+            format!("`{name}` needs `bid.target_cpa`, what a conversion may cost")
+        });
+    }
 }
 
 fn budgets(faults: &mut Faults, campaign: &Campaign) {

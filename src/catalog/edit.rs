@@ -6,12 +6,13 @@ use super::creative::Ad;
 use super::filters::Fault;
 use super::money::{Flight, FlightTerms, Overdelivery};
 use super::raw_ad::RawAd;
+use super::split::{self, KnownStrategies, StrategyShare};
 use super::targeting::Targeting;
 use super::{check, check_ad};
 use crate::store::ConfigError;
 use crate::units::{CurrencyCode, Micros, Nanos};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What may be changed while a campaign runs. What is absent stays; a change cannot take an
@@ -37,9 +38,12 @@ pub struct CampaignEdit {
     /// Single terms of the bid.
     #[serde(skip_serializing_if = "BidEdit::is_unset")]
     pub bid: BidEdit,
-    /// Name of the bidding strategy.
+    /// Name of the bidding strategy, in place of what there was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
+    /// Several with shares, in place of what there was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategies: Option<Vec<StrategyShare>>,
     /// All frequency caps, in place of those before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frequency_caps: Option<Vec<FrequencyCap>>,
@@ -82,7 +86,9 @@ impl CampaignEdit {
         self.flights = later.flights.or(self.flights.take());
         self.overdelivery = later.overdelivery.or(self.overdelivery);
         self.bid.merge(later.bid);
-        self.strategy = later.strategy.or(self.strategy.take());
+        if later.strategy.is_some() || later.strategies.is_some() {
+            (self.strategy, self.strategies) = (later.strategy, later.strategies);
+        }
         self.frequency_caps = later.frequency_caps.or(self.frequency_caps.take());
         self.targeting = later.targeting.or(self.targeting.take());
         self.pooled_interest = later.pooled_interest.or(self.pooled_interest);
@@ -147,7 +153,7 @@ pub(super) fn apply<'a>(
     advertiser: &Advertiser,
     ads: impl Iterator<Item = &'a Ad> + Clone,
     edit: &CampaignEdit,
-    strategies: &BTreeSet<String>,
+    strategies: &KnownStrategies,
 ) -> Result<(Campaign, Option<Vec<Ad>>), Vec<Fault>> {
     campaign.status = edit.status.unwrap_or(campaign.status);
     if let Some(micros) = edit.daily_budget_micros {
@@ -165,8 +171,9 @@ pub(super) fn apply<'a>(
     bid.cpc = edit.bid.cpc_micros.or(bid.cpc);
     bid.target_cpa = edit.bid.target_cpa_micros.or(bid.target_cpa);
     bid.expected_cvr_ppm = edit.bid.expected_cvr_ppm.unwrap_or(bid.expected_cvr_ppm);
-    if let Some(strategy) = &edit.strategy {
-        campaign.strategy.clone_from(strategy);
+    if edit.strategy.is_some() || edit.strategies.is_some() {
+        campaign.strategies = split::shares(edit.strategy.clone(), edit.strategies.clone())
+            .map_err(|fault| vec![fault])?;
     }
     if let Some(caps) = &edit.frequency_caps {
         campaign.frequency_caps = caps.as_slice().into();
@@ -238,8 +245,12 @@ pub struct CampaignView {
     pub sensitive: Option<Sensitivity>,
     /// What it pays for.
     pub bid: BidEdit,
-    /// Name of the bidding strategy.
-    pub strategy: String,
+    /// Name of the bidding strategy, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    /// The strategies that share its users, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub strategies: Vec<StrategyShare>,
     /// Currency of all amounts.
     pub currency: CurrencyCode,
     /// Most that a local day may cost, in micros.
@@ -301,7 +312,8 @@ impl CampaignView {
                 target_cpa_micros: bid.target_cpa,
                 expected_cvr_ppm: (bid.expected_cvr_ppm > 0).then_some(bid.expected_cvr_ppm),
             },
-            strategy: campaign.strategy.clone(),
+            strategy: (!campaign.is_split()).then(|| campaign.strategy_names()),
+            strategies: if campaign.is_split() { campaign.strategies.clone() } else { Vec::new() },
             currency: campaign.currency,
             daily_budget_micros: micros(campaign.daily_budget),
             lifetime_budget_micros: campaign.lifetime_budget.map(micros),

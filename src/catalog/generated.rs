@@ -9,11 +9,11 @@ use super::facts::RequestFacts;
 use super::raw::{Amount, RawBid, RawCampaign};
 use super::raw_ad::{RawAd, RawBanner, RawImage, RawLinear, RawNative};
 use super::snapshot::{Catalog, Parts};
+use super::split::{KnownStrategies, TermsNeeded};
 use super::targeting::{Lists, Targeting};
 use crate::units::{AdvertiserId, CurrencyCode, Timestamp};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The share of campaigns that fit a generated request by all but its region; measured by the test
@@ -34,7 +34,7 @@ const NOON: i64 = 1_781_708_400_000;
 #[must_use]
 pub fn generated(campaigns: usize, seed: u64, selectivity: f64) -> Catalog {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let strategies = BTreeSet::from(["generated".to_owned()]);
+    let strategies = KnownStrategies::from([("generated".to_owned(), TermsNeeded::default())]);
     let advertisers: Vec<Advertiser> = (0..campaigns.div_ceil(20)).map(advertiser).collect();
     // Regions are drawn with replacement: n draws of N hit the share 1 - exp(-n / N).
     let share = (selectivity / SHARE_WITHOUT_REGIONS).clamp(0.0, 0.99);
@@ -102,7 +102,8 @@ fn campaign(number: usize, regions: f64, rng: &mut ChaCha8Rng) -> RawCampaign {
         category: format!("category-{}", below(rng, 300)),
         iab_cats: vec![format!("IAB{}", [1, 2, 3, 5, 17, 18, 19, 22][below(rng, 8)])],
         sector: None,
-        strategy: "generated".to_owned(),
+        strategy: Some("generated".to_owned()),
+        strategies: None,
         daily_budget: cents(rng, 1_000, 100_000),
         lifetime_budget: None,
         flights: Vec::new(),

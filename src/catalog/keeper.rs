@@ -9,11 +9,11 @@ use super::campaign::Campaign;
 use super::edit::{CampaignEdit, EditError, Edits};
 use super::load::{CatalogError, Loaded};
 use super::snapshot::Catalog;
+use super::split::KnownStrategies;
 use crate::store::{ConfigError, ConfigStore, MemoryConfig};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const PREFIX: &str = "campaign.";
 pub struct CatalogKeeper {
     folder: PathBuf,
     // Changed by a reload alone, which holds the store's lock.
-    strategies: Mutex<BTreeSet<String>>,
+    strategies: Mutex<KnownStrategies>,
     published: Arc<ArcSwap<Catalog>>,
     // Held while a new catalog is built and its edit is made durable: there is one writer at a time,
     // on a thread that may block, and readers never take it.
@@ -56,7 +56,7 @@ impl CatalogKeeper {
     ///
     /// # Errors
     /// As [`Catalog::load`].
-    pub fn open(folder: PathBuf, strategies: BTreeSet<String>) -> Result<Self, Vec<CatalogError>> {
+    pub fn open(folder: PathBuf, strategies: KnownStrategies) -> Result<Self, Vec<CatalogError>> {
         let catalog = Catalog::load(&folder, &strategies, None)?;
         Ok(Self { folder, ..Self::of(catalog, strategies) })
     }
@@ -64,7 +64,7 @@ impl CatalogKeeper {
     /// Starts from a catalog made in memory, which no reload can read again: a reload is refused as
     /// that of an empty folder name is.
     #[must_use]
-    pub fn of(catalog: Catalog, strategies: BTreeSet<String>) -> Self {
+    pub fn of(catalog: Catalog, strategies: KnownStrategies) -> Self {
         Self {
             folder: PathBuf::new(),
             strategies: Mutex::new(strategies),
@@ -122,7 +122,7 @@ impl CatalogKeeper {
     /// the published catalog stays.
     pub fn reload(
         &self,
-        strategies: Option<BTreeSet<String>>,
+        strategies: Option<KnownStrategies>,
     ) -> Result<Arc<Catalog>, Vec<CatalogError>> {
         let store = self.store.lock();
         let strategies = strategies.unwrap_or_else(|| self.strategies.lock().clone());

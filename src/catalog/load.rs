@@ -9,9 +9,10 @@ use super::edit::{self, CampaignEdit, Edited, Edits};
 use super::filters::Fault;
 use super::raw::{RawAdvertisers, RawCampaigns};
 use super::snapshot::{Catalog, Parts};
+use super::split::{self, KnownStrategies};
 use crate::units::{AdvertiserId, CampaignId, CategoryId, CreativeId};
 use serde::Serialize;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -38,14 +39,14 @@ pub struct CatalogError {
 }
 
 impl Catalog {
-    /// Reads a folder. `known_strategies` are the names that campaigns may use; slots and the epoch
+    /// Reads a folder. `known_strategies` are those that campaigns may name; slots and the epoch
     /// carry over from `previous`.
     ///
     /// # Errors
     /// All that is wrong, up to fifty lines; then nothing is loaded.
     pub fn load(
         folder: &Path,
-        known_strategies: &BTreeSet<String>,
+        known_strategies: &KnownStrategies,
         previous: Option<&Self>,
     ) -> Result<Self, Vec<CatalogError>> {
         let loaded = Self::load_edited(folder, known_strategies, previous, &Edits::new())?;
@@ -56,13 +57,17 @@ impl Catalog {
     /// passed over.
     pub(super) fn load_edited(
         folder: &Path,
-        known_strategies: &BTreeSet<String>,
+        known_strategies: &KnownStrategies,
         previous: Option<&Self>,
         edits: &Edits,
     ) -> Result<Loaded, Vec<CatalogError>> {
         let mut reader = Reader::new(folder, known_strategies);
         reader.advertisers();
         reader.campaign_files();
+        let campaigns = reader.campaigns.iter().map(|(campaign, _)| campaign);
+        if let Some(reason) = split::too_many(campaigns) {
+            reader.refuse("campaigns", 0, reason);
+        }
         if reader.errors.is_empty() {
             let stopped = if edits.is_empty() { Vec::new() } else { reader.edit(edits) };
             let parts = Parts { advertisers: reader.advertisers, campaigns: reader.campaigns };
@@ -84,7 +89,7 @@ pub(super) struct Loaded {
 /// What was read so far.
 struct Reader<'a> {
     folder: &'a Path,
-    strategies: &'a BTreeSet<String>,
+    strategies: &'a KnownStrategies,
     advertisers: Vec<Advertiser>,
     campaigns: Vec<(Campaign, Vec<Ad>)>,
     /// The file of each campaign.
@@ -116,7 +121,7 @@ fn fault(key: &str, reason: String) -> Fault {
 }
 
 impl<'a> Reader<'a> {
-    fn new(folder: &'a Path, strategies: &'a BTreeSet<String>) -> Self {
+    fn new(folder: &'a Path, strategies: &'a KnownStrategies) -> Self {
         Self {
             folder,
             strategies,

@@ -37,6 +37,7 @@ mod raw_ad;
 mod rows;
 mod slots;
 mod snapshot;
+mod split;
 mod targeting;
 
 #[cfg(test)]
@@ -65,4 +66,5 @@ pub use money::{
 pub use rows::{AdRow, BlockKeys, CampaignRow, Caps, FileShape, Form, Needs, Shape, block_bit};
 pub use slots::SLOT_GRACE_EPOCHS;
 pub use snapshot::Catalog;
+pub use split::{ARMS_MAX, KnownStrategies, StrategyShare, TermsNeeded};
 pub use targeting::{Lists, Targeting};

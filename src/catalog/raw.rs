@@ -4,6 +4,7 @@
 use super::campaign::{FrequencyCap, Sector, Status};
 use super::money::{LocalDate, Overdelivery};
 use super::raw_ad::RawAd;
+use super::split::StrategyShare;
 use super::targeting::Targeting;
 use crate::units::{CurrencyCode, Micros};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
@@ -46,7 +47,8 @@ pub(super) struct RawCampaign {
     #[serde(default)]
     pub iab_cats: Vec<String>,
     pub sector: Option<Sector>,
-    pub strategy: String,
+    pub strategy: Option<String>,
+    pub strategies: Option<Vec<StrategyShare>>,
     pub daily_budget: Amount,
     pub lifetime_budget: Option<Amount>,
     #[serde(default)]

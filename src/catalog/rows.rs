@@ -28,7 +28,10 @@ pub struct CampaignRow {
     pub category: CategoryId,
     /// The first of its ads.
     ads_first: u32,
-    ads: u32,
+    ads: u16,
+    /// The number of its traffic split in [`super::Catalog::splits`], from 1; 0 where one strategy has
+    /// all users.
+    pub split: u16,
     /// One bit of 64 for each key in the lines of block keys; all bits where there is no such line.
     block_bits: u64,
     /// How often one user may see it.
@@ -254,6 +257,14 @@ pub(super) struct Rows {
 struct Numbers {
     blocks: FxHashMap<BlockKeys, u32>,
     shapes: FxHashMap<Shape, u32>,
+    splits: u16,
+}
+
+impl Numbers {
+    const fn next_split(&mut self) -> u16 {
+        self.splits += 1;
+        self.splits
+    }
 }
 
 impl Rows {
@@ -293,7 +304,9 @@ impl Rows {
             slot: campaign.slot,
             category: campaign.category,
             ads_first,
-            ads: self.ads.len() as u32 - ads_first,
+            // At most 64 of them; splits are a few hundred.
+            ads: (self.ads.len() as u32 - ads_first) as u16,
+            split: if campaign.is_split() { numbers.next_split() } else { 0 },
             block_bits: shared.map_or(u64::MAX, |shared| shared.bits()),
             caps: Caps::of(&campaign.frequency_caps),
             uses_interest: campaign.uses_interest(),
@@ -330,7 +343,7 @@ impl Rows {
     pub(super) fn prefetch_ads(&self, index: u32, blocked: u64) {
         let Some(row) = self.campaign(index) else { return };
         prefetch(&self.ads, row.ads_first as usize);
-        prefetch(&self.ads, (row.ads_first + row.ads).saturating_sub(1) as usize);
+        prefetch(&self.ads, (row.ads_first + u32::from(row.ads)).saturating_sub(1) as usize);
         if row.may_be_blocked(blocked) {
             prefetch(&self.blocks, row.blocks as usize);
         }
@@ -339,7 +352,7 @@ impl Rows {
     #[inline]
     pub(super) fn ads(&self, row: &CampaignRow) -> &[AdRow] {
         let first = row.ads_first as usize;
-        self.ads.get(first..first + row.ads as usize).unwrap_or_default()
+        self.ads.get(first..first + usize::from(row.ads)).unwrap_or_default()
     }
 
     #[inline]
@@ -371,6 +384,7 @@ const ABSENT: CampaignRow = CampaignRow {
     category: CategoryId(0),
     ads_first: 0,
     ads: 0,
+    split: 0,
     block_bits: 0,
     caps: Caps::None,
     uses_interest: false,

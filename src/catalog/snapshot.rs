@@ -8,9 +8,9 @@ use super::filters::Reason;
 use super::index::{EligibilityIndex, EligibilityScratch};
 use super::rows::{AdRow, BlockKeys, CampaignRow, Rows, Shape};
 use super::slots::SlotTable;
-use crate::units::{AdvertiserId, CampaignId};
+use super::split::{self, ARMS_MAX, KnownStrategies};
+use crate::units::{AdvertiserId, CampaignId, Slot};
 use smallvec::SmallVec;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Advertisers, campaigns and ads at one epoch, with the index over them.
@@ -28,7 +28,7 @@ pub struct Catalog {
     /// Which campaigns fit a request.
     pub index: EligibilityIndex,
     rows: Arc<Rows>,
-    strategies: Arc<BTreeSet<String>>,
+    strategies: Arc<KnownStrategies>,
     campaign_slots: Arc<SlotTable>,
     ad_slots: Arc<SlotTable>,
 }
@@ -44,7 +44,7 @@ impl Catalog {
     /// Seats campaigns and ads where they sat in `previous`, and builds the index.
     pub(super) fn assemble(
         parts: Parts,
-        strategies: Arc<BTreeSet<String>>,
+        strategies: Arc<KnownStrategies>,
         previous: Option<&Self>,
     ) -> Self {
         let epoch = previous.map_or(1, |previous| previous.epoch + 1);
@@ -111,6 +111,12 @@ impl Catalog {
     #[must_use]
     pub fn stopped(&self) -> usize {
         self.all_campaigns().filter(|campaign| campaign.is_stopped()).count()
+    }
+
+    /// The campaigns whose users several strategies share, in the order of their rows' numbers, each
+    /// with the places of its arms' paces.
+    pub fn splits(&self) -> impl Iterator<Item = (&Campaign, SmallVec<[Slot; ARMS_MAX]>)> {
+        split::splits(&self.campaigns)
     }
 
     /// The ad at an ad slot index.
@@ -226,6 +232,10 @@ impl Catalog {
         let next = edit::apply(next, advertiser, self.ads_of(campaign), &changes, &self.strategies);
         let (mut next, drafted) =
             next.map_err(|faults| EditError::Refused(edit::in_one_line(&faults)))?;
+        let others = self.all_campaigns().filter(|other| other.id != next.id);
+        if let Some(reason) = split::too_many(others.chain([&next])) {
+            return Err(EditError::Refused(reason));
+        }
         changes.ads = ads.or(changes.ads);
         (edited.changes, edited.fault) = (Ok(changes.clone()), None);
         next.edited = (changes != CampaignEdit::default()).then(|| Arc::new(edited));

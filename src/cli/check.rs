@@ -76,7 +76,7 @@ fn check(
     if let Err(error) = Arms::from_shares(&config.experiment.arms) {
         problems.push(error);
     }
-    let names = strategies.names().map(str::to_owned).collect();
+    let names = strategies.known();
     match CatalogKeeper::open(config.paths.catalog.clone(), names) {
         Ok(keeper) => {
             let catalog = keeper.published().load_full();

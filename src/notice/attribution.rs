@@ -45,6 +45,8 @@ pub struct Touch {
     pub creative: CreativeId,
     /// In which coarse context (the privacy room's bucket).
     pub bucket: u8,
+    /// By which of the campaign's strategies.
+    pub strategy_arm: u8,
 }
 
 const _: () = assert!(size_of::<(u64, Touch)>() <= 64);
@@ -53,8 +55,8 @@ impl Touch {
     /// The touch of a token's bid, at `at`.
     #[must_use]
     pub const fn of(token: &BidToken, at: Timestamp) -> Self {
-        let &BidToken { hold, campaign, creative, bucket, .. } = token;
-        Self { at, hold, campaign, creative, bucket }
+        let &BidToken { hold, campaign, creative, bucket, strategy_arm, .. } = token;
+        Self { at, hold, campaign, creative, bucket, strategy_arm }
     }
 }
 

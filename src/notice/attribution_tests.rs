@@ -14,7 +14,7 @@ fn hold(number: u32) -> HoldId {
 fn touch(number: u32, hours_ago: i64) -> Option<Touch> {
     let at = Timestamp((1_000 - hours_ago) * HOUR);
     let (campaign, creative) = (CampaignId(u64::from(number)), CreativeId(0));
-    Some(Touch { at, hold: hold(number), campaign, creative, bucket: 0 })
+    Some(Touch { at, hold: hold(number), campaign, creative, bucket: 0, strategy_arm: 0 })
 }
 
 /// The token of bid `number`, issued so many hours before hour 1,000.
@@ -34,6 +34,7 @@ fn token(number: u32, hours_ago: i64) -> BidToken {
         measure: true,
         store_session: true,
         arm: 0,
+        strategy_arm: 0,
         is_first_price: false,
         size: crate::market::SizeClass::default(),
         bucket: 0,

@@ -22,6 +22,7 @@ fn token() -> BidToken {
         measure: true,
         store_session: true,
         arm: 0,
+        strategy_arm: 0,
         is_first_price: true,
         size: crate::market::SizeClass::NATIVE,
         bucket: 0,

@@ -57,6 +57,7 @@ mod tests {
             measure: true,
             store_session: true,
             arm: 0,
+            strategy_arm: 0,
             is_first_price,
             size: SizeClass::AUDIO,
             bucket: 0,

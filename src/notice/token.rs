@@ -129,6 +129,8 @@ pub struct BidToken {
     pub store_session: bool,
     /// The experiment arm, below 32.
     pub arm: u8,
+    /// The arm of the campaign's traffic split, below 4; 0 where one strategy has all users.
+    pub strategy_arm: u8,
     /// Whether the winner pays what it bid: what became of the bid tells of the market then.
     pub is_first_price: bool,
     /// The slot's size, as the market tells sizes apart.

@@ -207,7 +207,7 @@ pub async fn reload(engine: Shared, head: HttpRequest) -> HttpResponse {
         }
         Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "the server stops"),
     };
-    let names = Some(strategies.names().map(str::to_owned).collect());
+    let names = Some(strategies.known());
     match engine.catalog.address().send(Reload { strategies: names }).await {
         Ok(Ok(catalog)) => {
             // Campaigns that name a strategy of the new ones wait for it until here, without a bid.

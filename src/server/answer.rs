@@ -303,6 +303,7 @@ fn token_of(
         measure: input.permissions.measure,
         store_session: input.permissions.store_session,
         arm: input.arm as u8,
+        strategy_arm: pick.strategy_arm,
         is_first_price: pick.is_first_price,
         size: imp.map_or(SizeClass::default(), |imp| input.place(imp).size),
         bucket: ContextBucket::of(input.user_context.device_type, format).index() as u8,

@@ -21,6 +21,7 @@ use crate::prediction::{
     self, AdFeatures, AdInput, AdsChanged, LearnerActor, LearnerState, SlotFormat,
 };
 use crate::privacy::{Aggregates, DeclareCells, Plan};
+use crate::server::arm_books::{ArmBooks, ArmMetrics};
 use crate::server::conversions::Conversions;
 use crate::server::engine::{Engine, ExchangeDesk, NODE};
 use crate::server::event_log::EventLog;
@@ -31,9 +32,9 @@ use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
 use crate::session::{SessionConfig, SessionTable, ShardMap, ShardState};
 use crate::store::{ConfigStore, OrderedLog};
-use crate::strategy::pacing::{PacingKind, PlanKind};
-use crate::strategy::{Exploration, Strategies};
-use crate::units::{CampaignId, Nanos};
+use crate::strategy::pacing::{ArmTerms, PacingKind, PlanKind};
+use crate::strategy::{Exploration, Strategies, Strategy};
+use crate::units::{CampaignId, Nanos, Slot};
 use actix::prelude::*;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -61,7 +62,7 @@ impl Parts {
     /// Every problem found, a line each.
     pub fn load(config: &Config) -> anyhow::Result<Self> {
         let strategies = Strategies::load(&config.paths.strategies).map_err(|e| lines(&e))?;
-        let names = strategies.names().map(str::to_owned).collect();
+        let names = strategies.known();
         let keeper = CatalogKeeper::open(config.paths.catalog.clone(), names);
         let keeper = Arc::new(keeper.map_err(|errors| lines(&errors))?);
         Ok(Self { keeper, strategies: Arc::new(strategies), log: None })
@@ -133,6 +134,8 @@ pub fn assemble(
     let keeper = parts.keeper;
     let mut metrics = Metrics::new();
     metrics.watch(LogMetrics([("ledger", ledger.log().clone()), ("events", events_log.clone())]));
+    let arm_books = Arc::new(ArmBooks::default());
+    metrics.watch(ArmMetrics(arm_books.clone()));
     let counters = metrics.event_entries.clone();
     let event_log = EventLog::new(events_log, civil.clone(), keys.boot, events_keep_ms, counters);
     let conversions = Conversions::new(&config.attribution);
@@ -154,6 +157,7 @@ pub fn assemble(
         market_inbox,
         catalog: Supervised::start(control, move || CatalogActor::new(keeper.clone())),
         event_log,
+        arm_books,
         conversions,
         ticks: tokio::sync::Mutex::new(None),
         is_unsettled: AtomicBool::new(true),
@@ -232,6 +236,7 @@ fn sessions(config: &Config, workers: usize) -> (Arc<SessionTable>, ShardMap, Sh
 /// Tells everybody who works from the catalog of its state: the learner of the ads, the ledger of
 /// the budgets, the releases of the cells.
 pub async fn spread(engine: &Engine, catalog: &Catalog) {
+    engine.arm_books.follow(catalog, engine.civil.now());
     let ads = AdsChanged(ads_of(catalog));
     let campaigns = SetCampaigns(terms_of(engine, catalog));
     let cells: Arc<[CampaignId]> = catalog.all_campaigns().map(|campaign| campaign.id).collect();
@@ -281,9 +286,11 @@ fn shape(ad: &crate::catalog::Ad) -> (SlotFormat, (u16, u16)) {
 
 fn terms_of(engine: &Engine, catalog: &Catalog) -> Arc<[CampaignTerms]> {
     let bounds: HashMap<_, _> = catalog.advertisers().map(|one| (one.id, one.budget)).collect();
+    let splits: HashMap<_, _> = catalog.splits().map(|(one, paces)| (one.id, paces)).collect();
     let terms = catalog.all_campaigns().map(|campaign| {
         let advertiser_bound = bounds.get(&campaign.advertiser).copied().flatten();
-        campaign_terms(engine, campaign, advertiser_bound)
+        let paces = splits.get(&campaign.id).map_or(&[][..], |paces| paces);
+        campaign_terms(engine, campaign, advertiser_bound, paces)
     });
     terms.collect()
 }
@@ -313,30 +320,46 @@ fn campaign_terms(
     engine: &Engine,
     campaign: &Campaign,
     advertiser_bound: Option<Nanos>,
+    paces: &[Slot],
 ) -> CampaignTerms {
     let strategies = engine.published.strategies.load();
-    let strategy = strategies.get(&campaign.strategy).and_then(|id| strategies.strategy(id));
-    let pacing = strategy.filter(|_| engine.config.budget.pacing).map(|strategy| strategy.pacing());
-    let pacing = pacing.unwrap_or(PacingKind::None);
-    let multiplier_max = strategy.map_or(1.0, |strategy| strategy.multiplier_bounds().1);
-    let exploration_ppm = match strategy.map(|strategy| strategy.exploration()) {
-        Some(Exploration::Thompson { share_ppm }) => share_ppm,
-        Some(Exploration::None) | None => 0,
-    };
-    let per_action = campaign.bid.target_cpa.map(Nanos::from_micros);
+    let arms = campaign.strategies.iter().map(|arm| {
+        let strategy = strategies.get(&arm.name).and_then(|id| strategies.strategy(id));
+        (arm.share, strategy)
+    });
+    let explored =
+        arms.clone().map(|(share, strategy)| match strategy.map(Strategy::exploration) {
+            Some(Exploration::Thompson { share_ppm }) => share_ppm * u32::from(share) / 100,
+            Some(Exploration::None) | None => 0,
+        });
+    let terms = arms.clone().zip(0..).map(|((share, strategy), at)| {
+        let pacing = strategy.filter(|_| engine.config.budget.pacing).map(Strategy::pacing);
+        let multiplier_max = strategy.map_or(1.0, |strategy| strategy.multiplier_bounds().1);
+        ArmTerms {
+            slot: paces.get(at).copied().unwrap_or(campaign.slot),
+            share,
+            pacing: pacing.unwrap_or(PacingKind::None),
+            plan: strategy.map_or_else(PlanKind::default, Strategy::plan),
+            multiplier_max_ppm: (multiplier_max * 1e6).round() as u64,
+        }
+    });
+    let terms: Vec<_> = terms.collect();
+    let first = terms.first();
+    let is_paced = terms.iter().any(|arm| arm.pacing != PacingKind::None);
     CampaignTerms {
         id: campaign.id,
         advertiser: campaign.advertiser,
         slot: campaign.slot,
-        budget: budget_of(campaign, advertiser_bound, exploration_ppm),
+        budget: budget_of(campaign, advertiser_bound, explored.sum()),
         time_zone: campaign.time_zone.clone(),
-        pacing,
-        plan: strategy.map_or_else(PlanKind::default, |strategy| strategy.plan()),
+        pacing: first.map_or(PacingKind::None, |arm| arm.pacing),
+        plan: first.map_or_else(PlanKind::default, |arm| arm.plan),
         // The catalog has read them before.
         hours: HourMask::parse(&campaign.targeting.hours).unwrap_or_default(),
-        multiplier_max_ppm: (multiplier_max * 1e6).round() as u64,
-        target_cpa: per_action.filter(|_| pacing != PacingKind::None),
+        multiplier_max_ppm: first.map_or(1_000_000, |arm| arm.multiplier_max_ppm),
+        target_cpa: campaign.bid.target_cpa.map(Nanos::from_micros).filter(|_| is_paced),
         max_price: campaign.bid.max_cpm,
+        arms: if campaign.is_split() { terms } else { Vec::new() },
     }
 }
 

@@ -287,6 +287,11 @@ fn encode(
         engine.metrics.explorations.inc_by(explorations as u64);
     }
     engine.metrics.bids.inc_by((input.outcome.picks.len() - refused.len()) as u64);
+    if !input.is_test {
+        let is_sent = |hold| refused.iter().all(|refused| refused.pick.held.hold != hold);
+        let sent = input.outcome.picks.iter().filter(|pick| is_sent(pick.held.hold));
+        engine.arm_books.bid(sent.map(|pick| (pick.held.campaign, pick.strategy_arm)));
+    }
     send(worker, desk, head, &scratch.answer)
 }
 

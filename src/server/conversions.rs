@@ -139,6 +139,7 @@ impl Engine {
         }
         let message = budget::Conversion {
             campaign: touch.campaign,
+            strategy_arm: touch.strategy_arm,
             at: claim.at,
             click_at: (converted == Converted::ClickThrough).then_some(touch.at),
             value: Nanos::from_micros(value.0),

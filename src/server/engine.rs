@@ -14,6 +14,7 @@ use crate::notice::Sealer;
 use crate::openrtb::Limits;
 use crate::prediction::LearnerActor;
 use crate::privacy::{AggregateActor, Aggregates};
+use crate::server::arm_books::ArmBooks;
 use crate::server::conversions::Conversions;
 use crate::server::event_log::EventLog;
 use crate::server::keys::{Keys, Scope};
@@ -120,6 +121,8 @@ pub struct Engine {
     pub privacy: Aggregates,
     /// What happened, for operators.
     pub event_log: EventLog,
+    /// What the arms of traffic splits came to.
+    pub arm_books: Arc<ArmBooks>,
     /// Conversions: windows, last touches, orders that were counted.
     pub conversions: Conversions,
     /// Whether something was sent to the ledger since the last [`Engine::settle`]. Set before the

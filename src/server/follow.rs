@@ -7,7 +7,7 @@
 //! feels the back-pressure, and a server that stops waits for it.
 
 use crate::auction::{BidEnd, BidShown, EndBids};
-use crate::budget::{Due, Held};
+use crate::budget::{ArmsBilled, Due, Held};
 use crate::notice::entry::{Entry, Subject};
 use crate::notice::outcome::{Outcome, Said};
 use crate::notice::{BidToken, Purpose};
@@ -139,11 +139,14 @@ impl Engine {
         let limit = Duration::from_millis(SETTLE_MS_MAX);
         let settled = tokio::time::timeout(limit, self.ledger.settlements(positions)).await;
         let settled = settled.ok();
+        let mut bills = Vec::new();
         for (place, charged) in charges.into_iter().enumerate() {
             let Charged { purpose, token, due, before, entry, .. } = charged;
             let outcome = match &settled {
                 Some(settled) => {
-                    Outcome::of_charge(settled.get(place).copied().flatten(), due, before)
+                    let settlement = settled.get(place).copied().flatten();
+                    bills.extend(self.arm_books.settled(&token, settlement));
+                    Outcome::of_charge(settlement, due, before)
                 }
                 None => Outcome::Unconfirmed,
             };
@@ -154,6 +157,9 @@ impl Engine {
                 self.conversions.touch(Purpose::View, &token, self.civil.now());
             }
             self.note(purpose, outcome, entry);
+        }
+        if !bills.is_empty() && self.budget.address().send(ArmsBilled(bills)).await.is_err() {
+            self.metrics.refused("arm_bills");
         }
     }
 

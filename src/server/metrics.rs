@@ -1,5 +1,5 @@
 //! Counters for operators, in Prometheus' text format. Labels come from closed lists; nothing here
-//! is counted per campaign or per user (such figures exist only as private releases).
+//! is counted per user, and per campaign only what the arms of traffic splits bid, won and spent.
 
 use crate::auction::NoBid;
 use crate::consent::{Restriction, Restrictions};
@@ -7,7 +7,7 @@ use crate::notice::Purpose;
 use crate::notice::attribution::Converted;
 use crate::notice::outcome::Outcome;
 use crate::server::event_log;
-use crate::server::log_metrics::LogMetrics;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -171,9 +171,9 @@ impl Metrics {
         }
     }
 
-    /// Also tells what the logs say of themselves.
-    pub fn watch(&mut self, logs: LogMetrics) {
-        self.registry.register_collector(Box::new(logs));
+    /// Also tells what others count.
+    pub fn watch(&mut self, others: impl Collector + 'static) {
+        self.registry.register_collector(Box::new(others));
     }
 
     /// Counts a request that got no bid.

@@ -9,6 +9,7 @@
 
 mod admin;
 mod answer;
+mod arm_books;
 mod assemble;
 mod bid;
 mod body;

@@ -1,5 +1,6 @@
 //! `GET /api/v1/report`: how the engine fares, as one JSON object. Counts by campaign come from the
-//! ledger (money, exact) and from private releases (behaviour, noisy); nothing raw is shown.
+//! ledger (money, exact) and from private releases (behaviour, noisy); of a traffic split's arms bids,
+//! wins and spend are exact. Nothing else that users did is shown raw.
 
 use crate::auction;
 use crate::budget;
@@ -72,6 +73,7 @@ impl Engine {
                 "impressions": released(campaign.id, Kind::Impression),
                 "clicks": released(campaign.id, Kind::Click),
                 "conversions": released(campaign.id, Kind::Conversion),
+                "split": self.arm_books.report(campaign.id),
             })
         });
         campaigns.collect()

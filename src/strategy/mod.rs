@@ -6,7 +6,9 @@
 pub mod exploration;
 pub mod pacing;
 pub mod parse;
+pub mod split;
 pub mod value;
 
 pub use parse::{Exploration, Shading, Strategies, StrategyError, StrategyId};
+pub use split::Split;
 pub use value::{Factors, LnWorth, Objective, Strategy, ValueInput};

@@ -7,6 +7,7 @@
 //! included; whether a bid may be made at all is decided elsewhere, by full holds. Floats live here
 //! and touch no account.
 
+mod arms;
 mod cpa;
 mod in_flight;
 mod local;
@@ -17,6 +18,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+pub use arms::{ArmPacing, ArmTerms};
 pub use local::{LocalEntry, LocalPacing, LocalReport};
 pub use plan::{DaySpan, PlanKind, Traffic};
 pub use snapshot::{Pace, PacingSnapshot};

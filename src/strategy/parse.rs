@@ -19,6 +19,7 @@
 
 use super::pacing::{PacingKind, PlanKind};
 use super::value::{Objective, Strategy};
+use crate::catalog::KnownStrategies;
 use crate::units::Micros;
 use serde::Deserialize;
 use std::path::Path;
@@ -121,6 +122,13 @@ impl Strategies {
         }
         let prefer_deals = entries.iter().any(|(_, strategy)| strategy.prefers_deals());
         if errors.is_empty() { Ok(Self { entries, prefer_deals }) } else { Err(errors) }
+    }
+
+    /// The names, each with the terms that a campaign must have.
+    #[must_use]
+    pub fn known(&self) -> KnownStrategies {
+        let known = self.entries.iter().map(|(name, one)| (name.clone(), one.terms_needed()));
+        known.collect()
     }
 
     /// The names, in order.

@@ -9,6 +9,7 @@
 use super::exploration::OVER_MEAN_MAX;
 use super::pacing::{PacingKind, PlanKind};
 use super::parse::{Exploration, Shading};
+use crate::catalog::TermsNeeded;
 use crate::units::Micros;
 use smallvec::{SmallVec, smallvec};
 
@@ -236,17 +237,12 @@ impl Strategy {
         factors
     }
 
-    /// Whether a campaign with these terms can be bid for at all.
-    ///
-    /// # Errors
-    /// The term that is missing.
-    pub fn check_terms(&self, has_cpc: bool, has_target_cpa: bool) -> Result<(), &'static str> {
-        match self.objective {
-            Objective::Cpc if !has_cpc => Err("objective `cpc` needs a campaign with a cpc"),
-            Objective::TargetCpa if !has_target_cpa => {
-                Err("objective `target_cpa` needs a campaign with a target_cpa")
-            }
-            _ => Ok(()),
+    /// The terms without which a campaign cannot be bid for at all.
+    #[must_use]
+    pub const fn terms_needed(&self) -> TermsNeeded {
+        TermsNeeded {
+            cpc: matches!(self.objective, Objective::Cpc),
+            target_cpa: matches!(self.objective, Objective::TargetCpa),
         }
     }
 

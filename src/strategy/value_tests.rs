@@ -108,11 +108,16 @@ fn factors_tell_the_whole_price() {
 
 #[test]
 fn terms_that_an_objective_needs_are_demanded() {
-    assert!(strategy(Objective::Cpc).check_terms(true, false).is_ok());
-    assert!(strategy(Objective::Cpc).check_terms(false, true).is_err());
-    assert!(strategy(Objective::TargetCpa).check_terms(true, false).is_err());
-    assert!(strategy(Objective::TargetCpa).check_terms(false, true).is_ok());
-    assert!(strategy(Objective::FixedCpm { base_bid: None }).check_terms(false, false).is_ok());
+    for (objective, cpc, target_cpa) in [
+        (Objective::Cpc, true, false),
+        (Objective::TargetCpa, false, true),
+        (Objective::FixedCpm { base_bid: None }, false, false),
+    ] {
+        let strategy = strategy(objective);
+        assert_eq!(strategy.terms_needed(), TermsNeeded { cpc, target_cpa });
+        let none = ValueInput { cpc_micros: None, target_cpa_micros: None, ..input() };
+        assert_eq!(strategy.value(&none).0 == 0, cpc || target_cpa, "{objective:?}");
+    }
 }
 
 proptest! {

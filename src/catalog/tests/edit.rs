@@ -85,6 +85,15 @@ fn wrong_edits_are_refused() {
     for (body, expected) in [
         (json!({"daily_budget_micros": 0}), "daily_budget: lies above 0"),
         (json!({"strategy": "none"}), "strategy: `none` is not known"),
+        (json!({"strategy": "target_cpa"}), "strategy: `target_cpa` needs `bid.target_cpa`"),
+        (
+            json!({"strategies": [{"name": "cpc", "share": 100}]}),
+            "strategies: 2 to 4 of them, not 1",
+        ),
+        (
+            json!({"strategy": "cpc", "strategies": [{"name": "cpc", "share": 100}]}),
+            "strategies: stands beside `strategy`",
+        ),
         (
             json!({"flights": [{"start": "2026-03-02", "end": "2026-03-01", "budget_micros": 1}]}),
             "flights[0]: 2026-03-02 to 2026-03-01 is no run",
@@ -128,4 +137,26 @@ fn a_wrong_file_leaves_the_published_catalog() {
     assert!(keeper.reload(None).is_err());
     assert_eq!(keeper.published().load().epoch, 1);
     assert_eq!(eligible(&keeper.published().load()), 1);
+}
+
+#[test]
+fn an_edit_splits_the_users_and_another_ends_that() {
+    let folder = Folder::new(&[CAMPAIGN]);
+    let keeper = CatalogKeeper::open(folder.path().to_owned(), strategies()).expect("good");
+    let shown = || {
+        let catalog = keeper.published().load_full();
+        let paces: Vec<_> = catalog.splits().flat_map(|(_, paces)| paces.into_vec()).collect();
+        let view = catalog.campaign_view("run").expect("there");
+        (view.strategy, view.strategies.len(), paces.iter().map(|pace| pace.index).collect())
+    };
+    assert_eq!(shown(), (Some("cpc".to_owned()), 0, Vec::new()));
+    let split = json!({"strategies": [
+        {"name": "linear", "share": 30}, {"name": "cpc", "share": 70},
+    ]});
+    keeper.change("run", &change(split)).expect("fits");
+    assert_eq!(shown(), (None, 2, vec![1, 2]), "past the only campaign's slot");
+    keeper.reload(None).expect("good");
+    assert_eq!(shown().1, 2, "it stays on top of the file");
+    keeper.change("run", &change(json!({"strategy": "linear"}))).expect("fits");
+    assert_eq!(shown(), (Some("linear".to_owned()), 0, Vec::new()));
 }

@@ -24,6 +24,52 @@ fn a_good_file_gives_what_it_says() {
 /// (replace, by, the error as "line: part of the reason")
 const WRONG: &[(&str, &str, &str)] = &[
     ("strategy = \"cpc\"", "strategy = \"cpx\"", "5: strategy: `cpx` is not known; there are: cpc"),
+    ("strategy = \"cpc\"", "", "2: strategy: is missing; `strategies` names several"),
+    (
+        "strategy = \"cpc\"",
+        "strategy = \"cpc\"\nstrategies = [{ name = \"cpc\", share = 100 }]",
+        "6: strategies: stands beside `strategy`",
+    ),
+    (
+        "strategy = \"cpc\"",
+        "strategies = [{ name = \"cpc\", share = 100 }]",
+        "5: strategies: 2 to 4 of them, not 1",
+    ),
+    (
+        "strategy = \"cpc\"",
+        "strategies = [{ name = \"cpc\", share = 50 }, { name = \"linear\", share = 49 }]",
+        "5: strategies: the shares add up to 99, not to 100",
+    ),
+    (
+        "strategy = \"cpc\"",
+        "strategies = [{ name = \"cpc\", share = 100 }, { name = \"linear\", share = 0 }]",
+        "5: strategies: `linear` has a share of 0",
+    ),
+    (
+        "strategy = \"cpc\"",
+        "strategies = [{ name = \"cpc\", share = 50 }, { name = \"cpc\", share = 50 }]",
+        "5: strategies: `cpc` is named twice",
+    ),
+    (
+        "strategy = \"cpc\"",
+        "strategies = [{ name = \"cpc\", share = 50 }, { name = \"cpx\", share = 50 }]",
+        "5: strategies: `cpx` is not known; there are: cpc",
+    ),
+    (
+        "strategy = \"cpc\"",
+        "strategies = [{ name = \"cpc\", share = 50 }, { name = \"target_cpa\", share = 50 }]",
+        "5: strategies: `target_cpa` needs `bid.target_cpa`",
+    ),
+    (
+        "strategy = \"cpc\"",
+        "strategies = [{ name = \"cpc\", share = 256 }, { name = \"linear\", share = 50 }]",
+        "5: invalid value: integer `256`",
+    ),
+    (
+        "bid = { max_cpm = 5, cpc = \"0.5\" }",
+        "bid = { max_cpm = 5 }",
+        "5: strategy: `cpc` needs `bid.cpc`",
+    ),
     ("daily_budget = \"20.50\"", "daily_budget = 20.5", "6: invalid type: floating point `20.5`"),
     ("daily_budget = \"20.50\"", "daily_budget = 0", "6: daily_budget: lies above 0"),
     ("daily_budget = \"20.50\"", "daily_budget = -1", "6: an amount is not negative"),

@@ -8,8 +8,7 @@ mod keeper;
 mod load;
 mod rows;
 
-use super::{Catalog, CatalogError};
-use std::collections::BTreeSet;
+use super::{Catalog, CatalogError, KnownStrategies, TermsNeeded};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,8 +17,13 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/catalog")
 }
 
-fn strategies() -> BTreeSet<String> {
-    ["cpc", "fixed_cpm", "linear", "target_cpa"].map(str::to_owned).into()
+fn strategies() -> KnownStrategies {
+    ["cpc", "fixed_cpm", "linear", "target_cpa"]
+        .map(|name| {
+            let needed = TermsNeeded { cpc: name == "cpc", target_cpa: name == "target_cpa" };
+            (name.to_owned(), needed)
+        })
+        .into()
 }
 
 const ADVERTISERS: &str = r#"[[advertiser]]

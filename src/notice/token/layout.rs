@@ -15,8 +15,10 @@ const MEASURE: u8 = 2;
 const STORE_SESSION: u8 = 4;
 /// The flags' upper five bits are the size's class.
 const SIZE_SHIFT: u32 = 3;
-/// The arm's upper three bits are flags.
+/// The arm's upper bits are the strategy's arm, two of them, and a flag.
 const ARM: u8 = 31;
+const STRATEGY_ARM: u8 = 3;
+const STRATEGY_ARM_SHIFT: u32 = 5;
 const FIRST_PRICE: u8 = 128;
 const TIME: usize = 6;
 /// Largest time of the layout: all bits of 48.
@@ -53,7 +55,8 @@ pub(super) fn encode(token: &BidToken, out: &mut [u8]) {
     put(&[has_user | measure | store_session | token.size.number() << SIZE_SHIFT]);
     put(&token.user.map_or(0, |user| user.0).to_be_bytes());
     let first_price = if token.is_first_price { FIRST_PRICE } else { 0 };
-    put(&[token.arm & ARM | first_price, token.bucket]);
+    let strategy_arm = (token.strategy_arm & STRATEGY_ARM) << STRATEGY_ARM_SHIFT;
+    put(&[token.arm & ARM | strategy_arm | first_price, token.bucket]);
     put(&time(token.issued));
     put(&time(token.expires));
 }
@@ -105,6 +108,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<BidToken> {
         measure: flags & MEASURE != 0,
         store_session: flags & STORE_SESSION != 0,
         arm: arm & ARM,
+        strategy_arm: arm >> STRATEGY_ARM_SHIFT & STRATEGY_ARM,
         is_first_price: arm & FIRST_PRICE != 0,
         size: SizeClass::from_number(flags >> SIZE_SHIFT),
         bucket,

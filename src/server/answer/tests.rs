@@ -3,6 +3,7 @@
 use super::*;
 use crate::auction::{Arm, Context, Controllers, Policy, extract};
 use crate::budget::{DayNumber, Due, Held, Windows};
+use crate::catalog::TermsNeeded;
 use crate::consent;
 use crate::hash::stable_lower;
 use crate::notice::token::TEXT_LEN;
@@ -120,7 +121,7 @@ fn catalog(campaign: &str) -> Arc<Catalog> {
     std::fs::create_dir(folder.path().join("campaigns")).expect("a folder");
     std::fs::write(folder.path().join("advertisers.toml"), ADVERTISERS).expect("a file");
     std::fs::write(folder.path().join("campaigns/shoes.toml"), campaign).expect("a file");
-    let strategies = ["cpc".to_owned()].into();
+    let strategies = [("cpc".to_owned(), TermsNeeded::default())].into();
     Arc::new(Catalog::load(folder.path(), &strategies, None).expect("a good catalog"))
 }
 
@@ -179,6 +180,7 @@ impl Office {
             input.outcome.picks.push(Pick {
                 paced: Micros::ZERO,
                 is_first_price: false,
+                strategy_arm: 0,
                 is_exploration: false,
                 imp: *imp,
                 deal: *deal,

@@ -34,6 +34,19 @@ impl Pace {
         cost_ratio: RATIO_PRIOR as f32,
     };
 
+    /// The pace of an arm whose share of the day's budget is spent: it does not bid, and nothing moves.
+    #[must_use]
+    pub const fn spent(self) -> Self {
+        Self { ln_cpa: f32::NEG_INFINITY, gain: 0.0, ..self }
+    }
+
+    /// Whether it is [`Pace::spent`].
+    #[inline]
+    #[must_use]
+    pub const fn is_spent(&self) -> bool {
+        self.ln_cpa.is_infinite()
+    }
+
     /// The factor on the value.
     #[must_use]
     pub fn multiplier(&self) -> f32 {
