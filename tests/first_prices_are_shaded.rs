@@ -73,6 +73,14 @@ fn bids_fall_to_what_wins_where_the_strategy_says_so() {
     let mut floored = asked(2_002, 1);
     floored["imp"][0]["bidfloor"] = json!(5.0);
     assert_eq!(engine.bid(&floored).expect("a bid").price, 5.0);
+    // On a deal the open market does not tell whom one competes with.
+    let mut dealt = asked(2_004, 1);
+    let deals = json!([{ "id": "d-1", "bidfloor": 0.5, "at": 1 }]);
+    dealt["imp"][0]["pmp"] = json!({ "private_auction": 1, "deals": deals });
+    let reply = engine.exchange.post("/openrtb2/x/bid", dealt.to_string().as_bytes()).json();
+    let bid = &reply["seatbid"][0]["bid"][0];
+    assert_eq!(bid["dealid"], "d-1");
+    assert_eq!(bid["price"].as_f64(), Some(8.0));
     let explained = engine.explained(&asked(2_003, 1), "shoes");
     let factors = explained["price"]["factors"].as_array().expect("factors");
     let shading = factors.iter().find(|factor| factor[0] == "shading").expect("the factor");

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 /// Midnight UTC of Monday, 2 March 2026.
 const MIDNIGHT: i64 = 1_772_409_600_000;
-const TICK: i64 = 1_000;
+const TICK: i64 = 60_000;
 
 /// Bids 1 and 2 CPM, so that a price tells the arm.
 fn site(shares: [u8; 2], budget: &str) -> Site {
     let campaign = Campaign { daily_budget: budget, ..Campaign::default() };
-    let site = Site::new(&[campaign], "", "[budget]\ntick_ms = 1_000");
+    let site = Site::new(&[campaign], "", "[budget]\ntick_ms = 60_000");
     for (name, base) in [("low", "1_000_000"), ("high", "2_000_000")] {
         let text = format!(
             "version = 1\nobjective = \"fixed_cpm\"\nbase_bid_micros = {base}\npacing = \"none\"\n"
@@ -76,7 +76,7 @@ fn users_stay_and_a_reload_moves_only_who_must() {
     // 120 on average, and 9.2 around it.
     assert!((80..160).contains(&low), "{low}");
     assert_eq!(prices(&mut engine, 400), before, "a user stays");
-    // Somebody else's browser is nobody's: the request decides.
+    // Where there is no user, the request decides.
     let mut nobody =
         |number| engine.bid(&request(&format!("n-{number}"), "")).expect("a bid").price;
     let low = (0..200).filter(|number| nobody(*number) == 1.0).count();
@@ -115,7 +115,7 @@ fn the_arms_results_add_up_to_the_bill() {
             format!("outbid_strategy_arm_{what}_total{{campaign=\"shoes\",strategy=\"low\"}}");
         assert_eq!(counter(&metrics, &line), expected, "{line}");
     }
-    // Of two paces, since two arms: each has its own.
+    // Each arm has a pace of its own.
     let paces = report["budget"]["campaigns"][0]["arms"].as_array().map(Vec::len);
     assert_eq!(paces, Some(2), "{}", report["budget"]);
 }

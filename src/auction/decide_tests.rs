@@ -47,7 +47,14 @@ fn world_by(strategies: Strategies, catalog: Catalog, mut ln_budget: impl FnMut(
             ..Pace::NEUTRAL
         })
     });
-    let pacing = PacingSnapshot { epoch: 1, paces: slots.collect(), ..PacingSnapshot::default() };
+    let mut paces: Vec<_> = slots.collect();
+    let arms = catalog.splits().flat_map(|(_, arms)| arms);
+    paces.extend(arms.map(|Slot { generation, .. }| Pace {
+        generation,
+        ln_budget: ln_budget(),
+        ..Pace::NEUTRAL
+    }));
+    let pacing = PacingSnapshot { epoch: 1, paces, ..PacingSnapshot::default() };
     let model = LearnerState::new(&Config::default()).expect("a model").published();
     World::now(&Published {
         market: Arc::default(),
@@ -87,6 +94,21 @@ fn imp() -> ImpInput {
     }
 }
 
+/// The highest of the prices of all ads that were scored, each by the strategy of its user's arm.
+fn dearest(world: &World, input: &AuctionInput, auctioneer: &Auctioneer) -> Option<Micros> {
+    let price = |scored: &Scored| {
+        let row = world.catalog.row(scored.campaign)?;
+        let seated = world.seated(row, input);
+        let multiplier = world.pacing.pace(world.pace_slot(seated)).multiplier().into();
+        let terms = Terms::of(world, input, (row, seated), multiplier)?;
+        match terms.price(scored) {
+            Priced::Bid(price) => Some(price),
+            _ => None,
+        }
+    };
+    auctioneer.scored().iter().filter_map(price).max()
+}
+
 /// Prices are worked out for those alone who could be among the best: nobody who was skipped may
 /// have had a higher one.
 #[test]
@@ -99,19 +121,8 @@ fn the_dearest_of_all_that_fit_is_picked() {
         input.facts = generated_facts(seed);
         input.imps.push(imp());
         auctioneer.decide(&world, &mut DryPurse, &mut input, &mut recorder);
-        let price = |scored: &Scored| {
-            let row = world.catalog.row(scored.campaign)?;
-            let multiplier = world.pacing.pace(row.slot).multiplier().into();
-            let seated = world.seated(row, &input);
-            let terms = Terms::of(&world, &input, (row, seated), multiplier)?;
-            match terms.price(scored) {
-                Priced::Bid(price) => Some(price),
-                _ => None,
-            }
-        };
-        let dearest = auctioneer.scored().iter().filter_map(price).max();
         let picked = input.outcome.picks.first().map(|pick| pick.price);
-        assert_eq!(picked, dearest, "seed {seed}");
+        assert_eq!(picked, dearest(&world, &input, &auctioneer), "seed {seed}");
         contended += auctioneer.paced().count();
     }
     assert!(contended > 40 * 12, "{contended} contenders put nothing to the test");
@@ -199,10 +210,12 @@ const FORMS: [(&str, &str); 4] = [
     ("native", "native = { title = \"Boots\" }"),
 ];
 
+const ADVERTISER: &str = "[[advertiser]]\nname = \"a\"\ncurrency = \"USD\"\n\
+                          sector = \"ecommerce\"\ndomains = [\"a.example\"]\n";
+
 /// A catalog of one campaign a form, whose highest CPMs are these.
 fn campaigns(max_cpm: [u32; 4]) -> Catalog {
     let folder = tempfile::tempdir().expect("a folder");
-    let advertiser = "[[advertiser]]\nname = \"a\"\ncurrency = \"USD\"\nsector = \"ecommerce\"\ndomains = [\"a.example\"]\n";
     let campaign = |((name, ad), max_cpm): ((&str, &str), u32)| {
         format!(
             "[[campaign]]\nname = \"{name}\"\ncategory = \"boots\"\niab_cats = [\"IAB18\"]\n\
@@ -213,7 +226,7 @@ fn campaigns(max_cpm: [u32; 4]) -> Catalog {
     };
     let campaigns: String = FORMS.into_iter().zip(max_cpm).map(campaign).collect();
     std::fs::create_dir(folder.path().join("campaigns")).expect("a folder");
-    std::fs::write(folder.path().join("advertisers.toml"), advertiser).expect("a file");
+    std::fs::write(folder.path().join("advertisers.toml"), ADVERTISER).expect("a file");
     let campaigns = format!("advertiser = \"a\"\n{campaigns}");
     std::fs::write(folder.path().join("campaigns/a.toml"), campaigns).expect("a file");
     Catalog::load(folder.path(), &[("generated".to_owned(), TermsNeeded::default())].into(), None)
