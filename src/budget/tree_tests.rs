@@ -158,37 +158,62 @@ fn an_adjustment_is_made_once_and_never_beyond_a_bound_or_below_zero() {
 fn a_campaign_remembers_so_many_days_and_its_sums_stay() {
     use std::fmt::Write as _;
     let mut table = "budget 10 ratio 1100000 -> set\n".to_owned();
-    for day in 1..=420 {
+    for day in 1..=440 {
         writeln!(table, "open 0 {day} 0 -> {}", if day == 1 { "granted 0" } else { "duplicate" })
             .expect("a string");
         writeln!(table, "adjust {day} 10 k{day} -> adjusted 10 absorbed 0").expect("a string");
     }
+    // Days 41 to 440 are left, in the fourteen months from February 1970 to March 1971. A forgotten
+    // day is not opened again, since its adjustments are forgotten, too; and one with a lease is not
+    // forgotten.
+    table.push_str(
+        "adjust 40 10 k40 -> TooOld
+         adjust 40 -10 k40 -> Unbilled
+         adjust 41 10 k41 -> duplicate
+         open 1 40 0 -> TooOld
+         adjust 41 -10 r41 -> adjusted -10 absorbed 0
+         open 2 41 5 -> granted 5
+         adjust 460 10 k460 -> Full
+         close 2 -> closed
+         adjust 460 10 k460 -> adjusted 10 absorbed 0
+         adjust 41 10 k41 -> TooOld
+         adjust 42 -10 k42 -> contradiction
+         adjust 441 10 k42 -> contradiction",
+    );
     let ledger = check(&table);
-    let view = ledger.view(CAMPAIGN, DayNumber(420)).expect("known");
-    assert_eq!((view.total.billed, view.month.billed), (Nanos(4_200), Nanos(250)));
-    assert_eq!(view.month.budget, Some(Nanos(250)));
-    // Days 21 to 420 are left, in the fourteen months from January 1970 to February 1971.
+    let view = ledger.view(CAMPAIGN, DayNumber(440)).expect("known");
+    assert_eq!((view.total.billed, view.month.billed), (Nanos(4_400), Nanos(170)));
+    assert_eq!(view.month.budget, Some(Nanos(170)));
     let lines = ledger.statement(None).accounts;
     let of = |level| lines.iter().filter(move |line| line.level == level);
-    assert_eq!((of(Level::Day).count(), of(Level::Month).count()), (400, 14));
-    // A forgotten day is not opened again: its adjustments are forgotten, too.
-    writeln!(
-        table,
-        "adjust 20 10 k20 -> TooOld
-         adjust 20 -10 k20 -> Unbilled
-         adjust 21 10 k21 -> duplicate
-         open 1 20 0 -> TooOld
-         adjust 440 10 k440 -> adjusted 10 absorbed 0
-         adjust 21 10 k21 -> TooOld
-         adjust 22 -10 k22 -> contradiction
-         adjust 421 10 k22 -> contradiction
-         budget 10 from 440 ratio 1100000 -> set
-         adjust 450 10 k450 -> adjusted 10 absorbed 0"
-    )
-    .expect("a string");
-    let ledger = check(&table);
-    let lines = ledger.statement(None).accounts;
-    assert_eq!(lines.iter().filter(|line| line.level == Level::Month).count(), 15);
+    assert_eq!((of(Level::Day).count(), of(Level::Month).count()), (400, 15), "with April");
+    assert_eq!(of(Level::Month).next().and_then(|line| line.first), Some(DayNumber(31)));
+}
+
+#[test]
+fn adjustments_beyond_what_can_be_remembered_are_refused() {
+    let mut ledger = check("budget 100000 -> set");
+    let mut adjust = |number: u32| {
+        let (day, amount, key) = (DayNumber(1), Nanos(1), number.to_string());
+        let (campaign, reason) = (CAMPAIGN, AdjustReason::Correction);
+        let command = Command::Adjust { campaign, day, amount, reason, key };
+        apply(&mut ledger, crate::units::Timestamp(0), &command)
+    };
+    for number in 0..1 << 16 {
+        assert!(matches!(adjust(number), Outcome::Adjusted { .. }), "{number}");
+    }
+    assert_eq!(adjust(1 << 16), Outcome::Refused(Refusal::Full));
+    assert_eq!(adjust(0), Outcome::Duplicate);
+}
+
+#[test]
+fn no_day_before_an_edition_is_opened_with_its_money() {
+    check(
+        "budget 100 from 5 -> set
+         open 0 4 50 -> granted 0 short
+         open 1 5 50 -> granted 50
+         adjust 3 10 a -> adjusted 0 absorbed 10",
+    );
 }
 
 #[test]
