@@ -116,10 +116,16 @@ fn edits_stay_on_top_of_the_files_and_go_with_their_campaign() {
     let published = keeper.published();
     let budget = || published.load().campaign_by_name("run").map(|one| one.daily_budget);
     keeper.change("run", &change(json!({"daily_budget_micros": 9_000_000}))).expect("fits");
+    let flights = json!([{"start": "2026-03-01", "end": "2026-03-02", "budget_micros": 5_000_000}]);
+    let ratio = json!({"daily_max_ratio": 1.5});
+    let both = json!({"flights": flights, "overdelivery": ratio});
+    keeper.change("run", &change(both)).expect("fits");
     keeper.change("run", &change(json!({"status": "paused"}))).expect("fits");
     folder.write("campaigns/0.toml", &CAMPAIGN.replace("20.50", "30"));
     keeper.reload(None).expect("good");
     assert_eq!(budget(), Some(Nanos::from_micros(9_000_000)));
+    let view = serde_json::to_value(published.load().campaign_view("run")).expect("JSON");
+    assert_eq!((&view["flights"], &view["overdelivery"]), (&flights, &ratio));
     let paused = published.load().campaign_by_name("run").map(|one| one.status);
     assert_eq!((paused, keeper.edited()), (Some(Status::Paused), 1));
     folder.write("campaigns/0.toml", &CAMPAIGN.replace("\"run\"", "\"walk\""));

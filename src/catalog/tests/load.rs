@@ -82,6 +82,11 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "daily_budget =",
+        "flights = [{ start = \"2026-03-01T00:00\", end = \"2026-03-01\", budget = 1 }]\ndaily_budget =",
+        "6: `2026-03-01T00:00` is no date such as",
+    ),
+    (
+        "daily_budget =",
         "flights = [{ start = \"2026-03-02\", end = \"2026-03-01\", budget = 1 }]\ndaily_budget =",
         "6: flights[0]: 2026-03-02 to 2026-03-01 is no run of 1 to 366 days",
     ),
