@@ -100,7 +100,11 @@ fn flights_bound_days_of_a_calendar_with_23_hours() {
     assert_eq!(house.billed("day", Some("2026-03-28")), 4 * BID);
     assert_eq!(house.billed("day", Some("2026-03-30")), 4 * BID);
     assert_eq!(house.billed("campaign", None), 11 * BID);
-    let flight = json!([{"start": "2026-03-28", "end": "2026-03-31", "budget_micros": 32_500}]);
+    // In any order.
+    let flight = json!([
+        {"start": "2026-05-01", "end": "2026-05-01", "budget_micros": 10_000},
+        {"start": "2026-03-28", "end": "2026-03-31", "budget_micros": 32_500},
+    ]);
     house.edit(&json!({"flights": flight}));
     house.at(midnight + 47 * HOUR + MINUTE);
     assert_eq!(house.spend(), 2 * BID, "what three days of the flight left");
