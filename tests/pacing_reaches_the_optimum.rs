@@ -87,7 +87,9 @@ const fn terms(average_p_click: f64) -> ValueInput {
         max_cpm: PRICE_MAX,
         cpc_micros: None,
         target_cpa_micros: None,
-        expected_cvr: 0.0,
+        expected_cvr_ppm: 0,
+        order_value_micros: 0,
+        target_roas_ppm: 0,
     }
 }
 

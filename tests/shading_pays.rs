@@ -75,7 +75,9 @@ fn shading_buys_more_of_ipinyous_value() {
         max_cpm: Micros(PRICE_MAX),
         cpc_micros: None,
         target_cpa_micros: None,
-        expected_cvr: 0.0,
+        expected_cvr_ppm: 0,
+        order_value_micros: 0,
+        target_roas_ppm: 0,
     };
     // A run takes ten seconds unoptimised, so the whole table is for who asks.
     let parts: &[i128] =

@@ -54,7 +54,8 @@ pub struct Core {
     leases: LeaseBook,
     inbox: LeaseInbox,
     pacing: LocalPacing,
-    ring: Ring<Box<Example>>,
+    /// By hold: whose pace it was bid at, and what the learner will want to know.
+    ring: Ring<(Slot, Box<Example>)>,
     clicked: Ring<()>,
     audits: Audits,
     clicks_repeated: u64,
@@ -127,8 +128,10 @@ impl Core {
                 self.audits.put(input.seed, audit);
             }
             let example = example_of(&self.auctioneer, world, input, pick);
-            if let Some(example) = example {
-                self.ring.put(pick.held.hold, Box::new(example));
+            let mut paced = self.auctioneer.paced();
+            let slot = paced.find(|(campaign, ..)| *campaign == pick.campaign);
+            if let Some((example, (_, slot, _))) = example.zip(slot) {
+                self.ring.put(pick.held.hold, (slot, Box::new(example)));
             }
             announce(&*self.outbox, world, input, pick);
         }
@@ -144,8 +147,9 @@ impl Core {
 
     /// Counts a show, once: its features are in the ring until then.
     fn show(&mut self, hold: HoldId, user: Option<UserKey>, cell: Cell, at: Timestamp) {
-        let Some(mut example) = self.ring.take(hold) else { return };
+        let Some((slot, mut example)) = self.ring.take(hold) else { return };
         example.at = at;
+        self.pacing.on_show(slot, example.predicted);
         self.outbox.contribute(Contribute { user, at, cell, kind: Kind::Impression });
         self.outbox.learn(example);
     }

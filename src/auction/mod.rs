@@ -45,6 +45,7 @@ pub use input::{
 };
 pub use outcome::{Outcome, Pick};
 pub use policy::Policy;
+pub use price::input_of_terms;
 pub use reason::NoBid;
 pub use ring::{RING_MAX, Ring};
 pub use select::{Candidate, KEPT_MAX, Page, Shortlist};

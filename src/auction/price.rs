@@ -138,7 +138,9 @@ pub fn input_of_terms(bid: &BidTerms, average_p_click: f32) -> ValueInput {
         max_cpm: bid.max_cpm,
         cpc_micros: bid.cpc,
         target_cpa_micros: bid.target_cpa,
-        expected_cvr: f64::from(bid.expected_cvr_ppm) / 1e6,
+        expected_cvr_ppm: bid.expected_cvr_ppm,
+        order_value_micros: bid.expected_order_value,
+        target_roas_ppm: bid.target_roas_ppm,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::catalog::HourMask;
 use crate::clock::Civil;
 use crate::store::{AppendError, Batch, Position};
 use crate::strategy::pacing::{
-    ArmTerms, LocalReport, PacingKind, PacingSnapshot, PacingStatus, PlanKind,
+    ArmTerms, LocalReport, PacingKind, PacingSnapshot, PacingStatus, PlanKind, Target,
 };
 use crate::units::{AdvertiserId, CampaignId, Micros, Nanos, Slot, Timestamp};
 use actix::fut::{ActorFutureExt, WrapFuture};
@@ -60,8 +60,8 @@ pub struct CampaignTerms {
     pub hours: Option<HourMask>,
     /// How far its strategy lets pacing go: millionths of the value.
     pub multiplier_max_ppm: u64,
-    /// What a conversion may cost, in nanos.
-    pub target_cpa: Option<Nanos>,
+    /// What conversions may cost.
+    pub target: Option<Target>,
     /// The most that one bid may be.
     pub max_price: Micros,
     /// Its strategies in the order of their names, where several share its users; else none, and what
@@ -76,15 +76,16 @@ impl CampaignTerms {
 
     pub(super) fn has_control_of(&self, other: &Self) -> bool {
         let of = |terms: &Self| {
-            let Self { slot, pacing, plan, multiplier_max_ppm, .. } = *terms;
-            (slot, pacing, plan, multiplier_max_ppm)
+            let Self { slot, pacing, plan, multiplier_max_ppm, target, .. } = *terms;
+            // Another target is aimed at by the same controllers; one more or less moves their caps.
+            (slot, pacing, plan, multiplier_max_ppm, target.is_some())
         };
-        of(self) == of(other) && self.has_goals_of(other)
+        of(self) == of(other) && self.has_hours_of(other)
     }
 
-    /// Whether controllers, whichever they are, have the same to reach.
-    pub(super) fn has_goals_of(&self, other: &Self) -> bool {
-        (self.hours, self.target_cpa) == (other.hours, other.target_cpa)
+    /// Whether controllers, whichever they are, have the same hours.
+    pub(super) fn has_hours_of(&self, other: &Self) -> bool {
+        self.hours == other.hours
     }
 }
 
@@ -341,8 +342,8 @@ pub struct Conversion {
     pub strategy_arm: u8,
     /// When.
     pub at: Timestamp,
-    /// When the click was that led to it, where known.
-    pub click_at: Option<Timestamp>,
+    /// When the click or the view was that it is owed to.
+    pub touched_at: Timestamp,
     /// What it is worth to the advertiser, in nanos.
     pub value: Nanos,
 }

@@ -88,7 +88,7 @@ pub(super) fn terms(bids: u64) -> CampaignTerms {
         plan: PlanKind::default(),
         hours: None,
         multiplier_max_ppm: 1_000_000,
-        target_cpa: None,
+        target: None,
         max_price: Micros(CAP),
         arms: Vec::new(),
     }

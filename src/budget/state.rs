@@ -323,9 +323,9 @@ impl BudgetState {
 
     pub(super) fn convert(&mut self, conversion: &Conversion) {
         if let Some(campaign) = self.campaigns.get_mut(&conversion.campaign) {
-            let Conversion { strategy_arm, at, click_at, .. } = *conversion;
-            campaign.pacing.convert(at, click_at);
-            campaign.arms.convert(strategy_arm, at, click_at);
+            let Conversion { strategy_arm, at, touched_at, value, .. } = *conversion;
+            campaign.pacing.convert(at, touched_at, value);
+            campaign.arms.convert(strategy_arm, at, touched_at, value);
         }
     }
 
@@ -384,18 +384,20 @@ impl BudgetState {
 
 /// The controllers of a campaign on these terms: those that it had, where they have the same to do.
 fn controls(known: Option<Campaign>, terms: &CampaignTerms) -> (CampaignPacing, ArmPacing) {
-    let fresh = |pacing, max_ppm, plan| {
-        CampaignPacing::new(pacing, terms.target_cpa).up_to(max_ppm).on_plan(plan, terms.hours)
+    let fresh = |pacing, target, max_ppm, plan| {
+        CampaignPacing::new(pacing, target).up_to(max_ppm).on_plan(plan, terms.hours)
     };
     let (mut pacing, mut arms) = (None, ArmPacing::default());
-    if let Some(known) = known.filter(|known| known.terms.has_goals_of(terms)) {
+    if let Some(known) = known.filter(|known| known.terms.has_hours_of(terms)) {
         arms = known.arms;
         pacing = known.terms.has_control_of(terms).then_some(known.pacing);
     }
-    let pacing =
-        pacing.unwrap_or_else(|| fresh(terms.pacing, terms.multiplier_max_ppm, terms.plan));
-    let arms =
-        arms.with_terms(&terms.arms, |arm| fresh(arm.pacing, arm.multiplier_max_ppm, arm.plan));
+    let CampaignTerms { pacing: kind, target, multiplier_max_ppm, plan, .. } = *terms;
+    let mut pacing = pacing.unwrap_or_else(|| fresh(kind, target, multiplier_max_ppm, plan));
+    pacing.aim_at(target);
+    let arms = arms.with_terms(&terms.arms, |arm| {
+        fresh(arm.pacing, arm.target, arm.multiplier_max_ppm, arm.plan)
+    });
     (pacing, arms)
 }
 

@@ -89,8 +89,13 @@ pub struct BidTerms {
     pub cpc: Option<u64>,
     /// What a conversion may cost, in micros of currency.
     pub target_cpa: Option<u64>,
-    /// Conversions per million clicks that the advertiser expects; above 0 with a target CPA.
+    /// Conversions per million clicks that the advertiser expects; above 0 with a target.
     pub expected_cvr_ppm: u32,
+    /// Value of orders per million of cost, in the same currency: the return that is sought; 0 for
+    /// none.
+    pub target_roas_ppm: u32,
+    /// What an order is expected to be worth, in micros of currency; above 0 with a target ROAS.
+    pub expected_order_value: u64,
 }
 
 /// At most `count` impressions to one user within `window_s` seconds.

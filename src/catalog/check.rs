@@ -23,6 +23,8 @@ const URL_BYTES_MAX: usize = 2_048;
 /// 10,000 in any currency a mille: a hundred times what the dearest impression costs, so that a
 /// budget written in place of a bid is caught.
 const CPM_MICROS_MAX: u64 = 10_000_000_000;
+/// Returns outside of this are taken for a mistake of units, such as percent.
+const ROAS_PPM: std::ops::RangeInclusive<u32> = 10_000..=1_000_000_000;
 /// A billion units of currency: above any campaign, and far from overflowing anything.
 pub(super) const BUDGET_MICROS_MAX: u64 = 1_000_000_000_000_000;
 /// Caps of one campaign, each read per candidate.
@@ -181,6 +183,12 @@ pub(super) fn campaign(
             cpc: raw.bid.cpc.map(|amount| amount.0),
             target_cpa: raw.bid.target_cpa.map(|amount| amount.0),
             expected_cvr_ppm: raw.bid.expected_cvr_ppm,
+            // What does not fit is as wrong as the most that does.
+            target_roas_ppm: raw
+                .bid
+                .target_roas
+                .map_or(0, |ratio| u32::try_from(ratio.0).unwrap_or(u32::MAX)),
+            expected_order_value: raw.bid.expected_order_value.map_or(0, |amount| amount.0),
         },
         strategies: shares,
         daily_budget: Nanos::from_micros(raw.daily_budget.0),
@@ -244,12 +252,15 @@ fn strategies_fit(faults: &mut Faults, campaign: &Campaign, strategies: &KnownSt
             faults.unless(false, key, || format!("`{name}` is not known; there are: {known}"));
             continue;
         };
-        let TermsNeeded { cpc, target_cpa } = *needed;
+        let TermsNeeded { cpc, target_cpa, target_roas } = *needed;
         faults.unless(!cpc || campaign.bid.cpc.is_some(), key, || {
             format!("`{name}` needs `bid.cpc`, what a click is worth")
         });
         faults.unless(!target_cpa || campaign.bid.target_cpa.is_some(), key, || {
             format!("`{name}` needs `bid.target_cpa`, what a conversion may cost")
+        });
+        faults.unless(!target_roas || campaign.bid.target_roas_ppm > 0, key, || {
+            format!("`{name}` needs `bid.target_roas`, what orders are worth for each 1 spent")
         });
     }
 }
@@ -290,6 +301,15 @@ fn bid(faults: &mut Faults, bid: &BidTerms) {
     });
     faults.unless(bid.target_cpa.is_none() || rate > 0, "bid.target_cpa", || {
         "needs expected_cvr_ppm, conversions per million clicks".to_owned()
+    });
+    let value = bid.expected_order_value;
+    faults.unless(value <= BUDGET_MICROS_MAX, "bid.expected_order_value", billion);
+    let roas = bid.target_roas_ppm;
+    faults.unless(roas == 0 || ROAS_PPM.contains(&roas), "bid.target_roas", || {
+        "lies between 0.01 and 1000: \"4.0\" wants 4 of value for each 1 spent".to_owned()
+    });
+    faults.unless(roas == 0 || rate > 0 && value > 0, "bid.target_roas", || {
+        "needs expected_cvr_ppm and expected_order_value".to_owned()
     });
 }
 

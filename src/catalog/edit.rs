@@ -75,6 +75,10 @@ pub struct BidEdit {
     pub target_cpa_micros: Option<u64>,
     /// Expected conversions per million clicks.
     pub expected_cvr_ppm: Option<u32>,
+    /// Target return on ad spend: value for a million of cost.
+    pub target_roas_ppm: Option<u32>,
+    /// Expected value of an order.
+    pub expected_order_value_micros: Option<u64>,
 }
 
 impl CampaignEdit {
@@ -106,6 +110,9 @@ impl BidEdit {
         self.cpc_micros = later.cpc_micros.or(self.cpc_micros);
         self.target_cpa_micros = later.target_cpa_micros.or(self.target_cpa_micros);
         self.expected_cvr_ppm = later.expected_cvr_ppm.or(self.expected_cvr_ppm);
+        self.target_roas_ppm = later.target_roas_ppm.or(self.target_roas_ppm);
+        self.expected_order_value_micros =
+            later.expected_order_value_micros.or(self.expected_order_value_micros);
     }
 }
 
@@ -171,6 +178,9 @@ pub(super) fn apply<'a>(
     bid.cpc = edit.bid.cpc_micros.or(bid.cpc);
     bid.target_cpa = edit.bid.target_cpa_micros.or(bid.target_cpa);
     bid.expected_cvr_ppm = edit.bid.expected_cvr_ppm.unwrap_or(bid.expected_cvr_ppm);
+    bid.target_roas_ppm = edit.bid.target_roas_ppm.unwrap_or(bid.target_roas_ppm);
+    bid.expected_order_value =
+        edit.bid.expected_order_value_micros.unwrap_or(bid.expected_order_value);
     if edit.strategy.is_some() || edit.strategies.is_some() {
         campaign.strategies = split::shares(edit.strategy.clone(), edit.strategies.clone())
             .map_err(|fault| vec![fault])?;
@@ -311,6 +321,9 @@ impl CampaignView {
                 cpc_micros: bid.cpc,
                 target_cpa_micros: bid.target_cpa,
                 expected_cvr_ppm: (bid.expected_cvr_ppm > 0).then_some(bid.expected_cvr_ppm),
+                target_roas_ppm: (bid.target_roas_ppm > 0).then_some(bid.target_roas_ppm),
+                expected_order_value_micros: (bid.expected_order_value > 0)
+                    .then_some(bid.expected_order_value),
             },
             strategy: (!campaign.is_split()).then(|| campaign.strategy_names()),
             strategies: if campaign.is_split() { campaign.strategies.clone() } else { Vec::new() },

@@ -121,6 +121,8 @@ fn campaign(number: usize, regions: f64, rng: &mut ChaCha8Rng) -> RawCampaign {
             cpc: Some(cents(rng, 5, 300)),
             target_cpa: None,
             expected_cvr_ppm: 0,
+            target_roas: None,
+            expected_order_value: None,
         },
         targeting: targeting(regions, rng),
         ad: ads(&name, rng),

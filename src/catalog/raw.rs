@@ -87,6 +87,8 @@ pub(super) struct RawBid {
     pub max_cpm: Amount,
     pub cpc: Option<Amount>,
     pub target_cpa: Option<Amount>,
+    pub target_roas: Option<Amount>,
+    pub expected_order_value: Option<Amount>,
     #[serde(default)]
     pub expected_cvr_ppm: u32,
 }

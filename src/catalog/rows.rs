@@ -392,7 +392,14 @@ const ABSENT: CampaignRow = CampaignRow {
     requires_deal: false,
     is_present: false,
     blocks: ASK_THE_ADS,
-    bid: BidTerms { max_cpm: Micros::ZERO, cpc: None, target_cpa: None, expected_cvr_ppm: 0 },
+    bid: BidTerms {
+        max_cpm: Micros::ZERO,
+        cpc: None,
+        target_cpa: None,
+        expected_cvr_ppm: 0,
+        target_roas_ppm: 0,
+        expected_order_value: 0,
+    },
     currency: CurrencyCode::USD,
 };
 

@@ -30,6 +30,8 @@ pub struct TermsNeeded {
     pub cpc: bool,
     /// `bid.target_cpa`.
     pub target_cpa: bool,
+    /// `bid.target_roas`.
+    pub target_roas: bool,
 }
 
 /// The strategies that campaigns may name, each with what it needs of them.

@@ -51,7 +51,8 @@ pub struct Conversions {
     pub factors: Vec<(f64, f64)>,
     /// From impression to conversion.
     pub delay: Delay,
-    /// What one is worth, micros of the account's currency.
+    /// What one is worth on average, micros of the account's currency: a third of that, the same, or
+    /// five thirds, equally often.
     pub value_micros: u64,
 }
 
@@ -113,15 +114,24 @@ impl Market {
         }
     }
 
-    /// Milliseconds to the conversion of the `number`th auction, if it leads to one; `part` says how
-    /// much of the log's time has passed. The same draw for every strategy.
-    pub(super) fn converts_after(&self, number: usize, auction: &Logged, part: f64) -> Option<i64> {
+    /// Milliseconds to the conversion of the `number`th auction, if it leads to one, and its worth;
+    /// `part` says how much of the log's time has passed. The same draw for every strategy.
+    pub(super) fn converts_after(
+        &self,
+        number: usize,
+        auction: &Logged,
+        part: f64,
+    ) -> Option<(i64, Micros)> {
         let conversions = self.conversions.as_ref()?;
         let mut passed = conversions.factors.iter().filter(|(from, _)| *from <= part);
         let factor = passed.next_back().map_or(1.0, |(_, factor)| *factor);
         let probability = auction.p_click * conversions.expected_cvr * factor;
         let converts = self.uniform(number, 2) < probability;
-        converts.then(|| conversions.delay.draw(self.uniform(number, 3)))
+        converts.then(|| {
+            let parts = [1, 3, 5][(self.uniform(number, 4) * 3.0) as usize % 3];
+            let worth = Micros(conversions.value_micros / 3 * parts);
+            (conversions.delay.draw(self.uniform(number, 3)), worth)
+        })
     }
 
     /// A number in (0, 1) for one purpose in one auction.

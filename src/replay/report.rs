@@ -25,6 +25,8 @@ pub struct Point {
     pub cost_nanos: i128,
     /// Conversions of impressions so far, those to come included.
     pub conversions: u64,
+    /// What these are worth, in micros.
+    pub conversions_value_micros: u64,
 }
 
 /// The figures of a replay. Shares are of 1.
@@ -40,6 +42,8 @@ pub struct Report {
     pub clicks: u64,
     /// Conversions, those that come after the end included.
     pub conversions: u64,
+    /// What these are worth, in micros.
+    pub conversions_value_micros: u64,
     /// Due to the exchange, in nanos.
     pub cost_nanos: i128,
     /// Sum of the predicted click probabilities of what was won.

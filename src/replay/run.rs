@@ -80,10 +80,10 @@ fn place(at: Timestamp) -> Place {
 /// What is on its way.
 #[derive(Clone, Copy, Debug)]
 enum Coming {
-    Billed(Held, Micros),
+    Billed { held: Held, paid: Micros, p_click: f32 },
     Lost(Held),
     Told(Observation),
-    Converted { click_at: Timestamp },
+    Converted { touched_at: Timestamp, value: Nanos },
 }
 
 struct Run<'a> {
@@ -168,10 +168,15 @@ impl<'a> Run<'a> {
         while let Some(first) = self.coming.first_entry().filter(|first| first.key().0 <= upto) {
             let at = first.key().0;
             match first.remove() {
-                Coming::Billed(held, price) => self.books.settle(&held, price, at),
+                Coming::Billed { held, paid, p_click } => {
+                    self.local.on_show(SLOT, p_click);
+                    self.books.settle(&held, paid, at);
+                }
                 Coming::Lost(held) => self.books.release(&held),
                 Coming::Told(observation) => _ = self.learned.observe(&observation),
-                Coming::Converted { click_at } => self.pacing.convert(at, Some(click_at)),
+                Coming::Converted { touched_at, value } => {
+                    self.pacing.convert(at, touched_at, value);
+                }
             }
         }
     }
@@ -236,7 +241,7 @@ impl<'a> Run<'a> {
             self.win(number, auction, paid);
         }
         let notice = match paid {
-            Some(paid) => Coming::Billed(held, paid),
+            Some(paid) => Coming::Billed { held, paid, p_click: auction.p_click as f32 },
             None => Coming::Lost(held),
         };
         if let Some(after) = self.market.notice_after(number, paid.is_some()) {
@@ -264,10 +269,12 @@ impl<'a> Run<'a> {
         let over = self.course.over(self.daily.0);
         self.report.overspend_nanos = self.report.overspend_nanos.max(over);
         let part = auction.at.millis_since(self.starts) as f64 / self.length_ms;
-        if let Some(after) = self.market.converts_after(number, auction, part) {
+        if let Some((after, value)) = self.market.converts_after(number, auction, part) {
             self.report.conversions += 1;
+            self.report.conversions_value_micros += value.0;
             let at = auction.at.plus_millis(after);
-            self.send(at, Coming::Converted { click_at: auction.at });
+            let value = Nanos::from_micros(value.0);
+            self.send(at, Coming::Converted { touched_at: auction.at, value });
         }
     }
 
@@ -308,6 +315,7 @@ impl<'a> Run<'a> {
             impressions: self.report.impressions,
             cost_nanos: self.report.cost_nanos,
             conversions: self.report.conversions,
+            conversions_value_micros: self.report.conversions_value_micros,
         });
         let step = (self.length_ms / self.setup.points.max(1) as f64) as i64;
         self.next_point = self.next_point.plus_millis(step.max(1));

@@ -24,8 +24,7 @@ fn terms() -> ValueInput {
         average_p_click: 0.0,
         max_cpm: Micros(10_000_000),
         cpc_micros: None,
-        target_cpa_micros: None,
-        expected_cvr: 0.0,
+        ..ValueInput::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a configuration to an engine: loads what is on disk, starts the control actors.
 
-use crate::auction::{Arms, Policy, Published};
+use crate::auction::{Arms, Policy, Published, input_of_terms};
 use crate::budget::{
     Budget, BudgetActor, CampaignTerms, DayNumber, Flight, LedgerWriter, SetCampaigns, Shared,
     Windows,
@@ -323,6 +323,7 @@ fn campaign_terms(
     paces: &[Slot],
 ) -> CampaignTerms {
     let strategies = engine.published.strategies.load();
+    let bid = input_of_terms(&campaign.bid, 0.0);
     let arms = campaign.strategies.iter().map(|arm| {
         let strategy = strategies.get(&arm.name).and_then(|id| strategies.strategy(id));
         (arm.share, strategy)
@@ -341,11 +342,13 @@ fn campaign_terms(
             pacing: pacing.unwrap_or(PacingKind::None),
             plan: strategy.map_or_else(PlanKind::default, Strategy::plan),
             multiplier_max_ppm: (multiplier_max * 1e6).round() as u64,
+            target: strategy
+                .filter(|_| pacing.is_some_and(|pacing| pacing != PacingKind::None))
+                .and_then(|strategy| strategy.target(&bid)),
         }
     });
     let terms: Vec<_> = terms.collect();
     let first = terms.first();
-    let is_paced = terms.iter().any(|arm| arm.pacing != PacingKind::None);
     CampaignTerms {
         id: campaign.id,
         advertiser: campaign.advertiser,
@@ -357,7 +360,7 @@ fn campaign_terms(
         // The catalog has read them before.
         hours: HourMask::parse(&campaign.targeting.hours).unwrap_or_default(),
         multiplier_max_ppm: first.map_or(1_000_000, |arm| arm.multiplier_max_ppm),
-        target_cpa: campaign.bid.target_cpa.map(Nanos::from_micros).filter(|_| is_paced),
+        target: first.and_then(|arm| arm.target),
         max_price: campaign.bid.max_cpm,
         arms: if campaign.is_split() { terms } else { Vec::new() },
     }

@@ -141,7 +141,7 @@ impl Engine {
             campaign: touch.campaign,
             strategy_arm: touch.strategy_arm,
             at: claim.at,
-            click_at: (converted == Converted::ClickThrough).then_some(touch.at),
+            touched_at: touch.at,
             value: Nanos::from_micros(value.0),
         };
         if self.budget.address().send(message).await.is_err() {

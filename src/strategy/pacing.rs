@@ -15,6 +15,7 @@ mod pi;
 mod plan;
 mod search;
 mod snapshot;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ pub use arms::{ArmPacing, ArmTerms};
 pub use local::{LocalEntry, LocalPacing, LocalReport};
 pub use plan::{DaySpan, PlanKind, Traffic};
 pub use snapshot::{Pace, PacingSnapshot};
+pub use target::Target;
 
 use crate::catalog::HourMask;
 use crate::units::{Nanos, Timestamp};
@@ -34,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 /// Lowest multiplier: a thousandth of the value, in logs. Below it a campaign is as good as off.
 pub const LN_MIN: f64 = -6.907_755_278_982_137;
-/// The CPA multiplier lies within 0.3 and 3.
+/// The feedback on the cost of conversions lies within 0.3 and 3.
 const LN_CPA_MIN: f64 = -1.203_972_804_325_936;
 /// Three times the value: above it a target is out of reach, not underbid.
 const LN_CPA_MAX: f64 = 1.098_612_288_668_109_8;
@@ -102,7 +104,7 @@ pub struct TickInput {
 pub struct PacingStatus {
     /// Log of the budget's multiplier.
     pub ln_budget: f64,
-    /// Log of the CPA's multiplier.
+    /// Log of the multiplier that holds the target of conversions.
     pub ln_cpa: f64,
     /// Expected cost of a held nano.
     pub cost_ratio: f64,
@@ -139,10 +141,10 @@ pub struct CampaignPacing {
 }
 
 impl CampaignPacing {
-    /// Controllers at rest, for a campaign whose bids are capped at `max_price`.
+    /// Controllers at rest.
     #[must_use]
-    pub fn new(kind: PacingKind, target_cpa: Option<Nanos>) -> Self {
-        let cpa = target_cpa.filter(|target| *target > Nanos::ZERO).map(Cpa::new);
+    pub fn new(kind: PacingKind, target: Option<Target>) -> Self {
+        let cpa = target.map(Cpa::new);
         let ln_cap = if cpa.is_some() { LN_CPA_MAX } else { 0.0 };
         Self {
             kind,
@@ -186,20 +188,32 @@ impl CampaignPacing {
         self
     }
 
+    /// Takes another target, or none, and keeps all that does not depend on it. What is known of
+    /// conversions stays where the new target counts them in the same way.
+    pub fn aim_at(&mut self, target: Option<Target>) {
+        let before = self.cpa.take();
+        self.cpa = target.map(|target| {
+            before.and_then(|cpa| cpa.aimed_at(target)).unwrap_or_else(|| Cpa::new(target))
+        });
+    }
+
     /// Adds what a core reports.
     pub fn fold(&mut self, core: u16, entry: &LocalEntry) {
         let change = f64::from(entry.change);
         self.ln_budget = (self.ln_budget + change).clamp(LN_MIN, self.ln_cap);
         self.search.fold(entry.auctions, change);
         self.plan.fold(entry.auctions);
+        if let Some(cpa) = &mut self.cpa {
+            cpa.show(f64::from(entry.clicks_predicted));
+        }
         let (held, late) = (entry.held.0 as f64, entry.late.0 as f64);
         self.flight.fold(core, entry.placed as f64, entry.bids, held, late);
     }
 
-    /// A conversion, of a click at `click_at` where that is known.
-    pub fn convert(&mut self, at: Timestamp, click_at: Option<Timestamp>) {
+    /// A conversion of `value`, owed to a click or a view at `touched_at`.
+    pub fn convert(&mut self, at: Timestamp, touched_at: Timestamp, value: Nanos) {
         if let Some(cpa) = &mut self.cpa {
-            cpa.convert(at, click_at);
+            cpa.convert(at, touched_at, value);
         }
     }
 
@@ -210,7 +224,8 @@ impl CampaignPacing {
         let first = *self.first_billed.get_or_insert(billed);
         let period_ms = (day.ends.millis_since(day.starts) / PERIODS_PER_DAY).max(1);
         if let Some(cpa) = &mut self.cpa {
-            cpa.tick(now, billed - first, period_ms);
+            let is_held_lower = self.ln_budget < cpa.ln();
+            cpa.tick(now, billed - first, period_ms, is_held_lower);
         }
         let before = self.ticked.replace((now, day));
         if before.is_none_or(|(_, before)| before != day) {
@@ -290,6 +305,6 @@ impl CampaignPacing {
     }
 
     fn ln_cpa(&self) -> f64 {
-        self.cpa.as_ref().map_or(self.ln_cap, |cpa| cpa.ln)
+        self.cpa.as_ref().map_or(self.ln_cap, Cpa::ln)
     }
 }

@@ -5,7 +5,7 @@
 //! | key | unit | meaning |
 //! |---|---|---|
 //! | `version` | | 1 |
-//! | `objective` | | `fixed_cpm`, `cpc`, `linear`, `target_cpa` |
+//! | `objective` | | `fixed_cpm`, `cpc`, `linear`, `target_cpa`, `target_roas` |
 //! | `base_bid_micros` | CPM micros | needed by `linear`, allowed for `fixed_cpm` |
 //! | `average_p_click` | probability | fixes the average of `linear`, which else is the campaign's released one |
 //! | `pacing` | | `dual`, `pi`, `ahead`, `asap` or `none` |
@@ -201,6 +201,7 @@ enum RawObjective {
     Cpc,
     Linear,
     TargetCpa,
+    TargetRoas,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -260,6 +261,7 @@ impl Raw {
             }
             (RawObjective::Cpc, _) => Objective::Cpc,
             (RawObjective::TargetCpa, _) => Objective::TargetCpa,
+            (RawObjective::TargetRoas, _) => Objective::TargetRoas,
         };
         if let (Some(key), false) =
             (&self.average_p_click, matches!(objective, Objective::Linear { .. }))
@@ -268,7 +270,7 @@ impl Raw {
             return Err((key.span().start, reason));
         }
         match (&self.base_bid_micros, objective) {
-            (Some(key), Objective::Cpc | Objective::TargetCpa) => Err((
+            (Some(key), Objective::Cpc | Objective::TargetCpa | Objective::TargetRoas) => Err((
                 key.span().start,
                 format!("base_bid_micros has no part in objective `{}`", objective.name()),
             )),

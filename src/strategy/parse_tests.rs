@@ -9,7 +9,9 @@ fn the_shipped_strategies_load() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("strategies");
     let strategies = Strategies::load(&folder).expect("good files");
     let names: Vec<_> = strategies.names().collect();
-    for name in ["cpc", "cpc_asap", "fixed_cpm", "fixed_cpm_ahead", "linear", "target_cpa"] {
+    for name in
+        ["cpc", "cpc_asap", "fixed_cpm", "fixed_cpm_ahead", "linear", "target_cpa", "target_roas"]
+    {
         assert!(names.contains(&name), "{name}");
     }
     for name in names {
@@ -74,6 +76,7 @@ fn wrong_files_are_refused_with_line_and_reason() {
         ("base_bid_micros = 2_000_000", "", 2, "needs base_bid_micros"),
         ("linear", "cpc", 3, "no part in objective `cpc`"),
         ("linear", "target_cpa", 3, "no part in objective `target_cpa`"),
+        ("linear", "target_roas", 3, "no part in objective `target_roas`"),
         ("\"dual\"", "\"none\"", 5, "without pacing"),
         ("= 0.5", "= 3.0", 5, "is above multiplier_max"),
         ("= 0.5", "= 0.0", 5, "between 1e-6 and 1e6"),

@@ -7,7 +7,7 @@
 //! by its worth and not by the cap.
 
 use super::exploration::OVER_MEAN_MAX;
-use super::pacing::{PacingKind, PlanKind};
+use super::pacing::{PacingKind, PlanKind, Target};
 use super::parse::{Exploration, Shading};
 use crate::catalog::TermsNeeded;
 use crate::units::Micros;
@@ -35,6 +35,8 @@ pub enum Objective {
     },
     /// `target CPA x CVR x pCTR x 1000`.
     TargetCpa,
+    /// `order value / target ROAS x CVR x pCTR x 1000`.
+    TargetRoas,
 }
 
 impl Objective {
@@ -46,12 +48,13 @@ impl Objective {
             Self::Cpc => "cpc",
             Self::Linear { .. } => "linear",
             Self::TargetCpa => "target_cpa",
+            Self::TargetRoas => "target_roas",
         }
     }
 }
 
 /// What a value is computed from.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ValueInput {
     /// Predicted click probability, 0 to 1.
     pub p_click: f64,
@@ -63,8 +66,18 @@ pub struct ValueInput {
     pub cpc_micros: Option<u64>,
     /// What a conversion may cost, micros of the account's currency.
     pub target_cpa_micros: Option<u64>,
-    /// Expected conversions a click, 0 to 1.
-    pub expected_cvr: f64,
+    /// Expected conversions of a million clicks.
+    pub expected_cvr_ppm: u32,
+    /// What an order is expected to be worth, micros of the account's currency; 0 while unknown.
+    pub order_value_micros: u64,
+    /// Value of orders wanted for a million of cost; 0 for no target.
+    pub target_roas_ppm: u32,
+}
+
+impl ValueInput {
+    fn expected_cvr(&self) -> f64 {
+        probability(f64::from(self.expected_cvr_ppm) / 1e6)
+    }
 }
 
 /// The logarithm of what an impression is worth, as a function of that of the click probability:
@@ -226,7 +239,13 @@ impl Strategy {
             ],
             Objective::TargetCpa => smallvec![
                 ("target_cpa_micros", micros(input.target_cpa_micros)),
-                ("expected_cvr", input.expected_cvr),
+                ("expected_cvr", input.expected_cvr()),
+                ("p_click", input.p_click),
+            ],
+            Objective::TargetRoas => smallvec![
+                ("expected_order_value_micros", input.order_value_micros as f64),
+                ("target_roas", f64::from(input.target_roas_ppm) / 1e6),
+                ("expected_cvr", input.expected_cvr()),
                 ("p_click", input.p_click),
             ],
         };
@@ -243,6 +262,20 @@ impl Strategy {
         TermsNeeded {
             cpc: matches!(self.objective, Objective::Cpc),
             target_cpa: matches!(self.objective, Objective::TargetCpa),
+            target_roas: matches!(self.objective, Objective::TargetRoas),
+        }
+    }
+
+    /// What conversions may cost a campaign with these terms: a target CPA holds under any objective
+    /// but `target_roas`, which has its own.
+    #[must_use]
+    pub fn target(&self, input: &ValueInput) -> Option<Target> {
+        let &ValueInput { expected_cvr_ppm, order_value_micros, target_roas_ppm, .. } = input;
+        match self.objective {
+            Objective::TargetRoas => {
+                Target::roas(target_roas_ppm.into(), order_value_micros, expected_cvr_ppm)
+            }
+            _ => Target::cpa(input.target_cpa_micros?, expected_cvr_ppm),
         }
     }
 
@@ -267,10 +300,12 @@ impl Strategy {
                 if average > 0.0 { base * p_click / average } else { base }
             }
             Objective::TargetCpa => {
-                micros(input.target_cpa_micros)
-                    * probability(input.expected_cvr)
-                    * p_click
-                    * PER_MILLE
+                micros(input.target_cpa_micros) * input.expected_cvr() * p_click * PER_MILLE
+            }
+            Objective::TargetRoas => {
+                let roas = Some(input.target_roas_ppm).filter(|ppm| *ppm > 0).map(u64::from);
+                let cost = input.order_value_micros as f64 * 1e6 / micros(roas);
+                cost * input.expected_cvr() * p_click * PER_MILLE
             }
         }
     }

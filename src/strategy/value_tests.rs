@@ -1,4 +1,5 @@
 use super::{Strategy, *};
+use crate::units::Nanos;
 use proptest::prelude::*;
 
 fn strategy(objective: Objective) -> Strategy {
@@ -22,7 +23,9 @@ fn input() -> ValueInput {
         max_cpm: Micros(20_000_000),
         cpc_micros: Some(500_000),
         target_cpa_micros: Some(10_000_000),
-        expected_cvr: 0.05,
+        expected_cvr_ppm: 50_000,
+        order_value_micros: 40_000_000,
+        target_roas_ppm: 4_000_000,
     }
 }
 
@@ -41,6 +44,9 @@ fn each_objective_values_by_its_formula() {
         (linear, input(), 2_000_000),
         (linear, ValueInput { average_p_click: 0.0, ..input() }, 1_000_000),
         (Objective::TargetCpa, input(), 5_000_000),
+        // 40 of value at 4 for 1: what a conversion may cost is 10.
+        (Objective::TargetRoas, input(), 5_000_000),
+        (Objective::TargetRoas, ValueInput { target_roas_ppm: 500_000, ..input() }, 20_000_000),
         // Rounded to the nearest micro: 1e6 / 3 and 2e6 / 3.
         (linear, ValueInput { average_p_click: 0.03, ..input() }, 333_333),
         (linear, ValueInput { p_click: 0.02, average_p_click: 0.03, ..input() }, 666_667),
@@ -50,10 +56,12 @@ fn each_objective_values_by_its_formula() {
         // What is missing or no number is no bid.
         (Objective::Cpc, ValueInput { cpc_micros: None, ..input() }, 0),
         (Objective::TargetCpa, ValueInput { target_cpa_micros: None, ..input() }, 0),
-        (Objective::TargetCpa, ValueInput { expected_cvr: f64::NAN, ..input() }, 0),
+        (Objective::TargetCpa, ValueInput { expected_cvr_ppm: 0, ..input() }, 0),
+        (Objective::TargetRoas, ValueInput { target_roas_ppm: 0, ..input() }, 0),
+        (Objective::TargetRoas, ValueInput { order_value_micros: 0, ..input() }, 0),
         (Objective::Cpc, ValueInput { p_click: f64::NAN, ..input() }, 0),
         (linear, ValueInput { average_p_click: f64::NAN, ..input() }, 1_000_000),
-        (Objective::TargetCpa, ValueInput { p_click: -1.0, expected_cvr: -1.0, ..input() }, 0),
+        (Objective::TargetCpa, ValueInput { p_click: -1.0, ..input() }, 0),
         (Objective::Cpc, ValueInput { p_click: -0.5, ..input() }, 0),
         (linear, ValueInput { average_p_click: 5e-324, ..input() }, 0),
     ] {
@@ -108,15 +116,41 @@ fn factors_tell_the_whole_price() {
 
 #[test]
 fn terms_that_an_objective_needs_are_demanded() {
-    for (objective, cpc, target_cpa) in [
-        (Objective::Cpc, true, false),
-        (Objective::TargetCpa, false, true),
-        (Objective::FixedCpm { base_bid: None }, false, false),
+    for (objective, cpc, target_cpa, target_roas) in [
+        (Objective::Cpc, true, false, false),
+        (Objective::TargetCpa, false, true, false),
+        (Objective::TargetRoas, false, false, true),
+        (Objective::FixedCpm { base_bid: None }, false, false, false),
     ] {
         let strategy = strategy(objective);
-        assert_eq!(strategy.terms_needed(), TermsNeeded { cpc, target_cpa });
-        let none = ValueInput { cpc_micros: None, target_cpa_micros: None, ..input() };
-        assert_eq!(strategy.value(&none).0 == 0, cpc || target_cpa, "{objective:?}");
+        assert_eq!(strategy.terms_needed(), TermsNeeded { cpc, target_cpa, target_roas });
+        let none = ValueInput {
+            cpc_micros: None,
+            target_cpa_micros: None,
+            target_roas_ppm: 0,
+            ..input()
+        };
+        let lacks_one = cpc || target_cpa || target_roas;
+        assert_eq!(strategy.value(&none).0 == 0, lacks_one, "{objective:?}");
+    }
+}
+
+#[test]
+fn a_target_is_what_the_objective_seeks() {
+    let cpa = Target::cpa(10_000_000, 50_000);
+    assert_eq!(strategy(Objective::TargetCpa).target(&input()), cpa);
+    assert_eq!(strategy(Objective::Cpc).target(&input()), cpa, "which holds under any objective");
+    let roas = strategy(Objective::TargetRoas).target(&input()).expect("a target");
+    assert_eq!(
+        (roas.cost, roas.order_value),
+        (cpa.expect("one").cost, Some(Nanos(40_000_000_000)))
+    );
+    for lacking in [
+        ValueInput { target_roas_ppm: 0, ..input() },
+        ValueInput { order_value_micros: 0, ..input() },
+        ValueInput { expected_cvr_ppm: 0, ..input() },
+    ] {
+        assert_eq!(strategy(Objective::TargetRoas).target(&lacking), None, "{lacking:?}");
     }
 }
 
@@ -124,8 +158,9 @@ proptest! {
     /// Whatever the numbers: never above a cap, and monotone in the multiplier.
     #[test]
     fn a_price_is_never_above_its_caps(
-        floats in any::<[f64; 4]>(), caps in any::<[u64; 2]>(), terms in any::<[Option<u64>; 2]>(),
-        which in 0..4usize, base in any::<u64>(),
+        floats in any::<[f64; 3]>(), caps in any::<[u64; 2]>(), terms in any::<[Option<u64>; 2]>(),
+        which in 0..5usize, base in any::<u64>(),
+        (expected_cvr_ppm, target_roas_ppm, order_value_micros) in any::<(u32, u32, u64)>(),
     ) {
         let base_bid = Micros(base);
         let objective = [
@@ -133,6 +168,7 @@ proptest! {
             Objective::Cpc,
             Objective::Linear { base_bid, average_p_click: None },
             Objective::TargetCpa,
+            Objective::TargetRoas,
         ][which];
         let strategy = Strategy { max_cpm: Some(Micros(caps[1])), ..strategy(objective) };
         let input = ValueInput {
@@ -141,12 +177,14 @@ proptest! {
             max_cpm: Micros(caps[0]),
             cpc_micros: terms[0],
             target_cpa_micros: terms[1],
-            expected_cvr: floats[2],
+            expected_cvr_ppm,
+            order_value_micros,
+            target_roas_ppm,
         };
-        let price = strategy.price(&input, floats[3]);
+        let price = strategy.price(&input, floats[2]);
         prop_assert!(price.0 <= caps[0].min(caps[1]));
         prop_assert!(strategy.price(&input, 0.5) <= strategy.price(&input, 1.5));
-        let told = strategy.factors(&input, floats[3]).last().copied();
+        let told = strategy.factors(&input, floats[2]).last().copied();
         prop_assert_eq!(told, Some(("price_micros", price.0 as f64)));
     }
 }
@@ -155,7 +193,7 @@ proptest! {
     /// Whoever skips a price by its bound must never skip one that would have been higher.
     #[test]
     fn no_price_is_above_its_bound(
-        kind in 0..5,
+        kind in 0..6,
         p_click in 1e-7f64..1.0,
         average in prop_oneof![Just(0.0), 1e-5f64..0.5],
         multiplier in 1e-4f64..10.0,
@@ -166,6 +204,7 @@ proptest! {
             1 => Objective::FixedCpm { base_bid: Some(BASE) },
             2 => Objective::Linear { base_bid: BASE, average_p_click: None },
             3 => Objective::TargetCpa,
+            4 => Objective::TargetRoas,
             _ => Objective::Cpc,
         };
         let pacing = if is_paced { PacingKind::Dual } else { PacingKind::None };

@@ -47,6 +47,24 @@ fn an_edit_changes_what_it_names_and_nothing_else() {
 }
 
 #[test]
+fn a_return_is_sought_by_an_edit_with_all_that_it_needs() {
+    let catalog = Folder::new(&[CAMPAIGN]).load(None).expect("good");
+    let bid = json!({"bid": {"target_roas_ppm": 4_000_000, "expected_cvr_ppm": 20_000}});
+    let refused = catalog.with_campaign_edit("run", &edit(bid)).expect_err("no order value");
+    assert!(refused.to_string().contains("expected_order_value"), "{refused}");
+    let bid = json!({"bid": {
+        "target_roas_ppm": 4_000_000, "expected_cvr_ppm": 20_000,
+        "expected_order_value_micros": 40_000_000,
+    }});
+    let edited = catalog.with_campaign_edit("run", &edit(bid.clone())).expect("fits");
+    let view = edited.campaign_view("run").expect("there").bid;
+    assert_eq!(view.target_roas_ppm, Some(4_000_000));
+    assert_eq!(view.expected_order_value_micros, Some(40_000_000));
+    let row = edited.row(edited.campaign_by_name("run").expect("there").slot.index).expect("a row");
+    assert_eq!((row.bid.target_roas_ppm, row.bid.expected_order_value), (4_000_000, 40_000_000));
+}
+
+#[test]
 fn flights_and_over_delivery_come_and_go_by_edits() {
     let catalog = Folder::new(&[CAMPAIGN]).load(None).expect("good");
     let flights = json!([{"start": "2026-03-01", "end": "2026-03-02", "budget_micros": 5_000_000}]);

@@ -128,6 +128,18 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("daily_budget =", "overdelivery = { ratio = 1 }\ndaily_budget =", "6: unknown field `ratio`"),
     ("max_cpm = 5,", "max_cpm = 0,", "9: max_cpm: lies above 0"),
     ("cpc = \"0.5\" }", "target_cpa = 3 }", "9: target_cpa: needs expected_cvr_ppm"),
+    ("cpc = \"0.5\" }", "target_roas = 4 }", "9: target_roas: needs expected_cvr_ppm and expected"),
+    (
+        "cpc = \"0.5\" }",
+        "target_roas = 400_000, expected_cvr_ppm = 1, expected_order_value = 3 }",
+        "9: target_roas: lies between 0.01 and 1000",
+    ),
+    (
+        "cpc = \"0.5\" }",
+        "target_roas = 4.0, expected_cvr_ppm = 1, expected_order_value = 3 }",
+        "9: ",
+    ),
+    ("cpc = \"0.5\" }", "expected_order_value = 2_000_000_000 }", "9: expected_order_value: lies"),
     ("category =", "colour = 1\ncategory =", "4: unknown field `colour`"),
     ("Europe/Berlin", "Europe/Atlantis", "8: time_zone: `Europe/Atlantis` is no IANA time zone"),
     ("advertiser = \"shoes\"", "advertiser = \"hats\"", "1: advertiser `hats` is not in"),

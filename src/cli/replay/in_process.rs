@@ -3,7 +3,7 @@
 use crate::replay::{Logged, Market, Report, Setup, Shape, replay, spread};
 use crate::strategy::pacing::CampaignPacing;
 use crate::strategy::{Strategy, ValueInput};
-use crate::units::{Micros, Nanos, Timestamp};
+use crate::units::{Micros, Timestamp};
 
 /// What a campaign of a log is told, beside its click probabilities.
 pub fn terms(max_cpm: Micros, cpc_micros: u64) -> ValueInput {
@@ -13,16 +13,14 @@ pub fn terms(max_cpm: Micros, cpc_micros: u64) -> ValueInput {
         average_p_click: 0.0,
         max_cpm,
         cpc_micros: Some(cpc_micros),
-        target_cpa_micros: None,
-        expected_cvr: 0.0,
+        ..ValueInput::default()
     }
 }
 
 /// The controllers that a server would give a campaign with this strategy and these terms.
 pub fn pacing_of(strategy: &Strategy, terms: &ValueInput) -> CampaignPacing {
-    let target = terms.target_cpa_micros.map(Nanos::from_micros);
     let most_ppm = (strategy.multiplier_bounds().1 * 1e6).round() as u64;
-    let pacing = CampaignPacing::new(strategy.pacing(), target);
+    let pacing = CampaignPacing::new(strategy.pacing(), strategy.target(terms));
     pacing.up_to(most_ppm).on_plan(strategy.plan(), None)
 }
 

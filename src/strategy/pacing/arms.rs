@@ -6,7 +6,7 @@
 //! does not bid until that has changed, whatever its strategy: at a tick, so that it may be over its
 //! share by what it spends from one tick to the next, but never over the budget, which is the ledger's.
 
-use super::{CampaignPacing, LocalEntry, Pace, PacingKind, PacingStatus, PlanKind, TickInput};
+use super::{CampaignPacing, LocalEntry, Pace, PacingKind, PacingStatus, PlanKind, Target, TickInput};
 use crate::units::{Nanos, Slot, Timestamp};
 
 /// Half-life of what an arm placed, for its part of what is in flight: 30 s, some losses' way back.
@@ -25,13 +25,16 @@ pub struct ArmTerms {
     pub plan: PlanKind,
     /// How far its strategy lets pacing go: millionths of the value.
     pub multiplier_max_ppm: u64,
+    /// What conversions may cost by its strategy.
+    pub target: Option<Target>,
 }
 
 impl ArmTerms {
     /// Whether an arm of these terms can go on with the controllers of one of the others.
     fn is_controlled_as(&self, other: &Self) -> bool {
         let of = |terms: &Self| {
-            (terms.slot.generation, terms.pacing, terms.plan, terms.multiplier_max_ppm)
+            let &Self { slot, pacing, plan, multiplier_max_ppm, target, .. } = terms;
+            (slot.generation, pacing, plan, multiplier_max_ppm, target.is_some())
         };
         of(self) == of(other)
     }
@@ -64,7 +67,10 @@ impl ArmPacing {
         let arms = terms.iter().map(|terms| {
             let known = self.0.iter().position(|arm| arm.terms.is_controlled_as(terms));
             match known.map(|at| self.0.swap_remove(at)) {
-                Some(arm) => Arm { terms: *terms, ..arm },
+                Some(mut arm) => {
+                    arm.pacing.aim_at(terms.target);
+                    Arm { terms: *terms, ..arm }
+                }
                 None => Arm {
                     terms: *terms,
                     pacing: fresh(terms),
@@ -100,9 +106,9 @@ impl ArmPacing {
     }
 
     /// A conversion of an arm's bid; see [`CampaignPacing::convert`].
-    pub fn convert(&mut self, arm: u8, at: Timestamp, click_at: Option<Timestamp>) {
+    pub fn convert(&mut self, arm: u8, at: Timestamp, touched_at: Timestamp, value: Nanos) {
         if let Some(arm) = self.0.get_mut(usize::from(arm)) {
-            arm.pacing.convert(at, click_at);
+            arm.pacing.convert(at, touched_at, value);
         }
     }
 

@@ -9,7 +9,7 @@ const BUDGET: f64 = 1e9;
 
 fn arm(index: u32, share: u8, pacing: PacingKind) -> ArmTerms {
     let slot = Slot { index, generation: 100 + index };
-    ArmTerms { slot, share, pacing, plan: PlanKind::Even, multiplier_max_ppm: 1_000_000 }
+    ArmTerms { slot, share, pacing, plan: PlanKind::Even, multiplier_max_ppm: 1_000_000, target: None }
 }
 
 fn fresh(terms: &ArmTerms) -> CampaignPacing {
@@ -107,6 +107,7 @@ fn what_is_in_flight_counts_for_who_placed_it() {
         bids: 10,
         held: Nanos(2_000_000),
         late: Nanos::ZERO,
+        clicks_predicted: 0.0,
     };
     arms.fold(0, &entry);
     arms.fold(0, &LocalEntry { slot: terms[1].slot, placed: 0, bids: 0, ..entry });

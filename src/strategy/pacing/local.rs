@@ -31,6 +31,7 @@ struct Local {
     auctions: u32,
     bids: u32,
     placed: u64,
+    clicks_predicted: f32,
     is_touched: bool,
 }
 
@@ -46,6 +47,7 @@ impl Local {
         auctions: 0,
         bids: 0,
         placed: 0,
+        clicks_predicted: 0.0,
         is_touched: false,
     };
 
@@ -86,6 +88,8 @@ pub struct LocalEntry {
     pub held: Nanos,
     /// Held at present by bids without news in time.
     pub late: Nanos,
+    /// Clicks that were predicted of what was shown since the last report.
+    pub clicks_predicted: f32,
 }
 
 impl LocalPacing {
@@ -136,8 +140,7 @@ impl LocalPacing {
     /// An auction in which the campaign could have bid, and what it holds for it: the step
     /// `ln_budget -= gain * (expected cost / planned cost - 1)`.
     pub fn on_auction(&mut self, slot: Slot, pace: &Pace, held: Option<Micros>) {
-        let local = self.local(slot);
-        let is_new = !std::mem::replace(&mut local.is_touched, true);
+        let local = self.touched(slot);
         local.auctions = local.auctions.saturating_add(1);
         local.bids = local.bids.saturating_add(u32::from(held.is_some()));
         let held = held.map_or(0, |price| price.0);
@@ -152,9 +155,23 @@ impl LocalPacing {
                 local.change -= moved - pace.ln_cap; // nothing winds up at the cap
             }
         }
-        if is_new {
+    }
+
+    /// A bid's ad was shown, of which `p_click` clicks were predicted.
+    pub fn on_show(&mut self, slot: Slot, p_click: f32) {
+        // One of a campaign or arm that is gone is nobody's, least of all its successor's.
+        let found = self.entries.get(slot.index as usize);
+        if found.is_some_and(|local| local.published.generation == slot.generation) {
+            self.touched(slot).clicks_predicted += p_click;
+        }
+    }
+
+    /// The line of a slot, which has something to report now.
+    fn touched(&mut self, slot: Slot) -> &mut Local {
+        if !std::mem::replace(&mut self.local(slot).is_touched, true) {
             self.touched.push(slot.index);
         }
+        &mut self.entries[slot.index as usize]
     }
 
     /// What happened since the last report; `tied` says what a campaign holds at present, and how much
@@ -167,10 +184,20 @@ impl LocalPacing {
             let local = &mut self.entries[index as usize];
             let slot = Slot { index, generation: local.published.generation };
             let (held, late) = tied(slot);
-            let &mut Local { change, auctions, bids, placed, .. } = local;
-            entries.push(LocalEntry { slot, change, auctions, placed, bids, held, late });
+            let &mut Local { change, auctions, bids, placed, clicks_predicted, .. } = local;
+            entries.push(LocalEntry {
+                slot,
+                change,
+                auctions,
+                placed,
+                bids,
+                held,
+                late,
+                clicks_predicted,
+            });
             local.reported += change;
             (local.change, local.auctions, local.bids, local.placed) = (0.0, 0, 0, 0);
+            local.clicks_predicted = 0.0;
             // What ties money is reported until it does no more.
             local.is_touched = held + late > Nanos::ZERO;
             if local.is_touched {
