@@ -11,6 +11,8 @@ const MIDNIGHT: i64 = 1_772_409_600_000;
 /// Requests of the day, one every minute and a half.
 const REQUESTS: i64 = 960;
 const STEP_MS: i64 = 90_000;
+/// Requests before ten conversions are expected, below which nothing moves.
+const OPENING: i64 = 45;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Third {
@@ -31,8 +33,8 @@ impl Third {
 }
 
 /// Plays the day: every bid wins, two of five are clicked as predicted, every `per`th click buys,
-/// each order sent twice. Answers the CPA multiplier's log at the end, and by thirds of the day.
-fn day(per: usize) -> (f64, [Third; 3]) {
+/// each order sent twice. Answers the CPA multiplier's log at the end, and of its opening and by thirds of the day.
+fn day(per: usize) -> (f64, Third, [Third; 3]) {
     let campaign = Campaign {
         strategy: "conversions",
         daily_budget: "1000",
@@ -42,8 +44,11 @@ fn day(per: usize) -> (f64, [Third; 3]) {
     let site = Site::new(&[campaign], "", "[budget]\ntick_ms = 60_000");
     let mut engine = Engine::start(site, Some(MIDNIGHT));
     let mut clicks = 0;
-    let mut thirds = [Third::default(); 3];
+    let (mut opening, mut thirds) = (Third::default(), [Third::default(); 3]);
     for number in 0..REQUESTS {
+        if number == OPENING {
+            opening = thirds[0];
+        }
         let now = MIDNIGHT + number * STEP_MS;
         engine.at(now);
         let mut asked = request(&format!("r-{number}"), &format!("u-{number}"));
@@ -76,7 +81,7 @@ fn day(per: usize) -> (f64, [Third; 3]) {
     let metrics = engine.admin.get("/metrics").text();
     let counted = counter(&metrics, "outbid_conversions_total{what=\"click_through\"}");
     assert_eq!(counted, (clicks / per) as u64, "a repeated order counts once");
-    (ln_cpa, thirds)
+    (ln_cpa, opening, thirds)
 }
 
 fn buy(engine: &mut Engine, now: i64, number: i64, landing: &str) {
@@ -95,8 +100,8 @@ fn buy(engine: &mut Engine, now: i64, number: i64, landing: &str) {
 
 #[test]
 fn half_the_conversions_lower_the_multiplier_and_bring_the_cpa_back() {
-    let (often, kept) = day(2);
-    let (seldom, halved) = day(4);
+    let (often, _, kept) = day(2);
+    let (seldom, opening, halved) = day(4);
     let cpas = |thirds: &[Third; 3]| thirds.map(|third| third.cpa());
     println!("ln multiplier {often:.3} and {seldom:.3}");
     println!("CPA by thirds {:.2?} and {:.2?}", cpas(&kept), cpas(&halved));
@@ -104,9 +109,8 @@ fn half_the_conversions_lower_the_multiplier_and_bring_the_cpa_back() {
     // Where the model's rate holds, the target of 1.00 does.
     assert!(cpas(&kept).iter().all(|cpa| (0.7..1.35).contains(cpa)), "{kept:?}");
     // With half the conversions it begins near 2.00 and comes back, because each bid costs less.
-    let [early, _, late] = cpas(&halved);
-    assert!(early > 1.2 && late < early - 0.2, "{halved:?}");
-    assert!((0.7..1.35).contains(&late), "{halved:?}");
+    assert!(opening.cpa() > 1.6, "{opening:?}");
+    assert!(cpas(&halved).iter().all(|cpa| (0.7..1.35).contains(cpa)), "{halved:?}");
     assert!(halved[2].price() < 0.75 * kept[2].price(), "{halved:?} against {kept:?}");
     assert_eq!(halved[2].bids, kept[2].bids, "on the same traffic");
 }

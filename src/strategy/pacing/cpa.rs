@@ -38,8 +38,9 @@ const LATELY_MS: f64 = 0.1 * DAY_MS;
 const OVERALL_MS: f64 = DAY_MS;
 /// By how much the price of a conversion rises with the bid, in logs: at least so much in any market.
 const PRICE_SLOPE: f64 = 0.1;
-/// How far the long one counts, and the most that it may move the goal of the short one, in logs.
+/// How far the long one counts.
 const OVERALL_WEIGHT: f64 = 2.0;
+/// The most that it may move the goal of the short one, in logs.
 const OVERALL_MAX: f64 = 0.2;
 /// First guess of the mean delay of a conversion, in milliseconds, and the conversions that it weighs.
 const DELAY_PRIOR_MS: f64 = 1_800_000.0;
