@@ -124,12 +124,8 @@ fn terms_that_an_objective_needs_are_demanded() {
     ] {
         let strategy = strategy(objective);
         assert_eq!(strategy.terms_needed(), TermsNeeded { cpc, target_cpa, target_roas });
-        let none = ValueInput {
-            cpc_micros: None,
-            target_cpa_micros: None,
-            target_roas_ppm: 0,
-            ..input()
-        };
+        let none =
+            ValueInput { cpc_micros: None, target_cpa_micros: None, target_roas_ppm: 0, ..input() };
         let lacks_one = cpc || target_cpa || target_roas;
         assert_eq!(strategy.value(&none).0 == 0, lacks_one, "{objective:?}");
     }

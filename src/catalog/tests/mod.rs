@@ -20,7 +20,11 @@ fn fixtures() -> PathBuf {
 fn strategies() -> KnownStrategies {
     ["cpc", "fixed_cpm", "linear", "target_cpa"]
         .map(|name| {
-            let needed = TermsNeeded { cpc: name == "cpc", target_cpa: name == "target_cpa", ..TermsNeeded::default() };
+            let needed = TermsNeeded {
+                cpc: name == "cpc",
+                target_cpa: name == "target_cpa",
+                ..TermsNeeded::default()
+            };
             (name.to_owned(), needed)
         })
         .into()

@@ -6,7 +6,9 @@
 //! does not bid until that has changed, whatever its strategy: at a tick, so that it may be over its
 //! share by what it spends from one tick to the next, but never over the budget, which is the ledger's.
 
-use super::{CampaignPacing, LocalEntry, Pace, PacingKind, PacingStatus, PlanKind, Target, TickInput};
+use super::{
+    CampaignPacing, LocalEntry, Pace, PacingKind, PacingStatus, PlanKind, Target, TickInput,
+};
 use crate::units::{Nanos, Slot, Timestamp};
 
 /// Half-life of what an arm placed, for its part of what is in flight: 30 s, some losses' way back.

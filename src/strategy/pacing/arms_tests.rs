@@ -9,7 +9,14 @@ const BUDGET: f64 = 1e9;
 
 fn arm(index: u32, share: u8, pacing: PacingKind) -> ArmTerms {
     let slot = Slot { index, generation: 100 + index };
-    ArmTerms { slot, share, pacing, plan: PlanKind::Even, multiplier_max_ppm: 1_000_000, target: None }
+    ArmTerms {
+        slot,
+        share,
+        pacing,
+        plan: PlanKind::Even,
+        multiplier_max_ppm: 1_000_000,
+        target: None,
+    }
 }
 
 fn fresh(terms: &ArmTerms) -> CampaignPacing {
