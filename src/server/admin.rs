@@ -239,6 +239,8 @@ pub async fn report(engine: Shared, head: HttpRequest) -> HttpResponse {
     if let Err(refused) = gate(&engine, &head) {
         return refused;
     }
+    // In simulation nothing is under way while somebody looks.
+    engine.simulate(&head).await;
     HttpResponse::Ok().json(engine.report().await)
 }
 
