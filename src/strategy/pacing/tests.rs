@@ -284,6 +284,31 @@ fn a_reused_slot_starts_neutral() {
     assert_eq!(PacingSnapshot::default().pace(SLOT), Pace::NEUTRAL);
 }
 
+#[test]
+fn a_show_counts_for_whoever_paced_its_bid_and_for_no_successor() {
+    let mut local = LocalPacing::new(0);
+    let (snapshot, tied) = (PacingSnapshot::default(), |_| (Nanos::ZERO, Nanos::ZERO));
+    let next = Slot { generation: SLOT.generation + 1, ..SLOT };
+    let arm = Slot { index: SLOT.index + 1, ..SLOT };
+    let seen = |local: &mut LocalPacing| {
+        let entries = local.report(tied).entries.into_iter();
+        entries.map(|entry| (entry.slot, entry.clicks_predicted)).collect::<Vec<_>>()
+    };
+    for slot in [SLOT, arm] {
+        local.pace(slot, &snapshot);
+    }
+    local.on_show(arm, 0.25);
+    local.on_show(arm, 0.5);
+    assert_eq!(seen(&mut local), [(arm, 0.75)]);
+    assert_eq!(seen(&mut local), [], "each is told once");
+    // Another campaign has taken the place: what was shown of the first is not its own.
+    local.pace(next, &snapshot);
+    local.on_show(SLOT, 0.25);
+    assert_eq!(seen(&mut local), []);
+    local.on_show(next, 0.25);
+    assert_eq!(seen(&mut local), [(next, 0.25)]);
+}
+
 proptest! {
     #[test]
     fn multipliers_stay_within_their_bounds(
