@@ -28,6 +28,7 @@ pub mod strategy;
 pub mod auction;
 pub mod notice;
 // Level 4.
+pub mod evaluate;
 pub mod replay;
 // Levels 5 and 6: the wiring; nothing imports it.
 pub mod cli;

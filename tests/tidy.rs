@@ -30,6 +30,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("notice", 3),
     ("auction", 3),
     ("replay", 4),
+    ("evaluate", 4),
     ("server", 5),
     ("simulate", 5),
     ("cli", 6),

@@ -3,12 +3,15 @@
 
 mod check;
 mod demo;
+mod evaluate;
 mod exchange;
 mod explain;
 mod ledger;
 mod ledger_repair;
+mod plot;
 mod replay;
 mod serve;
+mod show;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -29,6 +32,7 @@ enum Command {
     Explain(explain::Args),
     Ledger(ledger::Args),
     Replay(replay::Args),
+    Evaluate(evaluate::Args),
 }
 
 /// Runs the command line and says how it went.
@@ -43,6 +47,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,6 @@ mod http;
 mod in_process;
 mod matrix;
 mod optimum;
-mod plot;
 mod protocol;
 mod site;
 mod strategy;

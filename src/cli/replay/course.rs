@@ -1,6 +1,6 @@
 //! The course of one replay: its spend against the plan, and its multiplier.
 
-use super::plot::{Chart, Line, SeriesLabelPosition};
+use crate::cli::plot::{Chart, Line, SeriesLabelPosition};
 use crate::replay::{Point, Report, Shape};
 use anyhow::Context as _;
 use std::path::Path;

@@ -3,10 +3,10 @@
 //! Every figure is of the whole log on one day, but for the published protocol; value share is what
 //! was won over what hindsight would have bought for the same budget.
 
-use super::plot::{Chart, Labels, Line, SeriesLabelPosition};
 use super::protocol::{BID_MAX, EPISODE, Share, Training, UNIT_MICROS};
 use super::{START, course, in_process, optimum, strategy};
 use crate::budget::Windows;
+use crate::cli::plot::{Chart, Labels, Line, SeriesLabelPosition};
 use crate::replay::{Delay, Logged, Market, Report, Setup, Shape};
 use crate::strategy::Strategy;
 use crate::units::{Micros, Nanos};
