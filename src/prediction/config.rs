@@ -1,5 +1,7 @@
 //! The learner's settings: one place for every default, refused as a whole when one is wrong.
 
+use super::online;
+use super::shadows::Shadows;
 use serde::{Deserialize, Serialize};
 
 /// Why the room refused to start.
@@ -18,25 +20,10 @@ pub enum Error {
     },
 }
 
-/// Settings of the click model and its learner. `Default` is what a new installation runs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// How fast a model learns. `Default` is what a new installation runs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Log2 of the number of linear weights, 10 to 24. At 18 they take 2 MB to learn (weight and
-    /// accumulator, 8 B) and 1 MB to serve.
-    pub linear_bits: u8,
-    /// Log2 of the number of factor vectors, 8 to 22. At 16 they take 4 MB to learn (64 B each)
-    /// and 2 MB to serve.
-    pub vector_bits: u8,
-    /// Seeds the vectors' first values.
-    pub seed: u64,
-    /// The click rate assumed before anything was learned or released, in (0, 1).
-    pub base_rate: f64,
-    /// How long a shown ad waits for its click before it counts as not clicked, in ms, at least 1.
-    /// A compressed simulated day shortens it.
-    pub click_window_ms: i64,
-    /// How many shown ads may wait at once, 1 to [`Config::JOIN_MAX`].
-    pub join_max: usize,
+pub struct Rates {
     /// FTRL-Proximal's alpha: the linear weights' learning rate, in (0, 10].
     pub linear_rate: f32,
     /// FTRL-Proximal's beta: damps the first steps of a weight, in (0, 100].
@@ -58,71 +45,9 @@ pub struct Config {
     pub prior_rate: f32,
 }
 
-impl Config {
-    /// Most shown ads that may wait for a click: 2^20 are 250 MB, and at the default window 1,700
-    /// impressions a second on this node.
-    pub const JOIN_MAX: usize = 1 << 20;
-
-    /// Checks every setting against the range in its documentation.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`] names the first wrong setting.
-    pub fn validate(&self) -> Result<(), Error> {
-        let check = |key, value: f64, range, inside: bool| {
-            if inside { Ok(()) } else { Err(Error::OutOfRange { key, value, range }) }
-        };
-        let within = |key, value: f32, range, low_open: bool, high: f32| {
-            let above = if low_open { value > 0.0 } else { value >= 0.0 };
-            check(key, f64::from(value), range, above && value <= high)
-        };
-        check(
-            "linear_bits",
-            self.linear_bits.into(),
-            "10..=24",
-            (10..=24).contains(&self.linear_bits),
-        )?;
-        check(
-            "vector_bits",
-            self.vector_bits.into(),
-            "8..=22",
-            (8..=22).contains(&self.vector_bits),
-        )?;
-        check("base_rate", self.base_rate, "(0, 1)", self.base_rate > 0.0 && self.base_rate < 1.0)?;
-        check("click_window_ms", self.click_window_ms as f64, "1..", self.click_window_ms >= 1)?;
-        check(
-            "join_max",
-            self.join_max as f64,
-            "1..=1048576",
-            (1..=Self::JOIN_MAX).contains(&self.join_max),
-        )?;
-        within("linear_rate", self.linear_rate, "(0, 10]", true, 10.0)?;
-        within("linear_beta", self.linear_beta, "(0, 100]", true, 100.0)?;
-        within("linear_l1", self.linear_l1, "[0, 100]", false, 100.0)?;
-        within("linear_l2", self.linear_l2, "[0, 100]", false, 100.0)?;
-        within("vector_rate", self.vector_rate, "[0, 1]", false, 1.0)?;
-        let accumulator = self.vector_accumulator;
-        within("vector_accumulator", accumulator, "(0, 100]", true, 100.0)?;
-        within("vector_init", self.vector_init, "[0, 1]", false, 1.0)?;
-        within("field_rate", self.field_rate, "[0, 1]", false, 1.0)?;
-        within("prior_rate", self.prior_rate, "[0, 1]", false, 1.0)
-    }
-
-    /// The logit of [`Config::base_rate`].
-    #[must_use]
-    pub fn base_logit(&self) -> f32 {
-        (self.base_rate / (1.0 - self.base_rate)).ln() as f32
-    }
-}
-
-impl Default for Config {
+impl Default for Rates {
     fn default() -> Self {
         Self {
-            linear_bits: 18,
-            vector_bits: 16,
-            seed: 1,
-            base_rate: 0.01,
-            click_window_ms: 600_000,
-            join_max: 1 << 18,
             linear_rate: 0.1,
             linear_beta: 1.0,
             linear_l1: 0.0,
@@ -134,6 +59,177 @@ impl Default for Config {
             prior_rate: 0.02,
         }
     }
+}
+
+impl Rates {
+    /// Checks every rate against the range in its documentation.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] names the first wrong one.
+    pub fn validate(&self) -> Result<(), Error> {
+        let above = |key, value: f32, range, most: f32| {
+            check(key, f64::from(value), range, value > 0.0 && value <= most)
+        };
+        let within = |key, value: f32, range, most: f32| {
+            check(key, f64::from(value), range, value >= 0.0 && value <= most)
+        };
+        above("linear_rate", self.linear_rate, "(0, 10]", 10.0)?;
+        above("linear_beta", self.linear_beta, "(0, 100]", 100.0)?;
+        within("linear_l1", self.linear_l1, "[0, 100]", 100.0)?;
+        within("linear_l2", self.linear_l2, "[0, 100]", 100.0)?;
+        within("vector_rate", self.vector_rate, "[0, 1]", 1.0)?;
+        above("vector_accumulator", self.vector_accumulator, "(0, 100]", 100.0)?;
+        within("vector_init", self.vector_init, "[0, 1]", 1.0)?;
+        within("field_rate", self.field_rate, "[0, 1]", 1.0)?;
+        within("prior_rate", self.prior_rate, "[0, 1]", 1.0)
+    }
+}
+
+/// What a model core is made of, beside its rates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FwfmConfig {
+    /// Fields of its features, 1 to [`FwfmConfig::FIELDS_MAX`].
+    pub fields: usize,
+    /// Dense weights, up to 65,536.
+    pub dense: usize,
+    /// Components of a factor vector: 8 or 16.
+    pub dim: u8,
+    /// Log2 of the number of linear weights, 10 to 24.
+    pub linear_bits: u8,
+    /// Log2 of the number of factor vectors, 8 to 22.
+    pub vector_bits: u8,
+    /// Seeds the vectors' first values.
+    pub seed: u64,
+    /// The rate of positives assumed before anything was learned, in (0, 1).
+    pub base_rate: f64,
+    /// How often a feature must be seen before it learns; 0 and 1 are at once.
+    pub admission: u8,
+    /// Hours without learning after which a feature is forgotten; 0 is never.
+    pub ttl_hours: u16,
+    /// The pairs among the fields from here on keep `r = 1`; `fields` freezes none.
+    pub frozen_from: usize,
+    /// How fast it learns.
+    pub rates: Rates,
+}
+
+impl FwfmConfig {
+    /// Most fields: the sums of all fields at 16 components are 4 kB of stack.
+    pub const FIELDS_MAX: usize = 64;
+
+    /// A model of `fields` fields with `dim` components, and otherwise the defaults of the running
+    /// engine: no dense weights, no admission filter, nothing forgotten or frozen.
+    #[must_use]
+    pub fn new(fields: usize, dim: u8) -> Self {
+        let Config { linear_bits, vector_bits, seed, base_rate, .. } = Config::default();
+        Self {
+            fields,
+            dense: 0,
+            dim,
+            linear_bits,
+            vector_bits,
+            seed,
+            base_rate,
+            admission: 0,
+            ttl_hours: 0,
+            frozen_from: fields,
+            rates: Rates::default(),
+        }
+    }
+
+    /// Checks every setting against the range in its documentation.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] names the first wrong setting.
+    pub fn validate(&self) -> Result<(), Error> {
+        let (fields, bits) = (self.fields, (self.linear_bits, self.vector_bits));
+        check("fields", fields as f64, "1..=64", (1..=Self::FIELDS_MAX).contains(&fields))?;
+        check("dense", self.dense as f64, "0..=65536", self.dense <= 1 << 16)?;
+        check("dim", self.dim.into(), "8 or 16", matches!(self.dim, 8 | 16))?;
+        check("linear_bits", bits.0.into(), "10..=24", (10..=24).contains(&bits.0))?;
+        check("vector_bits", bits.1.into(), "8..=22", (8..=22).contains(&bits.1))?;
+        check("base_rate", self.base_rate, "(0, 1)", self.base_rate > 0.0 && self.base_rate < 1.0)?;
+        self.rates.validate()
+    }
+
+    /// The logit of the base rate.
+    #[must_use]
+    pub fn base_logit(&self) -> f32 {
+        (self.base_rate / (1.0 - self.base_rate)).ln() as f32
+    }
+}
+
+/// Settings of the click model and its learner. `Default` is what a new installation runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Log2 of the number of linear weights, 10 to 24. At 18 they take 2 MB to learn (weight and
+    /// accumulator, 8 B) and 1 MB to serve.
+    pub linear_bits: u8,
+    /// Log2 of the number of factor vectors, 8 to 22. At 16 they take 4 MB to learn (64 B each)
+    /// and 2 MB to serve.
+    pub vector_bits: u8,
+    /// Seeds the vectors' first values.
+    pub seed: u64,
+    /// The click rate assumed before anything was learned or released, in (0, 1).
+    pub base_rate: f64,
+    /// How often a feature must be seen before it learns; 0 and 1 are at once.
+    pub admission: u8,
+    /// Hours without a show after which a feature is forgotten; 0 is never.
+    pub ttl_hours: u16,
+    /// How long a shown ad waits for its click before it counts as not clicked, in ms, at least 1.
+    /// A compressed simulated day shortens it.
+    pub click_window_ms: i64,
+    /// How many shown ads may wait at once, 1 to [`Config::JOIN_MAX`].
+    pub join_max: usize,
+    /// How fast each of the models that learn side by side does, 1 to [`Shadows::MAX`].
+    pub rates: Vec<Rates>,
+}
+
+impl Config {
+    /// Most shown ads that may wait for a click: 2^20 are 250 MB, and at the default window 1,700
+    /// impressions a second on this node.
+    pub const JOIN_MAX: usize = 1 << 20;
+
+    /// Checks every setting against the range in its documentation.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] names the first wrong setting.
+    pub fn validate(&self) -> Result<(), Error> {
+        let (window_ms, join_max) = (self.click_window_ms, self.join_max);
+        check("click_window_ms", window_ms as f64, "1..", window_ms >= 1)?;
+        let is_bounded = (1..=Self::JOIN_MAX).contains(&join_max);
+        check("join_max", join_max as f64, "1..=1048576", is_bounded)?;
+        let count = self.rates.len();
+        check("rates", count as f64, "1..=4 entries", (1..=Shadows::MAX).contains(&count))?;
+        self.rates.iter().try_for_each(Rates::validate)?;
+        online::fwfm_config(self).validate()
+    }
+
+    /// The logit of [`Config::base_rate`].
+    #[must_use]
+    pub fn base_logit(&self) -> f32 {
+        online::fwfm_config(self).base_logit()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            linear_bits: 18,
+            vector_bits: 16,
+            seed: 1,
+            base_rate: 0.01,
+            admission: 0,
+            ttl_hours: 30 * 24,
+            click_window_ms: 600_000,
+            join_max: 1 << 18,
+            rates: vec![Rates::default()],
+        }
+    }
+}
+
+fn check(key: &'static str, value: f64, range: &'static str, inside: bool) -> Result<(), Error> {
+    if inside { Ok(()) } else { Err(Error::OutOfRange { key, value, range }) }
 }
 
 #[cfg(test)]
@@ -157,8 +253,9 @@ mod tests {
         wrong("base_rate", |config| config.base_rate = f64::NAN);
         wrong("click_window_ms", |config| config.click_window_ms = 0);
         wrong("join_max", |config| config.join_max = usize::MAX);
-        wrong("vector_rate", |config| config.vector_rate = f32::NAN);
-        wrong("linear_rate", |config| config.linear_rate = 0.0);
+        wrong("rates", |config| config.rates.clear());
+        wrong("vector_rate", |config| config.rates[0].vector_rate = f32::NAN);
+        wrong("linear_rate", |config| config.rates[0].linear_rate = 0.0);
     }
 
     #[test]

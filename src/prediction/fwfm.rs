@@ -1,354 +1,420 @@
 //! The model that learns: logistic regression plus a field-weighted factorisation machine.
 //!
 //! ```text
-//! logit = base + b + Σ_f w_f + Σ_{f<g} r_fg <v_f, v_g>
-//!       + c[interest] + c[format, interest] + β (prior − base)
+//! logit = base + b + Σ_i x_i w_i + Σ_d c_d + Σ_{f<g} r_fg <s_f, s_g> + β prior_offset
+//! s_f   = Σ_{i in f} x_i v_i
 //! ```
+//! over features `i` with values `x_i` in fields `f`, active dense weights `d`, and a prior.
 //! FwFM: Pan et al., "Field-weighted Factorization Machines for Click-Through Rate Prediction in
-//! Display Advertising" (WWW 2018). The weights `b`, `w`, `c` learn by FTRL-Proximal (McMahan et
-//! al., "Ad Click Prediction: a View from the Trenches", KDD 2013), the vectors `v`, the field
-//! matrix `r` and `β` by AdaGrad (Duchi, Hazan, Singer, JMLR 2011): one pass, one example at a
-//! time. `base` is the logit of the configured base rate, so that at the start `β = 1` makes the
-//! prior itself the prediction.
+//! Display Advertising" (WWW 2018). The weights `b`, `w`, `c` learn by FTRL-Proximal, the vectors
+//! `v`, the field matrix `r` and `β` by AdaGrad: one pass, one example at a time. `base` is the
+//! logit of the configured base rate, so that at the start `β = 1` makes the prior itself the
+//! prediction.
 //!
-//! The pairs inside an ad keep `r = 1`: a creative decides its own campaign, advertiser, category
-//! and shape, so their weight adds nothing that `w` and `v` cannot say, and an ad's row then
-//! depends on its own features alone. Otherwise each click would change every row.
+//! Features are hashed: two that fall on one slot share what is learned there. Linear weights and
+//! vectors are masked apart, so two that share a vector seldom share a weight. With n live features
+//! in m slots, a share of about n/m of them has company; more bits, the admission filter and the
+//! forgetting of old features keep that small.
 
-use super::config::Config;
-use super::features::{
-    AD_FIELDS, CONTEXT_FIELDS, ContextFeatures, Cross, FIELDS, FORMATS, INTEREST_BUCKETS,
-    SlotFormat,
-};
+use super::admission::Admission;
+use super::ages::{Ages, hour_of};
+use super::config::{Error, FwfmConfig};
+use super::ftrl::{FtrlRates, FtrlWeight};
+use super::pairs::FieldPairs;
+use super::sample::{Feature, Sample, bearable};
 use super::score::sigmoid;
 use super::tables::Touched;
+use super::vectors::{VectorRates, VectorSlot, adagrad, add_scaled, inner};
+use crate::units::Timestamp;
 use ndarray::Array2;
-use rand::RngExt;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use pulp::NullaryFnOnce;
 
-/// Components of a factor vector. 8 is two SSE registers; 16 gained 0.006 of AUC on dense data
-/// (Frappe) and nothing on sparse data, for twice the row.
-pub const DIM: usize = 8;
-/// A factor vector.
-pub(super) type Vector = [f32; DIM];
-
-/// Weights beyond ±8 say nothing a logit can use; the bound keeps a bad learning rate from
-/// reaching infinity, and so NaN out of every bid.
-const WEIGHT_ABS_MAX: f32 = 8.0;
-/// The first value of each entry of the field matrix: a plain factorisation machine.
-const FIELD_INIT: f32 = 1.0;
-/// AdaGrad's first accumulator of the field matrix and of the prior's coefficient.
-const SHARED_ACCUMULATOR: f32 = 1.0;
+/// AdaGrad's first accumulator of the prior's coefficient.
+const PRIOR_ACCUMULATOR: f32 = 1.0;
 /// A prior may be distrusted (0) or sharpened (2), never inverted.
-const PRIOR_WEIGHT_MAX: f32 = 2.0;
+pub(super) const PRIOR_WEIGHT_MAX: f32 = 2.0;
+/// Sums or pulls of all fields.
+type Sums<const K: usize> = [[f32; K]; FwfmConfig::FIELDS_MAX];
 
-/// The four constants of FTRL-Proximal.
-#[derive(Clone, Copy)]
-pub(super) struct FtrlRates {
-    alpha: f32,
-    beta: f32,
-    l1: f32,
-    l2: f32,
+/// The weights and their accumulators. One writer.
+pub struct Fwfm {
+    pub(super) state: State,
+    pub(super) vectors: Vectors,
 }
 
-/// One FTRL-Proximal weight: its state `z` and accumulator `n` side by side, since whoever needs
-/// one needs both (apart, they cost fwumious_wabbit half of its speed). Zero at first.
-#[derive(Clone, Copy, Default)]
-pub(super) struct FtrlWeight {
-    z: f32,
-    n: f32,
+/// Factor vectors of one of the two sizes.
+pub(super) enum Vectors {
+    Eight(Vec<VectorSlot<8>>),
+    Sixteen(Vec<VectorSlot<16>>),
 }
 
-impl FtrlWeight {
-    /// The weight that the state stands for (McMahan et al. 2013, algorithm 1).
-    #[inline]
-    pub(super) fn value(self, rates: FtrlRates) -> f32 {
-        let beyond = self.z.abs() - rates.l1;
-        if beyond <= 0.0 {
-            return 0.0;
-        }
-        -beyond.copysign(self.z) / ((rates.beta + self.n.sqrt()) / rates.alpha + rates.l2)
-    }
-
-    /// One step against `gradient`.
-    #[inline]
-    fn step(&mut self, gradient: f32, rates: FtrlRates) {
-        let squared = gradient * gradient;
-        let sigma = ((self.n + squared).sqrt() - self.n.sqrt()) / rates.alpha;
-        self.z += gradient - sigma * self.value(rates);
-        self.n += squared;
-    }
-}
-
-/// A factor vector and its AdaGrad accumulators: one cache line.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct VectorSlot {
-    vector: Vector,
-    accumulator: Vector,
-}
-const _: () = assert!(size_of::<VectorSlot>() == 64);
-
-/// What the model needs of one shown ad.
-#[derive(Clone, Copy)]
-pub(super) struct Sample<'a> {
-    pub(super) context: &'a ContextFeatures,
-    pub(super) ad: &'a [u32; AD_FIELDS],
-    pub(super) cross: Cross,
-}
-
-/// The weights and their accumulators. One writer: the learner.
-pub(super) struct Fwfm {
+/// All but the vectors.
+pub(super) struct State {
+    pub(super) config: FwfmConfig,
+    arch: pulp::Arch,
     base_logit: f32,
     rates: FtrlRates,
-    vector_rate: f32,
-    field_rate: f32,
-    prior_rate: f32,
-    bias: FtrlWeight,
-    linear: Vec<FtrlWeight>,
-    vectors: Vec<VectorSlot>,
-    /// Symmetric; the diagonal is unused.
-    field_weights: Array2<f32>,
-    field_accumulators: Array2<f32>,
-    interest: [FtrlWeight; INTEREST_BUCKETS],
-    format_interest: [[FtrlWeight; INTEREST_BUCKETS]; FORMATS],
-    prior_weight: f32,
-    prior_accumulator: f32,
-    /// Which linear weights changed since the last publication.
-    pub(super) touched_linear: Touched,
-    /// Which vectors changed since the last publication.
-    pub(super) touched_vectors: Touched,
+    vector_rates: VectorRates,
+    pub(super) bias: FtrlWeight,
+    pub(super) linear: Vec<FtrlWeight>,
+    pub(super) dense: Vec<FtrlWeight>,
+    pub(super) pairs: FieldPairs,
+    pub(super) prior_weight: f32,
+    pub(super) prior_accumulator: f32,
+    pub(super) admission: Option<Admission>,
+    /// Of the linear weights and of the vectors, if anything is ever forgotten.
+    pub(super) ages: Option<[Ages; 2]>,
+    pub(super) hour: i64,
+    /// The inner products of an example's pairs, from its prediction to its step.
+    dots: Vec<f32>,
+    touched_linear: Touched,
+    touched_vectors: Touched,
 }
 
 impl Fwfm {
-    /// A model that knows nothing, with vectors drawn from `config.seed`.
-    pub(super) fn new(config: &Config) -> Self {
-        let mut random = ChaCha8Rng::seed_from_u64(config.seed);
-        let init = config.vector_init;
+    /// A model that knows nothing.
+    ///
+    /// # Errors
+    /// When a setting lies outside its range.
+    pub fn new(config: &FwfmConfig) -> Result<Self, Error> {
+        config.validate()?;
         let (linear_len, vector_len) = (1 << config.linear_bits, 1 << config.vector_bits);
-        let mut draw = || init * (2.0 * random.random::<f32>() - 1.0);
-        let vectors = (0..vector_len).map(|_| VectorSlot {
-            vector: std::array::from_fn(|_| draw()),
-            accumulator: [config.vector_accumulator; DIM],
-        });
-        Self {
+        let rates = config.rates;
+        let pairs = FieldPairs::new(config.fields, config.frozen_from);
+        let ages = || [Ages::new(linear_len), Ages::new(vector_len)];
+        let state = State {
+            config: *config,
+            arch: pulp::Arch::new(),
             base_logit: config.base_logit(),
             rates: FtrlRates {
-                alpha: config.linear_rate,
-                beta: config.linear_beta,
-                l1: config.linear_l1,
-                l2: config.linear_l2,
+                alpha: rates.linear_rate,
+                beta: rates.linear_beta,
+                l1: rates.linear_l1,
+                l2: rates.linear_l2,
             },
-            vector_rate: config.vector_rate,
-            field_rate: config.field_rate,
-            prior_rate: config.prior_rate,
+            vector_rates: VectorRates {
+                rate: rates.vector_rate,
+                accumulator: rates.vector_accumulator,
+                init: rates.vector_init,
+                seed: config.seed,
+            },
             bias: FtrlWeight::default(),
             linear: vec![FtrlWeight::default(); linear_len],
-            vectors: vectors.collect(),
-            field_weights: Array2::from_elem((FIELDS, FIELDS), FIELD_INIT),
-            field_accumulators: Array2::from_elem((FIELDS, FIELDS), SHARED_ACCUMULATOR),
-            interest: Default::default(),
-            format_interest: Default::default(),
+            dense: vec![FtrlWeight::default(); config.dense],
+            dots: vec![0.0; pairs.len()],
+            pairs,
             prior_weight: 1.0,
-            prior_accumulator: SHARED_ACCUMULATOR,
+            prior_accumulator: PRIOR_ACCUMULATOR,
+            admission: Admission::new(config.admission, config.linear_bits, config.seed),
+            ages: (config.ttl_hours > 0).then(ages),
+            hour: 0,
             touched_linear: Touched::none(linear_len),
             touched_vectors: Touched::none(vector_len),
+        };
+        let vectors = match config.dim {
+            8 => Vectors::Eight(vec![VectorSlot::EMPTY; vector_len]),
+            _ => Vectors::Sixteen(vec![VectorSlot::EMPTY; vector_len]),
+        };
+        Ok(Self { state, vectors })
+    }
+
+    /// The full sum as written above.
+    #[must_use]
+    pub fn logit(&self, sample: &Sample<'_>) -> f32 {
+        match &self.vectors {
+            Vectors::Eight(slots) => self.state.logit(slots, sample),
+            Vectors::Sixteen(slots) => self.state.logit(slots, sample),
         }
     }
 
-    /// The full sum as written above, term by term. Serving never calls it; its snapshots must
-    /// agree with it.
-    #[cfg(test)]
-    pub(super) fn logit(&self, sample: Sample<'_>) -> f32 {
-        let ids = field_ids(sample);
-        let vectors = ids.map(|id| self.vector(self.vector_index(id)));
-        let mut logit = self.without_pairs(sample, &ids);
-        for first in 0..FIELDS {
-            for second in first + 1..FIELDS {
-                let weight = self.field_weights[(first, second)];
-                logit += weight * inner(&vectors[first], &vectors[second]);
+    /// Learns from one outcome; returns the probability predicted before. `weight` scales the
+    /// gradient: above 1 for what was sampled down, below 0 to take back an outcome that was
+    /// learned too early. Beyond ±1e3 it counts as that, and no number as 0.
+    pub fn learn(&mut self, sample: &Sample<'_>, label: bool, weight: f32) -> f32 {
+        let (arch, state) = (self.state.arch, &mut self.state);
+        match &mut self.vectors {
+            Vectors::Eight(slots) => arch.dispatch(Learn { state, slots, sample, label, weight }),
+            Vectors::Sixteen(slots) => arch.dispatch(Learn { state, slots, sample, label, weight }),
+        }
+    }
+
+    /// Time has come to `now` (it never goes back): forgets some of what is too old, a bounded
+    /// slice of the tables at each call.
+    pub fn advance(&mut self, now: Timestamp) {
+        let state = &mut self.state;
+        state.hour = state.hour.max(hour_of(now.0));
+        let Some([linear, vectors]) = &mut state.ages else { return };
+        let ttl_hours = state.config.ttl_hours;
+        for index in linear.sweep(state.hour, ttl_hours) {
+            if !state.linear[index].is_empty() {
+                state.linear[index] = FtrlWeight::default();
+                state.touched_linear.mark(index);
             }
         }
-        logit
-    }
-
-    /// Learns from one outcome; returns the probability predicted before.
-    pub(super) fn learn(&mut self, sample: Sample<'_>, is_clicked: bool) -> f32 {
-        let ids = field_ids(sample);
-        let indexes = ids.map(|id| self.vector_index(id));
-        let vectors = indexes.map(|index| self.vector(index));
-        // pulls[f] = Σ_{g≠f} r_fg v_g is both the gradient of the logit by v_f and, dotted with
-        // v_f, twice f's share of the pairs.
-        let pulls = self.pulls(&vectors);
-        let pairs: f32 = (0..FIELDS).map(|f| inner(&vectors[f], &pulls[f])).sum();
-        let predicted = sigmoid(self.without_pairs(sample, &ids) + pairs / 2.0);
-        let gradient = predicted - if is_clicked { 1.0 } else { 0.0 };
-
-        self.learn_field_weights(&vectors, gradient);
-        for (field, &index) in indexes.iter().enumerate() {
-            let slot = &mut self.vectors[index];
-            for (component, pull) in pulls[field].iter().enumerate() {
-                adagrad(
-                    &mut slot.vector[component],
-                    &mut slot.accumulator[component],
-                    gradient * pull,
-                    self.vector_rate,
-                );
-            }
-            self.touched_vectors.mark(index);
-        }
-        for id in ids {
-            let index = self.linear_index(id);
-            self.linear[index].step(gradient, self.rates);
-            self.touched_linear.mark(index);
-        }
-        self.learn_rest(sample, gradient);
-        predicted
-    }
-
-    fn pulls(&self, vectors: &[Vector; FIELDS]) -> [Vector; FIELDS] {
-        let mut pulls = [[0.0; DIM]; FIELDS];
-        for (field, (pull, weights)) in pulls.iter_mut().zip(self.field_weights.rows()).enumerate()
-        {
-            for (other, (vector, &weight)) in vectors.iter().zip(weights).enumerate() {
-                if other != field {
-                    add_scaled(pull, weight, vector);
-                }
-            }
-        }
-        pulls
-    }
-
-    fn learn_field_weights(&mut self, vectors: &[Vector; FIELDS], gradient: f32) {
-        // Pairs inside the ad stay as they are: see the head of this file.
-        for first in 0..CONTEXT_FIELDS {
-            for second in first + 1..FIELDS {
-                let pair = (first, second);
-                let mut weight = self.field_weights[pair];
-                adagrad(
-                    &mut weight,
-                    &mut self.field_accumulators[pair],
-                    gradient * inner(&vectors[first], &vectors[second]),
-                    self.field_rate,
-                );
-                self.field_weights[pair] = weight;
-                self.field_weights[(second, first)] = weight;
+        for index in vectors.sweep(state.hour, ttl_hours) {
+            if self.vectors.forget(index) {
+                state.touched_vectors.mark(index);
             }
         }
     }
 
-    fn learn_rest(&mut self, sample: Sample<'_>, gradient: f32) {
-        let bucket = sample.cross.interest_bucket();
-        let rates = self.dense_rates();
-        self.bias.step(gradient, rates);
-        self.interest[bucket].step(gradient, rates);
-        self.format_interest[sample.context.format as usize][bucket].step(gradient, rates);
-        let prior_gradient = gradient * sample.cross.prior_offset(self.base_logit);
-        let (weight, accumulator) = (&mut self.prior_weight, &mut self.prior_accumulator);
-        adagrad(weight, accumulator, prior_gradient, self.prior_rate);
-        *weight = weight.clamp(0.0, PRIOR_WEIGHT_MAX);
+    /// What it is made of.
+    #[must_use]
+    pub const fn config(&self) -> &FwfmConfig {
+        &self.state.config
     }
 
-    /// All terms but the pairs.
-    fn without_pairs(&self, sample: Sample<'_>, ids: &[u32; FIELDS]) -> f32 {
-        let linear: f32 = ids.iter().map(|&id| self.linear(self.linear_index(id))).sum();
-        let cross = self.interest_weights(sample.context.format)[sample.cross.interest_bucket()];
-        let prior = self.prior_weight * sample.cross.prior_offset(self.base_logit);
-        self.base_logit + self.bias() + linear + cross + prior
-    }
-
-    /// Bias and crosses see every example and stay dense: no sparsity is wanted of them.
-    fn dense_rates(&self) -> FtrlRates {
-        FtrlRates { l1: 0.0, l2: 0.0, ..self.rates }
-    }
-
-    /// The weight of each strength of interest in a slot of this format.
-    pub(super) fn interest_weights(&self, format: SlotFormat) -> [f32; INTEREST_BUCKETS] {
-        let rates = self.dense_rates();
-        let in_format = &self.format_interest[format as usize];
-        std::array::from_fn(|bucket| {
-            self.interest[bucket].value(rates) + in_format[bucket].value(rates)
-        })
+    /// The logit of the configured base rate.
+    #[must_use]
+    pub const fn base_logit(&self) -> f32 {
+        self.state.base_logit
     }
 
     /// The bias.
     pub(super) fn bias(&self) -> f32 {
-        self.bias.value(self.dense_rates())
-    }
-
-    /// The logit of the configured base rate.
-    pub(super) const fn base_logit(&self) -> f32 {
-        self.base_logit
+        self.state.bias.value(self.state.dense_rates())
     }
 
     /// The coefficient of the prior.
     pub(super) const fn prior_weight(&self) -> f32 {
-        self.prior_weight
+        self.state.prior_weight
     }
 
-    /// The field matrix.
-    pub(super) const fn field_weights(&self) -> &Array2<f32> {
-        &self.field_weights
+    /// The field matrix: symmetric, 0 on its diagonal.
+    pub(super) fn field_weights(&self) -> Array2<f32> {
+        self.state.pairs.matrix()
     }
 
     /// How many linear weights there are, a power of two.
     pub(super) fn linear_len(&self) -> usize {
-        self.linear.len()
+        self.state.linear.len()
     }
 
     /// How many vectors there are, a power of two.
     pub(super) fn vector_len(&self) -> usize {
-        self.vectors.len()
+        1 << self.state.config.vector_bits
     }
 
     /// The linear weight at `index`.
     pub(super) fn linear(&self, index: usize) -> f32 {
-        self.linear[index].value(self.rates)
+        self.state.linear[index].value(self.state.rates)
     }
 
-    /// The vector at `index`.
-    pub(super) fn vector(&self, index: usize) -> Vector {
-        self.vectors[index].vector
+    /// The dense weight at `index`; 0 beyond the end.
+    pub(super) fn dense(&self, index: u16) -> f32 {
+        let weight = self.state.dense.get(usize::from(index)).copied();
+        weight.unwrap_or_default().value(self.state.dense_rates())
+    }
+
+    /// The vector at `index`, of 8 or 16 components.
+    pub(super) fn vector(&self, index: usize) -> &[f32] {
+        match &self.vectors {
+            Vectors::Eight(slots) => &slots[index].vector,
+            Vectors::Sixteen(slots) => &slots[index].vector,
+        }
     }
 
     /// Where this feature's linear weight is.
     pub(super) fn linear_index(&self, id: u32) -> usize {
-        id as usize & (self.linear.len() - 1)
+        id as usize & (self.linear_len() - 1)
     }
 
     /// Where this feature's vector is.
     pub(super) fn vector_index(&self, id: u32) -> usize {
-        id as usize & (self.vectors.len() - 1)
+        id as usize & (self.vector_len() - 1)
+    }
+
+    /// Which linear weights changed since the marks were cleared.
+    pub(super) const fn touched_linear(&self) -> &Touched {
+        &self.state.touched_linear
+    }
+
+    /// Which vectors changed since the marks were cleared.
+    pub(super) const fn touched_vectors(&self) -> &Touched {
+        &self.state.touched_vectors
+    }
+
+    /// Forgets what changed.
+    pub(super) fn clear_touched(&mut self) {
+        self.state.touched_linear.clear();
+        self.state.touched_vectors.clear();
+    }
+
+    /// Marks everything as changed.
+    pub(super) fn touch_all(&mut self) {
+        self.state.touched_linear = Touched::all(self.linear_len());
+        self.state.touched_vectors = Touched::all(self.vector_len());
     }
 }
 
-/// The ids of all fields: the context's, then the ad's.
-fn field_ids(sample: Sample<'_>) -> [u32; FIELDS] {
-    let mut ids = [0; FIELDS];
-    ids[..CONTEXT_FIELDS].copy_from_slice(&sample.context.ids);
-    ids[CONTEXT_FIELDS..].copy_from_slice(sample.ad);
-    ids
-}
-
-/// The inner product of two vectors.
-#[inline]
-pub(super) fn inner(left: &Vector, right: &Vector) -> f32 {
-    left.iter().zip(right).map(|(a, b)| a * b).sum()
-}
-
-/// `into += weight * vector`.
-#[inline]
-pub(super) fn add_scaled(into: &mut Vector, weight: f32, vector: &Vector) {
-    for (sum, component) in into.iter_mut().zip(vector) {
-        *sum += weight * component;
+impl Vectors {
+    /// Empties a slot; whether there was anything in it.
+    fn forget(&mut self, index: usize) -> bool {
+        match self {
+            Self::Eight(slots) => forget(&mut slots[index]),
+            Self::Sixteen(slots) => forget(&mut slots[index]),
+        }
     }
 }
 
-/// One AdaGrad step (Duchi et al. 2011, diagonal form).
-#[inline]
-fn adagrad(weight: &mut f32, accumulator: &mut f32, gradient: f32, rate: f32) {
-    *accumulator += gradient * gradient;
-    *weight =
-        (*weight - rate * gradient / accumulator.sqrt()).clamp(-WEIGHT_ABS_MAX, WEIGHT_ABS_MAX);
+fn forget<const K: usize>(slot: &mut VectorSlot<K>) -> bool {
+    !std::mem::replace(slot, VectorSlot::EMPTY).is_empty()
+}
+
+/// One step of learning, compiled once for each kind of processor.
+struct Learn<'a, const K: usize> {
+    state: &'a mut State,
+    slots: &'a mut [VectorSlot<K>],
+    sample: &'a Sample<'a>,
+    label: bool,
+    weight: f32,
+}
+
+impl<const K: usize> NullaryFnOnce for Learn<'_, K> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn call(self) -> f32 {
+        let Self { state, slots, sample, label, weight } = self;
+        let sums = state.sums(slots, sample);
+        let (pulls, pairs) = state.pulls(&sums);
+        let predicted = sigmoid(state.without_pairs(sample) + pairs);
+        let gradient = (predicted - if label { 1.0 } else { 0.0 }) * bearable(weight);
+        state.step(slots, sample, &pulls, gradient);
+        predicted
+    }
+}
+
+impl State {
+    fn logit<const K: usize>(&self, slots: &[VectorSlot<K>], sample: &Sample<'_>) -> f32 {
+        let sums = self.sums(slots, sample);
+        let (fields, weights) = (self.config.fields, self.pairs.weights());
+        let mut weights = weights.iter();
+        let mut pairs = 0.0;
+        for (first, sum) in sums[..fields].iter().enumerate() {
+            let mut pull = [0.0; K];
+            for (other, &weight) in sums[first + 1..fields].iter().zip(&mut weights) {
+                add_scaled(&mut pull, weight, other);
+            }
+            pairs += inner(sum, &pull);
+        }
+        self.without_pairs(sample) + pairs
+    }
+
+    /// `s_f` of every field.
+    #[inline(always)]
+    fn sums<const K: usize>(&self, slots: &[VectorSlot<K>], sample: &Sample<'_>) -> Sums<K> {
+        let mut sums = [[0.0; K]; FwfmConfig::FIELDS_MAX];
+        let fields = &mut sums[..self.config.fields];
+        for feature in sample.features {
+            if let Some(sum) = fields.get_mut(usize::from(feature.field)) {
+                let slot = &slots[feature.id as usize & (slots.len() - 1)];
+                add_scaled(sum, bearable(feature.value), &slot.vector);
+            }
+        }
+        sums
+    }
+
+    /// `Σ_{g≠f} r_fg s_g` of every field, which is the gradient of the logit by `s_f`, and the sum
+    /// of all pairs. Keeps their inner products for the field matrix's step.
+    #[inline(always)]
+    fn pulls<const K: usize>(&mut self, sums: &Sums<K>) -> (Sums<K>, f32) {
+        let fields = self.config.fields;
+        let mut pulls = [[0.0; K]; FwfmConfig::FIELDS_MAX];
+        let mut pairs = 0.0;
+        let mut terms = self.pairs.weights().iter().zip(&mut self.dots);
+        for first in 0..fields {
+            let own = sums[first];
+            let (head, tail) = pulls.split_at_mut(first + 1);
+            let mut pull = head[first];
+            let others = sums[first + 1..fields].iter().zip(tail);
+            for ((other, other_pull), (&weight, dot)) in others.zip(&mut terms) {
+                *dot = inner(&own, other);
+                pairs += weight * *dot;
+                add_scaled(&mut pull, weight, other);
+                add_scaled(other_pull, weight, &own);
+            }
+            head[first] = pull;
+        }
+        (pulls, pairs)
+    }
+
+    /// All terms but the pairs.
+    #[inline(always)]
+    fn without_pairs(&self, sample: &Sample<'_>) -> f32 {
+        let (mask, dense_rates) = (self.linear.len() - 1, self.dense_rates());
+        let mut logit = self.base_logit + self.bias.value(dense_rates);
+        for feature in sample.features.iter().filter(|feature| self.has(feature)) {
+            let weight = self.linear[feature.id as usize & mask].value(self.rates);
+            logit += bearable(feature.value) * weight;
+        }
+        for weight in sample.dense.iter().filter_map(|&index| self.dense.get(usize::from(index))) {
+            logit += weight.value(dense_rates);
+        }
+        logit + self.prior_weight * bearable(sample.prior_offset)
+    }
+
+    /// One step of every weight that has a part in the sample.
+    #[inline(always)]
+    fn step<const K: usize>(
+        &mut self,
+        slots: &mut [VectorSlot<K>],
+        sample: &Sample<'_>,
+        pulls: &Sums<K>,
+        gradient: f32,
+    ) {
+        self.pairs.step(gradient, &self.dots, self.config.rates.field_rate);
+        for feature in sample.features {
+            if !self.has(feature) || !self.admits(feature.id) {
+                continue;
+            }
+            let part = gradient * bearable(feature.value);
+            let index = feature.id as usize & (slots.len() - 1);
+            let slot = &mut slots[index];
+            if slot.is_empty() {
+                slot.begin(index, &self.vector_rates);
+            }
+            slot.step(part, &pulls[usize::from(feature.field)], self.vector_rates.rate);
+            self.touched_vectors.mark(index);
+            let linear_index = feature.id as usize & (self.linear.len() - 1);
+            self.linear[linear_index].step(part, self.rates);
+            self.touched_linear.mark(linear_index);
+            if let Some([linear, vectors]) = &mut self.ages {
+                linear.stamp(linear_index, self.hour);
+                vectors.stamp(index, self.hour);
+            }
+        }
+        self.step_shared(sample, gradient);
+    }
+
+    #[inline(always)]
+    fn step_shared(&mut self, sample: &Sample<'_>, gradient: f32) {
+        let rates = self.dense_rates();
+        self.bias.step(gradient, rates);
+        for &index in sample.dense {
+            if let Some(weight) = self.dense.get_mut(usize::from(index)) {
+                weight.step(gradient, rates);
+            }
+        }
+        let prior_gradient = gradient * bearable(sample.prior_offset);
+        let (weight, accumulator) = (&mut self.prior_weight, &mut self.prior_accumulator);
+        adagrad(weight, accumulator, prior_gradient, self.config.rates.prior_rate);
+        *weight = weight.clamp(0.0, PRIOR_WEIGHT_MAX);
+    }
+
+    #[inline(always)]
+    fn has(&self, feature: &Feature) -> bool {
+        usize::from(feature.field) < self.config.fields
+    }
+
+    #[inline(always)]
+    fn admits(&mut self, id: u32) -> bool {
+        self.admission.as_mut().is_none_or(|admission| admission.admit(id))
+    }
+
+    /// Bias and dense weights see every example and stay dense: no sparsity is wanted of them.
+    #[inline(always)]
+    fn dense_rates(&self) -> FtrlRates {
+        FtrlRates { l1: 0.0, l2: 0.0, ..self.rates }
+    }
 }

@@ -15,16 +15,26 @@
 //! [`LearnerActor`] is the only writer; everyone else reads `Arc<ArcSwap<ModelSnapshot>>`.
 
 mod actor;
+mod admission;
+mod ages;
 mod config;
 mod features;
+mod ftrl;
 mod fwfm;
 mod join;
 mod learner;
+mod online;
+mod pairs;
 mod publish;
 mod quality;
+mod sample;
 mod score;
+mod shadows;
 mod tables;
+mod vectors;
 
+#[cfg(test)]
+mod fwfm_tests;
 #[cfg(test)]
 mod planted_tests;
 #[cfg(test)]
@@ -33,14 +43,16 @@ mod tests;
 pub use actor::{
     AdsChanged, Click, Impressions, LearnerActor, LearnerState, Published, Status, Tick,
 };
-pub use config::{Config, Error};
+pub use config::{Config, Error, FwfmConfig, Rates};
 pub use features::{
     AD_FIELD_NAMES, AD_FIELDS, AdFeatures, AdInput, CONTEXT_FIELD_NAMES, CONTEXT_FIELDS,
     ContextFeatures, ContextInput, Cross, FIELDS, Interest, LastEvent, SlotFormat,
 };
-pub use fwfm::DIM;
+pub use fwfm::Fwfm;
 pub use join::Example;
 pub use learner::{Counters, Learner, LearnerStatus};
 pub use publish::Rebuilt;
 pub use quality::{Quality, QualitySummary};
-pub use score::{ModelSnapshot, ScoreScratch, sigmoid};
+pub use sample::{Feature, Sample, VALUE_ABS_MAX};
+pub use score::{DIM, ModelSnapshot, ScoreScratch, sigmoid};
+pub use shadows::Shadows;

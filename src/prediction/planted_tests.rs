@@ -3,7 +3,7 @@
 //! Publishers, hours and ads have effects of their own; publishers and categories attract each
 //! other through hidden vectors; a user interested in an ad's category clicks more.
 
-use super::config::Config;
+use super::config::{Config, Rates};
 use super::features::{
     AdFeatures, AdInput, ContextFeatures, ContextInput, Cross, Interest, SlotFormat,
 };
@@ -233,7 +233,8 @@ fn scores(config: Config, arm: Arm, examples: usize) -> Scores {
 #[test]
 fn factors_find_what_linear_weights_cannot() {
     const EXAMPLES: usize = 30_000;
-    let linear_only = Config { vector_init: 0.0, ..config() };
+    let rates = vec![Rates { vector_init: 0.0, ..Rates::default() }];
+    let linear_only = Config { rates, ..config() };
     let linear = scores(linear_only, Arm::NoCross, EXAMPLES);
     let factors = scores(config(), Arm::NoCross, EXAMPLES);
     assert!(factors.log_loss < linear.log_loss - 0.05, "{factors:?} against {linear:?}");

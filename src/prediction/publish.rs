@@ -1,9 +1,11 @@
 //! From the learner's weights to snapshots, copying only what changed.
 
 use super::features::{AD_FIELDS, AdFeatures, SlotFormat};
-use super::fwfm::{DIM, Fwfm};
-use super::score::{AdRow, LINEAR_CHUNK, ModelSnapshot, ROW_CHUNK, VECTOR_CHUNK};
+use super::fwfm::Fwfm;
+use super::online::interest_weights;
+use super::score::{AdRow, DIM, LINEAR_CHUNK, ModelSnapshot, ROW_CHUNK, VECTOR_CHUNK, Vector};
 use super::tables::{Chunked, Touched};
+use ndarray::Array2;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -55,8 +57,9 @@ impl Publisher {
         self.rows = Chunked::filled(slots.unwrap_or(0), AdRow::ABSENT);
         self.ids = Chunked::filled(slots.unwrap_or(0), [0; AD_FIELDS]);
         let mut built = 0;
+        let field_weights = model.field_weights();
         for ad in kept {
-            let row = build_row(model, ad.ids, ad.slot.generation);
+            let row = build_row(model, &field_weights, ad.ids, ad.slot.generation);
             self.rows.set(ad.slot.index as usize, row);
             self.ids.set(ad.slot.index as usize, ad.ids);
             built += 1;
@@ -66,16 +69,13 @@ impl Publisher {
         built
     }
 
-    /// Brings the tables up to `model` and forgets its marks.
-    pub(super) fn refresh(&mut self, model: &mut Fwfm) -> Rebuilt {
-        let rebuilt = Rebuilt {
+    /// Brings the tables up to `model`, by its marks.
+    pub(super) fn refresh(&mut self, model: &Fwfm) -> Rebuilt {
+        Rebuilt {
             linear: self.copy_linear(model),
-            vectors: self.copy_vectors(model, &model.touched_vectors),
+            vectors: self.copy_vectors(model, model.touched_vectors()),
             rows: self.rebuild_rows(model),
-        };
-        model.touched_linear.clear();
-        model.touched_vectors.clear();
-        rebuilt
+        }
     }
 
     /// A snapshot of the tables, under the next epoch.
@@ -86,8 +86,8 @@ impl Publisher {
             base_logit: model.base_logit(),
             bias: model.bias(),
             prior_weight: model.prior_weight(),
-            interest: SlotFormat::ALL.map(|format| model.interest_weights(format)),
-            field_weights: model.field_weights().clone(),
+            interest: SlotFormat::ALL.map(|format| interest_weights(model, format)),
+            field_weights: model.field_weights(),
             linear: self.linear.clone(),
             vectors: self.vectors.clone(),
             rows: self.rows.clone(),
@@ -96,7 +96,7 @@ impl Publisher {
     }
 
     fn copy_linear(&mut self, model: &Fwfm) -> usize {
-        let copied = model.touched_linear.iter().map(|index| {
+        let copied = model.touched_linear().iter().map(|index| {
             self.linear.set(index, model.linear(index));
         });
         copied.count()
@@ -104,24 +104,25 @@ impl Publisher {
 
     fn copy_vectors(&mut self, model: &Fwfm, touched: &Touched) -> usize {
         let copied = touched.iter().map(|index| {
-            self.vectors.set(index, model.vector(index));
+            self.vectors.set(index, vector_of(model, index));
         });
         copied.count()
     }
 
     fn rebuild_rows(&mut self, model: &Fwfm) -> usize {
         let mut rebuilt = 0;
+        let field_weights = model.field_weights();
         for index in 0..self.rows.len() {
             let Some(row) = self.rows.get(index).filter(|row| row.is_present) else {
                 continue;
             };
             let ids = self.ids.get(index).copied().unwrap_or_default();
             let is_stale = ids.iter().any(|&id| {
-                model.touched_linear.is_marked(model.linear_index(id))
-                    || model.touched_vectors.is_marked(model.vector_index(id))
+                model.touched_linear().is_marked(model.linear_index(id))
+                    || model.touched_vectors().is_marked(model.vector_index(id))
             });
             if is_stale {
-                let row = build_row(model, ids, row.generation);
+                let row = build_row(model, &field_weights, ids, row.generation);
                 self.rows.set(index, row);
                 rebuilt += 1;
             }
@@ -131,13 +132,23 @@ impl Publisher {
 }
 
 /// The row of an ad under the model's present weights.
-fn build_row(model: &Fwfm, ids: [u32; AD_FIELDS], generation: u32) -> AdRow {
+fn build_row(
+    model: &Fwfm,
+    field_weights: &Array2<f32>,
+    ids: [u32; AD_FIELDS],
+    generation: u32,
+) -> AdRow {
     AdRow::new(
         generation,
         ids.map(|id| model.linear(model.linear_index(id))),
-        &ids.map(|id| model.vector(model.vector_index(id))),
-        model.field_weights(),
+        &ids.map(|id| vector_of(model, model.vector_index(id))),
+        field_weights,
     )
+}
+
+/// The vector at `index`; the online core has [`DIM`] components.
+fn vector_of(model: &Fwfm, index: usize) -> Vector {
+    model.vector(index).try_into().unwrap_or_default()
 }
 
 // The smallest tables that a configuration may ask for are whole numbers of chunks.

@@ -2,13 +2,13 @@
 //! not move, shows and clicks join once, and the actor publishes what it learned.
 
 use super::actor::{AdsChanged, Click, Impressions, LearnerActor, LearnerState, Status, Tick};
-use super::config::Config;
+use super::config::{Config, Rates};
 use super::features::{
     AD_FIELDS, AdFeatures, AdInput, CONTEXT_FIELDS, ContextFeatures, Cross, SlotFormat,
 };
-use super::fwfm::Sample;
 use super::join::Example;
 use super::learner::Learner;
+use super::online::OnlineSample;
 use super::score::{ModelSnapshot, ScoreScratch};
 use crate::units::{
     AdvertiserId, CampaignId, CategoryId, CreativeId, HoldId, LeaseId, Slot, Timestamp,
@@ -25,11 +25,14 @@ fn small(seed: u64) -> Config {
         linear_bits: 10,
         vector_bits: 8,
         seed,
-        vector_init: 0.3,
-        vector_rate: 0.1,
-        linear_rate: 0.3,
-        field_rate: 0.1,
-        prior_rate: 0.1,
+        rates: vec![Rates {
+            vector_init: 0.3,
+            vector_rate: 0.1,
+            linear_rate: 0.3,
+            field_rate: 0.1,
+            prior_rate: 0.1,
+            ..Rates::default()
+        }],
         click_window_ms: 1_000,
         join_max: 64,
         ..Config::default()
@@ -125,7 +128,9 @@ proptest! {
         let snapshot = learner.publish();
         for ad in &ads {
             let (context, cross) = (random_context(&mut random), random_cross(&mut random));
-            let full = learner.model().logit(Sample { context: &context, ad: &ad.ids, cross });
+            let model = learner.model();
+            let online = OnlineSample::new(&context, &ad.ids, cross, model.base_logit());
+            let full = model.logit(&online.sample());
             let mut scratch = ScoreScratch::default();
             snapshot.prepare(&context, &mut scratch);
             let factorised = snapshot.logit(&scratch, ad.slot, cross);

@@ -1,0 +1,82 @@
+//! The running engine's feature map, as the general core takes it.
+
+use super::config::{Config, FwfmConfig};
+use super::features::{
+    AD_FIELDS, CONTEXT_FIELDS, ContextFeatures, Cross, FIELDS, FORMATS, INTEREST_BUCKETS,
+    SlotFormat,
+};
+use super::fwfm::Fwfm;
+use super::sample::{Feature, Sample};
+
+/// Dense weights: one a strength of interest, and one a strength in each format.
+const DENSE: usize = INTEREST_BUCKETS * (1 + FORMATS);
+
+/// The core of a click model, with the first of its rates.
+///
+/// The pairs inside an ad keep `r = 1`: a creative decides its own campaign, advertiser, category
+/// and shape, so their weight adds nothing that `w` and `v` cannot say, and an ad's row then
+/// depends on its own features alone. Otherwise each click would change every row.
+pub(super) fn fwfm_config(config: &Config) -> FwfmConfig {
+    FwfmConfig {
+        fields: FIELDS,
+        dense: DENSE,
+        dim: super::DIM as u8,
+        linear_bits: config.linear_bits,
+        vector_bits: config.vector_bits,
+        seed: config.seed,
+        base_rate: config.base_rate,
+        admission: config.admission,
+        ttl_hours: config.ttl_hours,
+        frozen_from: CONTEXT_FIELDS,
+        rates: config.rates.first().copied().unwrap_or_default(),
+    }
+}
+
+/// What the model needs of one shown ad.
+pub(super) struct OnlineSample {
+    features: [Feature; FIELDS],
+    dense: [u16; 2],
+    prior_offset: f32,
+}
+
+impl OnlineSample {
+    /// Of an ad with these ids, shown in this context.
+    pub(super) fn new(
+        context: &ContextFeatures,
+        ad: &[u32; AD_FIELDS],
+        cross: Cross,
+        base_logit: f32,
+    ) -> Self {
+        let id = |field: usize| match field.checked_sub(CONTEXT_FIELDS) {
+            None => context.ids[field],
+            Some(ad_field) => ad[ad_field],
+        };
+        let bucket = cross.interest_bucket();
+        Self {
+            features: std::array::from_fn(|field| Feature::category(field as u16, id(field))),
+            dense: [interest(bucket), format_interest(context.format, bucket)],
+            prior_offset: cross.prior_offset(base_logit),
+        }
+    }
+
+    /// As the core takes it.
+    pub(super) fn sample(&self) -> Sample<'_> {
+        let (features, dense) = (&self.features, &self.dense);
+        Sample { features, dense, prior_offset: self.prior_offset }
+    }
+}
+
+/// The weight of each strength of interest in a slot of this format.
+pub(super) fn interest_weights(model: &Fwfm, format: SlotFormat) -> [f32; INTEREST_BUCKETS] {
+    std::array::from_fn(|bucket| {
+        model.dense(interest(bucket)) + model.dense(format_interest(format, bucket))
+    })
+}
+
+const fn interest(bucket: usize) -> u16 {
+    bucket as u16
+}
+
+const fn format_interest(format: SlotFormat, bucket: usize) -> u16 {
+    ((1 + format as usize) * INTEREST_BUCKETS + bucket) as u16
+}

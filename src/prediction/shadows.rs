@@ -1,0 +1,140 @@
+//! Several models that learn side by side from the same examples and differ in their rates; the
+//! one that predicted best of late serves.
+//!
+//! No rate is right for dense streams and sparse ones, for the first thousand examples and for the
+//! last million. What each model predicted before it learned (progressive validation) says which
+//! is right now, at the cost of learning more than once, off the bid path.
+
+use super::config::{Error, FwfmConfig, Rates};
+use super::fwfm::Fwfm;
+use super::sample::{Sample, bearable};
+use crate::units::Timestamp;
+
+/// Examples after which an old loss counts 1/e.
+const MEMORY: f64 = 20_000.0;
+/// Examples that must have been seen since the last change before there is another.
+const PATIENCE: f64 = 2_000.0;
+/// By what part a loss must be lower for its model to take over: a change costs a publication of
+/// everything, and two that are as good as each other would take turns.
+const MARGIN: f64 = 0.002;
+
+/// One wrong certainty must not decide who serves.
+const CERTAINTY_MIN: f64 = 1e-6;
+
+/// Models of one shape and different rates.
+pub struct Shadows {
+    pub(super) models: Vec<Fwfm>,
+    pub(super) standing: Standing,
+}
+
+/// Who is how good, and who serves.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Standing {
+    /// Decayed sums of the models' log losses.
+    pub(super) losses: Vec<f64>,
+    /// The decayed sum of the examples' weights.
+    pub(super) mass: f64,
+    /// Examples since the last change.
+    pub(super) since: f64,
+    pub(super) serving: usize,
+}
+
+impl Shadows {
+    /// Most models: each costs a learning step an example and its tables.
+    pub const MAX: usize = 4;
+
+    /// Models that know nothing, one for each of `rates`; the first serves.
+    ///
+    /// # Errors
+    /// When a setting lies outside its range, or there are no or too many rates.
+    pub fn new(config: &FwfmConfig, rates: &[Rates]) -> Result<Self, Error> {
+        let count = rates.len();
+        if count == 0 || count > Self::MAX {
+            let (key, range) = ("rates", "1..=4 entries");
+            return Err(Error::OutOfRange { key, value: count as f64, range });
+        }
+        let model = |rates: &Rates| Fwfm::new(&FwfmConfig { rates: *rates, ..*config });
+        let models = rates.iter().map(model).collect::<Result<_, _>>()?;
+        let standing = Standing { losses: vec![0.0; count], mass: 0.0, since: 0.0, serving: 0 };
+        Ok(Self { models, standing })
+    }
+
+    /// The logit of the model that serves.
+    #[must_use]
+    pub fn logit(&self, sample: &Sample<'_>) -> f32 {
+        self.serving().logit(sample)
+    }
+
+    /// Teaches all models one outcome ([`Fwfm::learn`]); returns the probability that the serving
+    /// one predicted before.
+    pub fn learn(&mut self, sample: &Sample<'_>, label: bool, weight: f32) -> f32 {
+        let standing = &mut self.standing;
+        // What is taken back was judged when it came.
+        let counted = f64::from(bearable(weight).max(0.0));
+        let decay = (-counted / MEMORY).exp();
+        let mut served = 0.0;
+        for (number, model) in self.models.iter_mut().enumerate() {
+            let predicted = model.learn(sample, label, weight);
+            if number == standing.serving {
+                served = predicted;
+            }
+            let loss = &mut standing.losses[number];
+            *loss = *loss * decay + counted * log_loss(predicted, label);
+        }
+        standing.mass = standing.mass * decay + counted;
+        standing.since += counted;
+        self.choose();
+        served
+    }
+
+    /// Time has come to `now`: see [`Fwfm::advance`].
+    pub fn advance(&mut self, now: Timestamp) {
+        self.models.iter_mut().for_each(|model| model.advance(now));
+    }
+
+    /// The model that serves.
+    #[must_use]
+    pub fn serving(&self) -> &Fwfm {
+        &self.models[self.standing.serving]
+    }
+
+    /// Which of the rates serves, counted from 0.
+    #[must_use]
+    pub const fn serving_number(&self) -> usize {
+        self.standing.serving
+    }
+
+    /// The decayed progressive log loss of each model; 0 before the first example.
+    #[must_use]
+    pub fn losses(&self) -> Vec<f64> {
+        let losses = self.standing.losses.iter();
+        losses.map(|loss| loss / self.standing.mass.max(f64::MIN_POSITIVE)).collect()
+    }
+
+    /// Forgets which weights of any model changed.
+    pub(super) fn clear_touched(&mut self) {
+        self.models.iter_mut().for_each(Fwfm::clear_touched);
+    }
+
+    fn choose(&mut self) {
+        let standing = &mut self.standing;
+        if self.models.len() == 1 || standing.since < PATIENCE {
+            return;
+        }
+        let losses = standing.losses.iter().enumerate();
+        let best = losses.min_by(|left, right| left.1.total_cmp(right.1));
+        let Some((best, &loss)) = best else { return };
+        if loss < standing.losses[standing.serving] * (1.0 - MARGIN) {
+            standing.serving = best;
+            standing.since = 0.0;
+            // Its tables are other ones altogether.
+            self.models[best].touch_all();
+        }
+    }
+}
+
+fn log_loss(predicted: f32, label: bool) -> f64 {
+    let predicted = f64::from(predicted);
+    let likely = if label { predicted } else { 1.0 - predicted };
+    -likely.max(CERTAINTY_MIN).ln()
+}
