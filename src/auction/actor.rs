@@ -238,7 +238,7 @@ fn example_of(
     let ad = world.catalog.ad(pick.ad)?;
     Some(Example {
         hold: pick.held.hold,
-        context: *auctioneer.context(position)?,
+        context: *auctioneer.context(position, pick.campaign)?,
         ad: world.model.ad_ids(ad.slot)?,
         cross: Cross { interest: pick.interest, prior_logit: pick.prior_logit },
         predicted: sigmoid(pick.logit),

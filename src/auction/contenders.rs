@@ -7,7 +7,7 @@ use crate::auction::fits::{self, Misfit};
 use crate::auction::input::{AuctionInput, DealInput, ImpInput};
 use crate::auction::reason::NoBid;
 use crate::auction::world::{Seated, World};
-use crate::catalog::{Ad, AdKind, AdRow, Campaign, CampaignRow, Caps, Form};
+use crate::catalog::{Ad, AdKind, AdRow, Campaign, CampaignRow, Caps, FeatureGroups, Form};
 use crate::strategy::Strategy;
 use crate::strategy::pacing::Pace;
 use crate::units::{AdvertiserId, CategoryId, CreativeId, Micros, Slot};
@@ -50,6 +50,8 @@ pub struct Contender {
     pub advertiser: AdvertiserId,
     /// What it sells.
     pub category: CategoryId,
+    /// What the model may use for its ads.
+    pub features: FeatureGroups,
     /// Its part of the list of fits, and of what was scored.
     pub range: Range<usize>,
     /// Whether an ad of it ranks by more than its price.
@@ -163,6 +165,7 @@ impl Contenders {
             pace_slot,
             advertiser: row.advertiser,
             category: row.category,
+            features: row.features,
             range: from..self.fits.len(),
             is_preferred: self.fits[from..].iter().any(|fit| fit.is_preferred),
             logit_max: f32::NEG_INFINITY,

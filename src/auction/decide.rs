@@ -13,7 +13,7 @@ use crate::auction::reason::NoBid;
 use crate::auction::select::{Candidate, Page, Shortlist};
 use crate::auction::world::{Seated, World};
 use crate::budget::{Held, Purpose, Windows};
-use crate::catalog::{CampaignRow, EligibilityScratch};
+use crate::catalog::{CampaignRow, EligibilityScratch, FeatureGroups};
 use crate::clock::Mono;
 use crate::hash;
 use crate::latency::{Stage, StageRecorder};
@@ -73,13 +73,23 @@ pub struct Scored {
     pub floor: Micros,
 }
 
+/// The model's view of one imp.
+#[derive(Clone, Copy)]
+struct Reduced {
+    context: ContextFeatures,
+    scratch: ScoreScratch,
+}
+
 /// One core's auctioneer: its scratch, reused from request to request.
 #[derive(Default)]
 pub struct Auctioneer {
     eligibility: EligibilityScratch,
     eligible: Vec<u32>,
-    contexts: Vec<ContextFeatures>,
-    scratches: Vec<ScoreScratch>,
+    /// By imp.
+    requests: Vec<Reduced>,
+    /// The same without what is known of the user, for domains that may not know it; empty where none
+    /// takes part.
+    strangers: Vec<Reduced>,
     contenders: Contenders,
     scored: Vec<Scored>,
     shortlists: Vec<Shortlist>,
@@ -101,7 +111,8 @@ impl Auctioneer {
         let mut gate = NoBid::NoCampaign;
         // What the last request left must not be priced for this one.
         self.scored.clear();
-        self.contexts.clear();
+        self.requests.clear();
+        self.strangers.clear();
         self.contenders.clear();
         world.catalog.eligible(&input.facts, &mut self.eligibility, &mut self.eligible);
         let eligible = Mono::now();
@@ -130,36 +141,41 @@ impl Auctioneer {
 
     /// Reduces each imp's context once.
     fn prepare(&mut self, world: &World, input: &AuctionInput) {
-        self.scratches
-            .resize_with(input.imps.len().max(self.scratches.len()), ScoreScratch::default);
         let interest = interest_of(input);
-        for (imp, scratch) in input.imps.iter().zip(&mut self.scratches) {
-            let context = context_of(input, imp, interest);
-            world.model.prepare(&context, scratch);
-            self.contexts.push(context);
-        }
+        let reduced = input.imps.iter().map(|imp| reduce(world, input, imp, interest));
+        self.requests.extend(reduced);
     }
 
     /// Scores every fit, one to one: contenders find what was scored where their fits were.
     fn score(&mut self, world: &World, input: &AuctionInput) {
         let Contenders { list, fits, .. } = &mut self.contenders;
+        let is_stranger_to = |features: FeatureGroups| {
+            knows_interest(input) && !features.has(FeatureGroups::PROFILE)
+        };
+        if list.iter().any(|contender| is_stranger_to(contender.features)) {
+            let reduced = input.imps.iter().map(|imp| reduce(world, input, imp, Interest::Off));
+            self.strangers.extend(reduced);
+        }
         for contender in list {
             let campaign = contender.seated.campaign.index;
+            let features = contender.features;
+            let is_stranger = is_stranger_to(features);
+            let requests = if is_stranger { &self.strangers } else { &self.requests };
             // The ads of a campaign share what is known of it and the user.
             let row = world.catalog.row(campaign);
             let interest = row.map_or(Cross::NEUTRAL.interest, |row| interest_in(input, row));
             let priors = world.priors_at(campaign);
+            let priors = priors.filter(|_| features.has(FeatureGroups::PRIORS));
             for fit in &fits[contender.range.clone()] {
                 let position = usize::from(fit.imp);
-                let bucket = ContextBucket::from_index(self.contexts[position].bucket);
+                let Reduced { context, scratch } = &requests[position];
+                let bucket = ContextBucket::from_index(context.bucket);
                 let prior_logit = priors.map_or(world.base_logit, |priors| {
                     priors.in_bucket(bucket.unwrap_or_default())
                 });
                 let cross = Cross { interest, prior_logit };
                 let logit = match input.arm {
-                    Arm::Full | Arm::NoInterest => {
-                        world.model.logit(&self.scratches[position], fit.ad, cross)
-                    }
+                    Arm::Full | Arm::NoInterest => world.model.logit(scratch, fit.ad, cross),
                     Arm::Popularity => prior_logit,
                     Arm::Random | Arm::NoLearning => world.base_logit,
                 };
@@ -354,10 +370,15 @@ impl Auctioneer {
         }
     }
 
-    /// The features of an imp of the auction just decided, by its position in the input.
+    /// What the model saw of an imp of the auction just decided, by its position in the input, for the
+    /// ads of the campaign at this slot index.
     #[must_use]
-    pub fn context(&self, position: usize) -> Option<&ContextFeatures> {
-        self.contexts.get(position)
+    pub fn context(&self, position: usize, campaign: u32) -> Option<&ContextFeatures> {
+        let own = |one: &&Contender| one.seated.campaign.index == campaign;
+        let contender = self.contenders.list.iter().find(own)?;
+        let is_stranger = !contender.features.has(FeatureGroups::PROFILE);
+        let stranger = self.strangers.get(position).filter(|_| is_stranger);
+        stranger.or(self.requests.get(position)).map(|reduced| &reduced.context)
     }
 
     /// What was scored in the auction just decided.
@@ -509,7 +530,7 @@ pub fn shaded(
 
 /// Whether the user's interest may enter this auction at all.
 fn knows_interest(input: &AuctionInput) -> bool {
-    input.permissions.personalise && input.arm != Arm::NoInterest
+    input.permissions.personalise && !input.facts.minor && input.arm != Arm::NoInterest
 }
 
 /// What is known of the user, for the model's context.
@@ -533,9 +554,16 @@ fn context_of(input: &AuctionInput, imp: &ImpInput, interest: Interest) -> Conte
     ContextFeatures::from(&context)
 }
 
+fn reduce(world: &World, input: &AuctionInput, imp: &ImpInput, interest: Interest) -> Reduced {
+    let context = context_of(input, imp, interest);
+    let mut scratch = ScoreScratch::default();
+    world.model.prepare(&context, &mut scratch);
+    Reduced { context, scratch }
+}
+
 /// How strongly the user is drawn to what the campaign sells; negative where that may not count.
 fn interest_in(input: &AuctionInput, row: &CampaignRow) -> f32 {
-    if !(knows_interest(input) && row.uses_interest) {
+    if !(knows_interest(input) && row.features.has(FeatureGroups::INTEREST)) {
         return Cross::NEUTRAL.interest;
     }
     input.profile.strength(row.category, row.advertiser, row.pooled_interest, input.now)

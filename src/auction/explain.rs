@@ -408,7 +408,7 @@ fn explain_price(
 }
 
 fn contributions(world: &World, auctioneer: &Auctioneer, scored: &Scored) -> Vec<(String, f32)> {
-    let context = auctioneer.context(usize::from(scored.imp));
+    let context = auctioneer.context(usize::from(scored.imp), scored.campaign);
     let ad = world.catalog.ad(scored.ad);
     let (Some(context), Some(ad)) = (context, ad) else { return Vec::new() };
     let mut scratch = ScoreScratch::default();

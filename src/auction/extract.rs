@@ -460,6 +460,7 @@ fn user_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {
     // 31,556,952 s is the mean Gregorian year; a year of birth is no finer than that.
     let this_year = 1970 + input.now.0.div_euclid(31_556_952_000);
     facts.minor |= year > 1900 && this_year - year < 18;
+    facts.personalised &= !facts.minor;
 }
 
 fn imp_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {

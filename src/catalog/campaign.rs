@@ -1,6 +1,7 @@
 //! Advertisers and campaigns as the engine uses them. Values are checked where they are made
 //! (`check.rs`); whoever holds a [`Campaign`] may trust it.
 
+use super::domain::{Domain, Domains};
 use super::edit::Edited;
 use super::filters::Filters;
 use super::money::{Flight, Overdelivery};
@@ -30,22 +31,26 @@ pub struct Advertiser {
 }
 
 /// The trade of an advertiser or campaign; some trades have rules of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sector {
-    /// Goods sold online; no special rule.
+    /// Goods sold online; no rule of its own.
     Ecommerce,
     /// Money: see [`Sensitivity::Finance`].
     Finance,
-    /// Courses and schools; no special rule.
+    /// Courses and schools; no rule of its own.
     Education,
     /// Medicines, therapies, clinics: see [`Sensitivity::Health`].
     Health,
-    /// Anything else; no special rule.
+    /// Anything else; no rule of its own.
     Other,
 }
 
 impl Sector {
+    /// All of them, by number.
+    pub const ALL: [Self; 5] =
+        [Self::Ecommerce, Self::Finance, Self::Education, Self::Health, Self::Other];
+
     /// The rules that this trade brings along.
     #[must_use]
     pub const fn sensitivity(self) -> Option<Sensitivity> {
@@ -62,9 +67,11 @@ impl Sector {
 #[serde(rename_all = "kebab-case")]
 pub enum Sensitivity {
     /// Contextual only: no interest profile, no user segments or user keywords (and so no
-    /// retargeting), no city. Page categories, page keywords and hours remain.
+    /// retargeting), no city. Page categories, page keywords and hours remain. What users do there is
+    /// kept of nobody.
     Health,
-    /// The campaign lists the countries in which it is licensed (`geo.include`), and is never
+    /// The campaign lists the countries in which it is licensed (`geo.include`), targets no postal
+    /// codes or circles, knows of a user's interest that in its own category alone, and is never
     /// shown where the request says that the user is under 18 or the page is for children.
     Finance,
 }
@@ -141,8 +148,10 @@ pub struct Campaign {
     pub category_name: String,
     /// IAB content categories of what is advertised.
     pub iab_cats: SmallVec<[String; 2]>,
-    /// The rules of its trade, if any.
-    pub sensitive: Option<Sensitivity>,
+    /// The trade that it is in.
+    pub sector: Sector,
+    /// The rules of all trades.
+    pub domains: Arc<Domains>,
     /// What it pays for.
     pub bid: BidTerms,
     /// What it bids by: one strategy with all of its users, or several that share them.
@@ -175,10 +184,10 @@ pub struct Campaign {
 }
 
 impl Campaign {
-    /// Whether the user's interest profile may enter the score.
+    /// The rules of its trade.
     #[must_use]
-    pub const fn uses_interest(&self) -> bool {
-        !matches!(self.sensitive, Some(Sensitivity::Health))
+    pub fn domain(&self) -> &Domain {
+        self.domains.get(self.sector)
     }
 
     /// Whether it is stopped because its edits do not fit its file.

@@ -1,14 +1,14 @@
 //! The rules: what a campaign, an ad and an advertiser must be to enter the catalog. Files and API
 //! edits pass through the same ones.
 
-use super::campaign::{Advertiser, BidTerms, Campaign, FrequencyCap, Sector, Sensitivity};
+use super::campaign::{Advertiser, BidTerms, Campaign, FrequencyCap};
 use super::check_ad;
 use super::creative::Ad;
+use super::domain::{Domains, Minors};
 use super::filters::{Fault, Filters, is_iab_category};
 use super::money::{self, Flight};
 use super::raw::{RawAdvertiser, RawCampaign, RawFlight};
 use super::split::{self, KnownStrategies, StrategyShare, TermsNeeded};
-use super::targeting::{Lists, Targeting};
 use crate::openrtb::{Template, TemplateError};
 use crate::units::{AdvertiserId, CampaignId, CategoryId, Micros, Nanos, Slot};
 use jiff::tz::TimeZone;
@@ -148,6 +148,7 @@ pub(super) fn campaign(
     raw: RawCampaign,
     advertiser: &Advertiser,
     strategies: &KnownStrategies,
+    domains: &Arc<Domains>,
 ) -> Result<(Campaign, Vec<Ad>), Vec<Fault>> {
     let mut faults = Faults::default();
     let mut ads = Vec::with_capacity(raw.ad.len());
@@ -177,7 +178,8 @@ pub(super) fn campaign(
         category: CategoryId::of(&raw.category),
         category_name: raw.category,
         iab_cats: raw.iab_cats.into(),
-        sensitive: raw.sector.unwrap_or(advertiser.sector).sensitivity(),
+        sector: raw.sector.unwrap_or(advertiser.sector),
+        domains: domains.clone(),
         bid: BidTerms {
             max_cpm: Micros(raw.bid.max_cpm.0),
             cpc: raw.bid.cpc.map(|amount| amount.0),
@@ -231,11 +233,13 @@ pub(super) fn checked<'a>(
     strategies_fit(&mut faults, &campaign, strategies);
     budgets(&mut faults, &campaign);
     bid(&mut faults, &campaign.bid);
-    caps(&mut faults, &campaign.frequency_caps);
     sector(&mut faults, &campaign, ads.clone());
+    let domains = campaign.domains.clone();
+    domains.get(campaign.sector).check(&mut faults, &mut campaign);
+    caps(&mut faults, "frequency_caps", &campaign.frequency_caps);
     match Filters::compile(&campaign.targeting, &campaign.time_zone, ads) {
         Ok(mut filters) => {
-            filters.adults_only = campaign.sensitive == Some(Sensitivity::Finance);
+            filters.adults_only = campaign.domain().minors == Minors::Excluded;
             campaign.filters = Arc::new(filters);
         }
         Err(wrong) => faults.0.extend(wrong),
@@ -313,56 +317,26 @@ fn bid(faults: &mut Faults, bid: &BidTerms) {
     });
 }
 
-fn caps(faults: &mut Faults, caps: &[FrequencyCap]) {
-    faults.unless(caps.len() <= CAPS_MAX, "frequency_caps", || format!("more than {CAPS_MAX}"));
+/// A domain's own cap is among those of its campaigns, and counts like them.
+pub(super) fn caps(faults: &mut Faults, key: &str, caps: &[FrequencyCap]) {
+    faults.unless(caps.len() <= CAPS_MAX, key, || format!("more than {CAPS_MAX}"));
     for cap in caps {
-        faults.unless(cap.count > 0, "frequency_caps", || "a count of 0; pause instead".to_owned());
-        faults.unless((60..=CAP_WINDOW_S_MAX).contains(&cap.window_s), "frequency_caps", || {
+        faults.unless(cap.count > 0, key, || "a count of 0; pause instead".to_owned());
+        faults.unless((60..=CAP_WINDOW_S_MAX).contains(&cap.window_s), key, || {
             format!("window_s lies between 60 and {CAP_WINDOW_S_MAX}")
         });
     }
 }
 
-/// The rules of sensitive trades. A campaign cannot escape them by keeping quiet: IAB7 (health) and
-/// IAB13 (personal finance) among its or its ads' categories ask for the sector.
+/// A campaign cannot escape the rules of a trade by keeping quiet: an IAB category of a domain among
+/// its or its ads' categories asks for that sector.
 fn sector<'a>(faults: &mut Faults, campaign: &Campaign, ads: impl Iterator<Item = &'a Ad>) {
     let of_ads = ads.flat_map(|ad| ad.iab_cats.iter());
     for category in campaign.iab_cats.iter().chain(of_ads) {
-        let needed = match category.split('-').next() {
-            Some("IAB7") => Sector::Health,
-            Some("IAB13") => Sector::Finance,
-            _ => continue,
-        };
-        faults.unless(campaign.sensitive == needed.sensitivity(), "iab_cats", || {
+        let Some(owner) = campaign.domains.owner(category) else { continue };
+        let needed = owner.sector;
+        faults.unless(campaign.sector == needed, "iab_cats", || {
             format!("{category} needs `sector` to be {needed:?}, with the rules of that sector")
         });
-    }
-    match campaign.sensitive {
-        Some(Sensitivity::Health) => health(faults, campaign),
-        Some(Sensitivity::Finance) => {
-            faults.unless(!campaign.targeting.geo.include.is_empty(), "targeting", || {
-                "a finance campaign lists its licensed countries in geo.include".to_owned()
-            });
-        }
-        None => {}
-    }
-}
-
-fn health(faults: &mut Faults, campaign: &Campaign) {
-    let refuse = |what: &str| format!("a health campaign is contextual only: no {what}");
-    let Targeting { segments, user_keywords, geo, postal_codes, circles, .. } =
-        &*campaign.targeting;
-    let places = geo.include.iter().chain(&geo.exclude);
-    let names_city = places.into_iter().any(|place| place.matches('/').count() > 1);
-    for (holds, key, what) in [
-        (segments.include.is_empty(), "targeting.segments", "user segments"),
-        (segments.exclude.is_empty(), "targeting.segments", "user segments, not even excluded"),
-        (user_keywords.is_empty(), "targeting.user_keywords", "keywords of the user"),
-        (!names_city, "targeting.geo", "cities"),
-        (*postal_codes == Lists::default(), "targeting.postal_codes", "postal codes"),
-        (*circles == Lists::default(), "targeting.circles", "circles"),
-        (!campaign.pooled_interest, "pooled_interest", "interest profile"),
-    ] {
-        faults.unless(holds, key, || refuse(what));
     }
 }

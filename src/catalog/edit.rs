@@ -315,7 +315,7 @@ impl CampaignView {
             status: campaign.status,
             category: campaign.category_name.clone(),
             iab_cats: campaign.iab_cats.to_vec(),
-            sensitive: campaign.sensitive,
+            sensitive: campaign.sector.sensitivity(),
             bid: BidEdit {
                 max_cpm_micros: Some(bid.max_cpm.0),
                 cpc_micros: bid.cpc,

@@ -5,6 +5,7 @@
 
 use super::campaign::{Advertiser, FrequencyCap, Sector, Status};
 use super::check;
+use super::domain::Domains;
 use super::facts::RequestFacts;
 use super::raw::{Amount, RawBid, RawCampaign};
 use super::raw_ad::{RawAd, RawBanner, RawImage, RawLinear, RawNative};
@@ -34,6 +35,7 @@ const NOON: i64 = 1_781_708_400_000;
 #[must_use]
 pub fn generated(campaigns: usize, seed: u64, selectivity: f64) -> Catalog {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let domains: Arc<Domains> = Arc::default();
     let strategies = KnownStrategies::from([("generated".to_owned(), TermsNeeded::default())]);
     let advertisers: Vec<Advertiser> = (0..campaigns.div_ceil(20)).map(advertiser).collect();
     // Regions are drawn with replacement: n draws of N hit the share 1 - exp(-n / N).
@@ -41,10 +43,10 @@ pub fn generated(campaigns: usize, seed: u64, selectivity: f64) -> Catalog {
     let regions = -(1.0 - share).ln() * REGIONS as f64;
     let made = (0..campaigns).filter_map(|number| {
         let raw = campaign(number, regions, &mut rng);
-        check::campaign(raw, &advertisers[number / 20], &strategies).ok()
+        check::campaign(raw, &advertisers[number / 20], &strategies, &domains).ok()
     });
     let campaigns = made.collect();
-    Catalog::assemble(Parts { advertisers, campaigns }, Arc::new(strategies), None)
+    Catalog::assemble(Parts { advertisers, campaigns, domains }, Arc::new(strategies), None)
 }
 
 /// The facts of a request that fits [`generated`] catalogs, different for each seed. All lie in one

@@ -1,10 +1,12 @@
 //! Reading a folder of files, all or nothing.
 //!
-//! `advertisers.toml` says who pays; each `campaigns/*.toml` holds the campaigns of one advertiser.
+//! `advertisers.toml` says who pays; each `campaigns/*.toml` holds the campaigns of one advertiser;
+//! `domains/*.toml`, which may be absent, declare the rules of trades.
 
 use super::campaign::{Advertiser, Campaign, Status};
 use super::check;
 use super::creative::Ad;
+use super::domain::{Domain, Domains, RawDomain};
 use super::edit::{self, CampaignEdit, Edited, Edits};
 use super::filters::Fault;
 use super::raw::{RawAdvertisers, RawCampaigns};
@@ -62,6 +64,7 @@ impl Catalog {
         edits: &Edits,
     ) -> Result<Loaded, Vec<CatalogError>> {
         let mut reader = Reader::new(folder, known_strategies);
+        reader.domains();
         reader.advertisers();
         reader.campaign_files();
         let campaigns = reader.campaigns.iter().map(|(campaign, _)| campaign);
@@ -70,7 +73,8 @@ impl Catalog {
         }
         if reader.errors.is_empty() {
             let stopped = if edits.is_empty() { Vec::new() } else { reader.edit(edits) };
-            let parts = Parts { advertisers: reader.advertisers, campaigns: reader.campaigns };
+            let Reader { advertisers, campaigns, domains, .. } = reader;
+            let parts = Parts { advertisers, campaigns, domains };
             let catalog = Self::assemble(parts, Arc::new(known_strategies.clone()), previous);
             return Ok(Loaded { catalog, stopped });
         }
@@ -90,6 +94,7 @@ pub(super) struct Loaded {
 struct Reader<'a> {
     folder: &'a Path,
     strategies: &'a KnownStrategies,
+    domains: Arc<Domains>,
     advertisers: Vec<Advertiser>,
     campaigns: Vec<(Campaign, Vec<Ad>)>,
     /// The file of each campaign.
@@ -125,6 +130,7 @@ impl<'a> Reader<'a> {
         Self {
             folder,
             strategies,
+            domains: Arc::default(),
             advertisers: Vec::new(),
             campaigns: Vec::new(),
             files: Vec::new(),
@@ -192,23 +198,58 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn campaign_files(&mut self) {
+    /// The TOML files of an inner folder, in order: that of a folder differs between machines, and
+    /// slots should not.
+    fn files(&mut self, inner: &str) -> Vec<String> {
         let mut files = Vec::new();
-        match fs::read_dir(self.folder.join("campaigns")) {
+        match fs::read_dir(self.folder.join(inner)) {
             Ok(entries) => {
                 let names = entries.flatten().map(|entry| entry.file_name());
                 let names = names.filter_map(|name| name.into_string().ok());
-                files.extend(names.filter(|name| name.ends_with(".toml")));
+                let names = names.filter(|name| name.ends_with(".toml"));
+                files.extend(names.map(|name| format!("{inner}/{name}")));
             }
-            Err(error) => self.refuse("campaigns", 0, error.to_string()),
+            Err(error) => self.refuse(inner, 0, error.to_string()),
         }
-        files.sort(); // the order of a folder differs between machines; slots should not
+        files.sort();
         if files.len() > FILES_MAX {
-            self.refuse("campaigns", 0, format!("holds more than {FILES_MAX} files"));
+            self.refuse(inner, 0, format!("holds more than {FILES_MAX} files"));
+            files.clear();
+        }
+        files
+    }
+
+    fn domains(&mut self) {
+        if !self.folder.join("domains").exists() {
             return;
         }
-        for file in files {
-            self.campaign_file(&format!("campaigns/{file}"));
+        let mut domains = Domains::default();
+        let mut declared = HashMap::new();
+        for file in self.files("domains") {
+            let Some((text, raw)) = self.read::<RawDomain>(&file) else { continue };
+            match Domain::declared(raw) {
+                Ok(domain) => {
+                    if let Some(other) = declared.insert(domain.sector, file.clone()) {
+                        let line = Lines::new(&text).of("sector");
+                        let reason = format!("sector: {other} declares {:?}", domain.sector);
+                        self.refuse(&file, line, reason);
+                    }
+                    domains.declare(domain);
+                }
+                Err(faults) => {
+                    let lines = Lines::new(&text);
+                    for (key, reason) in faults {
+                        self.refuse(&file, lines.of(&key), format!("{key}: {reason}"));
+                    }
+                }
+            }
+        }
+        self.domains = Arc::new(domains);
+    }
+
+    fn campaign_files(&mut self) {
+        for file in self.files("campaigns") {
+            self.campaign_file(&file);
         }
     }
 
@@ -222,7 +263,7 @@ impl<'a> Reader<'a> {
             return;
         };
         for (position, raw) in raw.campaign.into_iter().enumerate() {
-            let made = check::campaign(raw, &advertiser, self.strategies);
+            let made = check::campaign(raw, &advertiser, self.strategies, &self.domains);
             let place = format!("campaign[{position}]");
             match made.and_then(|made| self.register(&made).map(|()| made)) {
                 Ok(made) => {

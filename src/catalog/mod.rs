@@ -13,14 +13,15 @@
 //!   because both are made from the same [`Filters`]; a property test holds them to it.
 //! - No allocation in `eligible` once the scratch is warm; under 1 us for 10,000 campaigns and
 //!   under 10 us for 100,000 (`benches/eligibility.rs`).
-//! - Health campaigns are contextual only and finance campaigns name their countries and skip
-//!   minors: checked at load and at each edit, see [`Sensitivity`].
+//! - Each trade has its [`Domain`]: what the model may know for its ads and what its campaigns must
+//!   keep to, checked at load and at each edit. Files make rules stricter and never laxer.
 
 mod actor;
 mod campaign;
 mod check;
 mod check_ad;
 mod creative;
+mod domain;
 mod edit;
 mod facts;
 mod filters;
@@ -51,6 +52,7 @@ pub use campaign::{
 };
 pub use check_ad::CLICK_ID_MACRO;
 pub use creative::{Ad, AdKind, Banner, BannerContent, image_mime, language_key, mime_key};
+pub use domain::{Domain, Domains, FeatureGroups, Forbidden, Kept, Minors};
 pub use edit::{AdView, BidEdit, CampaignEdit, CampaignView, EditError, Edited, EditsView};
 pub use facts::{RequestFacts, category_key, deal_key, domain_key};
 pub use filters::{Dimension, Filters, Reason};

@@ -7,6 +7,7 @@
 
 use super::campaign::{BidTerms, Campaign, CapScope, FrequencyCap};
 use super::creative::{Ad, AdKind, Banner, language_key, mime_key};
+use super::domain::FeatureGroups;
 use super::filters::Dimension;
 use crate::openrtb::vast::Linear;
 use crate::prefetch::prefetch;
@@ -36,8 +37,8 @@ pub struct CampaignRow {
     block_bits: u64,
     /// How often one user may see it.
     pub caps: Caps,
-    /// Whether the user's interest profile may enter the score.
-    pub uses_interest: bool,
+    /// What the model may use for its ads.
+    pub features: FeatureGroups,
     /// Whether it uses the interest that consenting tenants share.
     pub pooled_interest: bool,
     /// Whether it bids only through deals.
@@ -309,7 +310,7 @@ impl Rows {
             split: if campaign.is_split() { numbers.next_split() } else { 0 },
             block_bits: shared.map_or(u64::MAX, |shared| shared.bits()),
             caps: Caps::of(&campaign.frequency_caps),
-            uses_interest: campaign.uses_interest(),
+            features: campaign.domain().features,
             pooled_interest: campaign.pooled_interest,
             requires_deal: !campaign.filters.included(Dimension::Deal).is_empty(),
             is_present: true,
@@ -387,7 +388,7 @@ const ABSENT: CampaignRow = CampaignRow {
     split: 0,
     block_bits: 0,
     caps: Caps::None,
-    uses_interest: false,
+    features: FeatureGroups::PRIORS,
     pooled_interest: false,
     requires_deal: false,
     is_present: false,

@@ -2,6 +2,7 @@
 
 use super::campaign::{Advertiser, Campaign, Status};
 use super::creative::Ad;
+use super::domain::{Domains, Kept};
 use super::edit::{self, CampaignEdit, CampaignView, EditError, Edited};
 use super::facts::RequestFacts;
 use super::filters::Reason;
@@ -9,8 +10,9 @@ use super::index::{EligibilityIndex, EligibilityScratch};
 use super::rows::{AdRow, BlockKeys, CampaignRow, Rows, Shape};
 use super::slots::SlotTable;
 use super::split::{self, ARMS_MAX, KnownStrategies};
-use crate::units::{AdvertiserId, CampaignId, Slot};
+use crate::units::{AdvertiserId, CampaignId, CategoryId, Slot};
 use smallvec::SmallVec;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Advertisers, campaigns and ads at one epoch, with the index over them.
@@ -29,6 +31,9 @@ pub struct Catalog {
     pub index: EligibilityIndex,
     rows: Arc<Rows>,
     strategies: Arc<KnownStrategies>,
+    domains: Arc<Domains>,
+    /// Product categories in which a campaign sells whose domain keeps no behaviour.
+    unkept: Arc<HashSet<CategoryId>>,
     campaign_slots: Arc<SlotTable>,
     ad_slots: Arc<SlotTable>,
 }
@@ -38,6 +43,8 @@ pub(super) struct Parts {
     pub advertisers: Vec<Advertiser>,
     /// Each campaign with its ads.
     pub campaigns: Vec<(Campaign, Vec<Ad>)>,
+    /// The rules of trades.
+    pub domains: Arc<Domains>,
 }
 
 impl Catalog {
@@ -56,6 +63,9 @@ impl Catalog {
         let ids: Vec<_> = all_ads.map(|ad| ad.id.0).collect();
         let of_ads = previous.map_or(&nobody, |previous| &*previous.ad_slots);
         let ad_slots = of_ads.assign(&ids, epoch);
+        let unkept = parts.campaigns.iter().map(|(campaign, _)| campaign);
+        let unkept = unkept.filter(|one| one.domain().behaviour == Kept::Conversions);
+        let unkept = Arc::new(unkept.map(|campaign| campaign.category).collect());
         let mut campaigns = vec![None; campaign_slots.len()];
         let mut ads = vec![None; ad_slots.len()];
         for (mut campaign, its_ads) in parts.campaigns {
@@ -79,6 +89,8 @@ impl Catalog {
             campaigns,
             ads: Arc::new(ads),
             strategies,
+            domains: parts.domains,
+            unkept,
             campaign_slots: Arc::new(campaign_slots),
             ad_slots: Arc::new(ad_slots),
         }
@@ -182,6 +194,18 @@ impl Catalog {
         self.advertisers.iter().find(|advertiser| advertiser.id == id)
     }
 
+    /// Whether behaviour that this advertiser reports, in a category of this name, may be kept of the
+    /// user: not where its own domain keeps none, nor in a category that belongs to such a domain,
+    /// whether the domain names it or a campaign of it sells there.
+    #[must_use]
+    pub fn keeps_behaviour(&self, advertiser: AdvertiserId, category: &str) -> bool {
+        let keeps = |behaviour: Kept| behaviour == Kept::Interest;
+        let sector = self.advertiser(advertiser).map(|advertiser| advertiser.sector);
+        sector.is_some_and(|sector| keeps(self.domains.get(sector).behaviour))
+            && self.domains.owner(category).is_none_or(|owner| keeps(owner.behaviour))
+            && !self.unkept.contains(&CategoryId::of(category.trim()))
+    }
+
     /// See [`EligibilityIndex::eligible`].
     pub fn eligible(
         &self,
@@ -276,6 +300,8 @@ impl Catalog {
             campaigns,
             ads: Arc::clone(&self.ads),
             strategies: Arc::clone(&self.strategies),
+            domains: Arc::clone(&self.domains),
+            unkept: Arc::clone(&self.unkept),
             campaign_slots: Arc::clone(&self.campaign_slots),
             ad_slots: Arc::clone(&self.ad_slots),
         }
@@ -296,7 +322,8 @@ impl Catalog {
         let others = others.map(|other| (other.clone(), self.ads_of(other).cloned().collect()));
         let mut campaigns: Vec<_> = others.collect();
         campaigns.push((campaign, ads));
-        let parts = Parts { advertisers: self.advertisers.clone(), campaigns };
+        let domains = Arc::clone(&self.domains);
+        let parts = Parts { advertisers: self.advertisers.clone(), campaigns, domains };
         Ok(Self::assemble(parts, Arc::clone(&self.strategies), Some(self)))
     }
 

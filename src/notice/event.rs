@@ -65,6 +65,8 @@ pub struct Cleaner<'a> {
     pub hasher: &'a UserHasher,
     /// Who may send events, and whose interest is pooled.
     pub tenant: &'a dyn Fn(AdvertiserId) -> Tenant,
+    /// Whether behaviour that an advertiser reports, in a category of this name, may be kept of its user.
+    pub keeps: &'a dyn Fn(AdvertiserId, &str) -> bool,
     /// The present.
     pub now: Timestamp,
 }
@@ -74,6 +76,9 @@ pub struct Cleaner<'a> {
 pub struct Cleaned {
     /// What can be applied, in the order of the body.
     pub accepted: Vec<Event>,
+    /// What may not be kept of its users, such as health, in the order of the body: its conversions
+    /// count, and nothing else of it goes further.
+    pub unkept: Vec<Event>,
     /// What cannot, in the order of the body.
     pub rejected: Vec<Rejection>,
 }
@@ -128,13 +133,15 @@ impl Cleaner<'_> {
                 continue;
             }
             match self.event(text) {
-                Ok(event) => cleaned.accepted.push(event),
+                Ok((event, true)) => cleaned.accepted.push(event),
+                Ok((event, false)) => cleaned.unkept.push(event),
                 Err(fault) => cleaned.reject(line, fault),
             }
         }
     }
 
-    fn event(&self, text: &str) -> Result<Event, Fault> {
+    /// An event, and whether it may be kept of its user.
+    fn event(&self, text: &str) -> Result<(Event, bool), Fault> {
         if text.len() > LINE_BYTES_MAX {
             return Err(Fault::whole(Reason::TooLarge));
         }
@@ -155,7 +162,8 @@ impl Cleaner<'_> {
         let query = fields.text("query", QUERY_BYTES_MAX)?;
         let conversion = self.conversion(&mut fields, kind, advertiser)?;
         fields.finish()?;
-        Ok(Event {
+        let is_kept = (self.keeps)(advertiser, &category);
+        let event = Event {
             id: self.hasher.user(&format!("event:{name}"), &id).0,
             user,
             kind,
@@ -167,7 +175,8 @@ impl Cleaner<'_> {
             consent,
             pooled: consent && tenant == Tenant::InPool,
             conversion,
-        })
+        };
+        Ok((event, is_kept))
     }
 
     fn time(&self, ts: i64) -> Result<Timestamp, Fault> {

@@ -42,14 +42,25 @@ pub async fn events(
     let tenant = |advertiser| {
         *known.borrow_mut().entry(advertiser).or_insert_with(|| tenant_of(&catalog, advertiser))
     };
-    let cleaner = Cleaner { hasher: &engine.hasher, tenant: &tenant, now: engine.civil.now() };
+    let keeps = |advertiser, category: &str| catalog.keeps_behaviour(advertiser, category);
+    let (hasher, now) = (&engine.hasher, engine.civil.now());
+    let cleaner = Cleaner { hasher, tenant: &tenant, keeps: &keeps, now };
     let cleaned = cleaner.clean(&body);
     engine.metrics.events("accepted", cleaned.accepted.len() as u64);
+    engine.metrics.events("unkept", cleaned.unkept.len() as u64);
     engine.metrics.events("rejected", cleaned.rejected.len() as u64);
     note(&engine, Subject::Behaviour, &cleaned.accepted, cleaned.accepted.len());
+    note(&engine, Subject::Behaviour, &cleaned.unkept, cleaned.unkept.len());
     note(&engine, Subject::BehaviourRefused, &[], cleaned.rejected.len());
-    let accepted = cleaned.accepted.len();
-    let conversions = apply(&engine, cleaned.accepted).await;
+    let accepted = cleaned.accepted.len() + cleaned.unkept.len();
+    let mut conversions = BTreeMap::new();
+    for event in cleaned.accepted.iter().chain(&cleaned.unkept) {
+        if let Some(conversion) = &event.conversion {
+            let converted = engine.convert(&claim_of(&engine, event, conversion)).await;
+            *conversions.entry(converted.label()).or_insert(0) += 1;
+        }
+    }
+    apply(&engine, cleaned.accepted).await;
     HttpResponse::Ok().json(serde_json::json!({
         "accepted": accepted, "rejected": cleaned.rejected, "conversions": conversions,
     }))
@@ -73,22 +84,15 @@ fn tenant_of(catalog: &Catalog, advertiser: AdvertiserId) -> Tenant {
     if campaigns.any(|campaign| campaign.pooled_interest) { Tenant::InPool } else { Tenant::Alone }
 }
 
-/// Sends each shard its events in one batch, and conversions to whom they concern; what became of
-/// these.
-async fn apply(engine: &Engine, events: Vec<Event>) -> BTreeMap<&'static str, u32> {
+/// Sends each shard its events in one batch.
+async fn apply(engine: &Engine, events: Vec<Event>) {
     let mut by_shard: BTreeMap<usize, Vec<Event>> = BTreeMap::new();
-    let mut conversions = BTreeMap::new();
     for event in events {
-        if let Some(conversion) = &event.conversion {
-            let converted = engine.convert(&claim_of(engine, &event, conversion)).await;
-            *conversions.entry(converted.label()).or_default() += 1;
-        }
         by_shard.entry(engine.shard_map.shard_of(event.user)).or_default().push(event);
     }
     for (shard, events) in by_shard {
         engine.tell_shard_number(shard, ApplyEvents(Box::new(events))).await;
     }
-    conversions
 }
 
 /// A purchase claims the click or view of its token; with consent also what is remembered of its

@@ -86,6 +86,12 @@ impl Engine {
         self.admin.get("/api/v1/report").json()
     }
 
+    /// Everything that is remembered of users, field by field.
+    pub fn sessions(&self) -> String {
+        let running = self.running.as_ref().expect("it runs");
+        format!("{:?}", running.engine().sessions)
+    }
+
     /// What `/explain` says of the campaign's first ad on the first imp.
     pub fn explained(&mut self, request: &Value, campaign: &str) -> Value {
         let reply = self.admin.post("/explain?exchange=x", request.to_string().as_bytes());

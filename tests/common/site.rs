@@ -66,6 +66,15 @@ pub struct Site {
 impl Site {
     /// Writes the files; `more` is configuration beyond paths, listeners and the exchange `x`.
     pub fn new(campaigns: &[Campaign], server: &str, more: &str) -> Self {
+        Self::written(campaigns, &[], server, more)
+    }
+
+    /// The same, where some advertisers are not of e-commerce: each with its sector.
+    pub fn with_sectors(campaigns: &[Campaign], sectors: &[(&str, &str)]) -> Self {
+        Self::written(campaigns, sectors, "", "")
+    }
+
+    fn written(campaigns: &[Campaign], sectors: &[(&str, &str)], server: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |path: &str, text: &str| {
             let path = folder.path().join(path);
@@ -76,8 +85,10 @@ impl Site {
         advertisers.sort_unstable();
         advertisers.dedup();
         let advertisers = advertisers.iter().map(|name| {
+            let declared = sectors.iter().find(|(other, _)| other == name);
+            let sector = declared.map_or("ecommerce", |(_, sector)| sector);
             format!(
-                "[[advertiser]]\nname = \"{name}\"\ncurrency = \"USD\"\nsector = \"ecommerce\"\n\
+                "[[advertiser]]\nname = \"{name}\"\ncurrency = \"USD\"\nsector = \"{sector}\"\n\
                  domains = [\"{name}.example\"]\n"
             )
         });

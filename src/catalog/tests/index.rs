@@ -1,7 +1,7 @@
 //! The index against the predicates that it is made from, over random catalogs and requests.
 
 use super::{CAMPAIGN, Folder};
-use crate::catalog::campaign::{Campaign, Sensitivity, Status};
+use crate::catalog::campaign::{Campaign, Sector, Status};
 use crate::catalog::filters::{DIMENSIONS, Dimension, Filters, Reason};
 use crate::catalog::hours::HourMask;
 use crate::catalog::index::{EligibilityIndex, EligibilityScratch};
@@ -49,7 +49,7 @@ fn campaign(base: &Campaign, index: usize, shape: &Shape) -> Campaign {
     Campaign {
         slot: Slot { index: u32::try_from(index).expect("small"), generation: 0 },
         status: if *is_paused { Status::Paused } else { Status::Active },
-        sensitive: adults_only.then_some(Sensitivity::Finance),
+        sector: if *adults_only { Sector::Finance } else { Sector::Other },
         time_zone: filters.time_zone.clone().unwrap_or(TimeZone::UTC),
         bid: crate::catalog::BidTerms { max_cpm: Micros(*price), ..base.bid },
         filters: Arc::new(filters),

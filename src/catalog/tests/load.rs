@@ -2,7 +2,7 @@
 
 use super::{ADVERTISERS, CAMPAIGN, Folder, fixtures, strategies};
 use crate::catalog::{
-    AdKind, Campaign, Catalog, Dimension, RequestFacts, SLOT_GRACE_EPOCHS, Sensitivity,
+    AdKind, Catalog, Dimension, FeatureGroups, RequestFacts, SLOT_GRACE_EPOCHS, Sector,
     category_key, domain_key,
 };
 use crate::units::{CurrencyCode, Micros, Nanos, Slot};
@@ -326,8 +326,9 @@ fn our_fixtures_load_and_compete() {
     for kind in ["banner", "video", "native", "audio"] {
         assert!(catalog.ads.iter().flatten().filter(|ad| ad.kind.as_str() == kind).count() >= 3);
     }
-    let health = catalog.all_campaigns().filter(|one| one.sensitive == Some(Sensitivity::Health));
-    let with_interest: Vec<_> = health.map(Campaign::uses_interest).collect();
+    let health = catalog.all_campaigns().filter(|one| one.sector == Sector::Health);
+    let with_interest: Vec<_> =
+        health.map(|one| one.domain().features.has(FeatureGroups::INTEREST)).collect();
     assert!(with_interest.len() >= 3 && !with_interest.contains(&true));
     assert!(catalog.all_campaigns().any(|one| one.filters.requires_deal()));
     assert!(catalog.all_campaigns().filter(|one| one.bid.target_cpa.is_some()).count() >= 2);

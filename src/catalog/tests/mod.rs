@@ -2,6 +2,7 @@
 
 mod actor;
 mod ads;
+mod domains;
 mod edit;
 mod index;
 mod keeper;

@@ -20,7 +20,7 @@ fn agree(catalog: &Catalog, campaign: &Campaign) {
     );
     assert_eq!((row.category, row.currency), (campaign.category, campaign.currency));
     assert_eq!((row.bid, row.pooled_interest), (campaign.bid, campaign.pooled_interest));
-    assert_eq!(row.uses_interest, campaign.uses_interest());
+    assert_eq!(row.features, campaign.domain().features);
     assert_eq!(row.requires_deal, campaign.filters.requires_deal());
     match row.caps {
         Caps::None => assert!(campaign.frequency_caps.is_empty()),

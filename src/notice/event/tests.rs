@@ -11,7 +11,8 @@ fn clean(body: &[u8]) -> Cleaned {
         id if id == AdvertiserId::of("bolt") => Tenant::InPool,
         _ => Tenant::Unknown,
     };
-    Cleaner { hasher: &hasher, tenant: &tenant, now: NOW }.clean(body)
+    let keeps = |id, category: &str| id != AdvertiserId::of("bolt") || category != "pills";
+    Cleaner { hasher: &hasher, tenant: &tenant, keeps: &keeps, now: NOW }.clean(body)
 }
 
 /// A valid event with some fields replaced (`None` removes one).
@@ -264,4 +265,16 @@ proptest::proptest! {
         body[place] = byte;
         let _ = clean(&body);
     }
+}
+
+#[test]
+fn what_may_not_be_kept_stands_apart_with_its_conversions() {
+    let bolt = ("advertiser", Some("\"bolt\""));
+    let pills = ("category", Some("\" pills \""));
+    let order = [("type", Some("\"purchase\"")), ("order_id", Some("\"o-1\""))];
+    let bought = event(&[bolt, pills, order[0], order[1]]);
+    let text = [event(&[bolt]), bought, event(&[pills])].join("\n");
+    let cleaned = clean(text.as_bytes());
+    assert_eq!((cleaned.accepted.len(), cleaned.unkept.len()), (2, 1), "{cleaned:?}");
+    assert!(cleaned.unkept[0].conversion.is_some());
 }
