@@ -82,6 +82,8 @@ impl Stream {
                 context: make_context(&mut self.random),
                 ad,
                 cross: Cross { interest: 0.5, prior_logit: -4.0 },
+                logit: f32::NAN,
+                calibration_group: 0,
                 predicted: 0.02,
                 at,
                 arm: 0,

@@ -236,12 +236,16 @@ fn example_of(
 ) -> Option<Example> {
     let position = input.imps.iter().position(|imp| imp.position == pick.imp)?;
     let ad = world.catalog.ad(pick.ad)?;
+    let row = world.catalog.row(pick.campaign)?;
+    let calibration = auctioneer.calibration(world, input, position, row);
     Some(Example {
         hold: pick.held.hold,
         context: *auctioneer.context(position, pick.campaign)?,
         ad: world.model.ad_ids(ad.slot)?,
         cross: Cross { interest: pick.interest, prior_logit: pick.prior_logit },
+        logit: calibration.map_or(f32::NAN, |platt| platt.invert(pick.logit)),
         predicted: sigmoid(pick.logit),
+        calibration_group: row.calibration_group,
         at: input.now,
         arm: input.arm as u8,
         learn: true,

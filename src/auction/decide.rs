@@ -17,7 +17,7 @@ use crate::catalog::{CampaignRow, EligibilityScratch, FeatureGroups};
 use crate::clock::Mono;
 use crate::hash;
 use crate::latency::{Stage, StageRecorder};
-use crate::prediction::{ContextFeatures, Cross, Interest, ScoreScratch, sigmoid};
+use crate::prediction::{ContextFeatures, Cross, Interest, Platt, ScoreScratch, sigmoid};
 use crate::privacy::ContextBucket;
 use crate::strategy::pacing::{Pace, PacingSnapshot};
 use crate::strategy::{Shading, Strategy, exploration};
@@ -149,6 +149,11 @@ impl Auctioneer {
     /// Scores every fit, one to one: contenders find what was scored where their fits were.
     fn score(&mut self, world: &World, input: &AuctionInput) {
         let Contenders { list, fits, .. } = &mut self.contenders;
+        // All imps of a request come from one exchange.
+        let first = self.requests.first().map(|one| &one.context);
+        let Some(calibration) = first.map(|context| world.model.calibration(context)) else {
+            return;
+        };
         let is_stranger_to = |features: FeatureGroups| {
             knows_interest(input) && !features.has(FeatureGroups::PROFILE)
         };
@@ -164,6 +169,7 @@ impl Auctioneer {
             // The ads of a campaign share what is known of it and the user.
             let row = world.catalog.row(campaign);
             let interest = row.map_or(Cross::NEUTRAL.interest, |row| interest_in(input, row));
+            let platt = row.map_or(Platt::IDENTITY, |row| calibration.of(row.calibration_group));
             let priors = world.priors_at(campaign);
             let priors = priors.filter(|_| features.has(FeatureGroups::PRIORS));
             for fit in &fits[contender.range.clone()] {
@@ -175,7 +181,9 @@ impl Auctioneer {
                 });
                 let cross = Cross { interest, prior_logit };
                 let logit = match input.arm {
-                    Arm::Full | Arm::NoInterest => world.model.logit(scratch, fit.ad, cross),
+                    Arm::Full | Arm::NoInterest => {
+                        platt.apply(world.model.logit(scratch, fit.ad, cross))
+                    }
                     Arm::Popularity => prior_logit,
                     Arm::Random | Arm::NoLearning => world.base_logit,
                 };
@@ -379,6 +387,22 @@ impl Auctioneer {
         let is_stranger = !contender.features.has(FeatureGroups::PROFILE);
         let stranger = self.strangers.get(position).filter(|_| is_stranger);
         stranger.or(self.requests.get(position)).map(|reduced| &reduced.context)
+    }
+
+    /// What made the model's logit of a campaign's ads on an imp of the auction just decided the one
+    /// that was bid on; `None` where the model did not make it.
+    #[must_use]
+    pub fn calibration(
+        &self,
+        world: &World,
+        input: &AuctionInput,
+        position: usize,
+        row: &CampaignRow,
+    ) -> Option<Platt> {
+        let is_by_model = matches!(input.arm, Arm::Full | Arm::NoInterest)
+            && input.imps.get(position)?.given_p_click.is_none();
+        let request = self.requests.get(position).filter(|_| is_by_model)?;
+        Some(world.model.calibration(&request.context).of(row.calibration_group))
     }
 
     /// What was scored in the auction just decided.

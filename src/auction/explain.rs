@@ -390,7 +390,7 @@ fn explain_price(
         factors.push(("shading", price.0 as f64 / unshaded.0 as f64));
     }
     let explained = ExplainedPrice {
-        contributions: contributions(world, auctioneer, scored),
+        contributions: contributions(world, input, auctioneer, scored),
         p_click: sigmoid(scored.logit),
         prior_p_click: sigmoid(scored.prior_logit),
         interest: scored.interest,
@@ -407,13 +407,23 @@ fn explain_price(
     (explained, priced)
 }
 
-fn contributions(world: &World, auctioneer: &Auctioneer, scored: &Scored) -> Vec<(String, f32)> {
-    let context = auctioneer.context(usize::from(scored.imp), scored.campaign);
+fn contributions(
+    world: &World,
+    input: &AuctionInput,
+    auctioneer: &Auctioneer,
+    scored: &Scored,
+) -> Vec<(String, f32)> {
+    let position = usize::from(scored.imp);
+    let context = auctioneer.context(position, scored.campaign);
     let ad = world.catalog.ad(scored.ad);
     let (Some(context), Some(ad)) = (context, ad) else { return Vec::new() };
     let mut scratch = ScoreScratch::default();
     world.model.prepare(context, &mut scratch);
     let cross = Cross { interest: scored.interest, prior_logit: scored.prior_logit };
-    let parts = world.model.contributions(context, ad.slot, cross);
+    let mut parts = world.model.contributions(context, ad.slot, cross);
+    let row = world.catalog.row(scored.campaign);
+    if let Some(platt) = row.and_then(|row| auctioneer.calibration(world, input, position, row)) {
+        parts.push(("calibration", scored.logit - platt.invert(scored.logit)));
+    }
     parts.into_iter().map(|(name, nats)| (name.to_string(), nats)).collect()
 }

@@ -179,6 +179,9 @@ pub struct Campaign {
     pub ads: SmallVec<[u32; 4]>,
     /// Whether it uses and feeds the interest that consenting tenants share.
     pub pooled_interest: bool,
+    /// With whose campaigns it shares the calibration of its click probabilities: a hash of the
+    /// group's name, of the advertiser's where it names none.
+    pub calibration_group: u64,
     /// What the API has changed of it.
     pub edited: Option<Arc<Edited>>,
 }

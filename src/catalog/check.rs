@@ -9,6 +9,7 @@ use super::filters::{Fault, Filters, is_iab_category};
 use super::money::{self, Flight};
 use super::raw::{RawAdvertiser, RawCampaign, RawFlight};
 use super::split::{self, KnownStrategies, StrategyShare, TermsNeeded};
+use crate::hash;
 use crate::openrtb::{Template, TemplateError};
 use crate::units::{AdvertiserId, CampaignId, CategoryId, Micros, Nanos, Slot};
 use jiff::tz::TimeZone;
@@ -170,6 +171,9 @@ pub(super) fn campaign(
         faults.0.push(fault);
         Vec::new()
     });
+    if let Some(name) = &raw.calibration_group {
+        faults.text("calibration_group", name);
+    }
     let campaign = Campaign {
         slot: Slot::default(),
         id: CampaignId::of(&raw.name),
@@ -204,6 +208,9 @@ pub(super) fn campaign(
         filters: Arc::default(),
         ads: smallvec::SmallVec::new(),
         pooled_interest: raw.pooled_interest,
+        calibration_group: raw
+            .calibration_group
+            .map_or(advertiser.id.0, |name| hash::stable(name.as_bytes())),
         edited: None,
         name: raw.name,
     };

@@ -112,6 +112,7 @@ fn campaign(number: usize, regions: f64, rng: &mut ChaCha8Rng) -> RawCampaign {
         overdelivery: super::Overdelivery::default(),
         time_zone: ZONES[below(rng, ZONES.len())].to_owned(),
         pooled_interest: rng.random_bool(0.5),
+        calibration_group: None,
         landing_url: Some(format!("https://{name}.example/")),
         frequency_caps: vec![FrequencyCap {
             scope: super::CapScope::Campaign,

@@ -59,6 +59,7 @@ pub(super) struct RawCampaign {
     pub time_zone: String,
     #[serde(default)]
     pub pooled_interest: bool,
+    pub calibration_group: Option<String>,
     pub landing_url: Option<String>,
     #[serde(default)]
     pub frequency_caps: Vec<FrequencyCap>,

@@ -9,6 +9,7 @@ use super::campaign::{BidTerms, Campaign, CapScope, FrequencyCap};
 use super::creative::{Ad, AdKind, Banner, language_key, mime_key};
 use super::domain::FeatureGroups;
 use super::filters::Dimension;
+use crate::hash;
 use crate::openrtb::vast::Linear;
 use crate::prefetch::prefetch;
 use crate::units::{AdvertiserId, CampaignId, CategoryId, CurrencyCode, Micros, Slot};
@@ -33,6 +34,8 @@ pub struct CampaignRow {
     /// The number of its traffic split in [`super::Catalog::splits`], from 1; 0 where one strategy has
     /// all users.
     pub split: u16,
+    /// Hash of the group that its click probabilities are calibrated with.
+    pub calibration_group: u16,
     /// One bit of 64 for each key in the lines of block keys; all bits where there is no such line.
     block_bits: u64,
     /// How often one user may see it.
@@ -308,6 +311,7 @@ impl Rows {
             // At most 64 of them; splits are a few hundred.
             ads: (self.ads.len() as u32 - ads_first) as u16,
             split: if campaign.is_split() { numbers.next_split() } else { 0 },
+            calibration_group: hash::mix(campaign.calibration_group) as u16,
             block_bits: shared.map_or(u64::MAX, |shared| shared.bits()),
             caps: Caps::of(&campaign.frequency_caps),
             features: campaign.domain().features,
@@ -386,6 +390,7 @@ const ABSENT: CampaignRow = CampaignRow {
     ads_first: 0,
     ads: 0,
     split: 0,
+    calibration_group: 0,
     block_bits: 0,
     caps: Caps::None,
     features: FeatureGroups::PRIORS,

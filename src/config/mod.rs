@@ -176,11 +176,13 @@ pub struct Prediction {
     pub base_click_rate: f32,
     /// Seed of the model's first weights.
     pub seed: u64,
+    /// Whether click probabilities are calibrated by exchange and campaign group before they price.
+    pub calibration: bool,
 }
 
 impl Default for Prediction {
     fn default() -> Self {
-        Self { click_window_s: 600, base_click_rate: 0.01, seed: 1 }
+        Self { click_window_s: 600, base_click_rate: 0.01, seed: 1, calibration: true }
     }
 }
 

@@ -16,6 +16,13 @@ use std::sync::Arc;
 /// keep their message or count it lost; they never go round the bound.
 const MAILBOX_MAX: usize = 8_192;
 
+/// Shows learned from before others on the thread get their turn: less than a millisecond.
+const SLICE: usize = 128;
+/// Shows that one tick learns from at most: some 0.2 s of each second, and twenty times what the join
+/// table can bring in one. Ticks of budgets and releases come after the learner's and do not wait
+/// longer for it.
+pub const LEARNED_MAX: usize = 1 << 15;
+
 /// The learner and what it published, outside the actor's value: a panic in a handler kills the
 /// actor, and its successor goes on with the same weights.
 #[derive(Clone)]
@@ -24,6 +31,7 @@ pub struct LearnerState {
     // else locks it.
     learner: Arc<Mutex<Learner>>,
     published: Arc<ArcSwap<ModelSnapshot>>,
+    status: Arc<ArcSwap<LearnerStatus>>,
 }
 
 impl LearnerState {
@@ -34,7 +42,14 @@ impl LearnerState {
     pub fn new(config: &Config) -> Result<Self, Error> {
         let mut learner = Learner::new(config)?;
         let published = Arc::new(ArcSwap::new(learner.publish()));
-        Ok(Self { learner: Arc::new(Mutex::new(learner)), published })
+        let status = Arc::new(ArcSwap::from_pointee(learner.status()));
+        Ok(Self { learner: Arc::new(Mutex::new(learner)), published, status })
+    }
+
+    /// The figures as of the last tick, which may be read while the learner learns.
+    #[must_use]
+    pub fn last_status(&self) -> Arc<ArcSwap<LearnerStatus>> {
+        Arc::clone(&self.status)
     }
 
     /// Where snapshots appear.
@@ -85,7 +100,8 @@ pub struct Click {
 #[rtype(result = "()")]
 pub struct AdsChanged(pub Arc<[AdFeatures]>);
 
-/// Time passed. The answer comes after every earlier message's effect is published.
+/// Time passed. The answer comes after every earlier message's effect is published, but for a
+/// backlog of more than [`LEARNED_MAX`] shows, of which the rest waits for the next tick.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Published")]
 pub struct Tick {
@@ -98,6 +114,8 @@ pub struct Tick {
 pub struct Published {
     /// The snapshot that is now published; unchanged if nothing was learned.
     pub epoch: u64,
+    /// Whether more shows could be learned from by now.
+    pub has_more: bool,
 }
 
 /// Asks for the learner's figures.
@@ -135,15 +153,27 @@ impl Handler<AdsChanged> for LearnerActor {
 }
 
 impl Handler<Tick> for LearnerActor {
-    type Result = MessageResult<Tick>;
+    type Result = ResponseFuture<Published>;
 
-    fn handle(&mut self, message: Tick, _: &mut Self::Context) -> Self::Result {
-        let mut learner = self.state.learner.lock();
-        learner.expire(message.now);
-        let snapshot = learner.publish();
-        let epoch = snapshot.epoch();
-        self.state.published.store(snapshot);
-        MessageResult(Published { epoch })
+    fn handle(&mut self, Tick { now }: Tick, _: &mut Self::Context) -> Self::Result {
+        let state = self.state.clone();
+        state.learner.lock().advance(now);
+        Box::pin(async move {
+            let mut slices = 0;
+            let mut has_more = true;
+            while has_more && slices < LEARNED_MAX / SLICE {
+                has_more = state.learner.lock().learn_ended(SLICE);
+                slices += 1;
+                // The ledger's actors share this thread: what has come for them goes first.
+                tokio::task::yield_now().await;
+            }
+            let mut learner = state.learner.lock();
+            let snapshot = learner.publish();
+            let epoch = snapshot.epoch();
+            state.published.store(snapshot);
+            state.status.store(Arc::new(learner.status()));
+            Published { epoch, has_more }
+        })
     }
 }
 

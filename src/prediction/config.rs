@@ -179,6 +179,8 @@ pub struct Config {
     /// How long a shown ad waits for its click before it counts as not clicked, in ms, at least 1.
     /// A compressed simulated day shortens it.
     pub click_window_ms: i64,
+    /// Whether what is bid on is calibrated by exchange and campaign group (`calibration.rs`).
+    pub calibration: bool,
     /// How many shown ads may wait at once, 1 to [`Config::JOIN_MAX`].
     pub join_max: usize,
     /// How fast each of the models that learn side by side does, 1 to [`Shadows::MAX`].
@@ -222,6 +224,7 @@ impl Default for Config {
             admission: 0,
             ttl_hours: 30 * 24,
             click_window_ms: 600_000,
+            calibration: true,
             join_max: 1 << 18,
             rates: vec![Rates::default()],
         }

@@ -154,6 +154,13 @@ pub struct ContextFeatures {
     pub format: SlotFormat,
 }
 
+impl ContextFeatures {
+    /// The id of the exchange's feature.
+    pub(super) const fn exchange(&self) -> u32 {
+        self.ids[0]
+    }
+}
+
 // It is copied into every auction input and every waiting example.
 const _: () = assert!(size_of::<ContextFeatures>() <= 80);
 
@@ -300,6 +307,12 @@ impl Cross {
             self.prior_logit.clamp(-PRIOR_LOGIT_ABS_MAX, PRIOR_LOGIT_ABS_MAX) - base_logit
         }
     }
+}
+
+/// The id of the feature of an exchange with this name hash.
+#[must_use]
+pub fn exchange_feature(exchange: u64) -> u32 {
+    feature_id(0, exchange)
 }
 
 /// The id of one (field, value) pair.

@@ -25,8 +25,13 @@ pub struct Example {
     pub ad: [u32; AD_FIELDS],
     /// Interest and prior as scored.
     pub cross: Cross,
+    /// The model's logit, before calibration; not a number where something else than the model made
+    /// the prediction.
+    pub logit: f32,
     /// The click probability that the bid was made on.
     pub predicted: f32,
+    /// Hash of the campaign's calibration group.
+    pub calibration_group: u16,
     /// When it was shown.
     pub at: Timestamp,
     /// The experiment's arm; arms from 3 on are counted together.
@@ -141,6 +146,12 @@ impl JoinTable {
         self.deadlines.pop_first();
         let ended = self.waiting.remove(&hold)?;
         Some((ended.example, ended.is_clicked))
+    }
+
+    /// How long the oldest show whose window has ended has waited since, in ms; 0 where none has.
+    pub(super) fn lag_ms(&self) -> i64 {
+        let oldest = self.deadlines.first().map_or(self.now, |(deadline, _)| *deadline);
+        self.now.0.saturating_sub(oldest.0).max(0)
     }
 
     /// How many shows wait.

@@ -1,5 +1,6 @@
 //! The learner: shows and clicks in, model snapshots out. No actor, clock or socket here.
 
+use super::calibration::{Calibration, Calibrator, EXCHANGES_MAX};
 use super::config::{Config, Error};
 use super::features::AdFeatures;
 use super::join::{Admission, Example, JoinTable, Matched};
@@ -40,6 +41,8 @@ pub struct Counters {
     pub negatives: u64,
     /// Outcomes that the model learned from.
     pub learned: u64,
+    /// Outcomes of exchanges beyond those whose quality is kept apart.
+    pub exchanges_refused: u64,
 }
 
 /// The learner's state in figures.
@@ -49,6 +52,8 @@ pub struct LearnerStatus {
     pub epoch: u64,
     /// Holds in the join table.
     pub waiting: usize,
+    /// For how long the oldest show whose window has ended waits to be learned, in ms.
+    pub lag_ms: i64,
     /// What came in.
     pub counters: Counters,
     /// Ads that keep a row.
@@ -67,6 +72,10 @@ pub struct LearnerStatus {
     pub served: QualitySummary,
     /// The same by arm of the experiment.
     pub arms: Vec<QualitySummary>,
+    /// The same of what the model itself predicted, after calibration.
+    pub model: QualitySummary,
+    /// That by exchange, each under the id of its feature ([`super::exchange_feature`]).
+    pub exchanges: Vec<(u32, QualitySummary)>,
     /// The model's own prediction of each example just before it learned from it (progressive
     /// validation).
     pub progressive: QualitySummary,
@@ -75,6 +84,7 @@ pub struct LearnerStatus {
 /// The model, its join table and its figures.
 pub struct Learner {
     model: Shadows,
+    calibrator: Option<Calibrator>,
     publisher: Publisher,
     join: JoinTable,
     snapshot: Arc<ModelSnapshot>,
@@ -84,6 +94,8 @@ pub struct Learner {
     ads: usize,
     served: Quality,
     arms: [Quality; ARMS],
+    by_model: Quality,
+    exchanges: Vec<(u32, Quality)>,
     progressive: Quality,
 }
 
@@ -96,9 +108,10 @@ impl Learner {
         config.validate()?;
         let model = Shadows::new(&fwfm_config(config), &config.rates)?;
         let mut publisher = Publisher::new(model.serving());
-        let snapshot = publisher.snapshot(model.serving());
+        let snapshot = publisher.snapshot(model.serving(), Calibration::default());
         Ok(Self {
             model,
+            calibrator: config.calibration.then(|| Calibrator::new(config.base_logit())),
             publisher,
             join: JoinTable::new(config.click_window_ms, config.join_max),
             snapshot,
@@ -108,6 +121,8 @@ impl Learner {
             ads: 0,
             served: Quality::default(),
             arms: Default::default(),
+            by_model: Quality::default(),
+            exchanges: Vec::new(),
             progressive: Quality::default(),
         })
     }
@@ -134,12 +149,17 @@ impl Learner {
         *counter += 1;
     }
 
-    /// Learns from every show whose window has ended by `now`, in the order of their windows: about
-    /// 6 µs each, at most `Config::join_max` of them.
-    pub fn expire(&mut self, now: Timestamp) {
+    /// Moves the present to `now` (never back).
+    pub fn advance(&mut self, now: Timestamp) {
         self.join.advance(now);
         self.model.advance(now);
-        while let Some((example, is_clicked)) = self.join.next_ended() {
+    }
+
+    /// Learns from shows whose windows have ended, in the order of their windows: about 6 µs each, at
+    /// most `count` of them. Whether there may be more.
+    pub fn learn_ended(&mut self, count: usize) -> bool {
+        for _ in 0..count {
+            let Some((example, is_clicked)) = self.join.next_ended() else { return false };
             let counter = if is_clicked {
                 &mut self.counters.positives
             } else {
@@ -148,6 +168,7 @@ impl Learner {
             *counter += 1;
             self.outcome(&example, is_clicked);
         }
+        true
     }
 
     /// Replaces the ads that snapshots keep rows of. Takes about 0.3 µs an ad.
@@ -161,7 +182,9 @@ impl Learner {
         if self.is_changed {
             self.rebuilt = self.publisher.refresh(self.model.serving());
             self.model.clear_touched();
-            self.snapshot = self.publisher.snapshot(self.model.serving());
+            let calibrator = self.calibrator.as_ref();
+            let calibration = calibrator.map_or_else(Calibration::default, Calibrator::snapshot);
+            self.snapshot = self.publisher.snapshot(self.model.serving(), calibration);
             self.is_changed = false;
         }
         Arc::clone(&self.snapshot)
@@ -173,6 +196,7 @@ impl Learner {
         LearnerStatus {
             epoch: self.snapshot.epoch(),
             waiting: self.join.len(),
+            lag_ms: self.join.lag_ms(),
             counters: self.counters,
             ads: self.ads,
             ads_refused: self.publisher.ads_refused,
@@ -182,6 +206,8 @@ impl Learner {
             prior_weight: self.model.serving().prior_weight(),
             served: self.served.summary(),
             arms: self.arms.iter().map(Quality::summary).collect(),
+            model: self.by_model.summary(),
+            exchanges: self.exchanges.iter().map(|(id, one)| (*id, one.summary())).collect(),
             progressive: self.progressive.summary(),
         }
     }
@@ -190,6 +216,9 @@ impl Learner {
         self.served.record(example.predicted, is_clicked);
         let arm = usize::from(example.arm).min(ARMS - 1);
         self.arms[arm].record(example.predicted, is_clicked);
+        if example.logit.is_finite() {
+            self.calibrate(example, is_clicked);
+        }
         if !example.learn {
             return;
         }
@@ -199,6 +228,34 @@ impl Learner {
         self.progressive.record(predicted, is_clicked);
         self.counters.learned += 1;
         self.is_changed = true;
+    }
+}
+
+impl Learner {
+    /// What the model itself predicted, against what came.
+    fn calibrate(&mut self, example: &Example, is_clicked: bool) {
+        self.by_model.record(example.predicted, is_clicked);
+        let exchange = example.context.exchange();
+        let is_known = self.exchanges.iter().any(|(id, _)| *id == exchange);
+        if !is_known && self.exchanges.len() < EXCHANGES_MAX {
+            self.exchanges.push((exchange, Quality::default()));
+        }
+        match self.exchanges.iter_mut().find(|(id, _)| *id == exchange) {
+            Some((_, quality)) => quality.record(example.predicted, is_clicked),
+            None => self.counters.exchanges_refused += 1,
+        }
+        if let Some(calibrator) = &mut self.calibrator {
+            calibrator.learn(exchange, example.calibration_group, example.logit, is_clicked);
+            self.is_changed = true;
+        }
+    }
+}
+
+impl Learner {
+    /// Learns from every show whose window has ended by `now`.
+    pub fn expire(&mut self, now: Timestamp) {
+        self.advance(now);
+        while self.learn_ended(64) {}
     }
 }
 

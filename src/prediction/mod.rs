@@ -9,6 +9,8 @@
 //! * **Learned from outcomes only.** A shown ad waits in a bounded join table until its click window
 //!   ends, clicked or not, so that at no time clicks are learned before the shows that they are a
 //!   share of. What does not fit is counted, never guessed.
+//! * **What is bid on is calibrated.** A line per exchange and campaign group, learned on what was
+//!   served ([`ExchangeCalibration`]), keeps predicted over actual near 1 and ads in their order.
 //! * **Publication is bounded.** Only chunks of the tables that changed are copied: at most the
 //!   serving tables (3 MB at the default size) and one row per ad, however long the run.
 //!
@@ -17,6 +19,7 @@
 mod actor;
 mod admission;
 mod ages;
+mod calibration;
 mod config;
 mod features;
 mod ftrl;
@@ -41,12 +44,15 @@ mod planted_tests;
 mod tests;
 
 pub use actor::{
-    AdsChanged, Click, Impressions, LearnerActor, LearnerState, Published, Status, Tick,
+    AdsChanged, Click, Impressions, LEARNED_MAX, LearnerActor, LearnerState, Published, Status,
+    Tick,
 };
+pub use calibration::{ExchangeCalibration, Platt};
 pub use config::{Config, Error, FwfmConfig, Rates};
 pub use features::{
     AD_FIELD_NAMES, AD_FIELDS, AdFeatures, AdInput, CONTEXT_FIELD_NAMES, CONTEXT_FIELDS,
     ContextFeatures, ContextInput, Cross, FIELDS, Interest, LastEvent, SlotFormat,
+    exchange_feature,
 };
 pub use fwfm::Fwfm;
 pub use join::Example;

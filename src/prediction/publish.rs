@@ -1,5 +1,6 @@
 //! From the learner's weights to snapshots, copying only what changed.
 
+use super::calibration::Calibration;
 use super::features::{AD_FIELDS, AdFeatures, SlotFormat};
 use super::fwfm::Fwfm;
 use super::online::interest_weights;
@@ -79,10 +80,15 @@ impl Publisher {
     }
 
     /// A snapshot of the tables, under the next epoch.
-    pub(super) fn snapshot(&mut self, model: &Fwfm) -> Arc<ModelSnapshot> {
+    pub(super) fn snapshot(
+        &mut self,
+        model: &Fwfm,
+        calibration: Calibration,
+    ) -> Arc<ModelSnapshot> {
         self.epoch += 1;
         Arc::new(ModelSnapshot {
             epoch: self.epoch,
+            calibration,
             base_logit: model.base_logit(),
             bias: model.bias(),
             prior_weight: model.prior_weight(),

@@ -32,6 +32,8 @@ pub struct Quality {
     log_loss_sum: f64,
     recent: Recent,
     buckets: [Bucket; BUCKETS],
+    /// By bucket, what predictions were above the clicks; weighted as the recent figures are.
+    recent_gaps: [f64; BUCKETS],
 }
 
 /// Exponentially weighted means; zero-debiased by `weight`.
@@ -56,6 +58,9 @@ pub struct QualitySummary {
     pub predicted_over_actual: f64,
     /// Expected calibration error over the buckets, in probability.
     pub calibration_error: f64,
+    /// Log loss over the entropy of the click rate (He et al. 2014): below 1 is better than to know
+    /// the rate alone. 0 while everything or nothing was clicked.
+    pub normalised_entropy: f64,
     /// Area under the ROC curve, by buckets (ties count half, so a little low). 0.5 when nothing
     /// can be ranked.
     pub auc: f64,
@@ -63,6 +68,10 @@ pub struct QualitySummary {
     pub recent_log_loss: f64,
     /// Predicted over actual of about the last 10,000.
     pub recent_predicted_over_actual: f64,
+    /// Expected calibration error of about the last 10,000.
+    pub recent_calibration_error: f64,
+    /// Normalised entropy of about the last 10,000.
+    pub recent_normalised_entropy: f64,
     /// By prediction, lowest first, in steps of half a logit from −7.5 on.
     pub buckets: Vec<Bucket>,
 }
@@ -90,7 +99,12 @@ impl Quality {
         let logit = (predicted / (1.0 - predicted)).ln();
         // A cast from f64 saturates: whatever is below the first bucket belongs to it.
         let position = ((logit - BUCKET_LOWEST_LOGIT) * BUCKETS_PER_LOGIT + 1.0) as usize;
-        let bucket = &mut self.buckets[position.min(BUCKETS - 1)];
+        let position = position.min(BUCKETS - 1);
+        for (place, gap) in self.recent_gaps.iter_mut().enumerate() {
+            let value = if place == position { predicted - click } else { 0.0 };
+            *gap += RECENT_WEIGHT * (value - *gap);
+        }
+        let bucket = &mut self.buckets[position];
         bucket.examples += 1;
         bucket.clicks += u64::from(is_clicked);
         bucket.predicted += predicted;
@@ -104,15 +118,24 @@ impl Quality {
         let predicted: f64 = self.buckets.iter().map(|bucket| bucket.predicted).sum();
         let gaps =
             self.buckets.iter().map(|bucket| (bucket.predicted - bucket.clicks as f64).abs());
+        let log_loss = ratio(self.log_loss_sum, examples as f64);
+        let recent = &self.recent;
+        let recent_gaps = self.recent_gaps.iter().map(|gap| gap.abs()).sum();
         QualitySummary {
             examples,
             clicks,
-            log_loss: ratio(self.log_loss_sum, examples as f64),
+            log_loss,
             predicted_over_actual: ratio(predicted, clicks as f64),
             calibration_error: ratio(gaps.sum(), examples as f64),
+            normalised_entropy: ratio(log_loss, entropy(clicks as f64, examples as f64)),
             auc: self.auc(),
-            recent_log_loss: ratio(self.recent.log_loss, self.recent.weight),
-            recent_predicted_over_actual: ratio(self.recent.predicted, self.recent.clicks),
+            recent_log_loss: ratio(recent.log_loss, recent.weight),
+            recent_predicted_over_actual: ratio(recent.predicted, recent.clicks),
+            recent_calibration_error: ratio(recent_gaps, recent.weight),
+            recent_normalised_entropy: ratio(
+                ratio(recent.log_loss, recent.weight),
+                entropy(recent.clicks, recent.weight),
+            ),
             buckets: self.buckets.to_vec(),
         }
     }
@@ -128,6 +151,15 @@ impl Quality {
         }
         if clicks * lower == 0.0 { 0.5 } else { ordered / (clicks * lower) }
     }
+}
+
+/// Mean log loss in nats of one who knows the share of clicks alone.
+fn entropy(clicks: f64, examples: f64) -> f64 {
+    let rate = ratio(clicks, examples);
+    if rate <= 0.0 || rate >= 1.0 {
+        return 0.0;
+    }
+    -(rate * rate.ln() + (1.0 - rate) * (1.0 - rate).ln())
 }
 
 /// `part / whole`, 0 where there is no whole.
@@ -153,7 +185,13 @@ mod tests {
         let expected = -(0.4f64.ln() + 0.99f64.ln()) / 2.0;
         assert!((summary.log_loss - expected).abs() < 1e-6);
         assert!((summary.recent_log_loss - expected).abs() < 1e-2);
-        assert!((summary.calibration_error - (0.6 + 0.01) / 2.0).abs() < 1e-6);
+        let error = (0.6 + 0.01) / 2.0;
+        assert!((summary.calibration_error - error).abs() < 1e-6);
+        assert!((summary.recent_calibration_error - error).abs() < 1e-3);
+        // Half were clicked: the entropy is ln 2.
+        let entropy = expected / std::f64::consts::LN_2;
+        assert!((summary.normalised_entropy - entropy).abs() < 1e-6);
+        assert!((summary.recent_normalised_entropy - entropy).abs() < 1e-2);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! ad's largest, which moves a logit by some thousandths; the sum itself is in integers, and so the
 //! same on every machine.
 
+use super::calibration::{Calibration, ExchangeCalibration};
 use super::features::{
     AD_FIELD_NAMES, AD_FIELDS, CONTEXT_FIELD_NAMES, CONTEXT_FIELDS, ContextFeatures, Cross, FIELDS,
     FORMATS, INTEREST_BUCKETS,
@@ -108,6 +109,7 @@ impl Default for ScoreScratch {
 /// A model as it stood at one tick: immutable, shared, never waited for.
 pub struct ModelSnapshot {
     pub(super) epoch: u64,
+    pub(super) calibration: Calibration,
     pub(super) base_logit: f32,
     pub(super) bias: f32,
     pub(super) prior_weight: f32,
@@ -125,6 +127,12 @@ impl ModelSnapshot {
     #[must_use]
     pub const fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// The calibration of an exchange's requests, for [`ModelSnapshot::logit`].
+    #[must_use]
+    pub fn calibration(&self, context: &ContextFeatures) -> ExchangeCalibration<'_> {
+        self.calibration.on(context.exchange())
     }
 
     /// Reduces a request, once. What was in `scratch` before does not matter.

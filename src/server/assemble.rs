@@ -26,6 +26,7 @@ use crate::server::conversions::Conversions;
 use crate::server::engine::{Engine, ExchangeDesk, NODE};
 use crate::server::event_log::EventLog;
 use crate::server::keys::Keys;
+use crate::server::learner_metrics::LearnerMetrics;
 use crate::server::log_metrics::LogMetrics;
 use crate::server::metrics::Metrics;
 use crate::server::stores::Stores;
@@ -135,6 +136,8 @@ pub fn assemble(
     let mut metrics = Metrics::new();
     metrics.watch(LogMetrics([("ledger", ledger.log().clone()), ("events", events_log.clone())]));
     let arm_books = Arc::new(ArmBooks::default());
+    let named = config.exchanges.keys().cloned();
+    metrics.watch(LearnerMetrics::new(learner.last_status(), named));
     metrics.watch(ArmMetrics(arm_books.clone()));
     let counters = metrics.event_entries.clone();
     let event_log = EventLog::new(events_log, civil.clone(), keys.boot, events_keep_ms, counters);
@@ -190,6 +193,7 @@ fn model_config(config: &Config) -> prediction::Config {
         seed: config.prediction.seed,
         base_rate: f64::from(config.prediction.base_click_rate),
         click_window_ms: i64::from(config.prediction.click_window_s) * 1_000,
+        calibration: config.prediction.calibration,
         ..prediction::Config::default()
     }
 }

@@ -20,6 +20,7 @@ mod events;
 mod explain;
 mod follow;
 mod keys;
+mod learner_metrics;
 mod ledger;
 mod log_metrics;
 mod metrics;

@@ -4,6 +4,7 @@
 
 use crate::auction;
 use crate::budget;
+use crate::hash::stable_lower;
 use crate::market;
 use crate::prediction;
 use crate::privacy::Kind;
@@ -13,20 +14,35 @@ use serde_json::{Value, json};
 
 /// The learner's figures without what it counted over users: impressions and clicks leave their
 /// actor as releases only. Ratios over all campaigns stay.
-fn without_counts(status: &prediction::LearnerStatus) -> Value {
+fn without_counts<'a>(
+    status: &prediction::LearnerStatus,
+    exchanges: impl Iterator<Item = &'a String>,
+) -> Value {
     let quality = |quality: &prediction::QualitySummary| {
         json!({
             "log_loss": quality.recent_log_loss,
+            "normalised_entropy": quality.recent_normalised_entropy,
             "predicted_over_actual": quality.recent_predicted_over_actual,
+            "calibration_error": quality.recent_calibration_error,
             "auc": quality.auc,
         })
     };
+    let by_exchange: serde_json::Map<_, _> = exchanges
+        .filter_map(|name| {
+            let feature = prediction::exchange_feature(stable_lower(name));
+            let found = status.exchanges.iter().find(|(exchange, _)| *exchange == feature)?;
+            Some((name.clone(), quality(&found.1)))
+        })
+        .collect();
     json!({
         "epoch": status.epoch,
         "ads": status.ads,
         "ads_refused": status.ads_refused,
         "prior_weight": status.prior_weight,
+        "lag_ms": status.lag_ms,
         "served": quality(&status.served),
+        "model": quality(&status.model),
+        "model_by_exchange": by_exchange,
         "progressive": quality(&status.progressive),
     })
 }
@@ -48,7 +64,8 @@ impl Engine {
             "no_bid_reasons": no_bids,
             "campaigns": self.campaign_reports(),
             "budget": self.budget.address().send(budget::Status).await.ok(),
-            "learner": self.learner.address().send(prediction::Status).await.ok().map(|s| without_counts(&s)),
+            "learner": self.learner.address().send(prediction::Status).await.ok()
+                .map(|status| without_counts(&status, self.config.exchanges.keys())),
             "market": self.market.address().send(market::Status).await.ok(),
             "privacy": self.privacy.status(),
             "attribution": { "touches_pushed_out": self.conversions.touches_pushed_out() },
@@ -95,7 +112,8 @@ mod tests {
     #[test]
     fn the_learner_reports_no_count_over_users() {
         let learner = prediction::Learner::new(&prediction::Config::default()).expect("defaults");
-        let text = without_counts(&learner.status()).to_string();
+        let exchanges = ["demo".to_owned()];
+        let text = without_counts(&learner.status(), exchanges.iter()).to_string();
         for hidden in ["buckets", "clicks", "examples", "arms", "waiting", "counters"] {
             assert!(!text.contains(hidden), "{hidden} in {text}");
         }

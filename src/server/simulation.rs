@@ -11,6 +11,7 @@ use crate::privacy;
 use crate::server::engine::Engine;
 use crate::session;
 use crate::units::Timestamp;
+use actix::MailboxError;
 use actix_web::HttpRequest;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -69,7 +70,7 @@ impl Engine {
         let failed = [
             self.budget.address().send(budget::Tick { now }).await.is_err(),
             self.aggregates.address().send(privacy::Tick { now }).await.is_err(),
-            self.learner.address().send(prediction::Tick { now }).await.is_err(),
+            self.learn(now).await.is_err(),
             self.market.address().send(market::Tick { now }).await.is_err(),
             self.catalog.address().send(catalog::Tick { now }).await.is_err(),
         ];
@@ -78,6 +79,16 @@ impl Engine {
         }
         self.is_unsettled.store(true, Ordering::Release);
         self.settle().await;
+    }
+
+    /// The learner's tick; in simulation as many as it takes to learn all that is due.
+    async fn learn(&self, now: Timestamp) -> Result<(), MailboxError> {
+        loop {
+            let published = self.learner.address().send(prediction::Tick { now }).await?;
+            if !(published.has_more && self.civil.is_simulated()) {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits, in simulation mode, until every append so far is folded, every grant has arrived, and

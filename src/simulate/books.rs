@@ -206,11 +206,10 @@ impl DayResult {
         deciles(&self.scored.iter().filter_map(clicked).collect::<Vec<_>>())
     }
 
-    /// Predictions against the truth, by decile of prediction: the same without chance.
-    #[must_use]
-    pub fn calibration_to_truth(&self) -> Vec<Decile> {
-        let pairs = self.scored.iter().filter_map(|one| Some((one.predicted()?, one.truth)));
-        deciles(&pairs.collect::<Vec<_>>())
+    /// Predictions and truths of all shows but the first `warm_up` of a thousand.
+    pub fn model_and_truth(&self, warm_up: usize) -> impl Iterator<Item = (f64, f64)> {
+        let first = self.scored.len() * warm_up / 1_000;
+        self.scored[first..].iter().filter_map(|one| Some((one.predicted()?, one.truth)))
     }
 }
 

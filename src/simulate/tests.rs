@@ -225,7 +225,7 @@ async fn whoever_learns_interest_gets_the_clicks() {
     assert!(rate("full") > 1.8 * rate("random"), "{:?}", day.arms);
     assert!(day.auc_of_truth().expect("clicks") > day.auc().expect("clicks"));
     let by_model = day.scored.iter().filter(|one| one.by_model).count();
-    let deciles = day.calibration_to_truth();
+    let deciles = deciles(&day.model_and_truth(0).collect::<Vec<_>>());
     assert_eq!(deciles.iter().map(|part| part.count).sum::<usize>(), by_model);
 }
 

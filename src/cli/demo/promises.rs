@@ -18,6 +18,19 @@ const LASTS_UNTIL: u32 = DAY_MIN * 90 / 100;
 /// The arm `full` is clicked at least so much more often than `random`.
 const LIFT_MIN: f64 = 1.3;
 
+/// Predicted and true click rates differ by at most this.
+const CALIBRATION_MAX: f64 = 0.05;
+
+/// A line where the model predicts more or less than is true, by more than 5 %. What it knows of the
+/// truth it knows from clicks, so with few of them it may be off by two standard errors of those:
+/// 8 % with 600, less than 5 % from 1,600 on.
+pub fn miscalibrated(predicted_over_true: Option<f64>, clicks: f64) -> Option<String> {
+    let ratio = predicted_over_true.unwrap_or(f64::NAN);
+    let most = CALIBRATION_MAX.max(2.0 / clicks.max(1.0).sqrt());
+    let holds = (ratio - 1.0).abs() <= most;
+    (!holds).then(|| format!("predicted / true is {ratio:.3}, off by more than {most:.3}"))
+}
+
 /// Whether a budget of one simulated day is tight. The day of a campaign in another time zone is
 /// not the simulated one, so of such a campaign nothing is asked.
 pub fn is_tight(days: i128, minute_spent_98_unpaced: Option<u32>) -> bool {
@@ -141,6 +154,21 @@ mod tests {
                 None => assert!(broken.is_empty(), "{broken:?}"),
                 Some(text) => assert!(broken.len() == 1 && broken[0].contains(text), "{broken:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_prediction_is_held_to_what_clicks_could_teach() {
+        for (ratio, clicks, holds) in [
+            (Some(1.049), 1e6, true),
+            (Some(1.051), 1e6, false),
+            (Some(0.94), 1e6, false),
+            (Some(0.94), 600.0, true),
+            (Some(1.09), 600.0, false),
+            (Some(f64::NAN), 600.0, false),
+            (None, 0.0, false),
+        ] {
+            assert_eq!(miscalibrated(ratio, clicks).is_none(), holds, "{ratio:?} of {clicks}");
         }
     }
 

@@ -2,12 +2,15 @@
 
 use super::pass::Pass;
 use super::promises;
-use crate::simulate::{Decile, Lift, lift};
+use crate::simulate::{Decile, Lift, deciles, lift};
 use crate::units::Nanos;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// Shows of a day that the model has to warm up, of a thousand.
+const WARM_UP_PERMILLE: usize = 100;
 
 /// The end of a demo.
 #[derive(Serialize)]
@@ -24,7 +27,10 @@ pub struct Summary {
     lifts: BTreeMap<String, LiftOf>,
     auc: Option<f64>,
     auc_of_truth: Option<f64>,
+    /// Of the arm `full` on all paced days, without their first tenth; so are the deciles.
     predicted_over_actual: Option<f64>,
+    /// Clicks that were to be expected of those shows.
+    warm_clicks: f64,
     deciles: Vec<Decile>,
     latency_us: BTreeMap<String, Stage>,
     epsilon_spent: f64,
@@ -109,9 +115,11 @@ impl Summary {
         let report = last.day.engine_report.as_ref();
         let report = report.ok_or_else(|| anyhow::anyhow!("the engine made no report"))?;
         let totals = &last.day.totals;
-        let deciles = last.day.calibration_to_truth();
-        let predicted: f64 = deciles.iter().map(|d| d.predicted * d.count as f64).sum();
-        let actual: f64 = deciles.iter().map(|d| d.actual * d.count as f64).sum();
+        let warm = paced.iter().flat_map(|pass| pass.day.model_and_truth(WARM_UP_PERMILLE));
+        let warm: Vec<_> = warm.collect();
+        let (predicted, actual) = warm
+            .iter()
+            .fold((0.0, 0.0), |(predicted, actual), pair| (predicted + pair.0, actual + pair.1));
         let arms = arms(paced);
         Ok(Self {
             requests: totals.requests,
@@ -127,7 +135,8 @@ impl Summary {
             auc: last.day.auc(),
             auc_of_truth: last.day.auc_of_truth(),
             predicted_over_actual: (actual > 0.0).then_some(predicted / actual),
-            deciles,
+            warm_clicks: actual,
+            deciles: deciles(&warm),
             latency_us: latency(&last.latency),
             epsilon_spent: report["privacy"]["epsilon_spent"].as_f64().unwrap_or(f64::NAN),
             delta: report["privacy"]["delta"].as_f64().unwrap_or(f64::NAN),
@@ -138,7 +147,10 @@ impl Summary {
 
     /// One line for each promise of the demo that was not kept.
     pub fn broken_promises(&self) -> Vec<String> {
-        promises::broken(&self.campaigns, &self.lifts, self.own_bids_refused_by_exchange)
+        let mut broken =
+            promises::broken(&self.campaigns, &self.lifts, self.own_bids_refused_by_exchange);
+        broken.extend(promises::miscalibrated(self.predicted_over_actual, self.warm_clicks));
+        broken
     }
 
     /// Tables for a person.
@@ -253,7 +265,7 @@ impl Summary {
         let figure =
             |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
         table.add_row([
-            "all".to_owned(),
+            "all, after 10 %".to_owned(),
             format!("AUC {}", figure(self.auc)),
             format!("AUC of truth {}", figure(self.auc_of_truth)),
             figure(self.predicted_over_actual),
