@@ -22,6 +22,7 @@ pub mod budget;
 pub mod exchange;
 pub mod market;
 pub mod prediction;
+pub mod relevance;
 pub mod session;
 pub mod strategy;
 // Level 3.

@@ -24,6 +24,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("exchange", 2),
     ("session", 2),
     ("prediction", 2),
+    ("relevance", 2),
     ("strategy", 2),
     ("market", 2),
     ("budget", 2),
@@ -51,6 +52,7 @@ const PEERS: &[(&str, &str)] = &[
     ("budget", "strategy"),
     ("config", "consent"),
     ("catalog", "store"),
+    ("session", "relevance"),
 ];
 
 /// The simulated exchange may share wire types with the engine and nothing else, so that the hidden

@@ -2,6 +2,7 @@
 //! scratch, and takes money through [`Purse`]; it never awaits, never locks, and allocates nothing
 //! once it is warm.
 
+use crate::auction::affinity::Affinities;
 use crate::auction::arm::Arm;
 use crate::auction::contenders::{Contender, Contenders};
 use crate::auction::explain::Controllers;
@@ -69,6 +70,8 @@ pub struct Scored {
     pub prior_logit: f32,
     /// The user's interest in its category.
     pub interest: f32,
+    /// The sequence model's affinity to its category, `[0, 1]`; negative where it says nothing.
+    pub sequence: f32,
     /// The floor it must reach, in the currency of the answer.
     pub floor: Micros,
 }
@@ -92,6 +95,7 @@ pub struct Auctioneer {
     strangers: Vec<Reduced>,
     contenders: Contenders,
     scored: Vec<Scored>,
+    affinities: Affinities,
     shortlists: Vec<Shortlist>,
     /// What draws of click probabilities make of ads; empty where no campaign explores.
     explorers: Vec<Shortlist>,
@@ -161,6 +165,7 @@ impl Auctioneer {
             let reduced = input.imps.iter().map(|imp| reduce(world, input, imp, Interest::Off));
             self.strangers.extend(reduced);
         }
+        self.affinities.clear(world);
         for contender in list {
             let campaign = contender.seated.campaign.index;
             let features = contender.features;
@@ -170,6 +175,12 @@ impl Auctioneer {
             let row = world.catalog.row(campaign);
             let interest = row.map_or(Cross::NEUTRAL.interest, |row| interest_in(input, row));
             let platt = row.map_or(Platt::IDENTITY, |row| calibration.of(row.calibration_group));
+            let sequence = match row {
+                Some(row) if knows_interest(input) && features.has(FeatureGroups::SEQUENCE) => {
+                    self.affinities.of(world, input, row)
+                }
+                _ => -1.0,
+            };
             let priors = world.priors_at(campaign);
             let priors = priors.filter(|_| features.has(FeatureGroups::PRIORS));
             for fit in &fits[contender.range.clone()] {
@@ -201,6 +212,7 @@ impl Auctioneer {
                     logit,
                     prior_logit,
                     interest,
+                    sequence,
                     floor: fit.floor,
                 });
             }

@@ -57,6 +57,7 @@ fn world_by(strategies: Strategies, catalog: Catalog, mut ln_budget: impl FnMut(
     let pacing = PacingSnapshot { epoch: 1, paces, ..PacingSnapshot::default() };
     let model = LearnerState::new(&Config::default()).expect("a model").published();
     World::now(&Published {
+        sequence: None,
         market: Arc::default(),
         catalog: Arc::new(ArcSwap::from_pointee(catalog)),
         model,

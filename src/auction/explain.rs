@@ -159,6 +159,8 @@ pub struct ExplainedPrice {
     pub prior_p_click: f32,
     /// Strength of the user's interest in its category.
     pub interest: f32,
+    /// The sequence model's affinity to its category, `[0, 1]`; negative where it says nothing.
+    pub sequence: f32,
     /// What the strategy finds it worth, in CPM micros of the account's currency.
     pub value_micros: u64,
     /// What pacing leaves of that.
@@ -394,6 +396,7 @@ fn explain_price(
         p_click: sigmoid(scored.logit),
         prior_p_click: sigmoid(scored.prior_logit),
         interest: scored.interest,
+        sequence: scored.sequence,
         value_micros: terms.as_ref().map_or(0, |terms| terms.value(scored.logit).0),
         multiplier: terms.as_ref().map_or(0.0, Terms::multiplier),
         is_share_spent: pace.is_spent(),

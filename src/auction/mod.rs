@@ -8,6 +8,7 @@
 //! * No ad and no advertiser stands twice on a page, and competitors are kept apart.
 
 mod actor;
+mod affinity;
 mod arm;
 mod audit;
 mod contenders;

@@ -8,6 +8,7 @@ use crate::prediction::ModelSnapshot;
 use crate::prefetch::prefetch;
 use crate::privacy::{Kind, PriorLogits, Releases};
 use crate::rates::Rates;
+use crate::relevance::sequence::{CategoryRows, SequenceModel};
 use crate::strategy::exploration;
 use crate::strategy::pacing::PacingSnapshot;
 use crate::strategy::{Exploration, LnWorth, Split, Strategies, Strategy, StrategyId};
@@ -35,6 +36,8 @@ pub struct Published {
     pub strategies: Arc<ArcSwap<Strategies>>,
     /// Currency rates.
     pub rates: Arc<ArcSwap<Rates>>,
+    /// What steps the states of users, where there is one.
+    pub sequence: Option<Arc<SequenceModel>>,
     /// Logit of the click probability before anything is known.
     pub base_logit: f32,
 }
@@ -55,6 +58,8 @@ pub struct World {
     pub strategies: Arc<Strategies>,
     /// Currency rates.
     pub rates: Arc<Rates>,
+    /// What steps the states of users, where there is one.
+    sequence: Option<Arc<SequenceModel>>,
     /// Logit of the click probability before anything is known.
     pub base_logit: f32,
     seats: Seats,
@@ -65,6 +70,9 @@ struct Seats {
     strategies: Vec<Seat>,
     priors: Vec<PriorLogits>,
     worths: Vec<LnWorth>,
+    /// The row of the campaign's category, and 0 without one: counted from 1.
+    category_rows: Vec<u16>,
+    sequence: CategoryRows,
     /// By the number of the split, from 0.
     splits: Vec<SplitSeats>,
     /// Slot index of the campaign by the place of an arm's pace, past those of campaigns.
@@ -151,7 +159,7 @@ impl World {
         let (catalog, releases) = (published.catalog.load_full(), published.releases.load_full());
         let strategies = published.strategies.load_full();
         Self {
-            seats: Seats::of(&catalog, &strategies, &releases),
+            seats: Seats::of(&catalog, &strategies, &releases, published.sequence.as_deref()),
             catalog,
             model: published.model.load_full(),
             pacing: published.pacing.load_full(),
@@ -159,6 +167,7 @@ impl World {
             market: published.market.load_full(),
             strategies,
             rates: published.rates.load_full(),
+            sequence: published.sequence.clone(),
             base_logit: published.base_logit,
         }
     }
@@ -245,6 +254,19 @@ impl World {
         worth.copied().unwrap_or(LnWorth::NEVER)
     }
 
+    /// The categories of campaigns that use pooled interest, as the sequence model's outputs.
+    #[must_use]
+    pub const fn sequence_rows(&self) -> &CategoryRows {
+        &self.seats.sequence
+    }
+
+    /// The row of the campaign's category in [`World::sequence_rows`].
+    #[inline]
+    #[must_use]
+    pub fn sequence_row(&self, index: u32) -> Option<u16> {
+        self.seats.category_rows.get(index as usize)?.checked_sub(1)
+    }
+
     /// Asks for what pricing will read of the campaign in `slot`.
     #[inline]
     pub fn prefetch(&self, slot: Slot) {
@@ -254,7 +276,12 @@ impl World {
 }
 
 impl Seats {
-    fn of(catalog: &Catalog, strategies: &Strategies, releases: &Releases) -> Self {
+    fn of(
+        catalog: &Catalog,
+        strategies: &Strategies,
+        releases: &Releases,
+        model: Option<&SequenceModel>,
+    ) -> Self {
         let (mut seats, mut priors, mut worths) = (Vec::new(), Vec::new(), Vec::new());
         for campaign in &catalog.campaigns {
             let campaign = campaign.as_ref();
@@ -267,6 +294,7 @@ impl Seats {
             worths.push(worth);
             priors.push(releases.logits(id));
         }
+        let (category_rows, sequence) = sequence_rows(catalog, model);
         let (mut splits, mut owners) = (Vec::new(), Vec::new());
         for (campaign, paces) in catalog.splits() {
             owners.extend(std::iter::repeat_n(campaign.slot.index, paces.len()));
@@ -277,8 +305,21 @@ impl Seats {
             let split = Split::new(campaign.id, &campaign.strategies);
             splits.push(SplitSeats { split, arms: arms.collect() });
         }
-        Self { strategies: seats, priors, worths, splits, owners }
+        Self { strategies: seats, priors, worths, category_rows, sequence, splits, owners }
     }
+}
+
+/// By campaign slot index the row of its category, counted from 1, and 0 for campaigns that pooled
+/// interest does not serve: states know pooled events only.
+fn sequence_rows(catalog: &Catalog, model: Option<&SequenceModel>) -> (Vec<u16>, CategoryRows) {
+    let mut rows = CategoryRows::default();
+    let Some(model) = model else { return (Vec::new(), rows) };
+    let of = catalog.campaigns.iter().map(|campaign| {
+        let campaign = campaign.as_ref().filter(|one| one.pooled_interest);
+        let number = campaign.and_then(|one| rows.number(model, one.category));
+        number.and_then(|number| number.checked_add(1)).unwrap_or(0)
+    });
+    (of.collect(), rows)
 }
 
 /// How a campaign bids by the strategy of this name, and a bound on what it finds impressions worth.
@@ -352,7 +393,8 @@ impl WorldCache {
         let is_new_release = follow(self.releases.load(), &mut world.releases);
         let is_new_strategy = follow(self.strategies.load(), &mut world.strategies);
         if is_new_catalog || is_new_release || is_new_strategy {
-            world.seats = Seats::of(&world.catalog, &world.strategies, &world.releases);
+            let model = world.sequence.as_deref();
+            world.seats = Seats::of(&world.catalog, &world.strategies, &world.releases, model);
         }
         world
     }

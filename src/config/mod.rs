@@ -58,6 +58,9 @@ pub struct Config {
     /// The click model.
     #[serde(default)]
     pub prediction: Prediction,
+    /// What belongs together.
+    #[serde(default)]
+    pub relevance: Relevance,
     /// Leases and pacing.
     #[serde(default)]
     pub budget: Budget,
@@ -186,6 +189,15 @@ impl Default for Prediction {
     }
 }
 
+/// What belongs together: items, categories, users.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Relevance {
+    /// A model of `outbid train sequence`, relative to this file: steps the state of each user at
+    /// each pooled event. None where it is not given.
+    pub sequence_model: Option<PathBuf>,
+}
+
 /// Leases and pacing.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -262,6 +274,7 @@ impl Config {
             [&mut config.paths.catalog, &mut config.paths.strategies, &mut config.paths.state]
                 .into_iter()
                 .chain(&mut config.currency.file)
+                .chain(&mut config.relevance.sequence_model)
         {
             *path = folder.join(&*path);
         }

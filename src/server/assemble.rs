@@ -21,6 +21,7 @@ use crate::prediction::{
     self, AdFeatures, AdInput, AdsChanged, LearnerActor, LearnerState, SlotFormat,
 };
 use crate::privacy::{Aggregates, DeclareCells, Plan};
+use crate::relevance::sequence::SequenceModel;
 use crate::server::arm_books::{ArmBooks, ArmMetrics};
 use crate::server::conversions::Conversions;
 use crate::server::engine::{Engine, ExchangeDesk, NODE};
@@ -31,7 +32,7 @@ use crate::server::log_metrics::LogMetrics;
 use crate::server::metrics::Metrics;
 use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
-use crate::session::{SessionConfig, SessionTable, ShardMap, ShardState};
+use crate::session::{Sequencer, SessionConfig, SessionTable, ShardMap, ShardState};
 use crate::store::{ConfigStore, OrderedLog};
 use crate::strategy::pacing::{ArmTerms, PacingKind, PlanKind};
 use crate::strategy::{Exploration, Strategies, Strategy};
@@ -120,7 +121,9 @@ pub fn assemble(
     let catalog = parts.keeper.published();
     let market_inbox = market::Inbox::default();
     let learns_market = market_inbox.clone();
+    let sequencer = sequencer(&config)?;
     let published = Published {
+        sequence: sequencer.as_ref().map(|sequencer| sequencer.model().clone()),
         catalog,
         model: learner.published(),
         pacing: budget.snapshot(),
@@ -130,7 +133,7 @@ pub fn assemble(
         rates: Arc::new(ArcSwap::from_pointee(rates)),
         base_logit: model.base_logit(),
     };
-    let (sessions, shard_map, shards) = sessions(&config, worker_count);
+    let (sessions, shard_map, shards) = sessions(&config, worker_count, sequencer.as_ref());
     let aggregates = privacy.clone();
     let keeper = parts.keeper;
     let mut metrics = Metrics::new();
@@ -139,6 +142,9 @@ pub fn assemble(
     let named = config.exchanges.keys().cloned();
     metrics.watch(LearnerMetrics::new(learner.last_status(), named));
     metrics.watch(ArmMetrics(arm_books.clone()));
+    if let Some(sequencer) = &sequencer {
+        metrics.time_steps(sequencer.seconds().clone());
+    }
     let counters = metrics.event_entries.clone();
     let event_log = EventLog::new(events_log, civil.clone(), keys.boot, events_keep_ms, counters);
     let conversions = Conversions::new(&config.attribution);
@@ -224,7 +230,19 @@ fn desks(config: &Config) -> BTreeMap<String, ExchangeDesk> {
 
 type Shards = Vec<Arc<Mutex<ShardState>>>;
 
-fn sessions(config: &Config, workers: usize) -> (Arc<SessionTable>, ShardMap, Shards) {
+/// What steps users' states, where a model is configured: a wrong file stops the start.
+fn sequencer(config: &Config) -> anyhow::Result<Option<Arc<Sequencer>>> {
+    let Some(file) = &config.relevance.sequence_model else { return Ok(None) };
+    let model = SequenceModel::read(file)
+        .with_context(|| format!("relevance.sequence_model: {}", file.display()))?;
+    Ok(Some(Arc::new(Sequencer::new(Arc::new(model)))))
+}
+
+fn sessions(
+    config: &Config,
+    workers: usize,
+    sequencer: Option<&Arc<Sequencer>>,
+) -> (Arc<SessionTable>, ShardMap, Shards) {
     let table = Arc::new(SessionTable::new(SessionConfig {
         sessions_max: config.session.sessions_max,
         idle_s: config.session.idle_s,
@@ -232,7 +250,8 @@ fn sessions(config: &Config, workers: usize) -> (Arc<SessionTable>, ShardMap, Sh
     }));
     let map = ShardMap::even(workers);
     let shards = (0..workers)
-        .map(|shard| Arc::new(Mutex::new(ShardState::new(table.clone(), shard, map.clone()))))
+        .map(|shard| ShardState::new(table.clone(), shard, map.clone()))
+        .map(|state| Arc::new(Mutex::new(state.with_sequencer(sequencer.cloned()))))
         .collect();
     (table, map, shards)
 }

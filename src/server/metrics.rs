@@ -13,7 +13,8 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
 
 /// One label from a closed list.
@@ -169,6 +170,12 @@ impl Metrics {
             event_entries,
             prices,
         }
+    }
+
+    /// Shows what the steps of the sequence model take.
+    pub fn time_steps(&mut self, seconds: Histogram) {
+        let help = "Time that a step of the sequence model took";
+        self.registry.register_with_unit("sequence_step", help, Unit::Seconds, seconds);
     }
 
     /// Also tells what others count.

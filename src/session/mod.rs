@@ -4,6 +4,7 @@
 //! * It holds no raw user id: a user is a keyed hash ([`UserKey`](crate::units::UserKey)).
 //! * A session is at most 200 bytes (asserted where it is declared) and some 240 with its share of
 //!   the index and no shows; shows cost 20 bytes each, and a user keeps at most 32 records.
+//! * With the state of a sequence model it stays below 512.
 //! * The table never holds more than `sessions_max` sessions; the least recently used goes first.
 //! * A frequency cap is never exceeded in silence. Whatever memory forces us to forget (merged
 //!   shows, evicted sessions, a stripe that is locked while a bid reads) refuses, never permits.
@@ -16,6 +17,7 @@
 
 mod behaviour;
 mod dedupe;
+mod extra;
 mod frequency;
 mod identity;
 mod interest;
@@ -30,6 +32,7 @@ mod tests;
 mod user;
 
 pub use behaviour::{Behaviour, Conversion, Event};
+pub use extra::Sequencer;
 pub use frequency::{CapKey, CapWindow, SHOWS_MAX, WINDOW_S_MAX};
 pub use identity::{ID_BYTES_MAX, UserId};
 pub use interest::{HALF_LIFE_FAST_S, HALF_LIFE_SLOW_S, SLOW_WEIGHT};

@@ -4,6 +4,7 @@ use super::frequency::{self, CapKey, CapWindow, SHOWS_MAX, Show, WINDOW_S_MAX};
 use super::interest::Interests;
 use super::table::SessionConfig;
 use super::user::{RecentItems, UserSession};
+use crate::relevance::sequence::State;
 use crate::units::{AdvertiserId, CategoryId, Timestamp};
 
 /// What a read found.
@@ -22,6 +23,7 @@ pub enum ReadOutcome {
 pub struct Profile {
     interests: Interests,
     items: RecentItems,
+    sequence: State,
     shows: Vec<Show>,
     shows_keep_s: u32,
 }
@@ -39,6 +41,7 @@ impl Profile {
         Self {
             interests: Interests::default(),
             items: RecentItems::default(),
+            sequence: State::default(),
             shows: Vec::with_capacity(SHOWS_MAX),
             shows_keep_s: WINDOW_S_MAX,
         }
@@ -49,6 +52,7 @@ impl Profile {
     pub fn clear(&mut self) {
         self.interests.clear();
         self.items = RecentItems::default();
+        self.sequence = State::default();
         self.shows.clear();
     }
 
@@ -79,6 +83,13 @@ impl Profile {
         self.items.as_slice()
     }
 
+    /// Where the sequence model stands with the user, by pooled events alone: for campaigns that use
+    /// the pool.
+    #[must_use]
+    pub const fn sequence(&self) -> &State {
+        &self.sequence
+    }
+
     /// Whether one more show of `key` now keeps within `cap`. Errs to `false` only: where shows
     /// were forgotten, and for a window longer than they are kept.
     #[must_use]
@@ -92,9 +103,11 @@ impl Profile {
         if session.is_idle(config, now_s) {
             self.interests.clear();
             self.items = RecentItems::default();
+            self.sequence = State::default();
         } else {
             self.interests = *session.interests();
             self.items = *session.items();
+            self.sequence = session.extra().map_or(State::default(), |extra| extra.sequence);
         }
         self.shows.clear();
         self.shows.extend_from_slice(session.shows.as_slice());

@@ -2,6 +2,7 @@
 
 use super::behaviour::Event;
 use super::dedupe::RecentIds;
+use super::extra::Sequencer;
 use super::frequency::Noted;
 use super::stripe::Turnover;
 use super::table::{STRIPES_PER_PARTITION, SessionTable, ShardMap};
@@ -140,6 +141,7 @@ pub struct ShardState {
     map: ShardMap,
     partitions: Vec<usize>,
     recent: RecentIds,
+    sequencer: Option<Arc<Sequencer>>,
     counters: ShardCounters,
     /// The stripe (counted over the shard's own) and place where the sweep goes on.
     hand: (usize, usize),
@@ -155,9 +157,16 @@ impl ShardState {
             partitions: map.partitions_of(shard).collect(),
             map,
             recent: RecentIds::default(),
+            sequencer: None,
             counters: ShardCounters::default(),
             hand: (0, 0),
         }
+    }
+
+    /// The same shard, stepping a sequence model.
+    #[must_use]
+    pub fn with_sequencer(self, sequencer: Option<Arc<Sequencer>>) -> Self {
+        Self { sequencer, ..self }
     }
 
     /// Applies behaviour events, each at most once. They create sessions.
@@ -176,7 +185,8 @@ impl ShardState {
 
     /// Applies one event, without asking whether it should be.
     pub(super) fn record(&mut self, event: &Event, now: Timestamp) {
-        self.write(event.user, true, now, |session| session.record(event));
+        let sequencer = self.sequencer.clone();
+        self.write(event.user, true, now, |session| session.record(event, sequencer.as_deref()));
         self.counters.events_applied += 1;
     }
 

@@ -1,6 +1,7 @@
 //! What the room promises, through the shard's logic and the shared table.
 
 mod caps;
+mod extra;
 mod memory;
 mod table;
 

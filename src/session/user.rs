@@ -1,6 +1,7 @@
 //! What is remembered of one user.
 
 use super::behaviour::Event;
+use super::extra::{Extra, Sequencer};
 use super::frequency::{Show, ShowLog};
 use super::interest::Interests;
 use super::table::SessionConfig;
@@ -35,6 +36,7 @@ pub(super) struct UserSession {
     pub(super) shows: ShowLog,
     interests: Interests,
     items: RecentItems,
+    extra: Option<Box<Extra>>,
     /// The latest behaviour, or when the session was made.
     seen_s: u32,
     // Set by readers under a shared lock; a hint for eviction, so relaxed order is enough.
@@ -52,18 +54,22 @@ impl UserSession {
             shows: ShowLog::default(),
             interests: Interests::default(),
             items: RecentItems::default(),
+            extra: None,
             seen_s: now.as_secs_u32(),
             is_used: AtomicBool::new(true),
         }
     }
 
     /// A behaviour event; the caller has seen to consent and repetition.
-    pub(super) fn record(&mut self, event: &Event) {
+    pub(super) fn record(&mut self, event: &Event, sequencer: Option<&Sequencer>) {
         self.seen_s = self.seen_s.max(event.at.as_secs_u32());
         let weight = event.kind.weight();
         self.interests.record(event.category, event.advertiser, event.pooled, weight, event.at);
         if let Some(item) = event.item {
             self.items.push(item);
+        }
+        if let Some(sequencer) = sequencer {
+            sequencer.step(&mut self.extra, event);
         }
     }
 
@@ -88,6 +94,7 @@ impl UserSession {
         if self.is_idle(config, now_s) {
             self.interests.clear();
             self.items = RecentItems::default();
+            self.extra = None;
         }
     }
 
@@ -108,6 +115,10 @@ impl UserSession {
 
     pub(super) const fn items(&self) -> &RecentItems {
         &self.items
+    }
+
+    pub(super) fn extra(&self) -> Option<&Extra> {
+        self.extra.as_deref()
     }
 
     /// Notes a use, for eviction.

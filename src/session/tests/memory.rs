@@ -48,4 +48,17 @@ fn a_million_sessions_take_less_than_256_bytes_each() {
     }
     assert_eq!(state.status().sessions as u64, USERS);
     assert!(interest < 256);
+    let (_, mut state, _) = super::extra::stepping_shard(config);
+    let before = resident_bytes();
+    for number in 0..USERS {
+        let user = UserKey(hash::mix(number));
+        for event in 0..4 {
+            let event = view(0, user, event as u32, at(event));
+            state.record(&Event { pooled: true, ..event }, at(20));
+        }
+        state.confirm(&confirm_of(user, number as u32, at(20)), at(20));
+    }
+    let with_sequence = (resident_bytes() - before) / USERS;
+    println!("interest, a show and the state of the sequence model: {with_sequence} B a session");
+    assert!(with_sequence < 512);
 }

@@ -1,0 +1,3 @@
+//! What belongs together: what users do next.
+
+pub mod sequence;

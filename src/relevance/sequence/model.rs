@@ -1,0 +1,161 @@
+//! A trained model: steps states, and says what they make likely.
+
+use super::cell::{Cell, add_scaled, dot, sigmoid};
+use super::shape::{HIDDEN_MAX, KINDS, Shape, gap_step};
+use super::vocabulary::Vocabulary;
+use crate::units::CategoryId;
+use std::sync::Arc;
+
+/// One event as the model reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// The category's place in the vocabulary; 0 is unknown.
+    pub category: usize,
+    /// A stable hash of the item; 0 for none.
+    pub item: u32,
+    /// The number of the kind of event, below [`KINDS`]; what is above counts as the last.
+    pub kind: u8,
+    /// When, in Unix seconds.
+    pub at_s: u32,
+}
+
+/// The state of one user, a byte a unit. The state is a mean of hyperbolic tangents, so it lies
+/// within ±1, and its largest unit sets the scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct State {
+    pub(super) units: [i8; HIDDEN_MAX],
+    pub(super) scale: f32,
+    /// The latest event, in Unix seconds; 0 before the first.
+    at_s: u32,
+}
+
+// It lies in every session that has one.
+const _: () = assert!(size_of::<State>() == 72);
+
+impl Default for State {
+    fn default() -> Self {
+        Self { units: [0; HIDDEN_MAX], scale: 0.0, at_s: 0 }
+    }
+}
+
+impl State {
+    /// Whether anything was seen.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.at_s != 0
+    }
+
+    fn load(&self, h: &mut [f32]) {
+        for (h, &unit) in h.iter_mut().zip(&self.units) {
+            *h = f32::from(unit) * self.scale;
+        }
+    }
+
+    pub(super) fn store(&mut self, h: &[f32]) {
+        let largest = h.iter().fold(0.0_f32, |largest, h| largest.max(h.abs()));
+        self.scale = largest / 127.0;
+        let steps = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        for (unit, h) in self.units.iter_mut().zip(h) {
+            // A cast from float saturates, and takes NaN to 0.
+            *unit = (h * steps).round() as i8;
+        }
+    }
+}
+
+/// A sequence model: embeddings, one gated recurrent unit, and the same embeddings again as outputs.
+#[derive(Clone, Debug)]
+pub struct SequenceModel {
+    pub(super) shape: Shape,
+    pub(super) vocabulary: Arc<Vocabulary>,
+    pub(super) weights: Vec<f32>,
+}
+
+impl SequenceModel {
+    /// Its sizes.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// What it knows.
+    #[must_use]
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// Steps a user's state by one event: from bytes to numbers and back, without allocating.
+    pub fn step(&self, state: &mut State, visit: Visit) {
+        let mut cell = Cell::default();
+        let mut h = [0.0; HIDDEN_MAX];
+        let h = &mut h[..self.shape.hidden];
+        state.load(h);
+        self.forward(&mut cell, h, visit, state.at_s);
+        state.store(h);
+        state.at_s = state.at_s.max(visit.at_s).max(1);
+    }
+
+    /// How likely a category is next, as a logit that is comparable within one state only.
+    #[must_use]
+    pub fn logit(&self, state: &State, place: usize) -> f32 {
+        let mut h = [0.0; HIDDEN_MAX];
+        let h = &mut h[..self.shape.hidden];
+        state.load(h);
+        self.output(h, place)
+    }
+
+    /// The logits of all places, the unknown one first. `out` is as long as the vocabulary and one.
+    pub fn logits(&self, state: &State, out: &mut [f32]) {
+        let mut h = [0.0; HIDDEN_MAX];
+        let h = &mut h[..self.shape.hidden];
+        state.load(h);
+        for (place, out) in out.iter_mut().enumerate().take(self.shape.categories + 1) {
+            *out = self.output(h, place);
+        }
+    }
+
+    /// How much more likely than on average the state makes a category: the part of its logit that
+    /// depends on the state, through the logistic function, so 0.5 says "no more than usual". `None`
+    /// before the first event and for a category that the model does not know.
+    #[must_use]
+    pub fn affinity(&self, state: &State, category: CategoryId) -> Option<f32> {
+        let place = self.vocabulary.place(category);
+        if place == 0 || !state.is_known() {
+            return None;
+        }
+        let bias = self.weights[self.shape.bias(place)];
+        Some(sigmoid(self.logit(state, place) - bias))
+    }
+
+    /// Steps the unquantised state `h`, leaving in `cell` what a step back needs.
+    pub(super) fn forward(&self, cell: &mut Cell, h: &mut [f32], visit: Visit, last_s: u32) {
+        self.embed(visit, last_s, &mut cell.x[..self.shape.hidden]);
+        cell.forward(&self.weights[self.shape.cell()], h);
+    }
+
+    pub(super) fn output(&self, h: &[f32], place: usize) -> f32 {
+        dot(&self.weights[self.shape.category(place)], h) + self.weights[self.shape.bias(place)]
+    }
+
+    /// The sum of what is known of an event.
+    pub(super) fn embed(&self, visit: Visit, last_s: u32, x: &mut [f32]) {
+        x.fill(0.0);
+        for range in self.rows_of(visit, last_s).into_iter().flatten() {
+            add_scaled(x, 1.0, &self.weights[range]);
+        }
+    }
+
+    /// Where the embeddings stand that make an event's input.
+    pub(super) fn rows_of(&self, visit: Visit, last_s: u32) -> [Option<std::ops::Range<usize>>; 4] {
+        let shape = &self.shape;
+        let item = (visit.item != 0 && shape.items > 0)
+            .then(|| shape.item(visit.item as usize & (shape.items - 1)));
+        // The first event has no gap: it counts as after the longest.
+        let gap_s = if last_s == 0 { u32::MAX } else { visit.at_s.saturating_sub(last_s) };
+        [
+            Some(shape.category(visit.category.min(shape.categories))),
+            item,
+            Some(shape.kind(usize::from(visit.kind).min(KINDS - 1))),
+            Some(shape.gap(gap_step(gap_s))),
+        ]
+    }
+}
