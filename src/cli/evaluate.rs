@@ -1,6 +1,7 @@
 //! `outbid evaluate`: models and policies against data, each kind in a file of its own.
 
 mod policy;
+mod sequence;
 
 /// Hold a model or a policy against recorded data.
 #[derive(clap::Args)]
@@ -13,11 +14,13 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     Policy(policy::Args),
+    Sequence(sequence::Args),
 }
 
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::Policy(args) => policy::run(args),
+        What::Sequence(args) => sequence::run(args),
     }
 }

@@ -4,6 +4,7 @@
 mod check;
 mod demo;
 mod evaluate;
+mod event_stream;
 mod exchange;
 mod explain;
 mod ledger;
@@ -12,6 +13,7 @@ mod plot;
 mod replay;
 mod serve;
 mod show;
+mod train;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -33,6 +35,7 @@ enum Command {
     Ledger(ledger::Args),
     Replay(replay::Args),
     Evaluate(evaluate::Args),
+    Train(train::Args),
 }
 
 /// Runs the command line and says how it went.
@@ -48,6 +51,7 @@ pub fn run() -> ExitCode {
         Command::Ledger(args) => ledger::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Train(args) => train::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -45,6 +45,11 @@ impl Progress {
         }
     }
 
+    /// So many more rows were done.
+    pub const fn add(&mut self, rows: u64) {
+        self.rows += rows;
+    }
+
     /// Shows how far it is, in the bar's unit, and what else is to be said.
     pub fn show(&self, done: u64, more: &str) {
         let seconds = self.bar.elapsed().as_secs_f64().max(1e-3);

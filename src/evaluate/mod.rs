@@ -9,15 +9,24 @@
 //! * **Reproducible.** What is drawn comes from a seed, and nothing depends on the order of a hash map.
 
 mod bandit;
+mod combine;
 mod error;
 mod input;
+mod next;
 mod policy;
 #[cfg(test)]
 mod policy_tests;
+mod ranking;
+mod split;
+mod stream;
 mod table;
 
 pub use bandit::{ACTIONS_MAX, Actions, BanditLog, Columns, Decision, Survey, TargetFile};
 pub use error::{Error, Tolerance};
 pub use input::Position;
+pub use next::{RankerRow, next_category};
 pub use policy::{Estimate, Estimator, Terms, Value};
+pub use ranking::{RankQuality, Ranking, rank_of};
+pub use split::{Split, hold_out};
+pub use stream::{EVENTS_MAX, EventColumns, Stream, StreamEvent};
 pub use table::Dialect;

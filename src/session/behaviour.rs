@@ -20,6 +20,10 @@ pub enum Behaviour {
 }
 
 impl Behaviour {
+    /// All of them, by number.
+    pub const ALL: [Self; 5] =
+        [Self::View, Self::Search, Self::Click, Self::AddToCart, Self::Purchase];
+
     /// How much one event of this kind adds to the interest in its category.
     ///
     /// An act that costs the user more effort says more, so a search or a click counts twice a

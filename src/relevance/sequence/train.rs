@@ -36,11 +36,11 @@ impl Default for TrainConfig {
         Self {
             hidden: 64,
             items: 0,
-            epochs: 8,
+            epochs: 10,
             rate: 0.003,
             window: 32,
-            samples: 0,
-            dropout: 0.2,
+            samples: 512,
+            dropout: 0.5,
             seed: 1,
         }
     }
