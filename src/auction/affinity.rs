@@ -1,8 +1,24 @@
-//! What the sequence model says of one request's user: a category at a time, and each once.
+//! What is known of one request's user and a campaign: interest, and what the sequence model says, a
+//! category at a time and each once.
 
+use crate::auction::arm::Arm;
 use crate::auction::input::AuctionInput;
 use crate::auction::world::World;
-use crate::catalog::CampaignRow;
+use crate::catalog::{CampaignRow, FeatureGroups};
+use crate::prediction::Cross;
+
+/// Whether the user's interest may enter this auction at all.
+pub(super) fn knows_interest(input: &AuctionInput) -> bool {
+    input.permissions.personalise && !input.facts.minor && input.arm != Arm::NoInterest
+}
+
+/// How strongly the user is drawn to what the campaign sells; negative where that may not count.
+pub(super) fn interest_in(input: &AuctionInput, row: &CampaignRow) -> f32 {
+    if !(knows_interest(input) && row.features.has(FeatureGroups::INTEREST)) {
+        return Cross::NEUTRAL.interest;
+    }
+    input.profile.strength(row.category, row.advertiser, row.pooled_interest, input.now)
+}
 
 /// Affinities by the number of a category's row; NaN where nobody asked yet.
 #[derive(Default)]
@@ -16,8 +32,11 @@ impl Affinities {
     }
 
     /// The affinity to what the campaign sells, `[0, 1]`; negative where nothing is known of it or of
-    /// the user. Whether it may count is the caller's to ask.
+    /// the user, or it may not count.
     pub(super) fn of(&mut self, world: &World, input: &AuctionInput, row: &CampaignRow) -> f32 {
+        if !(knows_interest(input) && row.features.has(FeatureGroups::SEQUENCE)) {
+            return -1.0;
+        }
         let known = world
             .sequence_row(row.slot.index)
             .and_then(|number| Some((number, self.0.get_mut(usize::from(number))?)));

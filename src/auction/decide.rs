@@ -2,7 +2,7 @@
 //! scratch, and takes money through [`Purse`]; it never awaits, never locks, and allocates nothing
 //! once it is warm.
 
-use crate::auction::affinity::Affinities;
+use crate::auction::affinity::{Affinities, interest_in, knows_interest};
 use crate::auction::arm::Arm;
 use crate::auction::contenders::{Contender, Contenders};
 use crate::auction::explain::Controllers;
@@ -175,12 +175,7 @@ impl Auctioneer {
             let row = world.catalog.row(campaign);
             let interest = row.map_or(Cross::NEUTRAL.interest, |row| interest_in(input, row));
             let platt = row.map_or(Platt::IDENTITY, |row| calibration.of(row.calibration_group));
-            let sequence = match row {
-                Some(row) if knows_interest(input) && features.has(FeatureGroups::SEQUENCE) => {
-                    self.affinities.of(world, input, row)
-                }
-                _ => -1.0,
-            };
+            let sequence = row.map_or(-1.0, |row| self.affinities.of(world, input, row));
             let priors = world.priors_at(campaign);
             let priors = priors.filter(|_| features.has(FeatureGroups::PRIORS));
             for fit in &fits[contender.range.clone()] {
@@ -564,11 +559,6 @@ pub fn shaded(
     world.market.shade(&input.place(imp), paced, floor, seed).price.min(price)
 }
 
-/// Whether the user's interest may enter this auction at all.
-fn knows_interest(input: &AuctionInput) -> bool {
-    input.permissions.personalise && !input.facts.minor && input.arm != Arm::NoInterest
-}
-
 /// What is known of the user, for the model's context.
 fn interest_of(input: &AuctionInput) -> Interest {
     if knows_interest(input) {
@@ -595,14 +585,6 @@ fn reduce(world: &World, input: &AuctionInput, imp: &ImpInput, interest: Interes
     let mut scratch = ScoreScratch::default();
     world.model.prepare(&context, &mut scratch);
     Reduced { context, scratch }
-}
-
-/// How strongly the user is drawn to what the campaign sells; negative where that may not count.
-fn interest_in(input: &AuctionInput, row: &CampaignRow) -> f32 {
-    if !(knows_interest(input) && row.features.has(FeatureGroups::INTEREST)) {
-        return Cross::NEUTRAL.interest;
-    }
-    input.profile.strength(row.category, row.advertiser, row.pooled_interest, input.now)
 }
 
 #[cfg(test)]
