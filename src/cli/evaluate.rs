@@ -1,11 +1,18 @@
 //! `outbid evaluate`: models and policies against data, each kind in a file of its own.
 
+mod ctr;
+mod figures;
+mod planted;
 mod policy;
 mod sequence;
+mod setting;
 
 /// Hold a model or a policy against recorded data.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  outbid evaluate policy --file log.csv --target greedy")]
+#[command(after_help = "Examples:\n  \
+    outbid evaluate ctr --file train.tsv --map fixtures/maps/criteo.toml\n  \
+    outbid evaluate planted --k 16\n  \
+    outbid evaluate policy --file log.csv --target greedy")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -13,6 +20,8 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
+    Ctr(ctr::Args),
+    Planted(planted::Args),
     Policy(policy::Args),
     Sequence(sequence::Args),
 }
@@ -20,6 +29,8 @@ enum What {
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.what {
+        What::Ctr(args) => ctr::run(args),
+        What::Planted(args) => planted::run(args),
         What::Policy(args) => policy::run(args),
         What::Sequence(args) => sequence::run(args),
     }

@@ -39,9 +39,14 @@ impl Progress {
 
     /// Another row was done; the file was read so far.
     pub fn row(&mut self, at: &Position) {
+        self.step(at.read());
+    }
+
+    /// Another row was done; `done` is how far that is, in the bar's unit.
+    pub fn step(&mut self, done: u64) {
         self.rows += 1;
         if self.rows.is_multiple_of(ROWS_A_LOOK) {
-            self.show(at.read(), "");
+            self.show(done, "");
         }
     }
 

@@ -2,9 +2,13 @@
 //! predicts each action to earn.
 
 use super::error::Error;
+use super::example::id;
 use super::input::Position;
+use super::map::FeatureMap;
 use super::table::{Dialect, Table, shown};
-use std::collections::BTreeMap;
+use crate::hash;
+use crate::prediction::Feature;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Most different actions. A log of more is one of items, whose propensities nobody can log well.
@@ -23,6 +27,8 @@ pub struct Columns {
     pub reward: String,
     /// Before an action's name: what a model predicts this action to earn.
     pub predicted: String,
+    /// Those of the context; where none is named, all other columns.
+    pub context: Vec<String>,
 }
 
 impl Default for Columns {
@@ -32,6 +38,7 @@ impl Default for Columns {
             propensity: "propensity".to_owned(),
             reward: "reward".to_owned(),
             predicted: "predicted.".to_owned(),
+            context: Vec::new(),
         }
     }
 }
@@ -114,6 +121,8 @@ pub struct BanditLog {
     /// Where each action's predicted reward is; empty without.
     predicted: Vec<usize>,
     predictions: Vec<f64>,
+    /// The columns of the context, and the hashes of their names.
+    context: Vec<(usize, u64)>,
     names: Columns,
 }
 
@@ -130,8 +139,9 @@ impl BanditLog {
         let predicted: BTreeMap<&str, usize> = predicted(&table, names).collect();
         let predicted = predicted.into_values().collect::<Vec<_>>();
         let predictions = vec![0.0; predicted.len()];
+        let context = context(&table, names)?;
         let names = names.clone();
-        Ok(Self { table, action, propensity, reward, predicted, predictions, names })
+        Ok(Self { table, action, propensity, reward, predicted, predictions, context, names })
     }
 
     /// Reads a whole log once. Lines that cannot be used go through `tolerate`, which says whether to
@@ -144,7 +154,7 @@ impl BanditLog {
         mut tolerate: impl FnMut(Result<(), Error>) -> Result<Option<()>, Error>,
     ) -> Result<Survey, Error> {
         let file = self.table.name().to_owned();
-        let mut taken = std::collections::BTreeSet::new();
+        let mut taken = BTreeSet::new();
         let (mut rows, mut rewards) = (0, (f64::INFINITY, f64::NEG_INFINITY));
         let named = predicted(&self.table, &self.names).map(|(name, _)| name.as_bytes().to_vec());
         let declared = named.collect::<Vec<_>>();
@@ -209,10 +219,18 @@ impl BanditLog {
         &self.predictions
     }
 
-    /// The table it is read from.
+    /// How many columns the context has.
     #[must_use]
-    pub const fn table(&self) -> &Table {
-        &self.table
+    pub fn context_width(&self) -> usize {
+        self.context.len()
+    }
+
+    /// The present decision's context: the text of each column is a category.
+    pub fn context(&self, into: &mut Vec<Feature>) {
+        into.clear();
+        into.extend(self.context.iter().zip(0..).map(|((column, hash), field)| {
+            Feature::category(field, id(*hash, self.table.cell(*column)) as u32)
+        }));
     }
 
     /// How far it was read.
@@ -228,6 +246,22 @@ fn predicted<'a>(
 ) -> impl Iterator<Item = (&'a str, usize)> + use<'a> {
     let columns = table.columns().iter().enumerate();
     columns.filter_map(|(index, name)| Some((name.strip_prefix(&names.predicted)?, index)))
+}
+
+/// The columns of the context, each with the hash of its name.
+fn context(table: &Table, names: &Columns) -> Result<Vec<(usize, u64)>, Error> {
+    let place = |name: &String| Ok((table.column(name)?, hash::stable(name.as_bytes())));
+    let own = [&names.action, &names.propensity, &names.reward];
+    let is_context = |name: &&String| !own.contains(name) && !name.starts_with(&names.predicted);
+    let columns: Vec<_> = match names.context.is_empty() {
+        true => table.columns().iter().filter(is_context).map(place).collect::<Result<_, _>>()?,
+        false => names.context.iter().map(place).collect::<Result<_, Error>>()?,
+    };
+    let most = FeatureMap::FIELDS_MAX - 1;
+    match columns.len() <= most {
+        true => Ok(columns),
+        false => Err(Error::shape(table.name(), format!("a context of more than {most} columns"))),
+    }
 }
 
 /// A policy's probabilities of each action, row by row beside a log.

@@ -1,9 +1,10 @@
 //! `outbid evaluate policy`: what another policy would have earned in a log of random decisions.
 
+use super::setting::Setting;
 use crate::cli::show::{Progress, table};
 use crate::evaluate::{
-    Actions, BanditLog, Columns, Dialect, Error, Estimate, Estimator, TargetFile, Terms, Tolerance,
-    Value,
+    Actions, BanditLog, Columns, Decision, Dialect, Error, Estimate, Estimator, RewardModel,
+    TargetFile, Terms, Tolerance, Value,
 };
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,7 +17,8 @@ use std::str::FromStr;
     outbid evaluate policy --file log.csv.gz --target greedy --clip 100 --json\n  \
     outbid evaluate policy --file log.csv --target-file probabilities.csv\n\n\
     The log is CSV (or TSV) with a header: columns `action`, `propensity` and `reward`, and, where a \
-    reward model is given, a column `predicted.ACTION` for each action. The table of a target has a \
+    reward model is given, a column `predicted.ACTION` for each action; without, the engine's own model \
+    learns rewards from the first half, and the other is judged. The table of a target has a \
     column for each action and a row for each row of the log.")]
 pub struct Args {
     /// The log.
@@ -44,9 +46,15 @@ pub struct Args {
     /// Replicates of the bootstrap that gives the intervals.
     #[arg(long, default_value = "500")]
     replicates: NonZeroUsize,
-    /// Seeds the bootstrap.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Where the log predicts no rewards, a model learns them from this part of it, which is then not
+    /// judged; 0 goes without.
+    #[arg(long, default_value_t = 0.5)]
+    fit: f64,
+    /// The columns of the context that it learns by, each a category; all others where none is named.
+    #[arg(long, value_delimiter = ',')]
+    context: Vec<String>,
+    #[command(flatten)]
+    setting: Setting,
     /// Count and skip lines that cannot be used.
     #[arg(long)]
     lenient: bool,
@@ -82,54 +90,81 @@ impl FromStr for Target {
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     anyhow::ensure!(args.clip.is_none_or(|clip| clip > 0.0), "--clip is above 0");
+    anyhow::ensure!((0.0..1.0).contains(&args.fit), "--fit is at least 0 and below 1");
     let columns = Columns {
         action: args.action.clone(),
         propensity: args.propensity.clone(),
         reward: args.reward.clone(),
+        context: args.context.clone(),
         ..Columns::default()
     };
     let dialect = Dialect::of(&args.file);
     let mut tolerance = Tolerance::new(args.lenient);
     let first = BanditLog::open(&args.file, dialect, &columns)?;
     let survey = first.survey(|read| tolerance.take(read))?;
-    if let Some(Target::Greedy(_)) = args.target {
-        let reason = "has no columns predicted.ACTION, which a greedy policy goes by";
-        anyhow::ensure!(survey.is_predicted, "{}: {reason}", args.file.display());
-    }
     let mut log = BanditLog::open(&args.file, dialect, &columns)?;
+    let mut rewards = match !survey.is_predicted && args.fit > 0.0 {
+        true => {
+            let width = log.context_width();
+            let model = args.setting.shadows(width + 1, 0)?;
+            Some(RewardModel::new(model, width, survey.actions.len(), survey.rewards))
+        }
+        false => None,
+    };
+    let is_greedy = matches!(args.target, Some(Target::Greedy(_)));
+    let knows = survey.is_predicted || rewards.is_some();
+    anyhow::ensure!(!is_greedy || knows, "a greedy policy needs predicted rewards, or --fit");
+    let fitted = if rewards.is_some() { (survey.rows as f64 * args.fit) as u64 } else { 0 };
     let mut target = Followed::of(args, &survey.actions)?;
     let mut tolerance = Tolerance::new(args.lenient);
-    let mut estimator = Estimator::new(args.seed, args.replicates);
+    let mut estimator = Estimator::new(args.setting.seed, args.replicates);
     let mut progress = Progress::new("weighing", log.position().total(), args.json);
+    let (mut context, mut row) = (Vec::new(), 0);
     while let Some(read) = log.advance(&survey.actions) {
-        // A target's rows go with the log's, those that are skipped among them.
-        let shares = target.next(log.predictions())?;
-        if let Some(decision) = tolerance.take(read)? {
-            let weight = shares[decision.action] / decision.propensity;
-            let q = log.predictions();
-            estimator.add(&Terms {
-                weight: args.clip.map_or(weight, |clip| weight.min(clip)),
-                reward: decision.reward,
-                expected: (!q.is_empty()).then(|| shares.iter().zip(q).map(|(p, q)| p * q).sum()),
-                predicted: q.get(decision.action).copied(),
-            });
-        }
         progress.row(log.position());
+        let decision = tolerance.take(read)?;
+        log.context(&mut context);
+        let predictions = match &mut rewards {
+            Some(model) if row >= fitted => model.predict(&context),
+            _ => log.predictions(),
+        };
+        // A target's rows go with the log's, those that are skipped or learned among them.
+        let shares = target.next(predictions)?;
+        let Some(decision) = decision else { continue };
+        if row >= fitted {
+            estimator.add(&terms(&decision, shares, predictions, args.clip));
+        } else if let Some(model) = &mut rewards {
+            model.learn(&context, decision.action, decision.reward);
+        }
+        row += 1;
     }
     progress.finish();
     let value = estimator.value();
     anyhow::ensure!(value.rows > 0, "{}: no row can be used", args.file.display());
     if args.json {
-        let skipped = tolerance.skipped();
         let actions: Vec<_> = survey.actions.names().collect();
-        println!(
-            "{}",
-            serde_json::json!({ "value": value, "actions": actions, "skipped": skipped })
-        );
+        let summary = serde_json::json!({
+            "value": value,
+            "actions": actions,
+            "fitted_rows": fitted,
+            "skipped": tolerance.skipped(),
+        });
+        println!("{summary}");
     } else {
-        print(&value, &tolerance);
+        print(&value, fitted, &tolerance);
     }
     Ok(())
+}
+
+fn terms(decision: &Decision, shares: &[f64], predicted: &[f64], clip: Option<f64>) -> Terms {
+    let weight = shares[decision.action] / decision.propensity;
+    let expected = || shares.iter().zip(predicted).map(|(share, reward)| share * reward).sum();
+    Terms {
+        weight: clip.map_or(weight, |clip| weight.min(clip)),
+        reward: decision.reward,
+        expected: (!predicted.is_empty()).then(expected),
+        predicted: predicted.get(decision.action).copied(),
+    }
 }
 
 /// The policy that is followed, row by row.
@@ -154,6 +189,7 @@ impl Followed {
             Self::Table(file) => file.advance(),
             Self::Named(Target::Uniform, shares) => Ok(shares),
             Self::Named(Target::Greedy(epsilon), shares) => {
+                // Without predictions, while rewards are still learned, the first action is as good.
                 let mut best = 0;
                 for (action, value) in predicted.iter().enumerate() {
                     // The first of equals: the same each time.
@@ -170,7 +206,7 @@ impl Followed {
     }
 }
 
-fn print(value: &Value, tolerance: &Tolerance) {
+fn print(value: &Value, fitted: u64, tolerance: &Tolerance) {
     let mut shown = table(["estimate", "value", "95 % interval"]);
     let mut row = |name: &str, estimate: Option<Estimate>| {
         if let Some(Estimate { value, low, high }) = estimate {
@@ -191,6 +227,9 @@ fn print(value: &Value, tolerance: &Tolerance) {
         "{} rows, {:.0} effective; weights: mean {:.3}, largest {:.1}",
         value.rows, value.effective_rows, value.mean_weight, value.max_weight
     );
+    if fitted > 0 {
+        println!("the first {fitted} rows were learned, not judged");
+    }
     if let Some(first) = tolerance.first() {
         println!("{} lines skipped; the first: {first}", tolerance.skipped());
     }
