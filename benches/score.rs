@@ -81,7 +81,7 @@ impl Stream {
                 hold,
                 context: make_context(&mut self.random),
                 ad,
-                cross: Cross { interest: 0.5, prior_logit: -4.0 },
+                cross: Cross { interest: 0.5, prior_logit: -4.0, ..Cross::NEUTRAL },
                 logit: f32::NAN,
                 calibration_group: 0,
                 predicted: 0.02,
@@ -107,6 +107,7 @@ fn scoring(criterion: &mut Criterion) {
         let cross = Cross {
             interest: [0.0, 0.02, 0.7, 4.0][random.random_range(0..4)],
             prior_logit: -4.0 - random.random::<f32>(),
+            ..Cross::NEUTRAL
         };
         (ads[random.random_range(0..ads.len())].slot, cross)
     };

@@ -50,9 +50,9 @@ const PEERS: &[(&str, &str)] = &[
     ("clock", "units"),
     ("rates", "units"),
     ("budget", "strategy"),
+    ("session", "relevance"),
     ("config", "consent"),
     ("catalog", "store"),
-    ("session", "relevance"),
 ];
 
 /// The simulated exchange may share wire types with the engine and nothing else, so that the hidden

@@ -242,7 +242,11 @@ fn example_of(
         hold: pick.held.hold,
         context: *auctioneer.context(position, pick.campaign)?,
         ad: world.model.ad_ids(ad.slot)?,
-        cross: Cross { interest: pick.interest, prior_logit: pick.prior_logit },
+        cross: Cross {
+            interest: pick.interest,
+            prior_logit: pick.prior_logit,
+            strengths: pick.strengths,
+        },
         logit: calibration.map_or(f32::NAN, |platt| platt.invert(pick.logit)),
         predicted: sigmoid(pick.logit),
         calibration_group: row.calibration_group,
@@ -521,6 +525,7 @@ impl Handler<Status> for AuctionActor {
 mod tests {
     use super::*;
     use crate::budget::{DayNumber, Due, Windows};
+    use crate::prediction::Strengths;
     use crate::units::{CampaignId, LeaseId, Micros};
 
     fn decided(unsent: &Arc<Unsent>) -> Decided {
@@ -550,6 +555,7 @@ mod tests {
             logit: 0.0,
             prior_logit: 0.0,
             interest: 0.0,
+            strengths: Strengths::NONE,
             floor: Micros::ZERO,
             controllers: Controllers::default(),
         });

@@ -11,6 +11,7 @@ use crate::auction::outcome::Pick;
 use crate::auction::pod;
 use crate::auction::price::{self, Priced, Terms};
 use crate::auction::reason::NoBid;
+use crate::auction::relevant::Relevant;
 use crate::auction::select::{Candidate, Page, Shortlist};
 use crate::auction::world::{Seated, World};
 use crate::budget::{Held, Purpose, Windows};
@@ -18,7 +19,9 @@ use crate::catalog::{CampaignRow, EligibilityScratch, FeatureGroups};
 use crate::clock::Mono;
 use crate::hash;
 use crate::latency::{Stage, StageRecorder};
-use crate::prediction::{ContextFeatures, Cross, Interest, Platt, ScoreScratch, sigmoid};
+use crate::prediction::{
+    ContextFeatures, Cross, Interest, Platt, ScoreScratch, Strengths, sigmoid,
+};
 use crate::privacy::ContextBucket;
 use crate::strategy::pacing::{Pace, PacingSnapshot};
 use crate::strategy::{Shading, Strategy, exploration};
@@ -72,6 +75,8 @@ pub struct Scored {
     pub interest: f32,
     /// The sequence model's affinity to its category, `[0, 1]`; negative where it says nothing.
     pub sequence: f32,
+    /// What speaks for it beside.
+    pub strengths: Strengths,
     /// The floor it must reach, in the currency of the answer.
     pub floor: Micros,
 }
@@ -94,6 +99,7 @@ pub struct Auctioneer {
     /// takes part.
     strangers: Vec<Reduced>,
     contenders: Contenders,
+    relevant: Relevant,
     scored: Vec<Scored>,
     affinities: Affinities,
     shortlists: Vec<Shortlist>,
@@ -128,6 +134,8 @@ impl Auctioneer {
         }
         if !self.contenders.fits.is_empty() {
             gate = gate.max(NoBid::BelowFloor);
+            self.relevant.read(world, input);
+            self.relevant.arrange(&mut self.contenders, world.fits_max, input.seed);
             self.score(world, input);
         }
         let scored = Mono::now();
@@ -185,7 +193,8 @@ impl Auctioneer {
                 let prior_logit = priors.map_or(world.base_logit, |priors| {
                     priors.in_bucket(bucket.unwrap_or_default())
                 });
-                let cross = Cross { interest, prior_logit };
+                let strengths = self.relevant.strengths(fit.ad, features, sequence);
+                let cross = Cross { interest, prior_logit, strengths };
                 let logit = match input.arm {
                     Arm::Full | Arm::NoInterest => {
                         platt.apply(world.model.logit(scratch, fit.ad, cross))
@@ -208,6 +217,7 @@ impl Auctioneer {
                     prior_logit,
                     interest,
                     sequence,
+                    strengths,
                     floor: fit.floor,
                 });
             }
@@ -453,6 +463,7 @@ const fn candidate_of(
         logit: scored.logit,
         prior_logit: scored.prior_logit,
         interest: scored.interest,
+        strengths: scored.strengths,
         floor: scored.floor,
         advertiser: contender.advertiser,
         category: contender.category,
@@ -537,6 +548,7 @@ fn take_money(
         logit: candidate.logit,
         prior_logit: candidate.prior_logit,
         interest: candidate.interest,
+        strengths: candidate.strengths,
         floor: candidate.floor,
         controllers: Controllers::default(),
     })

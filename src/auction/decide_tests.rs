@@ -11,6 +11,7 @@ use crate::openrtb;
 use crate::prediction::{Config, LearnerState, SlotFormat};
 use crate::privacy::Releases;
 use crate::rates::{Rate, Rates};
+use crate::relevance::RelevanceSnapshot;
 use crate::strategy::Strategies;
 use crate::units::CurrencyCode;
 use arc_swap::ArcSwap;
@@ -67,6 +68,8 @@ fn world_by(strategies: Strategies, catalog: Catalog, mut ln_budget: impl FnMut(
         rates: Arc::new(ArcSwap::from_pointee(
             Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates"),
         )),
+        relevance: Arc::new(ArcSwap::from_pointee(RelevanceSnapshot::empty())),
+        fits_max: 0,
         base_logit: -4.6,
     })
 }

@@ -7,6 +7,7 @@ use crate::auction::input::{AuctionInput, ImpInput};
 use crate::auction::outcome::Pick;
 use crate::auction::price::{Priced, Terms};
 use crate::auction::reason::NoBid;
+use crate::auction::relevant::{ExplainedRelevance, explain_relevance};
 use crate::auction::world::{Epochs, World};
 use crate::budget::{AccountView, Held, Purpose, Windows};
 use crate::catalog::{Ad, AdKind, Campaign, Reason, Shape};
@@ -161,6 +162,8 @@ pub struct ExplainedPrice {
     pub interest: f32,
     /// The sequence model's affinity to its category, `[0, 1]`; negative where it says nothing.
     pub sequence: f32,
+    /// What speaks for it by the user's recent visits, strongest first.
+    pub relevance: Vec<ExplainedRelevance>,
     /// What the strategy finds it worth, in CPM micros of the account's currency.
     pub value_micros: u64,
     /// What pacing leaves of that.
@@ -397,6 +400,10 @@ fn explain_price(
         prior_p_click: sigmoid(scored.prior_logit),
         interest: scored.interest,
         sequence: scored.sequence,
+        relevance: world
+            .catalog
+            .ad(scored.ad)
+            .map_or(Vec::new(), |ad| explain_relevance(world, input, ad.slot)),
         value_micros: terms.as_ref().map_or(0, |terms| terms.value(scored.logit).0),
         multiplier: terms.as_ref().map_or(0.0, Terms::multiplier),
         is_share_spent: pace.is_spent(),
@@ -422,7 +429,11 @@ fn contributions(
     let (Some(context), Some(ad)) = (context, ad) else { return Vec::new() };
     let mut scratch = ScoreScratch::default();
     world.model.prepare(context, &mut scratch);
-    let cross = Cross { interest: scored.interest, prior_logit: scored.prior_logit };
+    let cross = Cross {
+        interest: scored.interest,
+        prior_logit: scored.prior_logit,
+        strengths: scored.strengths,
+    };
     let mut parts = world.model.contributions(context, ad.slot, cross);
     let row = world.catalog.row(scored.campaign);
     if let Some(platt) = row.and_then(|row| auctioneer.calibration(world, input, position, row)) {

@@ -4,6 +4,7 @@ use crate::auction::explain::Controllers;
 use crate::auction::reason::NoBid;
 use crate::budget::Held;
 use crate::catalog::Catalog;
+use crate::prediction::Strengths;
 use crate::rates::Rate;
 use crate::units::Micros;
 use smallvec::SmallVec;
@@ -53,6 +54,8 @@ pub struct Pick {
     pub prior_logit: f32,
     /// Strength of the user's interest in its category.
     pub interest: f32,
+    /// What speaks for it beside.
+    pub strengths: Strengths,
     /// The floor that its price keeps, in the currency of the answer.
     pub floor: Micros,
     /// What its campaign's controllers said, once the auction is over.

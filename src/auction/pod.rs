@@ -61,6 +61,7 @@ pub fn next(list: &Shortlist, page: &Page, room: PodRoom) -> Option<Candidate> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prediction::Strengths;
     use crate::units::{AdvertiserId, CategoryId, Micros};
     use proptest::prelude::*;
 
@@ -79,6 +80,7 @@ mod tests {
             logit: 0.0,
             prior_logit: 0.0,
             interest: 0.0,
+            strengths: Strengths::NONE,
             floor: Micros::ZERO,
             advertiser: AdvertiserId(advertiser),
             category: CategoryId(category),

@@ -3,6 +3,7 @@
 //! No ad and no advertiser stands twice on a page, and two advertisers of one product category are
 //! kept apart (competitive separation).
 
+use crate::prediction::Strengths;
 use crate::units::{AdvertiserId, CategoryId, Micros};
 use smallvec::SmallVec;
 
@@ -35,6 +36,8 @@ pub struct Candidate {
     pub prior_logit: f32,
     /// Strength of the user's interest in its category.
     pub interest: f32,
+    /// What speaks for it beside.
+    pub strengths: Strengths,
     /// The floor that its price keeps, in the currency of the answer.
     pub floor: Micros,
     /// Whose it is.
@@ -180,6 +183,7 @@ mod tests {
             logit: 0.0,
             prior_logit: 0.0,
             interest: 0.0,
+            strengths: Strengths::NONE,
             floor: Micros::ZERO,
             advertiser: AdvertiserId(advertiser),
             category: CategoryId(category),

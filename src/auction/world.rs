@@ -8,6 +8,7 @@ use crate::prediction::ModelSnapshot;
 use crate::prefetch::prefetch;
 use crate::privacy::{Kind, PriorLogits, Releases};
 use crate::rates::Rates;
+use crate::relevance::RelevanceSnapshot;
 use crate::relevance::sequence::{CategoryRows, SequenceModel};
 use crate::strategy::exploration;
 use crate::strategy::pacing::PacingSnapshot;
@@ -34,10 +35,14 @@ pub struct Published {
     pub market: Arc<ArcSwap<MarketSnapshot>>,
     /// Bidding strategies.
     pub strategies: Arc<ArcSwap<Strategies>>,
+    /// What visits to items speak for.
+    pub relevance: Arc<ArcSwap<RelevanceSnapshot>>,
     /// Currency rates.
     pub rates: Arc<ArcSwap<Rates>>,
     /// What steps the states of users, where there is one.
     pub sequence: Option<Arc<SequenceModel>>,
+    /// Fits that an auction scores; 0 is all.
+    pub fits_max: usize,
     /// Logit of the click probability before anything is known.
     pub base_logit: f32,
 }
@@ -56,10 +61,14 @@ pub struct World {
     pub market: Arc<MarketSnapshot>,
     /// Bidding strategies.
     pub strategies: Arc<Strategies>,
+    /// What visits to items speak for.
+    pub relevance: Arc<RelevanceSnapshot>,
     /// Currency rates.
     pub rates: Arc<Rates>,
     /// What steps the states of users, where there is one.
     sequence: Option<Arc<SequenceModel>>,
+    /// Fits that an auction scores; 0 is all.
+    pub fits_max: usize,
     /// Logit of the click probability before anything is known.
     pub base_logit: f32,
     seats: Seats,
@@ -138,6 +147,8 @@ pub struct Epochs {
     pub releases: u64,
     /// Prices of first-price auctions.
     pub market: u64,
+    /// What visits to items speak for.
+    pub relevance: u64,
 }
 
 impl World {
@@ -150,6 +161,7 @@ impl World {
             pacing: self.pacing.epoch,
             releases: self.releases.epoch(),
             market: self.market.epoch,
+            relevance: self.relevance.epoch(),
         }
     }
 
@@ -166,6 +178,8 @@ impl World {
             releases,
             market: published.market.load_full(),
             strategies,
+            relevance: published.relevance.load_full(),
+            fits_max: published.fits_max,
             rates: published.rates.load_full(),
             sequence: published.sequence.clone(),
             base_logit: published.base_logit,
@@ -362,6 +376,7 @@ pub struct WorldCache {
     releases: Cache<Arc<ArcSwap<Releases>>, Arc<Releases>>,
     market: Cache<Arc<ArcSwap<MarketSnapshot>>, Arc<MarketSnapshot>>,
     strategies: Cache<Arc<ArcSwap<Strategies>>, Arc<Strategies>>,
+    relevance: Cache<Arc<ArcSwap<RelevanceSnapshot>>, Arc<RelevanceSnapshot>>,
     rates: Cache<Arc<ArcSwap<Rates>>, Arc<Rates>>,
     world: World,
 }
@@ -377,6 +392,7 @@ impl WorldCache {
             releases: Cache::new(published.releases.clone()),
             market: Cache::new(published.market.clone()),
             strategies: Cache::new(published.strategies.clone()),
+            relevance: Cache::new(published.relevance.clone()),
             rates: Cache::new(published.rates.clone()),
             world: World::now(published),
         }
@@ -387,6 +403,7 @@ impl WorldCache {
         let world = &mut self.world;
         follow(self.model.load(), &mut world.model);
         follow(self.pacing.load(), &mut world.pacing);
+        follow(self.relevance.load(), &mut world.relevance);
         follow(self.rates.load(), &mut world.rates);
         follow(self.market.load(), &mut world.market);
         let is_new_catalog = follow(self.catalog.load(), &mut world.catalog);

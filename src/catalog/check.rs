@@ -38,7 +38,7 @@ const DOMAIN_BYTES_MAX: usize = 253;
 /// written in an answer.
 const PARTS_MAX: usize = 16;
 /// Other texts of a native ad, media types and category names.
-const TEXT_BYTES_MAX: usize = 1_024;
+pub(super) const TEXT_BYTES_MAX: usize = 1_024;
 
 /// Collects faults under the keys of one table.
 #[derive(Default)]

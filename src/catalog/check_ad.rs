@@ -1,5 +1,6 @@
 //! The rules for ads: what exchanges refuse is refused when it is written and not when it is bid.
 
+use super::about::{About, Written, item_key};
 use super::campaign::Advertiser;
 use super::check::{Faults, domains};
 use super::creative::{
@@ -97,6 +98,7 @@ pub(super) fn ad(
     let impression_trackers =
         trackers(&mut faults, "impression_trackers", &raw.impression_trackers);
     let click_trackers = trackers(&mut faults, "click_trackers", &raw.click_trackers);
+    let (items, about) = about(&mut faults, &raw, advertiser);
     let name = raw.name.clone();
     let Some(kind) = kind(&mut faults, raw, api) else {
         faults.unless(false, "name", || {
@@ -127,7 +129,29 @@ pub(super) fn ad(
         landing_url,
         impression_trackers,
         click_trackers,
+        items,
+        about,
     })
+}
+
+/// The items that an ad shows, and what it is about.
+fn about(faults: &mut Faults, raw: &RawAd, advertiser: &Advertiser) -> (Box<[u32]>, About) {
+    faults.few("items", raw.items.len());
+    raw.items.iter().for_each(|id| faults.text("items", id));
+    let text = raw.words();
+    if raw.text.is_some() {
+        faults.text("text", &text);
+    }
+    let written = Written {
+        category: None,
+        brand: raw.brand.as_deref(),
+        price_micros: raw.price.map(|price| price.0),
+        currency: advertiser.currency,
+        text: &text,
+        vector: &raw.vector,
+    };
+    let items = raw.items.iter().map(|id| item_key(advertiser.id, id)).collect();
+    (items, About::new(faults, &written))
 }
 
 /// A tag as far as exchanges compare it: two or three letters, then parts of letters and digits.

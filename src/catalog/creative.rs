@@ -1,5 +1,6 @@
 //! Ads (creatives): what is shown, and what the auction compares with a request's blocks.
 
+use super::about::About;
 use super::facts::{category_key, for_domain_and_parents, parent_category};
 use crate::hash;
 use crate::openrtb::vast::Linear;
@@ -42,6 +43,10 @@ pub struct Ad {
     pub impression_trackers: Box<[Template]>,
     /// Third parties' URLs, called when it is clicked.
     pub click_trackers: Box<[Template]>,
+    /// Keys of the items that it shows ([`super::item_key`]).
+    pub items: Box<[u32]>,
+    /// What it is about, beside its campaign's category.
+    pub about: About,
 }
 
 impl Ad {

@@ -46,7 +46,8 @@ pub fn generated(campaigns: usize, seed: u64, selectivity: f64) -> Catalog {
         check::campaign(raw, &advertisers[number / 20], &strategies, &domains).ok()
     });
     let campaigns = made.collect();
-    Catalog::assemble(Parts { advertisers, campaigns, domains }, Arc::new(strategies), None)
+    let parts = Parts { advertisers, campaigns, domains, items: Arc::default() };
+    Catalog::assemble(parts, Arc::new(strategies), None)
 }
 
 /// The facts of a request that fits [`generated`] catalogs, different for each seed. All lie in one

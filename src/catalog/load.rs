@@ -9,6 +9,7 @@ use super::creative::Ad;
 use super::domain::{Domain, Domains, RawDomain};
 use super::edit::{self, CampaignEdit, Edited, Edits};
 use super::filters::Fault;
+use super::items::{self, Item};
 use super::raw::{RawAdvertisers, RawCampaigns};
 use super::snapshot::{Catalog, Parts};
 use super::split::{self, KnownStrategies};
@@ -26,7 +27,7 @@ pub(super) const ERRORS_MAX: usize = 50;
 /// Files of one catalog; one advertiser a file.
 const FILES_MAX: usize = 10_000;
 /// Bytes of one file: some 10,000 campaigns. A larger one is a mistake, or an attack on memory.
-const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+pub(super) const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Why a file was refused: one line for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -67,14 +68,15 @@ impl Catalog {
         reader.domains();
         reader.advertisers();
         reader.campaign_files();
+        reader.items();
         let campaigns = reader.campaigns.iter().map(|(campaign, _)| campaign);
         if let Some(reason) = split::too_many(campaigns) {
             reader.refuse("campaigns", 0, reason);
         }
         if reader.errors.is_empty() {
             let stopped = if edits.is_empty() { Vec::new() } else { reader.edit(edits) };
-            let Reader { advertisers, campaigns, domains, .. } = reader;
-            let parts = Parts { advertisers, campaigns, domains };
+            let Reader { advertisers, campaigns, domains, items, .. } = reader;
+            let parts = Parts { advertisers, campaigns, domains, items: items.into() };
             let catalog = Self::assemble(parts, Arc::new(known_strategies.clone()), previous);
             return Ok(Loaded { catalog, stopped });
         }
@@ -97,6 +99,7 @@ struct Reader<'a> {
     domains: Arc<Domains>,
     advertisers: Vec<Advertiser>,
     campaigns: Vec<(Campaign, Vec<Ad>)>,
+    items: Vec<Item>,
     /// The file of each campaign.
     files: Vec<String>,
     advertiser_ids: Taken<AdvertiserId>,
@@ -133,6 +136,7 @@ impl<'a> Reader<'a> {
             domains: Arc::default(),
             advertisers: Vec::new(),
             campaigns: Vec::new(),
+            items: Vec::new(),
             files: Vec::new(),
             advertiser_ids: HashMap::new(),
             campaign_ids: HashMap::new(),
@@ -157,26 +161,13 @@ impl<'a> Reader<'a> {
 
     /// Reads a file of the folder into its raw form.
     fn read<T: serde::de::DeserializeOwned>(&mut self, file: &str) -> Option<(String, T)> {
-        let path = self.folder.join(file);
-        let size = fs::metadata(&path).map_or(0, |facts| facts.len());
-        if size > FILE_BYTES_MAX {
-            self.refuse(file, 0, format!("is larger than {FILE_BYTES_MAX} bytes"));
-            return None;
-        }
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) => {
-                self.refuse(file, 0, error.to_string());
-                return None;
-            }
-        };
-        match toml::from_str(&text) {
-            Ok(raw) => Some((text, raw)),
-            Err(error) => {
-                let line = error.span().map_or(0, |span| line_at(&text, &span));
-                self.refuse(file, line, error.message().replace('\n', " "));
-                None
-            }
+        read_bounded(self.folder, file).map_err(|error| self.errors.push(error)).ok()
+    }
+
+    fn items(&mut self) {
+        match items::read(self.folder, &self.advertisers) {
+            Ok(items) => self.items = items,
+            Err(errors) => self.errors.extend(errors),
         }
     }
 
@@ -358,19 +349,40 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A file of the folder, whole, and in its raw form.
+pub(super) fn read_bounded<T: serde::de::DeserializeOwned>(
+    folder: &Path,
+    file: &str,
+) -> Result<(String, T), CatalogError> {
+    let refuse = |line, reason| CatalogError { file: file.to_owned(), line, reason };
+    let path = folder.join(file);
+    let size = fs::metadata(&path).map_or(0, |facts| facts.len());
+    if size > FILE_BYTES_MAX {
+        return Err(refuse(0, format!("is larger than {FILE_BYTES_MAX} bytes")));
+    }
+    let text = fs::read_to_string(&path).map_err(|error| refuse(0, error.to_string()))?;
+    match toml::from_str(&text) {
+        Ok(raw) => Ok((text, raw)),
+        Err(error) => {
+            let line = error.span().map_or(0, |span| line_at(&text, &span));
+            Err(refuse(line, error.message().replace('\n', " ")))
+        }
+    }
+}
+
 /// Finds the lines of keys such as `campaign[2].targeting.geo` in a file that parses.
-struct Lines<'a> {
+pub(super) struct Lines<'a> {
     text: &'a str,
     table: Option<DeTable<'a>>,
 }
 
 impl<'a> Lines<'a> {
-    fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         Self { text, table: DeTable::parse(text).ok().map(toml::Spanned::into_inner) }
     }
 
     /// The line of the key, or of the innermost table around it that exists.
-    fn of(&self, path: &str) -> usize {
+    pub(super) fn of(&self, path: &str) -> usize {
         let Some(mut table) = self.table.as_ref() else { return 0 };
         let mut line = 0;
         for step in path.split('.') {

@@ -16,6 +16,7 @@
 //! - Each trade has its [`Domain`]: what the model may know for its ads and what its campaigns must
 //!   keep to, checked at load and at each edit. Files make rules stricter and never laxer.
 
+mod about;
 mod actor;
 mod campaign;
 mod check;
@@ -28,6 +29,7 @@ mod filters;
 mod generated;
 mod hours;
 mod index;
+mod items;
 mod keeper;
 mod load;
 mod money;
@@ -44,6 +46,7 @@ mod targeting;
 #[cfg(test)]
 mod tests;
 
+pub use about::{About, category_token, item_key};
 pub use actor::{
     CatalogActor, CatalogChanged, CatalogStatus, EditCampaign, ReadStatus, Reload, Subscribe, Tick,
 };
@@ -59,6 +62,7 @@ pub use filters::{Dimension, Filters, Reason};
 pub use generated::{generated, generated_facts};
 pub use hours::HourMask;
 pub use index::{EligibilityIndex, EligibilityScratch};
+pub use items::Item;
 pub use keeper::{CatalogKeeper, Change, Resumed};
 pub use load::CatalogError;
 pub use money::{

@@ -120,6 +120,11 @@ impl Visitor<'_> for AmountVisitor {
         micros.map(Amount).ok_or_else(|| E::custom("an amount is out of range"))
     }
 
+    fn visit_u64<E: Error>(self, units: u64) -> Result<Amount, E> {
+        let micros = units.checked_mul(1_000_000);
+        micros.map(Amount).ok_or_else(|| E::custom("an amount is out of range"))
+    }
+
     fn visit_str<E: Error>(self, text: &str) -> Result<Amount, E> {
         let micros = Micros::parse_decimal(text);
         let refuse = || E::custom(format!("`{text}` is no amount; write it like \"2.50\""));

@@ -1,6 +1,7 @@
 //! Ads as files write them: serde types that refuse unknown keys. `check_ad.rs` makes the real ones of
 //! them.
 
+use super::raw::Amount;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{
     Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
@@ -28,6 +29,13 @@ pub(super) struct RawAd {
     pub impression_trackers: Vec<String>,
     #[serde(default)]
     pub click_trackers: Vec<String>,
+    #[serde(default)]
+    pub items: Vec<String>,
+    pub brand: Option<String>,
+    pub price: Option<Amount>,
+    pub text: Option<String>,
+    #[serde(default)]
+    pub vector: Vec<f32>,
     pub banner: Option<RawBanner>,
     pub video: Option<RawLinear>,
     pub native: Option<RawNative>,
@@ -148,6 +156,21 @@ pub(super) struct RawImage {
 
 /// One value, or a list of them.
 pub(super) struct Many<T>(pub Vec<T>);
+
+impl RawAd {
+    /// What it says of itself in words: its own text, else what its native parts show.
+    pub fn words(&self) -> String {
+        match (&self.text, &self.native) {
+            (Some(text), _) => text.clone(),
+            (None, Some(native)) => {
+                let shown = [&native.title, &native.description, &native.description2];
+                let shown: Vec<_> = shown.into_iter().flat_map(|many| &many.0).collect();
+                shown.into_iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+            }
+            (None, None) => String::new(),
+        }
+    }
+}
 
 impl<T> Default for Many<T> {
     fn default() -> Self {

@@ -7,6 +7,7 @@ use super::edit::{self, CampaignEdit, CampaignView, EditError, Edited};
 use super::facts::RequestFacts;
 use super::filters::Reason;
 use super::index::{EligibilityIndex, EligibilityScratch};
+use super::items::Item;
 use super::rows::{AdRow, BlockKeys, CampaignRow, Rows, Shape};
 use super::slots::SlotTable;
 use super::split::{self, ARMS_MAX, KnownStrategies};
@@ -29,6 +30,8 @@ pub struct Catalog {
     pub ads: Arc<Vec<Option<Ad>>>,
     /// Which campaigns fit a request.
     pub index: EligibilityIndex,
+    /// What shops sell, by key.
+    items: Arc<[Item]>,
     rows: Arc<Rows>,
     strategies: Arc<KnownStrategies>,
     domains: Arc<Domains>,
@@ -45,6 +48,8 @@ pub(super) struct Parts {
     pub campaigns: Vec<(Campaign, Vec<Ad>)>,
     /// The rules of trades.
     pub domains: Arc<Domains>,
+    /// Sorted by key.
+    pub items: Arc<[Item]>,
 }
 
 impl Catalog {
@@ -86,6 +91,7 @@ impl Catalog {
             advertisers: parts.advertisers,
             index: EligibilityIndex::build(&campaigns, epoch),
             rows: Arc::new(Rows::build(&campaigns, &ads)),
+            items: parts.items,
             campaigns,
             ads: Arc::new(ads),
             strategies,
@@ -181,6 +187,19 @@ impl Catalog {
     /// The ads of a campaign.
     pub fn ads_of<'a>(&'a self, campaign: &'a Campaign) -> impl Iterator<Item = &'a Ad> + Clone {
         campaign.ads.iter().filter_map(|index| self.ad(*index))
+    }
+
+    /// What shops sell, sorted by key.
+    #[must_use]
+    pub fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    /// The item with this key.
+    #[must_use]
+    pub fn item(&self, key: u32) -> Option<&Item> {
+        let place = self.items.binary_search_by_key(&key, |item| item.key).ok()?;
+        self.items.get(place)
     }
 
     /// All advertisers.
@@ -297,6 +316,7 @@ impl Catalog {
             advertisers: self.advertisers.clone(),
             index: EligibilityIndex::build(&campaigns, epoch),
             rows: Arc::new(Rows::build(&campaigns, &self.ads)),
+            items: Arc::clone(&self.items),
             campaigns,
             ads: Arc::clone(&self.ads),
             strategies: Arc::clone(&self.strategies),
@@ -322,8 +342,8 @@ impl Catalog {
         let others = others.map(|other| (other.clone(), self.ads_of(other).cloned().collect()));
         let mut campaigns: Vec<_> = others.collect();
         campaigns.push((campaign, ads));
-        let domains = Arc::clone(&self.domains);
-        let parts = Parts { advertisers: self.advertisers.clone(), campaigns, domains };
+        let (domains, items) = (Arc::clone(&self.domains), Arc::clone(&self.items));
+        let parts = Parts { advertisers: self.advertisers.clone(), campaigns, domains, items };
         Ok(Self::assemble(parts, Arc::clone(&self.strategies), Some(self)))
     }
 

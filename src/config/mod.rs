@@ -5,6 +5,7 @@ mod currency;
 mod exchange;
 mod locate;
 mod network;
+mod relevance;
 mod secret;
 mod store;
 
@@ -14,6 +15,7 @@ pub use exchange::{
     Auth, ChargeOn, Exchange, NoBidStyle, PriceForm, SupplyChains, TestRequests, is_within,
 };
 pub use network::Network;
+pub use relevance::{Auction, Relevance};
 pub use secret::{PriceKeys, Secret};
 pub use store::{Store, StoreKind};
 
@@ -79,6 +81,9 @@ pub struct Config {
     /// What conversions are owed to.
     #[serde(default)]
     pub attribution: Attribution,
+    /// Limits of one auction.
+    #[serde(default)]
+    pub auction: Auction,
     /// Where logs are kept.
     #[serde(default)]
     pub store: Store,
@@ -187,15 +192,6 @@ impl Default for Prediction {
     fn default() -> Self {
         Self { click_window_s: 600, base_click_rate: 0.01, seed: 1, calibration: true }
     }
-}
-
-/// What belongs together: items, categories, users.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Relevance {
-    /// A model of `outbid train sequence`, relative to this file: steps the state of each user at
-    /// each pooled event. None where it is not given.
-    pub sequence_model: Option<PathBuf>,
 }
 
 /// Leases and pacing.
@@ -324,6 +320,9 @@ impl Config {
         })?;
         if self.budget.tick_ms == 0 {
             return problem("budget.tick_ms", "it must be positive");
+        }
+        if let Some((key, reason)) = self.relevance.problem() {
+            return problem(key, &reason);
         }
         if let Some((key, reason)) = self.store.problem() {
             return problem(key, reason);

@@ -53,6 +53,10 @@ fn wrong_files_are_refused_with_their_line() {
             "8: experiment.arms: they add up to 99",
         ),
         (format!("{GOOD}charge_on = 'never'\n"), "7: unknown variant"),
+        (format!("{GOOD}[relevance]\nusers_min = 0\n"), "8: relevance.users_min: it lies between"),
+        (format!("{GOOD}[relevance]\nusers_min = 17\n"), "8: relevance.users_min: it lies between"),
+        (format!("{GOOD}[relevance]\nitems_max = 0\n"), "8: relevance.items_max: it lies between"),
+        (format!("{GOOD}[auction]\ncandidates = 9\n"), "8: unknown field `candidates`"),
         (format!("{GOOD}[server]\nexchange_listen = '0.0.0.0:80'\n"), "8: server.exchange_listen"),
         (
             format!("{GOOD}[currency]\nfile = 'f'\nrates = {{ EUR = '1' }}\n"),

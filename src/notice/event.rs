@@ -16,6 +16,7 @@ mod fields;
 #[cfg(test)]
 mod tests;
 
+use crate::catalog::item_key;
 use crate::hash::{self, UserHasher};
 use crate::session::{Behaviour, Conversion, Event, UserId};
 use crate::units::{AdvertiserId, CategoryId, CurrencyCode, Timestamp, UserKey};
@@ -170,7 +171,7 @@ impl Cleaner<'_> {
             at,
             advertiser,
             category: CategoryId::of(&category),
-            item: item.map(|item| item_hash(&item)),
+            item: item.map(|item| item_key(advertiser, &item)),
             query: query.map(|query| query_hash(&query)),
             consent,
             pooled: consent && tenant == Tenant::InPool,
@@ -263,11 +264,6 @@ impl Cleaned {
 #[must_use]
 pub fn order_key(hasher: &UserHasher, advertiser: AdvertiserId, order: &str) -> u64 {
     hasher.user(&format!("order:{}", advertiser.0), order.trim()).0
-}
-
-/// An item by its id, which keeps its case. 0 stands for none elsewhere.
-fn item_hash(id: &str) -> u32 {
-    (hash::stable(id.as_bytes()) as u32).max(1)
 }
 
 /// A query by its words: lower case, single spaces.

@@ -3,6 +3,7 @@
 //! Every (field, value) pair becomes one 32-bit hash; a model masks it to the size of its tables,
 //! so features do not depend on a model's size. A value that is absent is a value of its own.
 
+use super::strength::Strengths;
 use crate::hash;
 use crate::units::{AdvertiserId, CampaignId, CategoryId, CreativeId, Slot};
 use serde::{Deserialize, Serialize};
@@ -264,6 +265,8 @@ pub struct Cross {
     /// The released prior of the campaign in this context, as a logit. NaN is "no prior", which
     /// counts as the base rate.
     pub prior_logit: f32,
+    /// What speaks for the ad beside the interest in its category.
+    pub strengths: Strengths,
 }
 
 /// How many values [`Cross::interest_bucket`] takes: none, eight strengths, switched off.
@@ -281,7 +284,7 @@ impl Cross {
     /// With a prior, and interest switched off.
     #[must_use]
     pub const fn without_interest(prior_logit: f32) -> Self {
-        Self { interest: -1.0, prior_logit }
+        Self { interest: -1.0, prior_logit, strengths: Strengths::NONE }
     }
 
     /// Which learned weight the strength of interest selects, below [`INTEREST_BUCKETS`].
@@ -407,7 +410,7 @@ mod tests {
 
     #[test]
     fn interest_strength_has_ten_buckets() {
-        let bucket = |interest| Cross { interest, prior_logit: 0.0 }.interest_bucket();
+        let bucket = |interest| Cross { interest, ..Cross::NEUTRAL }.interest_bucket();
         for (strength, expected) in [
             (0.0, 0),
             (0.005, 1),

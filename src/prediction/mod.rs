@@ -33,6 +33,7 @@ mod quality;
 mod sample;
 mod score;
 mod shadows;
+mod strength;
 mod tables;
 mod vectors;
 
@@ -62,3 +63,4 @@ pub use quality::{Quality, QualitySummary};
 pub use sample::{Feature, Sample, VALUE_ABS_MAX};
 pub use score::{DIM, ModelSnapshot, ScoreScratch, sigmoid};
 pub use shadows::Shadows;
+pub use strength::{Strength, Strengths};

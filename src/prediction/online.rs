@@ -7,9 +7,13 @@ use super::features::{
 };
 use super::fwfm::Fwfm;
 use super::sample::{Feature, Sample};
+use super::strength::{FAMILIES, STRENGTHS};
 
-/// Dense weights: one a strength of interest, and one a strength in each format.
-const DENSE: usize = INTEREST_BUCKETS * (1 + FORMATS);
+/// Where the weights of relevance begin.
+const RELEVANCE_FIRST: usize = INTEREST_BUCKETS * (1 + FORMATS);
+/// Dense weights: one a strength of interest, one a strength in each format, and one a step of each
+/// family of relevance. Step 0 has a place and stays 0: what speaks for nothing teaches nothing.
+const DENSE: usize = RELEVANCE_FIRST + FAMILIES * STRENGTHS;
 
 /// The core of a click model, with the first of its rates.
 ///
@@ -35,7 +39,7 @@ pub(super) fn fwfm_config(config: &Config) -> FwfmConfig {
 /// What the model needs of one shown ad.
 pub(super) struct OnlineSample {
     features: [Feature; FIELDS],
-    dense: [u16; 2],
+    dense: [u16; 2 + FAMILIES],
     prior_offset: f32,
 }
 
@@ -52,9 +56,16 @@ impl OnlineSample {
             Some(ad_field) => ad[ad_field],
         };
         let bucket = cross.interest_bucket();
+        let [collaborative, content, sequence] = relevance_steps(cross);
         Self {
             features: std::array::from_fn(|field| Feature::category(field as u16, id(field))),
-            dense: [interest(bucket), format_interest(context.format, bucket)],
+            dense: [
+                interest(bucket),
+                format_interest(context.format, bucket),
+                collaborative,
+                content,
+                sequence,
+            ],
             prior_offset: cross.prior_offset(base_logit),
         }
     }
@@ -71,6 +82,29 @@ pub(super) fn interest_weights(model: &Fwfm, format: SlotFormat) -> [f32; INTERE
     std::array::from_fn(|bucket| {
         model.dense(interest(bucket)) + model.dense(format_interest(format, bucket))
     })
+}
+
+/// The weight of each step of each family of relevance.
+pub(super) fn relevance_weights(model: &Fwfm) -> [[f32; STRENGTHS]; FAMILIES] {
+    std::array::from_fn(|family| {
+        std::array::from_fn(|step| match step {
+            0 => 0.0,
+            _ => model.dense(relevance(family, step)),
+        })
+    })
+}
+
+/// The dense weights of what speaks for an ad; past the end where nothing does.
+fn relevance_steps(cross: Cross) -> [u16; FAMILIES] {
+    let steps = cross.strengths.steps();
+    std::array::from_fn(|family| match steps[family] {
+        0 => u16::MAX,
+        step => relevance(family, step),
+    })
+}
+
+const fn relevance(family: usize, step: usize) -> u16 {
+    (RELEVANCE_FIRST + family * STRENGTHS + step) as u16
 }
 
 const fn interest(bucket: usize) -> u16 {

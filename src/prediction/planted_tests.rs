@@ -121,7 +121,7 @@ enum Arm {
 }
 
 fn features(draw: &Draw, arm: Arm) -> (ContextFeatures, Cross) {
-    let known = Cross { interest: draw.interest, prior_logit: f32::NAN };
+    let known = Cross { interest: draw.interest, prior_logit: f32::NAN, ..Cross::NEUTRAL };
     match arm {
         Arm::Full => ((&draw.input).into(), known),
         Arm::NoCross => ((&draw.input).into(), Cross::NEUTRAL),

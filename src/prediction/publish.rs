@@ -3,7 +3,7 @@
 use super::calibration::Calibration;
 use super::features::{AD_FIELDS, AdFeatures, SlotFormat};
 use super::fwfm::Fwfm;
-use super::online::interest_weights;
+use super::online::{interest_weights, relevance_weights};
 use super::score::{AdRow, DIM, LINEAR_CHUNK, ModelSnapshot, ROW_CHUNK, VECTOR_CHUNK, Vector};
 use super::tables::{Chunked, Touched};
 use ndarray::Array2;
@@ -93,6 +93,7 @@ impl Publisher {
             bias: model.bias(),
             prior_weight: model.prior_weight(),
             interest: SlotFormat::ALL.map(|format| interest_weights(model, format)),
+            relevance: relevance_weights(model),
             field_weights: model.field_weights(),
             linear: self.linear.clone(),
             vectors: self.vectors.clone(),

@@ -10,6 +10,7 @@ use super::join::Example;
 use super::learner::Learner;
 use super::online::OnlineSample;
 use super::score::{ModelSnapshot, ScoreScratch};
+use super::strength::{Strength, Strengths};
 use crate::units::{
     AdvertiserId, CampaignId, CategoryId, CreativeId, HoldId, LeaseId, Slot, Timestamp,
 };
@@ -64,6 +65,11 @@ fn random_cross(random: &mut ChaCha8Rng) -> Cross {
     Cross {
         interest: [-1.0, 0.0, 0.02, 1.5, 50.0][random.random_range(0..5)],
         prior_logit: [f32::NAN, -5.0, -2.0, 40.0][random.random_range(0..4)],
+        strengths: Strengths {
+            collaborative: Strength::of([0.0, 0.03, 0.9][random.random_range(0..3)]),
+            content: Strength::of([0.0, 0.2][random.random_range(0..2)]),
+            sequence: Strength::of([0.0, 0.5][random.random_range(0..2)]),
+        },
     }
 }
 
@@ -226,7 +232,7 @@ fn a_fresh_model_predicts_the_prior_or_else_the_base_rate() {
     let mut random = ChaCha8Rng::seed_from_u64(3);
     let context = random_context(&mut random);
     for (prior_logit, expected) in [(f32::NAN, config.base_logit()), (-3.0, -3.0), (-6.5, -6.5)] {
-        let cross = Cross { interest: 1.0, prior_logit };
+        let cross = Cross { interest: 1.0, prior_logit, ..Cross::NEUTRAL };
         let logit = score(&snapshot, &context, Slot::default(), cross);
         // What is left is the vectors' first values: a tenth of a logit would be a bid 10 % off.
         assert!((logit - expected).abs() < 0.1, "{logit} against {expected}");
@@ -303,7 +309,7 @@ fn senseless_inputs_do_not_spoil_the_model() {
     for (sequence, value) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e38].iter().enumerate() {
         let mut shown = example(sequence as u32, 100_000, random_context(&mut random), &ads[0]);
         shown.predicted = *value;
-        shown.cross = Cross { interest: *value, prior_logit: *value };
+        shown.cross = Cross { interest: *value, prior_logit: *value, ..Cross::NEUTRAL };
         learner.impression(shown);
     }
     learner.expire(Timestamp(i64::MAX));

@@ -9,7 +9,7 @@ use crate::catalog::{
     Campaign, Catalog, CatalogActor, CatalogChanged, CatalogError, CatalogKeeper, HourMask,
 };
 use crate::clock::{Civil, Mono};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::consent;
 use crate::exchange::{Bucket, Gate, PriceCipher};
 use crate::hash::{UserHasher, stable_lower};
@@ -22,6 +22,7 @@ use crate::prediction::{
 };
 use crate::privacy::{Aggregates, DeclareCells, Plan};
 use crate::relevance::sequence::SequenceModel;
+use crate::relevance::{Adopt, CoVisitConfig, Content, KnnConfig, RelevanceActor, RelevanceState};
 use crate::server::arm_books::{ArmBooks, ArmMetrics};
 use crate::server::conversions::Conversions;
 use crate::server::engine::{Engine, ExchangeDesk, NODE};
@@ -30,6 +31,7 @@ use crate::server::keys::Keys;
 use crate::server::learner_metrics::LearnerMetrics;
 use crate::server::log_metrics::LogMetrics;
 use crate::server::metrics::Metrics;
+use crate::server::relevance_metrics::RelevanceMetrics;
 use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
 use crate::session::{Sequencer, SessionConfig, SessionTable, ShardMap, ShardState};
@@ -122,9 +124,12 @@ pub fn assemble(
     let market_inbox = market::Inbox::default();
     let learns_market = market_inbox.clone();
     let sequencer = sequencer(&config)?;
+    let relevance = relevance_state(&config);
     let published = Published {
         sequence: sequencer.as_ref().map(|sequencer| sequencer.model().clone()),
         catalog,
+        relevance: relevance.published(),
+        fits_max: config.auction.candidates_max,
         model: learner.published(),
         pacing: budget.snapshot(),
         releases: privacy.releases(),
@@ -138,6 +143,7 @@ pub fn assemble(
     let keeper = parts.keeper;
     let mut metrics = Metrics::new();
     metrics.watch(LogMetrics([("ledger", ledger.log().clone()), ("events", events_log.clone())]));
+    metrics.watch(RelevanceMetrics(relevance.clone()));
     let arm_books = Arc::new(ArmBooks::default());
     let named = config.exchanges.keys().cloned();
     metrics.watch(LearnerMetrics::new(learner.last_status(), named));
@@ -162,6 +168,7 @@ pub fn assemble(
         budget: Supervised::start(control, move || BudgetActor::new(budget.clone())),
         aggregates: Supervised::start(control, move || aggregates.actor()),
         learner: Supervised::start(control, move || LearnerActor::new(learner.clone())),
+        relevance: Supervised::start(control, move || RelevanceActor::new(relevance.clone())),
         market: Supervised::start(control, move || MarketActor::new(learns_market.clone())),
         market_inbox,
         catalog: Supervised::start(control, move || CatalogActor::new(keeper.clone())),
@@ -202,6 +209,13 @@ fn model_config(config: &Config) -> prediction::Config {
         calibration: config.prediction.calibration,
         ..prediction::Config::default()
     }
+}
+
+fn relevance_state(config: &Config) -> RelevanceState {
+    let config::Relevance { users_min, items_max, sessions_max, .. } = config.relevance;
+    let covisits = CoVisitConfig { users_min, items_max, ..CoVisitConfig::default() };
+    let knn = KnnConfig { users_min, items_max, sessions_max, ..KnnConfig::default() };
+    RelevanceState::new(covisits, knn)
 }
 
 fn desks(config: &Config) -> BTreeMap<String, ExchangeDesk> {
@@ -263,14 +277,33 @@ pub async fn spread(engine: &Engine, catalog: &Catalog) {
     let ads = AdsChanged(ads_of(catalog));
     let campaigns = SetCampaigns(terms_of(engine, catalog));
     let cells: Arc<[CampaignId]> = catalog.all_campaigns().map(|campaign| campaign.id).collect();
+    let content = content_of(catalog).await;
     let failed = [
         engine.learner.address().send(ads).await.is_err(),
         engine.budget.address().send(campaigns).await.is_err(),
         engine.aggregates.address().send(DeclareCells(cells)).await.is_err(),
+        match content {
+            Some(content) => engine.relevance.address().send(Adopt(content)).await.is_err(),
+            None => true,
+        },
     ];
     for _ in failed.into_iter().filter(|failed| *failed) {
         engine.metrics.refused("catalog");
     }
+}
+
+/// What items and ads are about, compared on a thread where nobody waits: a second for 50,000 items.
+async fn content_of(catalog: &Catalog) -> Option<Arc<Content>> {
+    if catalog.items().is_empty() && catalog.all_campaigns().all(|one| !has_items(catalog, one)) {
+        return Some(Content::empty());
+    }
+    let catalog = catalog.clone();
+    let compared = tokio::task::spawn_blocking(move || Arc::new(Content::of(&catalog))).await;
+    compared.ok()
+}
+
+fn has_items(catalog: &Catalog, campaign: &Campaign) -> bool {
+    catalog.ads_of(campaign).any(|ad| !ad.items.is_empty())
 }
 
 fn ads_of(catalog: &Catalog) -> Arc<[AdFeatures]> {

@@ -14,6 +14,7 @@ use crate::notice::Sealer;
 use crate::openrtb::Limits;
 use crate::prediction::LearnerActor;
 use crate::privacy::{AggregateActor, Aggregates};
+use crate::relevance::{RelevanceActor, Visit, Visits};
 use crate::server::arm_books::ArmBooks;
 use crate::server::conversions::Conversions;
 use crate::server::event_log::EventLog;
@@ -111,6 +112,8 @@ pub struct Engine {
     pub aggregates: Supervised<AggregateActor>,
     /// The learner.
     pub learner: Supervised<LearnerActor>,
+    /// What learns from visits.
+    pub relevance: Supervised<RelevanceActor>,
     /// The market's actor.
     pub market: Supervised<MarketActor>,
     /// What notices tell of the market.
@@ -176,8 +179,19 @@ impl Engine {
     }
 
     /// Starts the session shard of a worker on the present thread.
-    pub fn start_shard(&self, number: usize) -> Addr<SessionShard> {
-        SessionShard::new(self.shards[number].clone(), self.civil.clone()).start()
+    pub fn start_shard(self: &Arc<Self>, number: usize) -> Addr<SessionShard> {
+        let shard = SessionShard::new(self.shards[number].clone(), self.civil.clone());
+        if !self.config.relevance.collaborative {
+            return shard.start();
+        }
+        let engine = self.clone();
+        let tell = move |visits: Vec<Visit>| {
+            let count = visits.len() as u64;
+            if !engine.relevance.tell(Visits(visits)) {
+                engine.metrics.refused_many("visits", count);
+            }
+        };
+        shard.telling(Box::new(tell)).start()
     }
 
     /// The sessions that one worker writes: to fill them before there is traffic.

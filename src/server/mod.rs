@@ -28,6 +28,7 @@ mod notices;
 mod post;
 mod rates;
 mod recent;
+mod relevance_metrics;
 mod report;
 mod run;
 mod shows;

@@ -8,6 +8,7 @@ use crate::catalog;
 use crate::market;
 use crate::prediction;
 use crate::privacy;
+use crate::relevance;
 use crate::server::engine::Engine;
 use crate::session;
 use crate::units::Timestamp;
@@ -72,6 +73,7 @@ impl Engine {
             self.aggregates.address().send(privacy::Tick { now }).await.is_err(),
             self.learn(now).await.is_err(),
             self.market.address().send(market::Tick { now }).await.is_err(),
+            self.relevance.address().send(relevance::Tick { now }).await.is_err(),
             self.catalog.address().send(catalog::Tick { now }).await.is_err(),
         ];
         for _ in failed.into_iter().filter(|failed| *failed) {

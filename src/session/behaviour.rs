@@ -55,7 +55,7 @@ pub struct Event {
     pub advertiser: AdvertiserId,
     /// In which category.
     pub category: CategoryId,
-    /// Stable hash of the item's id, where one was named.
+    /// Key of the item ([`crate::catalog::item_key`]), where one was named.
     pub item: Option<u32>,
     /// Stable hash of the search words (trimmed, lower case, single spaces), where there were any.
     pub query: Option<u64>,

@@ -37,7 +37,9 @@ pub use frequency::{CapKey, CapWindow, SHOWS_MAX, WINDOW_S_MAX};
 pub use identity::{ID_BYTES_MAX, UserId};
 pub use interest::{HALF_LIFE_FAST_S, HALF_LIFE_SLOW_S, SLOW_WEIGHT};
 pub use profile::{Profile, ReadOutcome};
-pub use shard::{ApplyEvents, ChangeShows, SHARD_MAILBOX_MAX, SessionShard, Status, Tick};
+pub use shard::{
+    ApplyEvents, ChangeShows, SHARD_MAILBOX_MAX, SessionShard, Status, TellVisits, Tick,
+};
 pub use state::{
     CancelShow, ConfirmShow, PendShow, ShardCounters, ShardState, ShardStatus, ShowChange,
 };

@@ -3,6 +3,7 @@
 use super::behaviour::Event;
 use super::state::{ShardState, ShardStatus, ShowChange};
 use crate::clock::Civil;
+use crate::relevance::Visit;
 use crate::units::Timestamp;
 use actix::{Actor, Context, Handler, Message, MessageResult};
 use parking_lot::Mutex;
@@ -46,13 +47,23 @@ pub struct SessionShard {
     // thread take it, the sole writers of its partitions. No await is held across it.
     state: Arc<Mutex<ShardState>>,
     clock: Civil,
+    tell_visits: Option<TellVisits>,
 }
+
+/// Hands on what others may learn from. It must return at once, and count what it drops.
+pub type TellVisits = Box<dyn Fn(Vec<Visit>)>;
 
 impl SessionShard {
     /// An actor over `state`.
     #[must_use]
     pub const fn new(state: Arc<Mutex<ShardState>>, clock: Civil) -> Self {
-        Self { state, clock }
+        Self { state, clock, tell_visits: None }
+    }
+
+    /// The same, telling of visits too.
+    #[must_use]
+    pub fn telling(self, tell_visits: TellVisits) -> Self {
+        Self { tell_visits: Some(tell_visits), ..self }
     }
 }
 
@@ -67,7 +78,10 @@ impl Actor for SessionShard {
 impl Handler<ApplyEvents> for SessionShard {
     type Result = ();
     fn handle(&mut self, ApplyEvents(events): ApplyEvents, _: &mut Self::Context) {
-        self.state.lock().apply_events(&events, self.clock.now());
+        let visits = self.state.lock().apply_events(&events, self.clock.now());
+        if let Some(tell) = self.tell_visits.as_ref().filter(|_| !visits.is_empty()) {
+            tell(visits);
+        }
     }
 }
 

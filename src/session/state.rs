@@ -6,6 +6,7 @@ use super::extra::Sequencer;
 use super::frequency::Noted;
 use super::stripe::Turnover;
 use super::table::{STRIPES_PER_PARTITION, SessionTable, ShardMap};
+use crate::relevance::Visit;
 use crate::units::{CampaignId, CreativeId, HoldId, Timestamp, UserKey};
 use serde::Serialize;
 use std::sync::Arc;
@@ -169,18 +170,23 @@ impl ShardState {
         Self { sequencer, ..self }
     }
 
-    /// Applies behaviour events, each at most once. They create sessions.
-    pub fn apply_events(&mut self, events: &[Event], now: Timestamp) {
+    /// Applies behaviour events, each at most once. They create sessions. Returns the visits to items
+    /// that others may learn from: new ones, of tenants in the pool.
+    pub fn apply_events(&mut self, events: &[Event], now: Timestamp) -> Vec<Visit> {
+        let mut visits = Vec::new();
         for event in events {
             if !event.consent {
                 self.counters.events_unconsented += 1;
             } else if self.recent.insert(event.id, now) {
                 self.record(event, now);
+                let item = event.item.filter(|_| event.pooled);
+                visits.extend(item.map(|item| Visit { user: event.user, item, at: event.at }));
             } else {
                 self.counters.events_duplicate += 1;
             }
         }
         self.counters.event_ids_pushed_out = self.recent.pushed_out();
+        visits
     }
 
     /// Applies one event, without asking whether it should be.

@@ -5,6 +5,7 @@ mod ads;
 mod domains;
 mod edit;
 mod index;
+mod items;
 mod keeper;
 mod load;
 mod rows;

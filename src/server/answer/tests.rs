@@ -198,6 +198,7 @@ impl Office {
                 logit: -3.5,
                 prior_logit: 0.0,
                 interest: 0.0,
+                strengths: crate::prediction::Strengths::NONE,
                 floor: Micros::ZERO,
                 controllers: Controllers::default(),
             });

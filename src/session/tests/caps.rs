@@ -118,7 +118,9 @@ fn play(
                 }
             }
             Act::Tick => state.tick(now),
-            Act::View => state.apply_events(&[view(number as u64, user, 1, now)], now),
+            Act::View => {
+                state.apply_events(&[view(number as u64, user, 1, now)], now);
+            }
         }
         for user in 0..users {
             table.read(neighbour(user), now, &mut profile);

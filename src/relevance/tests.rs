@@ -1,0 +1,258 @@
+//! From a catalog and visits to what speaks for an ad: whom a visit may serve, and what is published.
+
+use super::*;
+use crate::catalog::{Catalog, KnownStrategies, TermsNeeded, item_key};
+use crate::units::{AdvertiserId, Slot, Timestamp, UserKey};
+use std::path::Path;
+use std::sync::Arc;
+
+const ADVERTISERS: &str = r#"
+[[advertiser]]
+name = "shoes"
+currency = "USD"
+sector = "ecommerce"
+domains = ["shoes.example"]
+[[advertiser]]
+name = "socks"
+currency = "USD"
+sector = "ecommerce"
+domains = ["socks.example"]
+[[advertiser]]
+name = "alone"
+currency = "USD"
+sector = "ecommerce"
+domains = ["alone.example"]
+[[advertiser]]
+name = "pills"
+currency = "USD"
+sector = "health"
+domains = ["pills.example"]
+"#;
+
+const ITEMS: &str = r#"
+[[item]]
+advertiser = "shoes"
+id = "red"
+category = "running"
+brand = "fleet"
+price = "80"
+text = "red trail shoe"
+[[item]]
+advertiser = "alone"
+id = "red"
+category = "running"
+brand = "fleet"
+price = "80"
+text = "red trail shoe"
+[[item]]
+advertiser = "socks"
+id = "warm"
+category = "winter"
+text = "warm wool sock"
+[[item]]
+advertiser = "pills"
+id = "red"
+category = "running"
+text = "red pill"
+"#;
+
+/// A campaign with two ads: one that shows `shown`, and one with a text.
+fn campaign(advertiser: &str, category: &str, rest: &str, shown: &str, text: &str) -> String {
+    format!(
+        r#"advertiser = "{advertiser}"
+[[campaign]]
+name = "{advertiser}"
+category = "{category}"
+iab_cats = ["{}"]
+strategy = "cpc"
+daily_budget = 20
+landing_url = "https://{advertiser}.example/"
+bid = {{ max_cpm = 5, cpc = "0.5" }}
+{rest}
+[[campaign.ad]]
+name = "{advertiser}-shows"
+items = ["{shown}"]
+banner = {{ w = 300, h = 250, image_url = "https://cdn.example/a.png" }}
+[[campaign.ad]]
+name = "{advertiser}-says"
+text = "{text}"
+brand = "fleet"
+price = 90
+banner = {{ w = 300, h = 250, image_url = "https://cdn.example/b.png" }}
+"#,
+        if advertiser == "pills" { "IAB7" } else { "IAB17" }
+    )
+}
+
+fn write(folder: &Path, socks: &str) {
+    std::fs::create_dir_all(folder.join("campaigns")).expect("a folder");
+    for (file, text) in [
+        ("advertisers.toml", ADVERTISERS.to_owned()),
+        ("items.toml", ITEMS.to_owned()),
+        (
+            "campaigns/1.toml",
+            campaign("shoes", "running", "pooled_interest = true", "red", "trail shoe"),
+        ),
+        ("campaigns/2.toml", campaign("socks", "winter", socks, "warm", "red trail sock")),
+        ("campaigns/3.toml", campaign("alone", "running", "", "red", "red trail shoe")),
+        ("campaigns/4.toml", campaign("pills", "running", "", "red", "red trail shoe")),
+    ] {
+        std::fs::write(folder.join(file), text).expect("a file");
+    }
+}
+
+fn catalog(socks: &str, previous: Option<&Catalog>) -> Catalog {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), socks);
+    let needed = TermsNeeded { cpc: true, ..TermsNeeded::default() };
+    let strategies = KnownStrategies::from([("cpc".to_owned(), needed)]);
+    Catalog::load(folder.path(), &strategies, previous).expect("a good catalog")
+}
+
+const POOLED: &str = "pooled_interest = true";
+
+fn key(advertiser: &str, id: &str) -> u32 {
+    item_key(AdvertiserId::of(advertiser), id)
+}
+
+fn ad(catalog: &Catalog, name: &str) -> Slot {
+    let ads = catalog.all_campaigns().flat_map(|campaign| catalog.ads_of(campaign));
+    ads.into_iter().find(|ad| ad.name == name).expect("an ad").slot
+}
+
+fn liked(catalog: &Catalog, likes: &[Like]) -> Vec<String> {
+    likes.iter().map(|like| catalog.ad(like.ad.index).expect("an ad").name.clone()).collect()
+}
+
+#[test]
+fn an_item_is_like_the_ads_that_its_visits_may_serve() {
+    let catalog = catalog(POOLED, None);
+    let content = Content::of(&catalog);
+    let shoes = content.likes(key("shoes", "red"));
+    assert_eq!(liked(&catalog, shoes), ["shoes-shows", "shoes-says", "socks-says"]);
+    assert_eq!(shoes[0].score, 1.0, "it shows the item");
+    assert!(shoes[1].score > shoes[2].score && shoes[2].score > 0.2, "{shoes:?}");
+    let alone = content.likes(key("alone", "red"));
+    assert_eq!(liked(&catalog, alone), ["alone-shows", "alone-says"], "not in the pool");
+    assert!(content.likes(key("pills", "red")).is_empty(), "health keeps no profile");
+    assert_eq!(liked(&catalog, content.likes(key("socks", "warm")))[0], "socks-shows");
+    assert!(content.likes(key("shoes", "blue")).is_empty());
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp(1_700_000_000_000 + second * 1_000)
+}
+
+fn learned(users_min: u32, content: Content) -> Learned {
+    let covisits = CoVisitConfig { users_min, ..CoVisitConfig::default() };
+    let knn = KnnConfig { users_min, ..KnnConfig::default() };
+    let mut learned = Learned::new(covisits, knn);
+    learned.adopt(Arc::new(content));
+    learned
+}
+
+/// So many users each go from the shoe to the sock.
+fn walk(learned: &mut Learned, users: u64) {
+    for user in 1..=users {
+        let user = UserKey(crate::hash::mix(user));
+        for (second, item) in [(0, key("shoes", "red")), (10, key("socks", "warm"))] {
+            learned.visit(&Visit { user, item, at: at(second) });
+        }
+    }
+}
+
+fn publish(learned: &mut Learned, now: Timestamp) -> Arc<RelevanceSnapshot> {
+    while learned.step(now) {}
+    learned.publish(now).expect("it has changed")
+}
+
+/// What speaks for the ad by visits of others, and where it comes from.
+fn spoken(
+    snapshot: &RelevanceSnapshot,
+    user: UserKey,
+    items: &[u32],
+    now: Timestamp,
+    ad: Slot,
+) -> Vec<Source> {
+    let mut sources = Vec::new();
+    snapshot.speak(Some(user), items, now, |family, source, spoken, score| {
+        assert!((0.0..=1.0).contains(&score));
+        if family == Family::Collaborative && spoken == ad {
+            sources.push(source);
+        }
+    });
+    sources
+}
+
+#[test]
+fn enough_users_of_the_pool_make_others_ads_relevant() {
+    let (user, shoe) = (UserKey(7), key("shoes", "red"));
+    for (users, is_told) in [(4, false), (12, true)] {
+        let catalog = catalog(POOLED, None);
+        let sock = ad(&catalog, "socks-shows");
+        let mut learned = learned(5, Content::of(&catalog));
+        walk(&mut learned, users);
+        learned.visit(&Visit { user, item: shoe, at: at(20) });
+        let snapshot = publish(&mut learned, at(20));
+        let expected: &[Source] =
+            if is_told { &[Source::Item(shoe), Source::Sessions] } else { &[] };
+        assert_eq!(spoken(&snapshot, user, &[shoe], at(20), sock), expected, "{users} users");
+        let later = at(20 + 1_800);
+        let by_item: &[Source] = if is_told { &[Source::Item(shoe)] } else { &[] };
+        assert_eq!(spoken(&snapshot, user, &[shoe], later, sock), by_item, "a session ends");
+        assert!(
+            spoken(&snapshot, user, &[], at(20), sock).is_empty(),
+            "a user who may not be known"
+        );
+        let mut list = ShortList::default();
+        list.fill(&snapshot, Some(user), &[shoe], at(20));
+        assert_eq!(list.get(sock).collaborative > 0.0, is_told);
+        assert_eq!(list.get(ad(&catalog, "shoes-shows")).content, 1.0);
+        assert_eq!(list.get(ad(&catalog, "alone-shows")), Relevance::default());
+    }
+}
+
+#[test]
+fn a_tenant_that_leaves_the_pool_takes_what_was_learned_along() {
+    let (user, shoe) = (UserKey(7), key("shoes", "red"));
+    let before = catalog(POOLED, None);
+    let mut learned = learned(5, Content::of(&before));
+    walk(&mut learned, 12);
+    learned.visit(&Visit { user, item: shoe, at: at(20) });
+    publish(&mut learned, at(20));
+    learned.adopt(Arc::new(Content::of(&catalog(POOLED, Some(&before)))));
+    let sock = ad(&before, "socks-shows");
+    let snapshot = publish(&mut learned, at(21));
+    assert_eq!(spoken(&snapshot, user, &[shoe], at(21), sock).len(), 2, "nobody has left");
+    let after = catalog("", Some(&before));
+    learned.adopt(Arc::new(Content::of(&after)));
+    let snapshot = publish(&mut learned, at(22));
+    assert!(spoken(&snapshot, user, &[shoe], at(22), ad(&after, "socks-shows")).is_empty());
+    let status = learned.status();
+    assert_eq!((status.pairs.items, status.sessions.sessions), (0, 0));
+}
+
+#[actix_web::test]
+async fn an_actor_that_dies_leaves_what_it_learned() {
+    use actix::prelude::*;
+    let catalog = catalog(POOLED, None);
+    let users_of_five = CoVisitConfig::default();
+    let state = RelevanceState::new(users_of_five, KnnConfig::default());
+    let first = RelevanceActor::new(state.clone()).start();
+    let content = Arc::new(Content::of(&catalog));
+    assert!(first.send(Adopt(content)).await.is_ok());
+    assert_eq!(state.published().load().epoch(), 1, "at once");
+    let (shoe, sock) = (key("shoes", "red"), key("socks", "warm"));
+    let visits = (0..12).flat_map(|user| {
+        let user = UserKey(crate::hash::mix(user));
+        [(shoe, 0), (sock, 5)].map(|(item, second)| Visit { user, item, at: at(second) })
+    });
+    assert!(first.send(Visits(visits.collect())).await.is_ok());
+    drop(first);
+    let second = RelevanceActor::new(state.clone()).start();
+    assert!(second.send(Tick { now: at(6) }).await.is_ok());
+    let (published, status) = (state.published().load_full(), state.status());
+    assert_eq!((published.epoch(), status.visits, status.waiting), (2, 24, 0));
+    let ad = ad(&catalog, "socks-shows");
+    assert_eq!(spoken(&published, UserKey(99), &[shoe], at(6), ad), [Source::Item(shoe)]);
+}
