@@ -5,11 +5,20 @@ use crate::auction::arm::Arm;
 use crate::auction::input::AuctionInput;
 use crate::auction::world::World;
 use crate::catalog::{CampaignRow, FeatureGroups};
-use crate::prediction::Cross;
+use crate::prediction::{Cross, Interest};
 
 /// Whether the user's interest may enter this auction at all.
 pub(super) fn knows_interest(input: &AuctionInput) -> bool {
     input.permissions.personalise && !input.facts.minor && input.arm != Arm::NoInterest
+}
+
+/// What is known of the user, for the model's context.
+pub(super) fn interest_of(input: &AuctionInput) -> Interest {
+    if knows_interest(input) {
+        Interest::Known { top: input.profile.top_categories(input.now), last_event: None }
+    } else {
+        Interest::Off
+    }
 }
 
 /// How strongly the user is drawn to what the campaign sells; negative where that may not count.

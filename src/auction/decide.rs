@@ -2,7 +2,7 @@
 //! scratch, and takes money through [`Purse`]; it never awaits, never locks, and allocates nothing
 //! once it is warm.
 
-use crate::auction::affinity::{Affinities, interest_in, knows_interest};
+use crate::auction::affinity::{Affinities, interest_in, interest_of, knows_interest};
 use crate::auction::arm::Arm;
 use crate::auction::contenders::{Contender, Contenders};
 use crate::auction::explain::Controllers;
@@ -569,15 +569,6 @@ pub fn shaded(
     }
     let seed = hash::combine(input.seed, u64::from(ad));
     world.market.shade(&input.place(imp), paced, floor, seed).price.min(price)
-}
-
-/// What is known of the user, for the model's context.
-fn interest_of(input: &AuctionInput) -> Interest {
-    if knows_interest(input) {
-        Interest::Known { top: input.profile.top_categories(input.now), last_event: None }
-    } else {
-        Interest::Off
-    }
 }
 
 /// The model's context of one imp.
