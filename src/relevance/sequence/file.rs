@@ -11,7 +11,7 @@ use super::vocabulary::Vocabulary;
 use crate::units::CategoryId;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 const MAGIC: &[u8; 8] = b"OUTBIDSQ";
 const VERSION: u32 = 1;
@@ -80,7 +80,7 @@ impl SequenceModel {
         if weights.iter().any(|weight| !weight.is_finite()) {
             return refuse("a parameter is not a number");
         }
-        Ok(Self { shape, vocabulary: Arc::new(vocabulary), weights })
+        Ok(Self { shape, vocabulary: Arc::new(vocabulary), weights, usual: OnceLock::new() })
     }
 
     /// Reads a model.

@@ -23,7 +23,7 @@ mod vocabulary;
 pub use model::{SequenceModel, State, Visit};
 pub use rows::CategoryRows;
 pub use shape::{CATEGORIES_MAX, HIDDEN_MAX, ITEMS_MAX, KINDS, Shape};
-pub use train::{Loss, TrainConfig, Trainer};
+pub use train::{Loss, TrainConfig, Trainer, WINDOW_MAX};
 pub use vocabulary::Vocabulary;
 
 /// Why a model cannot be made or read.
@@ -36,6 +36,12 @@ pub enum SequenceError {
          of items, at most {ITEMS_MAX}, or none"
     )]
     Shape,
+    /// Settings that train nothing.
+    #[error(
+        "training needs a window of 1 to {WINDOW_MAX} events, a rate above 0, and a dropout from 0 to \
+         below 1"
+    )]
+    Settings,
     /// The file cannot be read or written.
     #[error("{0}")]
     File(#[from] std::io::Error),

@@ -1,10 +1,9 @@
 //! A trained model: steps states, and says what they make likely.
 
-use super::cell::{Cell, add_scaled, dot, sigmoid};
+use super::cell::{Cell, add_scaled, dot};
 use super::shape::{HIDDEN_MAX, KINDS, Shape, gap_step};
 use super::vocabulary::Vocabulary;
-use crate::units::CategoryId;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One event as the model reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +67,7 @@ pub struct SequenceModel {
     pub(super) shape: Shape,
     pub(super) vocabulary: Arc<Vocabulary>,
     pub(super) weights: Vec<f32>,
+    pub(super) usual: OnceLock<Vec<f32>>,
 }
 
 impl SequenceModel {
@@ -113,17 +113,23 @@ impl SequenceModel {
         }
     }
 
-    /// How much more likely than on average the state makes a category: the part of its logit that
-    /// depends on the state, through the logistic function, so 0.5 says "no more than usual". `None`
-    /// before the first event and for a category that the model does not know.
-    #[must_use]
-    pub fn affinity(&self, state: &State, category: CategoryId) -> Option<f32> {
-        let place = self.vocabulary.place(category);
-        if place == 0 || !state.is_known() {
-            return None;
-        }
-        let bias = self.weights[self.shape.bias(place)];
-        Some(sigmoid(self.logit(state, place) - bias))
+    /// The output embedding of the average event: each category's by what its bias alone makes of it.
+    /// Worked out once, when somebody first asks.
+    pub(super) fn usual(&self) -> &[f32] {
+        self.usual.get_or_init(|| {
+            let mut usual = vec![0.0; self.shape.hidden];
+            let places = 1..=self.shape.categories;
+            let bias = |place: usize| self.weights[self.shape.bias(place)];
+            let largest = places.clone().map(bias).fold(f32::NEG_INFINITY, f32::max);
+            let mut sum = 0.0;
+            for place in places {
+                let share = (bias(place) - largest).exp();
+                sum += share;
+                add_scaled(&mut usual, share, &self.weights[self.shape.category(place)]);
+            }
+            usual.iter_mut().for_each(|unit| *unit /= sum);
+            usual
+        })
     }
 
     /// Steps the unquantised state `h`, leaving in `cell` what a step back needs.

@@ -8,7 +8,7 @@ use super::shape::{GAPS, HIDDEN_MAX, KINDS, Shape};
 use super::vocabulary::Vocabulary;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How to train.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +45,18 @@ impl Default for TrainConfig {
         }
     }
 }
+
+impl TrainConfig {
+    fn is_valid(&self) -> bool {
+        (1..=WINDOW_MAX).contains(&self.window)
+            && self.rate > 0.0
+            && self.rate.is_finite()
+            && (0.0..1.0).contains(&self.dropout)
+    }
+}
+
+/// Events of the longest window: each keeps 2 kB for its step back.
+pub const WINDOW_MAX: usize = 4_096;
 
 /// Uniform first weights of embeddings: so that a category's product with itself is about 2 at 64
 /// units, and with another one about 0.
@@ -97,7 +109,7 @@ impl Trainer {
     /// unknown one first: they draw samples and start the biases.
     ///
     /// # Errors
-    /// Sizes that no model may have.
+    /// Sizes that no model may have, and settings that train nothing.
     pub fn new(
         vocabulary: Arc<Vocabulary>,
         counts: &[u64],
@@ -105,14 +117,18 @@ impl Trainer {
     ) -> Result<Self, SequenceError> {
         let categories = vocabulary.ids().len();
         let shape = Shape { hidden: config.hidden, categories, items: config.items };
-        if !shape.is_valid() || counts.len() != categories + 1 || config.window == 0 {
+        if !shape.is_valid() || counts.len() != categories + 1 {
             return Err(SequenceError::Shape);
+        }
+        if !config.is_valid() {
+            return Err(SequenceError::Settings);
         }
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
         let model = SequenceModel {
             weights: first_weights(&shape, counts, &mut random),
             shape,
             vocabulary,
+            usual: OnceLock::new(),
         };
         let states = vec![[0.0; HIDDEN_MAX]; config.window];
         Ok(Self {
@@ -141,7 +157,8 @@ impl Trainer {
     /// Ends the training.
     #[must_use]
     pub fn into_model(self) -> SequenceModel {
-        self.model
+        // Somebody may have asked while it was being trained.
+        SequenceModel { usual: OnceLock::new(), ..self.model }
     }
 
     /// One pass over all sequences in random order; `progress` hears of each.

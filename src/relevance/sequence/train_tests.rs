@@ -125,6 +125,25 @@ fn it_learns_an_order_with_all_categories_and_with_a_sample() {
 }
 
 #[test]
+fn settings_that_train_nothing_are_refused() {
+    let valid = TrainConfig::default();
+    for config in [
+        TrainConfig { window: 0, ..valid },
+        TrainConfig { window: WINDOW_MAX + 1, ..valid },
+        TrainConfig { rate: 0.0, ..valid },
+        TrainConfig { rate: f32::NAN, ..valid },
+        TrainConfig { rate: f32::INFINITY, ..valid },
+        TrainConfig { dropout: 1.0, ..valid },
+        TrainConfig { dropout: -0.1, ..valid },
+        TrainConfig { hidden: 48, ..valid },
+        TrainConfig { items: 3, ..valid },
+    ] {
+        let vocabulary = Arc::new(Vocabulary::new(vec![CategoryId(1)]));
+        assert!(Trainer::new(vocabulary, &[0, 1], config).is_err(), "{config:?}");
+    }
+}
+
+#[test]
 fn the_same_seed_makes_the_same_model() {
     let config = TrainConfig { hidden: 32, samples: 3, items: 8, ..Default::default() };
     let run = |seed| {

@@ -1,7 +1,7 @@
 //! What the sequence model leaves in a session, and when it is gone.
 
 use super::*;
-use crate::relevance::sequence::{SequenceModel, TrainConfig, Trainer, Vocabulary};
+use crate::relevance::sequence::{CategoryRows, SequenceModel, TrainConfig, Trainer, Vocabulary};
 
 const USER: UserKey = UserKey(7);
 
@@ -24,7 +24,9 @@ pub(super) fn stepping_shard(
 fn affinity(table: &SessionTable, sequencer: &Sequencer, now: Timestamp) -> Option<f32> {
     let mut profile = Profile::new();
     assert_eq!(table.read(USER, now, &mut profile), ReadOutcome::Known);
-    sequencer.model().affinity(profile.sequence(), CategoryId(2))
+    let mut rows = CategoryRows::default();
+    let number = rows.number(sequencer.model(), CategoryId(2)).expect("known");
+    rows.affinity(profile.sequence(), number)
 }
 
 #[test]
