@@ -2,7 +2,7 @@
 //!
 //! What this room promises:
 //! * It holds no raw user id: a user is a keyed hash ([`UserKey`](crate::units::UserKey)).
-//! * A session is at most 200 bytes (asserted where it is declared) and some 240 with its share of
+//! * A session is at most 200 bytes (asserted where it is declared) and some 250 with its share of
 //!   the index and no shows; shows cost 20 bytes each, and a user keeps at most 32 records.
 //! * With the state of a sequence model it stays below 512.
 //! * The table never holds more than `sessions_max` sessions; the least recently used goes first.
