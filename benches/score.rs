@@ -83,6 +83,7 @@ impl Stream {
                 ad,
                 cross: Cross { interest: 0.5, prior_logit: -4.0, ..Cross::NEUTRAL },
                 logit: f32::NAN,
+                conversion_prior_logit: f32::NAN,
                 calibration_group: 0,
                 predicted: 0.02,
                 at,

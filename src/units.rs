@@ -312,6 +312,16 @@ pub struct HoldId {
     pub sequence: u32,
 }
 
+impl HoldId {
+    /// A hash of it, for tables and draws.
+    #[must_use]
+    pub const fn key(self) -> u64 {
+        let LeaseId { node, core, boot, number } = self.lease;
+        let place = (node as u64) << 48 | (core as u64) << 32 | boot as u64;
+        crate::hash::combine(place, (number as u64) << 32 | self.sequence as u64)
+    }
+}
+
 /// A lease: (node, boot epoch, core, count), packed so that it is unique without coordination.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

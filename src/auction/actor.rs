@@ -14,7 +14,7 @@ use crate::auction::world::{Published, World, WorldCache};
 use crate::budget::{Held, LeaseBook, LeaseInbox, LeaseNews, LeaseRequest, LeaseTotals};
 use crate::clock::{Civil, Mono};
 use crate::latency::StageRecorder;
-use crate::prediction::{Click, Cross, Example, sigmoid};
+use crate::prediction::{Click, Cross, Example, conversion_prior_logit, sigmoid};
 use crate::privacy::{Cell, Contribute, Kind};
 use crate::session::{CancelShow, PendShow};
 use crate::strategy::pacing::{LocalPacing, LocalReport};
@@ -47,6 +47,17 @@ pub trait Outbox {
     fn flush(&self);
 }
 
+/// What is remembered of a bid until it is shown.
+struct Bid {
+    /// Whose pace it was bid at.
+    pace: Slot,
+    /// Clicks that a show of it promises, at the conversion rate that the campaign declares: to the
+    /// controllers, a click that converts twice as often is two.
+    promised: f32,
+    /// What the learner will want to know.
+    example: Box<Example>,
+}
+
 /// What one core knows, outside of its actor.
 pub struct Core {
     auctioneer: Auctioneer,
@@ -54,8 +65,7 @@ pub struct Core {
     leases: LeaseBook,
     inbox: LeaseInbox,
     pacing: LocalPacing,
-    /// By hold: whose pace it was bid at, and what the learner will want to know.
-    ring: Ring<(Slot, Box<Example>)>,
+    ring: Ring<Bid>,
     clicked: Ring<()>,
     audits: Audits,
     clicks_repeated: u64,
@@ -131,7 +141,12 @@ impl Core {
             let mut paced = self.auctioneer.paced();
             let slot = paced.find(|(campaign, ..)| *campaign == pick.campaign);
             if let Some((example, (_, slot, _))) = example.zip(slot) {
-                self.ring.put(pick.held.hold, (slot, Box::new(example)));
+                let declared =
+                    world.catalog.row(pick.campaign).map_or(0, |row| row.bid.expected_cvr_ppm);
+                let worth = pick.conversions_ppm as f32 / declared.max(1) as f32;
+                let promised = example.predicted * if declared > 0 { worth } else { 1.0 };
+                let bid = Bid { pace: slot, promised, example: Box::new(example) };
+                self.ring.put(pick.held.hold, bid);
             }
             announce(&*self.outbox, world, input, pick);
         }
@@ -147,9 +162,9 @@ impl Core {
 
     /// Counts a show, once: its features are in the ring until then.
     fn show(&mut self, hold: HoldId, user: Option<UserKey>, cell: Cell, at: Timestamp) {
-        let Some((slot, mut example)) = self.ring.take(hold) else { return };
+        let Some(Bid { pace, promised, mut example }) = self.ring.take(hold) else { return };
         example.at = at;
-        self.pacing.on_show(slot, example.predicted);
+        self.pacing.on_show(pace, promised);
         self.outbox.contribute(Contribute { user, at, cell, kind: Kind::Impression });
         self.outbox.learn(example);
     }
@@ -248,6 +263,7 @@ fn example_of(
             strengths: pick.strengths,
         },
         logit: calibration.map_or(f32::NAN, |platt| platt.invert(pick.logit)),
+        conversion_prior_logit: conversion_prior_logit(row.bid.expected_cvr_ppm),
         predicted: sigmoid(pick.logit),
         calibration_group: row.calibration_group,
         at: input.now,
@@ -553,6 +569,7 @@ mod tests {
             held,
             rate: crate::rates::Rate::ONE,
             logit: 0.0,
+            conversions_ppm: 0,
             prior_logit: 0.0,
             interest: 0.0,
             strengths: Strengths::NONE,

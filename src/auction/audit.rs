@@ -98,7 +98,7 @@ impl Audit {
             p_click: sigmoid(pick.logit),
             prior_p_click: sigmoid(pick.prior_logit),
             interest: pick.interest,
-            value: terms.value(pick.logit),
+            value: terms.value(pick.promise()),
             controllers: pick.controllers,
             price: pick.price,
             is_exploration: pick.is_exploration,

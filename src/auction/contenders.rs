@@ -2,9 +2,9 @@
 //! lies in rows that no cache holds, so it asks for them some campaigns ahead, and for what the score
 //! will read as soon as an ad fits.
 
-use crate::auction::decide::Purse;
 use crate::auction::fits::{self, Misfit};
 use crate::auction::input::{AuctionInput, DealInput, ImpInput};
+use crate::auction::purse::Purse;
 use crate::auction::reason::NoBid;
 use crate::auction::world::{Seated, World};
 use crate::catalog::{Ad, AdKind, AdRow, Campaign, CampaignRow, Caps, FeatureGroups, Form};
@@ -58,6 +58,9 @@ pub struct Contender {
     pub is_preferred: bool,
     /// The highest logit of its ads, once they are scored.
     pub logit_max: f32,
+    /// The logarithm of the highest predicted conversion rate of its ads over the declared one; 0
+    /// where none is predicted.
+    pub ln_conversions_max: f32,
     /// Its pace, once it is priced.
     pub pace: Option<Pace>,
 }
@@ -169,6 +172,7 @@ impl Contenders {
             range: from..self.fits.len(),
             is_preferred: self.fits[from..].iter().any(|fit| fit.is_preferred),
             logit_max: f32::NEG_INFINITY,
+            ln_conversions_max: 0.0,
             pace: None,
         });
     }

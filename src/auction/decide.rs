@@ -5,16 +5,18 @@
 use crate::auction::affinity::{Affinities, interest_in, interest_of, knows_interest};
 use crate::auction::arm::Arm;
 use crate::auction::contenders::{Contender, Contenders};
+use crate::auction::conversions::Conversions;
 use crate::auction::explain::Controllers;
 use crate::auction::input::{AuctionInput, ImpInput};
 use crate::auction::outcome::Pick;
 use crate::auction::pod;
-use crate::auction::price::{self, Priced, Terms};
+use crate::auction::price::{self, Priced, Promise, Terms};
+use crate::auction::purse::Purse;
 use crate::auction::reason::NoBid;
 use crate::auction::relevant::Relevant;
 use crate::auction::select::{Candidate, Page, Shortlist};
 use crate::auction::world::{Seated, World};
-use crate::budget::{Held, Purpose, Windows};
+use crate::budget::Purpose;
 use crate::catalog::{CampaignRow, EligibilityScratch, FeatureGroups};
 use crate::clock::Mono;
 use crate::hash;
@@ -23,32 +25,10 @@ use crate::prediction::{
     ContextFeatures, Cross, Interest, Platt, ScoreScratch, Strengths, sigmoid,
 };
 use crate::privacy::ContextBucket;
-use crate::strategy::pacing::{Pace, PacingSnapshot};
+use crate::strategy::pacing::Pace;
 use crate::strategy::{Shading, Strategy, exploration};
-use crate::units::{CampaignId, Micros, Slot, Timestamp};
+use crate::units::{Micros, Slot};
 use smallvec::SmallVec;
-
-/// Where an auction takes money from: a core's leases, or, to explain, nowhere.
-pub trait Purse {
-    /// Holds `price` (account currency) of the campaign's money for this purpose.
-    ///
-    /// # Errors
-    /// What is left, when that is less than the price; zero when there is none.
-    fn hold(
-        &mut self,
-        campaign: CampaignId,
-        purpose: Purpose,
-        price: Micros,
-        windows: Windows,
-        now: Timestamp,
-    ) -> Result<Held, Micros>;
-
-    /// The pace of the campaign in a slot: as published, with what this core has seen since.
-    fn pace(&mut self, slot: Slot, published: &PacingSnapshot) -> Pace;
-
-    /// Asks for what `pace` will read.
-    fn prefetch(&self, _slot: Slot) {}
-}
 
 /// One ad that fits one imp, scored.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +49,9 @@ pub struct Scored {
     pub ad: u32,
     /// Logit of the click probability that ranks and prices it.
     pub logit: f32,
+    /// Conversions predicted of a million clicks, where its strategy pays for conversions; else what
+    /// the campaign declares.
+    pub conversions_ppm: u32,
     /// The released prior's logit.
     pub prior_logit: f32,
     /// The user's interest in its category.
@@ -81,10 +64,18 @@ pub struct Scored {
     pub floor: Micros,
 }
 
+impl Scored {
+    /// What is predicted of it.
+    #[must_use]
+    pub const fn promise(&self) -> Promise {
+        Promise { logit: self.logit, conversions_ppm: self.conversions_ppm }
+    }
+}
+
 /// The model's view of one imp.
 #[derive(Clone, Copy)]
-struct Reduced {
-    context: ContextFeatures,
+pub(super) struct Reduced {
+    pub(super) context: ContextFeatures,
     scratch: ScoreScratch,
 }
 
@@ -98,6 +89,7 @@ pub struct Auctioneer {
     /// The same without what is known of the user, for domains that may not know it; empty where none
     /// takes part.
     strangers: Vec<Reduced>,
+    conversions: Conversions,
     contenders: Contenders,
     relevant: Relevant,
     scored: Vec<Scored>,
@@ -214,6 +206,7 @@ impl Auctioneer {
                     campaign,
                     ad: fit.ad.index,
                     logit,
+                    conversions_ppm: row.map_or(0, |row| row.bid.expected_cvr_ppm),
                     prior_logit,
                     interest,
                     sequence,
@@ -221,6 +214,10 @@ impl Auctioneer {
                     floor: fit.floor,
                 });
             }
+        }
+        if is_by_model(input) {
+            let Self { conversions, contenders, scored, requests, strangers, .. } = self;
+            conversions.predict(world, input, contenders, scored, (requests, strangers));
         }
     }
 
@@ -416,9 +413,8 @@ impl Auctioneer {
         position: usize,
         row: &CampaignRow,
     ) -> Option<Platt> {
-        let is_by_model = matches!(input.arm, Arm::Full | Arm::NoInterest)
-            && input.imps.get(position)?.given_p_click.is_none();
-        let request = self.requests.get(position).filter(|_| is_by_model)?;
+        let is_given = input.imps.get(position)?.given_p_click.is_some();
+        let request = self.requests.get(position).filter(|_| is_by_model(input) && !is_given)?;
         Some(world.model.calibration(&request.context).of(row.calibration_group))
     }
 
@@ -461,6 +457,7 @@ const fn candidate_of(
         worth,
         rank,
         logit: scored.logit,
+        conversions_ppm: scored.conversions_ppm,
         prior_logit: scored.prior_logit,
         interest: scored.interest,
         strengths: scored.strengths,
@@ -546,6 +543,7 @@ fn take_money(
         held,
         rate,
         logit: candidate.logit,
+        conversions_ppm: candidate.conversions_ppm,
         prior_logit: candidate.prior_logit,
         interest: candidate.interest,
         strengths: candidate.strengths,
@@ -569,6 +567,11 @@ pub fn shaded(
     }
     let seed = hash::combine(input.seed, u64::from(ad));
     world.market.shade(&input.place(imp), paced, floor, seed).price.min(price)
+}
+
+/// Whether the model makes the predictions of this auction.
+const fn is_by_model(input: &AuctionInput) -> bool {
+    matches!(input.arm, Arm::Full | Arm::NoInterest)
 }
 
 /// The model's context of one imp.

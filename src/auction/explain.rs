@@ -1,11 +1,12 @@
 //! Why this ad, why this price, why not mine: the same filters and the same arithmetic as the
 //! auction, with every step kept. Off the hot path; holds no money.
 
-use crate::auction::decide::{Auctioneer, Purse, Scored, shaded};
+use crate::auction::decide::{Auctioneer, Scored, shaded};
 use crate::auction::fits::{self, Misfit};
 use crate::auction::input::{AuctionInput, ImpInput};
 use crate::auction::outcome::Pick;
 use crate::auction::price::{Priced, Terms};
+use crate::auction::purse::Purse;
 use crate::auction::reason::NoBid;
 use crate::auction::relevant::{ExplainedRelevance, explain_relevance};
 use crate::auction::world::{Epochs, World};
@@ -375,7 +376,7 @@ fn explain_price(
         Priced::Unpriced => (Micros::ZERO, false),
     };
     let mut factors =
-        terms.as_ref().map_or(Vec::new(), |terms| terms.factors(scored.logit).into_vec());
+        terms.as_ref().map_or(Vec::new(), |terms| terms.factors(scored.promise()).into_vec());
     let imp = input.imps.get(usize::from(scored.imp)).filter(|_| clears_floor);
     let price = match imp.zip(row) {
         Some((imp, (_, seated))) => shaded(
@@ -404,7 +405,7 @@ fn explain_price(
             .catalog
             .ad(scored.ad)
             .map_or(Vec::new(), |ad| explain_relevance(world, input, ad.slot)),
-        value_micros: terms.as_ref().map_or(0, |terms| terms.value(scored.logit).0),
+        value_micros: terms.as_ref().map_or(0, |terms| terms.value(scored.promise()).0),
         multiplier: terms.as_ref().map_or(0.0, Terms::multiplier),
         is_share_spent: pace.is_spent(),
         controllers: Controllers::from(&pace),

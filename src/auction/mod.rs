@@ -12,6 +12,7 @@ mod affinity;
 mod arm;
 mod audit;
 mod contenders;
+mod conversions;
 mod decide;
 mod explain;
 mod extract;
@@ -34,7 +35,7 @@ pub use actor::{
 };
 pub use arm::{Arm, Arms};
 pub use audit::{AUDITS_MAX, Audit, FindAudits};
-pub use decide::{Auctioneer, Purse, Scored};
+pub use decide::{Auctioneer, Scored};
 pub use explain::{
     Controllers, End, ExplainedAd, ExplainedBid, ExplainedCampaign, ExplainedPrice, Explanation,
     explain,
@@ -48,6 +49,7 @@ pub use input::{
 pub use outcome::{Outcome, Pick};
 pub use policy::Policy;
 pub use price::input_of_terms;
+pub use purse::Purse;
 pub use reason::NoBid;
 pub use relevant::ExplainedRelevance;
 pub use ring::{RING_MAX, Ring};

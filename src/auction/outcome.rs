@@ -1,6 +1,7 @@
 //! What an auction decided.
 
 use crate::auction::explain::Controllers;
+use crate::auction::price::Promise;
 use crate::auction::reason::NoBid;
 use crate::budget::Held;
 use crate::catalog::Catalog;
@@ -50,6 +51,9 @@ pub struct Pick {
     pub rate: Rate,
     /// Logit of its click probability.
     pub logit: f32,
+    /// Conversions predicted of a million clicks, where its strategy pays for conversions; else what
+    /// the campaign declares.
+    pub conversions_ppm: u32,
     /// The released prior's logit that went into it.
     pub prior_logit: f32,
     /// Strength of the user's interest in its category.
@@ -60,6 +64,14 @@ pub struct Pick {
     pub floor: Micros,
     /// What its campaign's controllers said, once the auction is over.
     pub controllers: Controllers,
+}
+
+impl Pick {
+    /// What was predicted of it.
+    #[must_use]
+    pub const fn promise(&self) -> Promise {
+        Promise { logit: self.logit, conversions_ppm: self.conversions_ppm }
+    }
 }
 
 impl Outcome {

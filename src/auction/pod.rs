@@ -78,6 +78,7 @@ mod tests {
             worth: f64::from(worth),
             rank: f64::from(worth),
             logit: 0.0,
+            conversions_ppm: 0,
             prior_logit: 0.0,
             interest: 0.0,
             strengths: Strengths::NONE,

@@ -23,6 +23,15 @@ pub enum Priced {
     Unpriced,
 }
 
+/// What is predicted of showing an ad.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Promise {
+    /// Logit of the click probability.
+    pub logit: f32,
+    /// Conversions of a million clicks.
+    pub conversions_ppm: u32,
+}
+
 /// What all ads of a campaign are priced by in one auction.
 pub struct Terms<'w> {
     strategy: &'w Strategy,
@@ -51,7 +60,7 @@ impl<'w> Terms<'w> {
     /// Value x pacing multiplier, capped, in the currency of the answer (rounded down: never more
     /// than the advertiser's terms), held against the floor.
     pub fn price(&self, scored: &Scored) -> Priced {
-        let paced = self.strategy.price(&self.input_of(scored.logit), self.multiplier);
+        let paced = self.strategy.price(&self.input_of(scored.promise()), self.multiplier);
         match self.rate.largest_within(paced) {
             None => Priced::Unpriced,
             Some(price) if price.0 == 0 || price < scored.floor => Priced::BelowFloor(price),
@@ -66,7 +75,7 @@ impl<'w> Terms<'w> {
         if self.strategy.shading() == Shading::None {
             return price;
         }
-        let paced = self.strategy.paced(&self.input_of(scored.logit), self.multiplier);
+        let paced = self.strategy.paced(&self.input_of(scored.promise()), self.multiplier);
         self.rate.largest_within(paced).unwrap_or(price)
     }
 
@@ -74,8 +83,8 @@ impl<'w> Terms<'w> {
     /// past every price, where deals go first.
     pub fn rank(&self, scored: &Scored, price: Micros) -> f64 {
         let paced = if scored.is_fixed {
-            self.rate
-                .largest_within(self.strategy.price(&self.input_of(scored.logit), self.multiplier))
+            let input = self.input_of(scored.promise());
+            self.rate.largest_within(self.strategy.price(&input, self.multiplier))
         } else {
             None
         };
@@ -84,13 +93,13 @@ impl<'w> Terms<'w> {
     }
 
     /// What the strategy finds an impression worth before pacing, in the account's currency.
-    pub fn value(&self, logit: f32) -> Micros {
-        self.strategy.value(&self.input_of(logit))
+    pub fn value(&self, promise: Promise) -> Micros {
+        self.strategy.value(&self.input_of(promise))
     }
 
     /// The strategy's arithmetic, step by step.
-    pub fn factors(&self, logit: f32) -> Factors {
-        self.strategy.factors(&self.input_of(logit), self.multiplier)
+    pub fn factors(&self, promise: Promise) -> Factors {
+        self.strategy.factors(&self.input_of(promise), self.multiplier)
     }
 
     /// What pacing leaves of the value.
@@ -98,8 +107,9 @@ impl<'w> Terms<'w> {
         self.multiplier
     }
 
-    fn input_of(&self, logit: f32) -> ValueInput {
-        ValueInput { p_click: f64::from(sigmoid(logit)), ..self.input }
+    fn input_of(&self, Promise { logit, conversions_ppm }: Promise) -> ValueInput {
+        let p_click = f64::from(sigmoid(logit));
+        ValueInput { p_click, expected_cvr_ppm: conversions_ppm, ..self.input }
     }
 }
 
@@ -112,7 +122,8 @@ pub fn ln_bound(world: &World, contender: &Contender, pace: &Pace) -> f32 {
     let ln_multiplier = pace.ln_budget.min(pace.ln_cpa);
     let worth = world.ln_worth_of(contender.seated);
     // ln(sigmoid(x)) is below both x and 0.
-    worth.paced(contender.logit_max.min(0.0), ln_multiplier) + BOUND_SLACK
+    let unconverted = worth.paced(contender.logit_max.min(0.0), ln_multiplier);
+    unconverted + contender.ln_conversions_max + BOUND_SLACK
 }
 
 /// More than the rounding of the few 32-bit sums in a bound: a thousandth of a price.

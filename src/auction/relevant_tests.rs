@@ -34,6 +34,7 @@ fn contenders(ads: &[usize]) -> Contenders {
             range: from..from + count,
             is_preferred: false,
             logit_max: f32::NEG_INFINITY,
+            ln_conversions_max: 0.0,
             pace: None,
         });
     }

@@ -32,6 +32,9 @@ pub struct Candidate {
     pub rank: f64,
     /// The logit of its click probability.
     pub logit: f32,
+    /// Conversions predicted of a million clicks, where its strategy pays for conversions; else what
+    /// the campaign declares.
+    pub conversions_ppm: u32,
     /// The released prior's logit that went into it.
     pub prior_logit: f32,
     /// Strength of the user's interest in its category.
@@ -181,6 +184,7 @@ mod tests {
             worth: rank,
             rank,
             logit: 0.0,
+            conversions_ppm: 0,
             prior_logit: 0.0,
             interest: 0.0,
             strengths: Strengths::NONE,

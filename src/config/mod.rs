@@ -184,13 +184,24 @@ pub struct Prediction {
     pub base_click_rate: f32,
     /// Seed of the model's first weights.
     pub seed: u64,
+    /// The part of shows without a click that is learned from, with the reciprocal weight.
+    pub negative_rate: f64,
+    /// Seconds that a click waits for its conversion before it stays a negative.
+    pub conversion_window_s: u32,
     /// Whether click probabilities are calibrated by exchange and campaign group before they price.
     pub calibration: bool,
 }
 
 impl Default for Prediction {
     fn default() -> Self {
-        Self { click_window_s: 600, base_click_rate: 0.01, seed: 1, calibration: true }
+        Self {
+            click_window_s: 600,
+            base_click_rate: 0.01,
+            seed: 1,
+            calibration: true,
+            negative_rate: 1.0,
+            conversion_window_s: 7 * 86_400,
+        }
     }
 }
 

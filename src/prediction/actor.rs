@@ -95,6 +95,16 @@ pub struct Click {
     pub at: Timestamp,
 }
 
+/// A click became a conversion.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Converted {
+    /// The click's hold.
+    pub hold: HoldId,
+    /// When it was bought.
+    pub at: Timestamp,
+}
+
 /// The catalog changed: these are all ads now.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
@@ -125,6 +135,7 @@ pub struct Status;
 
 // Mailboxes move messages by value.
 const _: () = assert!(size_of::<Impressions>() <= 128 && size_of::<Click>() <= 128);
+const _: () = assert!(size_of::<Converted>() <= 128);
 const _: () = assert!(size_of::<AdsChanged>() <= 128 && size_of::<Tick>() <= 128);
 
 impl Handler<Impressions> for LearnerActor {
@@ -141,6 +152,14 @@ impl Handler<Click> for LearnerActor {
 
     fn handle(&mut self, message: Click, _: &mut Self::Context) {
         self.state.learner.lock().click(message.hold, message.at);
+    }
+}
+
+impl Handler<Converted> for LearnerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Converted, _: &mut Self::Context) {
+        self.state.learner.lock().convert(message.hold, message.at);
     }
 }
 

@@ -179,6 +179,13 @@ pub struct Config {
     /// How long a shown ad waits for its click before it counts as not clicked, in ms, at least 1.
     /// A compressed simulated day shortens it.
     pub click_window_ms: i64,
+    /// The part of shows without a click that is learned from, each with the reciprocal weight, in
+    /// (0, 1]. Which, a hash of the hold says.
+    pub negative_rate: f64,
+    /// How long a click waits for its conversion, in ms, at least 1.
+    pub conversion_window_ms: i64,
+    /// How many clicks may wait for conversions at once, 1 to [`Config::CONVERSIONS_MAX`].
+    pub conversions_max: usize,
     /// Whether what is bid on is calibrated by exchange and campaign group (`calibration.rs`).
     pub calibration: bool,
     /// How many shown ads may wait at once, 1 to [`Config::JOIN_MAX`].
@@ -188,6 +195,8 @@ pub struct Config {
 }
 
 impl Config {
+    /// Most clicks that may wait for conversions: 2^18 are 70 MB.
+    pub const CONVERSIONS_MAX: usize = 1 << 18;
     /// Most shown ads that may wait for a click: 2^20 are 250 MB, and at the default window 1,700
     /// impressions a second on this node.
     pub const JOIN_MAX: usize = 1 << 20;
@@ -201,6 +210,13 @@ impl Config {
         check("click_window_ms", window_ms as f64, "1..", window_ms >= 1)?;
         let is_bounded = (1..=Self::JOIN_MAX).contains(&join_max);
         check("join_max", join_max as f64, "1..=1048576", is_bounded)?;
+        let rate = self.negative_rate;
+        check("negative_rate", rate, "(0, 1]", rate > 0.0 && rate <= 1.0)?;
+        let window_ms = self.conversion_window_ms;
+        check("conversion_window_ms", window_ms as f64, "1..", window_ms >= 1)?;
+        let max = self.conversions_max;
+        let is_bounded = (1..=Self::CONVERSIONS_MAX).contains(&max);
+        check("conversions_max", max as f64, "1..=262144", is_bounded)?;
         let count = self.rates.len();
         check("rates", count as f64, "1..=4 entries", (1..=Shadows::MAX).contains(&count))?;
         self.rates.iter().try_for_each(Rates::validate)?;
@@ -224,6 +240,9 @@ impl Default for Config {
             admission: 0,
             ttl_hours: 30 * 24,
             click_window_ms: 600_000,
+            negative_rate: 1.0,
+            conversion_window_ms: 7 * 86_400_000,
+            conversions_max: 1 << 16,
             calibration: true,
             join_max: 1 << 18,
             rates: vec![Rates::default()],
@@ -256,6 +275,10 @@ mod tests {
         wrong("base_rate", |config| config.base_rate = f64::NAN);
         wrong("click_window_ms", |config| config.click_window_ms = 0);
         wrong("join_max", |config| config.join_max = usize::MAX);
+        wrong("negative_rate", |config| config.negative_rate = 0.0);
+        wrong("negative_rate", |config| config.negative_rate = f64::NAN);
+        wrong("conversion_window_ms", |config| config.conversion_window_ms = 0);
+        wrong("conversions_max", |config| config.conversions_max = usize::MAX);
         wrong("rates", |config| config.rates.clear());
         wrong("vector_rate", |config| config.rates[0].vector_rate = f32::NAN);
         wrong("linear_rate", |config| config.rates[0].linear_rate = 0.0);

@@ -28,6 +28,9 @@ pub struct Example {
     /// The model's logit, before calibration; not a number where something else than the model made
     /// the prediction.
     pub logit: f32,
+    /// The conversion rate that the campaign declares, as a logit; not a number where it declares
+    /// none.
+    pub conversion_prior_logit: f32,
     /// The click probability that the bid was made on.
     pub predicted: f32,
     /// Hash of the campaign's calibration group.
@@ -129,6 +132,11 @@ impl JoinTable {
         } else {
             Matched::First
         }
+    }
+
+    /// The waiting show of this hold.
+    pub(super) fn example(&self, hold: HoldId) -> Option<&Example> {
+        self.waiting.get(&hold).map(|waiting| &*waiting.example)
     }
 
     /// Moves the present to `now` (never back).

@@ -2,6 +2,7 @@
 
 use super::calibration::{Calibration, Calibrator, EXCHANGES_MAX};
 use super::config::{Config, Error};
+use super::conversion::{ConversionCounters, ConversionHead};
 use super::features::AdFeatures;
 use super::join::{Admission, Example, JoinTable, Matched};
 use super::online::{OnlineSample, fwfm_config};
@@ -9,12 +10,16 @@ use super::publish::{Publisher, Rebuilt};
 use super::quality::{Quality, QualitySummary};
 use super::score::ModelSnapshot;
 use super::shadows::Shadows;
+use crate::hash;
 use crate::units::{HoldId, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 
 /// Arms of an experiment whose quality is kept apart; more would be labels without bound.
 pub(super) const ARMS: usize = 4;
+
+/// Keeps the choice of negatives apart from whatever else is drawn by holds.
+const SAMPLING_SALT: u64 = 0x6e65_6761_7469_7665;
 
 /// What came in and what became of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -39,6 +44,8 @@ pub struct Counters {
     pub positives: u64,
     /// Shows whose window ended without.
     pub negatives: u64,
+    /// Shows without a click that were left out ([`Config::negative_rate`]).
+    pub sampled_out: u64,
     /// Outcomes that the model learned from.
     pub learned: u64,
     /// Outcomes of exchanges beyond those whose quality is kept apart.
@@ -76,6 +83,10 @@ pub struct LearnerStatus {
     pub model: QualitySummary,
     /// That by exchange, each under the id of its feature ([`super::exchange_feature`]).
     pub exchanges: Vec<(u32, QualitySummary)>,
+    /// Clicks and their conversions.
+    pub conversions: ConversionCounters,
+    /// Clicks that wait for conversions.
+    pub conversions_waiting: usize,
     /// The model's own prediction of each example just before it learned from it (progressive
     /// validation).
     pub progressive: QualitySummary,
@@ -85,6 +96,8 @@ pub struct LearnerStatus {
 pub struct Learner {
     model: Shadows,
     calibrator: Option<Calibrator>,
+    conversions: ConversionHead,
+    negative_rate: f64,
     publisher: Publisher,
     join: JoinTable,
     snapshot: Arc<ModelSnapshot>,
@@ -108,9 +121,11 @@ impl Learner {
         config.validate()?;
         let model = Shadows::new(&fwfm_config(config), &config.rates)?;
         let mut publisher = Publisher::new(model.serving());
-        let snapshot = publisher.snapshot(model.serving(), Calibration::default());
+        let snapshot = publisher.snapshot(model.serving(), Calibration::default(), None);
         Ok(Self {
             model,
+            conversions: ConversionHead::new(config)?,
+            negative_rate: config.negative_rate,
             calibrator: config.calibration.then(|| Calibrator::new(config.base_logit())),
             publisher,
             join: JoinTable::new(config.click_window_ms, config.join_max),
@@ -141,7 +156,12 @@ impl Learner {
     /// An ad was clicked, which is learned when its window ends.
     pub fn click(&mut self, hold: HoldId, at: Timestamp) {
         let counter = match self.join.click(hold, at) {
-            Matched::First => &mut self.counters.clicks,
+            Matched::First => {
+                if let Some(example) = self.join.example(hold).filter(|example| example.learn) {
+                    self.conversions.click(example, at);
+                }
+                &mut self.counters.clicks
+            }
             Matched::Duplicate => &mut self.counters.duplicate_clicks,
             Matched::Late => &mut self.counters.late_clicks,
             Matched::Unknown => &mut self.counters.unknown_clicks,
@@ -149,17 +169,24 @@ impl Learner {
         *counter += 1;
     }
 
+    /// A click became a conversion, which was at `at`.
+    pub fn convert(&mut self, hold: HoldId, at: Timestamp) {
+        self.conversions.convert(hold, at);
+    }
+
     /// Moves the present to `now` (never back).
     pub fn advance(&mut self, now: Timestamp) {
         self.join.advance(now);
         self.model.advance(now);
+        self.conversions.advance(now);
     }
 
     /// Learns from shows whose windows have ended, in the order of their windows: about 6 µs each, at
     /// most `count` of them. Whether there may be more.
     pub fn learn_ended(&mut self, count: usize) -> bool {
+        let has_clicks = self.conversions.expire(count);
         for _ in 0..count {
-            let Some((example, is_clicked)) = self.join.next_ended() else { return false };
+            let Some((example, is_clicked)) = self.join.next_ended() else { return has_clicks };
             let counter = if is_clicked {
                 &mut self.counters.positives
             } else {
@@ -174,17 +201,22 @@ impl Learner {
     /// Replaces the ads that snapshots keep rows of. Takes about 0.3 µs an ad.
     pub fn replace_ads(&mut self, ads: &[AdFeatures]) {
         self.ads = self.publisher.replace_ads(self.model.serving(), ads);
+        self.conversions.replace_ads(ads);
         self.is_changed = true;
     }
 
     /// The model as it stands, as a snapshot. The same snapshot as before if nothing changed.
     pub fn publish(&mut self) -> Arc<ModelSnapshot> {
-        if self.is_changed {
+        if self.is_changed || self.conversions.is_changed() {
             self.rebuilt = self.publisher.refresh(self.model.serving());
             self.model.clear_touched();
             let calibrator = self.calibrator.as_ref();
             let calibration = calibrator.map_or_else(Calibration::default, Calibrator::snapshot);
-            self.snapshot = self.publisher.snapshot(self.model.serving(), calibration);
+            self.snapshot = self.publisher.snapshot(
+                self.model.serving(),
+                calibration,
+                Some(self.conversions.publish()),
+            );
             self.is_changed = false;
         }
         Arc::clone(&self.snapshot)
@@ -208,6 +240,8 @@ impl Learner {
             arms: self.arms.iter().map(Quality::summary).collect(),
             model: self.by_model.summary(),
             exchanges: self.exchanges.iter().map(|(id, one)| (*id, one.summary())).collect(),
+            conversions: self.conversions.counters(),
+            conversions_waiting: self.conversions.waiting(),
             progressive: self.progressive.summary(),
         }
     }
@@ -222,9 +256,13 @@ impl Learner {
         if !example.learn {
             return;
         }
+        let Some(weight) = self.weight_of(example.hold, is_clicked) else {
+            self.counters.sampled_out += 1;
+            return;
+        };
         let base_logit = self.model.serving().base_logit();
         let online = OnlineSample::new(&example.context, &example.ad, example.cross, base_logit);
-        let predicted = self.model.learn(&online.sample(), is_clicked, 1.0);
+        let predicted = self.model.learn(&online.sample(), is_clicked, weight);
         self.progressive.record(predicted, is_clicked);
         self.counters.learned += 1;
         self.is_changed = true;
@@ -232,6 +270,16 @@ impl Learner {
 }
 
 impl Learner {
+    /// What an outcome weighs for the model; `None` where it is left out. The same hold always has the
+    /// same answer.
+    fn weight_of(&self, hold: HoldId, is_clicked: bool) -> Option<f32> {
+        if is_clicked || self.negative_rate >= 1.0 {
+            return Some(1.0);
+        }
+        let drawn = (hash::mix(hold.key() ^ SAMPLING_SALT) >> 11) as f64 / (1_u64 << 53) as f64;
+        (drawn < self.negative_rate).then_some((1.0 / self.negative_rate) as f32)
+    }
+
     /// What the model itself predicted, against what came.
     fn calibrate(&mut self, example: &Example, is_clicked: bool) {
         self.by_model.record(example.predicted, is_clicked);

@@ -21,6 +21,7 @@ mod admission;
 mod ages;
 mod calibration;
 mod config;
+mod conversion;
 mod features;
 mod ftrl;
 mod fwfm;
@@ -45,11 +46,12 @@ mod planted_tests;
 mod tests;
 
 pub use actor::{
-    AdsChanged, Click, Impressions, LEARNED_MAX, LearnerActor, LearnerState, Published, Status,
-    Tick,
+    AdsChanged, Click, Converted, Impressions, LEARNED_MAX, LearnerActor, LearnerState, Published,
+    Status, Tick,
 };
 pub use calibration::{ExchangeCalibration, Platt};
 pub use config::{Config, Error, FwfmConfig, Rates};
+pub use conversion::{ConversionCounters, conversion_prior_logit};
 pub use features::{
     AD_FIELD_NAMES, AD_FIELDS, AdFeatures, AdInput, CONTEXT_FIELD_NAMES, CONTEXT_FIELDS,
     ContextFeatures, ContextInput, Cross, FIELDS, Interest, LastEvent, SlotFormat,

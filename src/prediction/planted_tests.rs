@@ -138,6 +138,7 @@ fn shown(world: &World, draw: &Draw, arm: Arm, number: u32) -> Box<Example> {
         ad: world.ads[draw.ad].ids,
         cross,
         logit: f32::NAN,
+        conversion_prior_logit: f32::NAN,
         predicted: 0.1,
         calibration_group: 0,
         at: Timestamp(number.into()),
@@ -147,7 +148,7 @@ fn shown(world: &World, draw: &Draw, arm: Arm, number: u32) -> Box<Example> {
 }
 
 /// Shows `examples` ads, clicking as planted.
-fn run(config: Config, arm: Arm, examples: usize) -> (Arc<ModelSnapshot>, World) {
+fn run(config: Config, arm: Arm, examples: usize) -> (Arc<ModelSnapshot>, World, u64) {
     let mut world = World::new(11);
     let mut learner = Learner::new(&config).unwrap();
     learner.replace_ads(&world.ads);
@@ -162,8 +163,9 @@ fn run(config: Config, arm: Arm, examples: usize) -> (Arc<ModelSnapshot>, World)
         learner.expire(at);
     }
     learner.expire(Timestamp(examples as i64 + WINDOW_MS));
-    assert_eq!(learner.status().counters.learned, examples as u64);
-    (learner.publish(), world)
+    let counters = learner.status().counters;
+    assert_eq!(counters.learned + counters.sampled_out, examples as u64);
+    (learner.publish(), world, counters.learned)
 }
 
 fn config() -> Config {
@@ -228,7 +230,7 @@ fn evaluate(snapshot: &ModelSnapshot, world: &mut World, arm: Arm) -> Scores {
 }
 
 fn scores(config: Config, arm: Arm, examples: usize) -> Scores {
-    let (snapshot, mut world) = run(config, arm, examples);
+    let (snapshot, mut world, _) = run(config, arm, examples);
     evaluate(&snapshot, &mut world, arm)
 }
 
@@ -249,6 +251,20 @@ fn the_full_model_comes_near_the_truth_and_is_calibrated() {
     assert!(full.log_loss < full.bayes_log_loss + 0.025, "{full:?}");
     assert!(full.auc > full.bayes_auc - 0.025, "{full:?}");
     assert!((0.93..1.07).contains(&full.predicted_over_actual), "{full:?}");
+}
+
+/// One negative in ten, each ten times as heavy: what is lost is a little certainty.
+#[test]
+fn sampled_negatives_keep_the_calibration() {
+    const EXAMPLES: usize = 30_000;
+    let full = scores(config(), Arm::Full, EXAMPLES);
+    let sampled = Config { negative_rate: 0.1, ..config() };
+    let (snapshot, mut world, learned) = run(sampled, Arm::Full, EXAMPLES);
+    let sampled = evaluate(&snapshot, &mut world, Arm::Full);
+    println!("{full:?}, sampled {sampled:?} of {learned}");
+    assert!((learned as usize) < EXAMPLES / 2, "{learned}");
+    assert!((0.88..1.12).contains(&sampled.predicted_over_actual), "{sampled:?}");
+    assert!(sampled.log_loss < full.log_loss + 0.03, "{sampled:?} against {full:?}");
 }
 
 #[test]

@@ -84,11 +84,13 @@ impl Publisher {
         &mut self,
         model: &Fwfm,
         calibration: Calibration,
+        conversions: Option<Arc<ModelSnapshot>>,
     ) -> Arc<ModelSnapshot> {
         self.epoch += 1;
         Arc::new(ModelSnapshot {
             epoch: self.epoch,
             calibration,
+            conversions,
             base_logit: model.base_logit(),
             bias: model.bias(),
             prior_weight: model.prior_weight(),

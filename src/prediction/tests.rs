@@ -1,7 +1,9 @@
 //! The room's promises: factorised scoring is the full sum, an unknown ad is neutral, snapshots do
 //! not move, shows and clicks join once, and the actor publishes what it learned.
 
-use super::actor::{AdsChanged, Click, Impressions, LearnerActor, LearnerState, Status, Tick};
+use super::actor::{
+    AdsChanged, Click, Impressions, LEARNED_MAX, LearnerActor, LearnerState, Status, Tick,
+};
 use super::config::{Config, Rates};
 use super::features::{
     AD_FIELDS, AdFeatures, AdInput, CONTEXT_FIELDS, ContextFeatures, Cross, SlotFormat,
@@ -80,6 +82,7 @@ fn example(sequence: u32, at: i64, context: ContextFeatures, ad: &AdFeatures) ->
         ad: ad.ids,
         cross: Cross::NEUTRAL,
         logit: f32::NAN,
+        conversion_prior_logit: f32::NAN,
         predicted: 0.01,
         calibration_group: 0,
         at: Timestamp(at),
@@ -360,6 +363,36 @@ async fn the_tick_answers_after_its_effects_are_published() {
     // Another actor over the same state goes on where this one stopped.
     let successor = LearnerActor::new(state).start();
     assert_eq!(successor.send(Status).await.unwrap().counters.clicks, 1);
+}
+
+/// More shows at once than a tick may learn from: others on the thread are answered meanwhile, the
+/// rest waits for the next tick, and how late it is can be seen.
+#[actix::test]
+async fn a_backlog_gives_way_and_is_told_of() {
+    let mut random = ChaCha8Rng::seed_from_u64(2);
+    let ad = random_ad(&mut random, 0);
+    let context = random_context(&mut random);
+    let shows = LEARNED_MAX as u32 + 1_000;
+    let state = LearnerState::new(&Config { join_max: 1 << 16, ..small(2) }).unwrap();
+    let figures = state.last_status();
+    let address = LearnerActor::new(state).start();
+    let all = (0..shows).map(|number| {
+        let mut shown = example(number, 0, context, &ad);
+        shown.learn = false;
+        shown
+    });
+    address.send(Impressions(all.collect())).await.unwrap();
+    let now = Timestamp(61_000);
+    let tick = address.send(Tick { now });
+    let meanwhile = address.send(Status).await.unwrap();
+    assert!(meanwhile.waiting > 1_000, "{} waited", meanwhile.waiting);
+    assert!(tick.await.unwrap().has_more);
+    let status = figures.load_full();
+    assert_eq!((status.waiting, status.lag_ms), (1_000, 60_000));
+    assert!(!address.send(Tick { now }).await.unwrap().has_more);
+    let status = figures.load_full();
+    assert_eq!((status.waiting, status.lag_ms), (0, 0));
+    assert_eq!(status.served.examples, u64::from(shows));
 }
 
 #[test]

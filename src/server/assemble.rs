@@ -207,6 +207,8 @@ fn model_config(config: &Config) -> prediction::Config {
         base_rate: f64::from(config.prediction.base_click_rate),
         click_window_ms: i64::from(config.prediction.click_window_s) * 1_000,
         calibration: config.prediction.calibration,
+        negative_rate: config.prediction.negative_rate,
+        conversion_window_ms: i64::from(config.prediction.conversion_window_s) * 1_000,
         ..prediction::Config::default()
     }
 }

@@ -4,12 +4,12 @@
 
 use crate::budget;
 use crate::config;
-use crate::hash::combine;
 use crate::notice::attribution::{Converted, Proofs, Touch, Touches, Windows, attribute};
 use crate::notice::effect::unescape;
 use crate::notice::entry::{Entry, Of, Order, Subject};
 use crate::notice::event::{VALUE_MICROS_MAX, order_key};
 use crate::notice::{BidToken, Purpose};
+use crate::prediction;
 use crate::privacy::{Cell, ContextBucket, Contribute, Kind};
 use crate::server::engine::Engine;
 use crate::server::recent::Recent;
@@ -68,7 +68,7 @@ impl Conversions {
         let mut counted = self.counted.lock();
         counted.orders.note(order.key);
         if let Some(hold) = hold.filter(|_| order.is_from_browser) {
-            counted.by_hold.note(hold_key(hold));
+            counted.by_hold.note(hold.key());
         }
     }
 
@@ -137,6 +137,11 @@ impl Engine {
         if !self.aggregates.tell(contribution) {
             self.metrics.refused("contribution");
         }
+        // The head predicts what clicks become, and knows nothing of views.
+        let clicked = prediction::Converted { hold: touch.hold, at: claim.at };
+        if converted == Converted::ClickThrough && !self.learner.tell(clicked) {
+            self.metrics.refused("conversion_learned");
+        }
         let message = budget::Conversion {
             campaign: touch.campaign,
             strategy_arm: touch.strategy_arm,
@@ -166,7 +171,7 @@ impl Engine {
         let (through, touch) = attribute(*windows, &proofs, claim.at).map_err(|missed| {
             if is_bad && missed == Converted::Unattributed { Converted::BadToken } else { missed }
         })?;
-        let hold = hold_key(touch.hold);
+        let hold = touch.hold.key();
         let order = order_of(claim, &touch);
         let mut counted = counted.lock();
         if counted.orders.count(order) > 0 {
@@ -215,13 +220,7 @@ fn measured_user(token: &BidToken) -> Option<UserKey> {
 
 /// Without an order's id, the bid brings one conversion.
 fn order_of(claim: &Claim, touch: &Touch) -> u64 {
-    claim.order.unwrap_or_else(|| hold_key(touch.hold))
-}
-
-fn hold_key(hold: HoldId) -> u64 {
-    let lease = hold.lease;
-    let place = u64::from(lease.node) << 48 | u64::from(lease.core) << 32 | u64::from(lease.boot);
-    combine(place, u64::from(lease.number) << 32 | u64::from(hold.sequence))
+    claim.order.unwrap_or_else(|| touch.hold.key())
 }
 
 /// A transparent image of one pixel.

@@ -78,6 +78,18 @@ impl Collector for LearnerMetrics {
             encoder.encode_descriptor("learner_lag", help, seconds, MetricType::Gauge)?;
         let lag_s = status.lag_ms as f64 / 1e3;
         family.encode_gauge(&lag_s)?;
+        let help = "Conversions predicted of those that came so far";
+        let mut family = encoder.encode_descriptor(
+            "conversion_prediction_over_actual",
+            help,
+            None,
+            MetricType::Gauge,
+        )?;
+        family.encode_gauge(&status.conversions.predicted_over_actual())?;
+        let help = "Clicks that wait for conversions";
+        let mut family =
+            encoder.encode_descriptor("learner_clicks_waiting", help, None, MetricType::Gauge)?;
+        family.encode_gauge(&(status.conversions_waiting as u64))?;
         let help = "Shows in the join table";
         let mut family =
             encoder.encode_descriptor("learner_waiting", help, None, MetricType::Gauge)?;
@@ -94,6 +106,10 @@ impl Collector for LearnerMetrics {
             ("click_late", counters.late_clicks),
             ("click_unknown", counters.unknown_clicks),
             ("exchange_refused", counters.exchanges_refused),
+            ("conversion_click_dropped", status.conversions.dropped_clicks),
+            ("conversion_duplicate", status.conversions.duplicate),
+            ("conversion_late", status.conversions.late),
+            ("conversion_unknown", status.conversions.unknown),
         ] {
             family
                 .encode_family(&[("what", what)])?

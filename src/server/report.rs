@@ -43,6 +43,7 @@ fn without_counts<'a>(
         "served": quality(&status.served),
         "model": quality(&status.model),
         "model_by_exchange": by_exchange,
+        "conversions_predicted_over_actual": status.conversions.predicted_over_actual(),
         "progressive": quality(&status.progressive),
     })
 }

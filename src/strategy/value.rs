@@ -256,6 +256,12 @@ impl Strategy {
         factors
     }
 
+    /// Whether it pays for conversions, so that their rate is in its price.
+    #[must_use]
+    pub const fn prices_conversions(&self) -> bool {
+        matches!(self.objective, Objective::TargetCpa | Objective::TargetRoas)
+    }
+
     /// The terms without which a campaign cannot be bid for at all.
     #[must_use]
     pub const fn terms_needed(&self) -> TermsNeeded {

@@ -197,6 +197,7 @@ impl Office {
                 rate: RATE,
                 logit: -3.5,
                 prior_logit: 0.0,
+                conversions_ppm: 0,
                 interest: 0.0,
                 strengths: crate::prediction::Strengths::NONE,
                 floor: Micros::ZERO,
