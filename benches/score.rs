@@ -29,6 +29,7 @@ fn make_ads(random: &mut ChaCha8Rng) -> Vec<AdFeatures> {
             category: CategoryId(random.random_range(0..200)),
             format: SlotFormat::Banner,
             size: sizes[random.random_range(0..4)],
+            content: [1, 2, 3, 0, 0, 0].map(|kind| kind * random.random_range(1..200)),
             is_active: true,
         };
         let slot = Slot { index, generation: 0 };

@@ -11,7 +11,14 @@ use serde::{Deserialize, Serialize};
 /// Fields of the request and its user.
 pub const CONTEXT_FIELDS: usize = 17;
 /// Fields of an ad.
-pub const AD_FIELDS: usize = 5;
+pub const AD_FIELDS: usize = 6;
+/// Those of them that have one value each; the last, content, may have none or several.
+const AD_SINGLE: usize = AD_FIELDS - 1;
+/// Most values of an ad's content: brand, price band and four words.
+pub const CONTENT_MAX: usize = 6;
+/// The hashed ids of an ad: one for each field with one value, then those of its content, 0 where there
+/// are no more.
+pub type AdIds = [u32; AD_SINGLE + CONTENT_MAX];
 /// All fields: the context's first, then the ad's.
 pub const FIELDS: usize = CONTEXT_FIELDS + AD_FIELDS;
 
@@ -36,9 +43,9 @@ pub const CONTEXT_FIELD_NAMES: [&str; CONTEXT_FIELDS] = [
     "last_event",
 ];
 
-/// The ad's fields, in the order of [`AdFeatures::ids`].
+/// The ad's fields, in the order of [`AdIds`].
 pub const AD_FIELD_NAMES: [&str; AD_FIELDS] =
-    ["advertiser", "campaign", "creative", "category", "shape"];
+    ["advertiser", "campaign", "creative", "category", "shape", "content"];
 
 /// Where the three interest fields begin. They share one salt, so that what is learned of a
 /// category holds at any rank; the field matrix gives each rank its own weight.
@@ -219,6 +226,8 @@ pub struct AdInput {
     pub format: SlotFormat,
     /// Width and height in pixels; 0 where it has none.
     pub size: (u16, u16),
+    /// Hashes of what it is about, 0 where there are no more.
+    pub content: [u32; CONTENT_MAX],
     /// Whether it may be shown at all; an inactive ad keeps no row.
     pub is_active: bool,
 }
@@ -230,8 +239,8 @@ pub struct AdFeatures {
     pub slot: Slot,
     /// Its campaign.
     pub campaign: CampaignId,
-    /// One hashed id per field, in the order of [`AD_FIELD_NAMES`].
-    pub ids: [u32; AD_FIELDS],
+    /// Its hashed ids.
+    pub ids: AdIds,
     /// Whether it keeps a row.
     pub is_active: bool,
 }
@@ -240,7 +249,7 @@ impl AdFeatures {
     /// The features of the ad in `slot`.
     #[must_use]
     pub fn new(slot: Slot, input: &AdInput) -> Self {
-        let values: [u64; AD_FIELDS] = [
+        let values: [u64; AD_SINGLE] = [
             input.advertiser.0,
             input.campaign.0,
             input.creative.0,
@@ -250,7 +259,10 @@ impl AdFeatures {
         Self {
             slot,
             campaign: input.campaign,
-            ids: std::array::from_fn(|field| feature_id(CONTEXT_FIELDS + field, values[field])),
+            ids: std::array::from_fn(|place| match place.checked_sub(AD_SINGLE) {
+                None => feature_id(CONTEXT_FIELDS + place, values[place]),
+                Some(place) => content_id(input.content[place]),
+            }),
             is_active: input.is_active,
         }
     }
@@ -316,6 +328,25 @@ impl Cross {
 #[must_use]
 pub fn exchange_feature(exchange: u64) -> u32 {
     feature_id(0, exchange)
+}
+
+/// An ad's ids, each with its ad field and its value: 1, and for each of `n` contents `1 / sqrt(n)`, so
+/// that ads of many words do not weigh more.
+pub(super) fn valued(ids: &AdIds) -> impl Iterator<Item = (usize, u32, f32)> {
+    let contents = ids[AD_SINGLE..].iter().filter(|id| **id != 0).count();
+    let share = 1.0 / (contents.max(1) as f32).sqrt();
+    ids.iter().enumerate().filter_map(move |(place, &id)| match place {
+        single @ ..AD_SINGLE => Some((single, id, 1.0)),
+        _ => (id != 0).then_some((AD_SINGLE, id, share)),
+    })
+}
+
+/// The id of one content, never 0 but for none.
+fn content_id(token: u32) -> u32 {
+    match token {
+        0 => 0,
+        _ => feature_id(CONTEXT_FIELDS + AD_SINGLE, token.into()).max(1),
+    }
 }
 
 /// The id of one (field, value) pair.

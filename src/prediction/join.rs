@@ -8,7 +8,7 @@
 //! A clicked show waits out its window like any other. Were clicks handed on at once, a run's first
 //! window would teach nothing but clicks, and every growth of traffic too many of them.
 
-use super::features::{AD_FIELDS, ContextFeatures, Cross};
+use super::features::{AdIds, ContextFeatures, Cross};
 use crate::units::{HoldId, Timestamp};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ pub struct Example {
     /// The request.
     pub context: ContextFeatures,
     /// The ad ([`super::ModelSnapshot::ad_ids`]).
-    pub ad: [u32; AD_FIELDS],
+    pub ad: AdIds,
     /// Interest and prior as scored.
     pub cross: Cross,
     /// The model's logit, before calibration; not a number where something else than the model made
@@ -44,7 +44,7 @@ pub struct Example {
 }
 
 // A hundred and some bytes each while they wait: `Config::JOIN_MAX` counts on it.
-const _: () = assert!(size_of::<Example>() <= 144);
+const _: () = assert!(size_of::<Example>() <= 168);
 
 /// What became of a show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! What this room promises:
 //! * **One dot product an ad.** A request is reduced once ([`ModelSnapshot::prepare`]); each
-//!   candidate then costs 40 multiplications over one 192-byte row ([`ModelSnapshot::logit`]).
+//!   candidate then costs 48 multiplications over one cache line ([`ModelSnapshot::logit`]).
 //!   The result is the full FwFM sum, to 1e-4 (a property test holds that).
 //! * **An unknown ad is neutral.** A slot that is empty, foreign or of another generation scores
 //!   as the request alone; it never reads another ad's row.
@@ -53,8 +53,8 @@ pub use calibration::{ExchangeCalibration, Platt};
 pub use config::{Config, Error, FwfmConfig, Rates};
 pub use conversion::{ConversionCounters, conversion_prior_logit};
 pub use features::{
-    AD_FIELD_NAMES, AD_FIELDS, AdFeatures, AdInput, CONTEXT_FIELD_NAMES, CONTEXT_FIELDS,
-    ContextFeatures, ContextInput, Cross, FIELDS, Interest, LastEvent, SlotFormat,
+    AD_FIELD_NAMES, AD_FIELDS, AdFeatures, AdIds, AdInput, CONTENT_MAX, CONTEXT_FIELD_NAMES,
+    CONTEXT_FIELDS, ContextFeatures, ContextInput, Cross, FIELDS, Interest, LastEvent, SlotFormat,
     exchange_feature,
 };
 pub use fwfm::Fwfm;

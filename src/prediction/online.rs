@@ -2,8 +2,8 @@
 
 use super::config::{Config, FwfmConfig};
 use super::features::{
-    AD_FIELDS, CONTEXT_FIELDS, ContextFeatures, Cross, FIELDS, FORMATS, INTEREST_BUCKETS,
-    SlotFormat,
+    AdIds, CONTEXT_FIELDS, ContextFeatures, Cross, FIELDS, FORMATS, INTEREST_BUCKETS, SlotFormat,
+    valued,
 };
 use super::fwfm::Fwfm;
 use super::sample::{Feature, Sample};
@@ -38,7 +38,9 @@ pub(super) fn fwfm_config(config: &Config) -> FwfmConfig {
 
 /// What the model needs of one shown ad.
 pub(super) struct OnlineSample {
-    features: [Feature; FIELDS],
+    /// By field.
+    features: [Feature; CONTEXT_FIELDS + size_of::<AdIds>() / size_of::<u32>()],
+    count: usize,
     dense: [u16; 2 + FAMILIES],
     prior_offset: f32,
 }
@@ -47,18 +49,26 @@ impl OnlineSample {
     /// Of an ad with these ids, shown in this context.
     pub(super) fn new(
         context: &ContextFeatures,
-        ad: &[u32; AD_FIELDS],
+        ad: &AdIds,
         cross: Cross,
         base_logit: f32,
     ) -> Self {
-        let id = |field: usize| match field.checked_sub(CONTEXT_FIELDS) {
-            None => context.ids[field],
-            Some(ad_field) => ad[ad_field],
-        };
+        let of_context = (0..).zip(context.ids).map(|(field, id)| Feature::category(field, id));
+        let of_ad = valued(ad).map(|(field, id, value)| {
+            let field = (CONTEXT_FIELDS + field) as u16;
+            Feature { field, id, value }
+        });
+        let mut features = [Feature::category(0, 0); _];
+        let mut count = 0;
+        for (place, feature) in features.iter_mut().zip(of_context.chain(of_ad)) {
+            *place = feature;
+            count += 1;
+        }
         let bucket = cross.interest_bucket();
         let [collaborative, content, sequence] = relevance_steps(cross);
         Self {
-            features: std::array::from_fn(|field| Feature::category(field as u16, id(field))),
+            features,
+            count,
             dense: [
                 interest(bucket),
                 format_interest(context.format, bucket),
@@ -72,7 +82,7 @@ impl OnlineSample {
 
     /// As the core takes it.
     pub(super) fn sample(&self) -> Sample<'_> {
-        let (features, dense) = (&self.features, &self.dense);
+        let (features, dense) = (&self.features[..self.count], &self.dense);
         Sample { features, dense, prior_offset: self.prior_offset }
     }
 }

@@ -107,6 +107,7 @@ fn planted_ad(number: usize) -> AdFeatures {
             category: category_id(number % CATEGORIES),
             format: SlotFormat::Banner,
             size: (300, 250),
+            content: [0; 6],
             is_active: true,
         },
     )

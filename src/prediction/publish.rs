@@ -1,11 +1,12 @@
 //! From the learner's weights to snapshots, copying only what changed.
 
 use super::calibration::Calibration;
-use super::features::{AD_FIELDS, AdFeatures, SlotFormat};
+use super::features::{AD_FIELDS, AdFeatures, AdIds, SlotFormat, valued};
 use super::fwfm::Fwfm;
 use super::online::{interest_weights, relevance_weights};
 use super::score::{AdRow, DIM, LINEAR_CHUNK, ModelSnapshot, ROW_CHUNK, VECTOR_CHUNK, Vector};
 use super::tables::{Chunked, Touched};
+use super::vectors::add_scaled;
 use ndarray::Array2;
 use serde::Serialize;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub(super) struct Publisher {
     linear: Chunked<f32, LINEAR_CHUNK>,
     vectors: Chunked<[f32; DIM], VECTOR_CHUNK>,
     rows: Chunked<AdRow, ROW_CHUNK>,
-    ids: Chunked<[u32; AD_FIELDS], ROW_CHUNK>,
+    ids: Chunked<AdIds, ROW_CHUNK>,
     /// Ads whose slot lies beyond [`AD_SLOTS_MAX`].
     pub(super) ads_refused: u64,
 }
@@ -43,7 +44,7 @@ impl Publisher {
             linear: Chunked::filled(model.linear_len(), 0.0),
             vectors: Chunked::filled(model.vector_len(), [0.0; DIM]),
             rows: Chunked::filled(0, AdRow::ABSENT),
-            ids: Chunked::filled(0, [0; AD_FIELDS]),
+            ids: Chunked::filled(0, AdIds::default()),
             ads_refused: 0,
         };
         publisher.copy_vectors(model, &Touched::all(model.vector_len()));
@@ -56,7 +57,7 @@ impl Publisher {
         let kept = ads.iter().filter(is_kept);
         let slots = kept.clone().map(|ad| ad.slot.index as usize + 1).max();
         self.rows = Chunked::filled(slots.unwrap_or(0), AdRow::ABSENT);
-        self.ids = Chunked::filled(slots.unwrap_or(0), [0; AD_FIELDS]);
+        self.ids = Chunked::filled(slots.unwrap_or(0), AdIds::default());
         let mut built = 0;
         let field_weights = model.field_weights();
         for ad in kept {
@@ -126,7 +127,7 @@ impl Publisher {
                 continue;
             };
             let ids = self.ids.get(index).copied().unwrap_or_default();
-            let is_stale = ids.iter().any(|&id| {
+            let is_stale = valued(&ids).any(|(_, id, _)| {
                 model.touched_linear().is_marked(model.linear_index(id))
                     || model.touched_vectors().is_marked(model.vector_index(id))
             });
@@ -141,18 +142,14 @@ impl Publisher {
 }
 
 /// The row of an ad under the model's present weights.
-fn build_row(
-    model: &Fwfm,
-    field_weights: &Array2<f32>,
-    ids: [u32; AD_FIELDS],
-    generation: u32,
-) -> AdRow {
-    AdRow::new(
-        generation,
-        ids.map(|id| model.linear(model.linear_index(id))),
-        &ids.map(|id| vector_of(model, model.vector_index(id))),
-        field_weights,
-    )
+fn build_row(model: &Fwfm, field_weights: &Array2<f32>, ids: AdIds, generation: u32) -> AdRow {
+    let (mut linear, mut vectors) = ([0.0; AD_FIELDS], [[0.0; DIM]; AD_FIELDS]);
+    for (field, id, value) in valued(&ids) {
+        linear[field] += value * model.linear(model.linear_index(id));
+        let vector = vector_of(model, model.vector_index(id));
+        add_scaled(&mut vectors[field], value, &vector);
+    }
+    AdRow::new(generation, linear, &vectors, field_weights)
 }
 
 /// The vector at `index`; the online core has [`DIM`] components.

@@ -7,7 +7,7 @@
 //! ```text
 //! logit = S_C + s_a + <U, Q_a> + c[interest] + Σ c[relevance] + β (prior − base)
 //! ```
-//! is the same sum in 40 multiplications instead of 1,848. The vectors of an ad are kept in 8 bits a
+//! is the same sum in 48 multiplications instead of 2,024. The vectors of an ad are kept in 8 bits a
 //! component, scaled by the largest, so that all of an ad is one cache line: at a few hundred
 //! candidates a request, lines are what a score costs. A component is off by at most 1/254 of the
 //! ad's largest, which moves a logit by some thousandths; the sum itself is in integers, and so the
@@ -15,8 +15,8 @@
 
 use super::calibration::{Calibration, ExchangeCalibration};
 use super::features::{
-    AD_FIELD_NAMES, AD_FIELDS, CONTEXT_FIELD_NAMES, CONTEXT_FIELDS, ContextFeatures, Cross, FIELDS,
-    FORMATS, INTEREST_BUCKETS,
+    AD_FIELD_NAMES, AD_FIELDS, AdIds, CONTEXT_FIELD_NAMES, CONTEXT_FIELDS, ContextFeatures, Cross,
+    FIELDS, FORMATS, INTEREST_BUCKETS, valued,
 };
 use super::strength::{FAMILIES, FAMILY_NAMES, STRENGTHS};
 use super::tables::Chunked;
@@ -124,7 +124,7 @@ pub struct ModelSnapshot {
     pub(super) vectors: Chunked<Vector, VECTOR_CHUNK>,
     pub(super) rows: Chunked<AdRow, ROW_CHUNK>,
     /// By ad slot, apart from the rows: one look a bid, not one a candidate.
-    pub(super) ids: Chunked<[u32; AD_FIELDS], ROW_CHUNK>,
+    pub(super) ids: Chunked<AdIds, ROW_CHUNK>,
 }
 
 impl ModelSnapshot {
@@ -206,7 +206,7 @@ impl ModelSnapshot {
     /// The feature ids of the ad in slot `ad`, for the example to learn from; `None` for an ad that
     /// this snapshot does not know.
     #[must_use]
-    pub fn ad_ids(&self, ad: Slot) -> Option<[u32; AD_FIELDS]> {
+    pub fn ad_ids(&self, ad: Slot) -> Option<AdIds> {
         self.row(ad).and_then(|_| self.ids.get(ad.index as usize)).copied()
     }
 
@@ -245,7 +245,8 @@ impl ModelSnapshot {
             return terms;
         };
         let ids = self.ids.get(ad.index as usize).copied().unwrap_or_default();
-        let linear = ids.map(|id| self.linear(id));
+        let mut linear = [0.0; AD_FIELDS];
+        valued(&ids).for_each(|(field, id, value)| linear[field] += value * self.linear(id));
         terms.extend(AD_FIELD_NAMES.into_iter().zip(linear));
         terms.push(("ad pairs", row.own - linear.iter().sum::<f32>()));
         for (field, &name) in WITH_AD_NAMES.iter().enumerate() {
@@ -354,7 +355,7 @@ fn quantised<T: Copy + Default + TryFrom<i32>>(values: &[f32], most: i32) -> ([T
     (std::array::from_fn(|lane| values.get(lane).copied().map_or(T::default(), whole)), scale)
 }
 
-/// The inner product in whole numbers: at most 40 * 32,767 * 127, which 32 bits hold. Written so
+/// The inner product in whole numbers: at most 48 * 32,767 * 127, which 32 bits hold. Written so
 /// that the compiler multiplies and adds eight pairs in one instruction.
 #[inline]
 fn dot(left: &[i16; ROW], right: &[i8; ROW]) -> i32 {

@@ -6,7 +6,7 @@ use super::actor::{
 };
 use super::config::{Config, Rates};
 use super::features::{
-    AD_FIELDS, AdFeatures, AdInput, CONTEXT_FIELDS, ContextFeatures, Cross, SlotFormat,
+    AD_FIELDS, AdFeatures, AdInput, CONTENT_MAX, CONTEXT_FIELDS, ContextFeatures, Cross, SlotFormat,
 };
 use super::join::Example;
 use super::learner::Learner;
@@ -58,7 +58,11 @@ fn random_ad(random: &mut ChaCha8Rng, index: u32) -> AdFeatures {
     AdFeatures {
         slot: Slot { index, generation: random.random_range(0..3) },
         campaign: CampaignId(index.into()),
-        ids: [(); AD_FIELDS].map(|()| random.random_range(0..2_000)),
+        // An ad has up to six contents.
+        ids: std::array::from_fn(|place| match place {
+            AD_FIELDS.. if random.random_bool(0.4) => 0,
+            _ => random.random_range(1..2_000),
+        }),
         is_active: true,
     }
 }
@@ -332,6 +336,7 @@ async fn the_tick_answers_after_its_effects_are_published() {
         category: CategoryId(4),
         format: SlotFormat::Native,
         size: (0, 0),
+        content: [0; CONTENT_MAX],
         is_active: true,
     };
     let slot = Slot { index: 70, generation: 1 };
@@ -399,4 +404,42 @@ async fn a_backlog_gives_way_and_is_told_of() {
 fn a_wrong_setting_makes_no_learner() {
     let config = Config { vector_bits: 40, ..Config::default() };
     assert!(LearnerState::new(&config).is_err());
+}
+
+#[test]
+fn an_ad_that_nobody_has_seen_scores_by_what_it_is_about() {
+    let mut learner =
+        Learner::new(&Config { linear_bits: 16, vector_bits: 14, ..small(3) }).unwrap();
+    let context = random_context(&mut ChaCha8Rng::seed_from_u64(3));
+    let ad = |number: u32, token: u32| {
+        let mut content = [0; CONTENT_MAX];
+        content[0] = token;
+        let input = AdInput {
+            advertiser: AdvertiserId(1),
+            campaign: CampaignId((number % 40).into()),
+            creative: CreativeId(number.into()),
+            category: CategoryId(4),
+            format: SlotFormat::Banner,
+            size: (300, 250),
+            content,
+            is_active: true,
+        };
+        AdFeatures::new(Slot { index: number, generation: 0 }, &input)
+    };
+    // Each ad is shown once; what those have in common that are clicked is a word.
+    for number in 0..2_000 {
+        let shown = ad(number, 7 + number % 2);
+        learner.impression(example(number, i64::from(number), context, &shown));
+        if number % 2 == 0 {
+            learner.click(hold(number), Timestamp(i64::from(number)));
+        }
+        learner.expire(Timestamp(i64::from(number)));
+    }
+    learner.expire(Timestamp(10_000));
+    let fresh = [ad(3_000, 7), ad(3_001, 8), ad(3_002, 0)];
+    learner.replace_ads(&fresh);
+    let snapshot = learner.publish();
+    let [liked, disliked, silent] =
+        fresh.map(|ad| score(&snapshot, &context, ad.slot, Cross::NEUTRAL));
+    assert!(liked > silent + 0.5 && silent > disliked + 0.5, "{liked} {silent} {disliked}");
 }

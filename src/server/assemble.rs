@@ -18,7 +18,7 @@ use crate::market::{self, MarketActor};
 use crate::notice::Sealer;
 use crate::openrtb::Limits;
 use crate::prediction::{
-    self, AdFeatures, AdInput, AdsChanged, LearnerActor, LearnerState, SlotFormat,
+    self, AdFeatures, AdInput, AdsChanged, CONTENT_MAX, LearnerActor, LearnerState, SlotFormat,
 };
 use crate::privacy::{Aggregates, DeclareCells, Plan};
 use crate::relevance::sequence::SequenceModel;
@@ -321,12 +321,20 @@ fn ads_of(catalog: &Catalog) -> Arc<[AdFeatures]> {
                     category: campaign.category,
                     format,
                     size,
+                    content: content_tokens(ad),
                     is_active: true,
                 },
             )
         })
     });
     ads.collect()
+}
+
+/// The first of what an ad is about: brand and price come before words.
+fn content_tokens(ad: &crate::catalog::Ad) -> [u32; CONTENT_MAX] {
+    let mut tokens = [0; CONTENT_MAX];
+    tokens.iter_mut().zip(ad.about.tokens()).for_each(|(place, token)| *place = *token);
+    tokens
 }
 
 fn shape(ad: &crate::catalog::Ad) -> (SlotFormat, (u16, u16)) {
