@@ -2,7 +2,7 @@
 //! and a prior that is wrong is left.
 
 use super::*;
-use crate::prediction::features::{AD_FIELDS, CONTEXT_FIELDS, ContextFeatures, SlotFormat};
+use crate::prediction::features::{CONTEXT_FIELDS, ContextFeatures, SlotFormat};
 use crate::prediction::score::{ScoreScratch, sigmoid};
 use crate::units::LeaseId;
 use rand::{RngExt, SeedableRng};
@@ -24,7 +24,7 @@ fn clicked(sequence: u32, publisher: u32) -> Example {
     Example {
         hold: HoldId { lease: LeaseId::default(), sequence },
         context: ContextFeatures { ids, bucket: 0, format: SlotFormat::Banner },
-        ad: std::array::from_fn::<_, AD_FIELDS, _>(|field| 50_000 + field as u32),
+        ad: std::array::from_fn(|field| 50_000 + field as u32),
         cross: Cross::NEUTRAL,
         logit: f32::NAN,
         conversion_prior_logit: conversion_prior_logit(DECLARED_PPM),
