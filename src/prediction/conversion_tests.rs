@@ -24,7 +24,8 @@ fn clicked(sequence: u32, publisher: u32) -> Example {
     Example {
         hold: HoldId { lease: LeaseId::default(), sequence },
         context: ContextFeatures { ids, bucket: 0, format: SlotFormat::Banner },
-        ad: std::array::from_fn(|field| 50_000 + field as u32),
+        // One value in each field, and nothing of what it is about.
+        ad: std::array::from_fn(|place| if place < 5 { 50_000 + place as u32 } else { 0 }),
         cross: Cross::NEUTRAL,
         logit: f32::NAN,
         conversion_prior_logit: conversion_prior_logit(DECLARED_PPM),
