@@ -243,7 +243,7 @@ fn count_auctions(pacing: &mut LocalPacing, auctioneer: &Auctioneer, input: &mut
 }
 
 /// What the learner will want to know of a bid, should it be shown.
-fn example_of(
+pub(super) fn example_of(
     auctioneer: &Auctioneer,
     world: &World,
     input: &AuctionInput,

@@ -6,7 +6,9 @@ use crate::auction::affinity::{Affinities, interest_in, interest_of, knows_inter
 use crate::auction::arm::Arm;
 use crate::auction::contenders::{Contender, Contenders};
 use crate::auction::conversions::Conversions;
+use crate::auction::diversity::Shares;
 use crate::auction::explain::Controllers;
+use crate::auction::explore::{candidate_of, explore};
 use crate::auction::input::{AuctionInput, ImpInput};
 use crate::auction::outcome::Pick;
 use crate::auction::pod;
@@ -21,12 +23,10 @@ use crate::catalog::{CampaignRow, EligibilityScratch, FeatureGroups};
 use crate::clock::Mono;
 use crate::hash;
 use crate::latency::{Stage, StageRecorder};
-use crate::prediction::{
-    ContextFeatures, Cross, Interest, Platt, ScoreScratch, Strengths, sigmoid,
-};
+use crate::prediction::{ContextFeatures, Cross, Interest, Platt, ScoreScratch, Strengths};
 use crate::privacy::ContextBucket;
 use crate::strategy::pacing::Pace;
-use crate::strategy::{Shading, Strategy, exploration};
+use crate::strategy::{Shading, Strategy};
 use crate::units::{Micros, Slot};
 use smallvec::SmallVec;
 
@@ -94,6 +94,9 @@ pub struct Auctioneer {
     relevant: Relevant,
     scored: Vec<Scored>,
     affinities: Affinities,
+    /// What the user saw lately.
+    shares: Shares,
+    ranked_down: u32,
     shortlists: Vec<Shortlist>,
     /// What draws of click probabilities make of ads; empty where no campaign explores.
     explorers: Vec<Shortlist>,
@@ -124,6 +127,8 @@ impl Auctioneer {
             self.prepare(world, input);
             self.contenders.find(world, purse, input, &self.eligible, &mut gate);
         }
+        self.ranked_down = 0;
+        self.shares.look_back(world, input);
         if !self.contenders.fits.is_empty() {
             gate = gate.max(NoBid::BelowFloor);
             self.relevant.read(world, input);
@@ -140,6 +145,7 @@ impl Auctioneer {
         if input.outcome.picks.is_empty() {
             input.outcome.no_bid = Some(gate);
         }
+        input.outcome.ranked_down = self.ranked_down;
         input.outcome.catalog = Some(world.catalog.clone());
     }
 
@@ -255,12 +261,17 @@ impl Auctioneer {
             let Some(terms) = Terms::of(world, input, (row, seated), multiplier) else {
                 continue;
             };
-            let shows = world.explored_shows_of(seated);
-            let shows = shows.filter(|_| input.arm == Arm::Full);
+            let spread = self.shares.factor(
+                contender.category,
+                row.category_share_max_percent,
+                &world.limits.diversity,
+            );
+            self.ranked_down += u32::from(spread < 1.0);
+            let explores = input.arm == Arm::Full && world.explores(seated);
             for scored in &self.scored[contender.range.clone()] {
-                if let Some(shows) = shows {
+                if explores {
                     let list = &mut self.explorers[usize::from(scored.imp)];
-                    explore(list, input, &terms, contender, scored, shows);
+                    explore(list, world, input, &terms, (contender, spread), scored);
                 }
                 let Priced::Bid(price) = terms.price(scored) else { continue };
                 *gate = (*gate).max(NoBid::PageRules);
@@ -269,7 +280,7 @@ impl Auctioneer {
                     _ => terms.rank(scored, price),
                 };
                 let pod = input.imps[usize::from(scored.imp)].pod;
-                let rank = pod.map_or(worth, |pod| worth * pod.thrift(scored.seconds));
+                let rank = spread * pod.map_or(worth, |pod| worth * pod.thrift(scored.seconds));
                 let shortlist = &mut self.shortlists[usize::from(scored.imp)];
                 if rank > shortlist.bar() {
                     let prices = (price, terms.paced(scored, price));
@@ -278,6 +289,16 @@ impl Auctioneer {
                 }
             }
         }
+    }
+
+    /// What the rank of the campaign at this slot index was multiplied by for diversity in the auction
+    /// just decided.
+    #[must_use]
+    pub fn diversity_factor(&self, world: &World, campaign: u32) -> f64 {
+        world.catalog.row(campaign).map_or(1.0, |row| {
+            let allowed = row.category_share_max_percent;
+            self.shares.factor(row.category, allowed, &world.limits.diversity)
+        })
     }
 
     /// Fills the imps of one ad with the best candidates that the page and the money admit, then each
@@ -289,7 +310,7 @@ impl Auctioneer {
         input: &mut AuctionInput,
         gate: &mut NoBid,
     ) {
-        self.page.clear();
+        self.page.clear(world.limits.category_max_per_page);
         let has_pods = input.imps.iter().any(|imp| imp.pod.is_some());
         let pods: SmallVec<[Shortlist; 2]> = if has_pods {
             let lists = self.shortlists.iter_mut().zip(&input.imps);
@@ -439,63 +460,6 @@ fn lowest_bar(shortlists: &[Shortlist]) -> f32 {
     if lowest > 0.0 { lowest.ln() as f32 } else { f32::NEG_INFINITY }
 }
 
-const fn candidate_of(
-    contender: &Contender,
-    scored: &Scored,
-    (price, paced): (Micros, Micros),
-    (worth, rank): (f64, f64),
-) -> Candidate {
-    Candidate {
-        imp: scored.imp,
-        deal: scored.deal,
-        seconds: scored.seconds,
-        campaign: scored.campaign,
-        arm: contender.seated.arm,
-        ad: scored.ad,
-        price,
-        paced,
-        worth,
-        rank,
-        logit: scored.logit,
-        conversions_ppm: scored.conversions_ppm,
-        prior_logit: scored.prior_logit,
-        interest: scored.interest,
-        strengths: scored.strengths,
-        floor: scored.floor,
-        advertiser: contender.advertiser,
-        category: contender.category,
-    }
-}
-
-/// Offers an ad at what a draw makes of its click probability, where that is more than the
-/// prediction. On deals and in pods, which are filled by other rules, never. The offer's logit stays
-/// the prediction's, so that nobody takes the draw for one.
-fn explore(
-    list: &mut Shortlist,
-    input: &AuctionInput,
-    terms: &Terms<'_>,
-    contender: &Contender,
-    scored: &Scored,
-    shows: f64,
-) {
-    if scored.deal.is_some() || input.imps[usize::from(scored.imp)].pod.is_some() {
-        return;
-    }
-    let place = u64::from(scored.ad) << 8 | u64::from(scored.imp);
-    let mean = f64::from(sigmoid(scored.logit));
-    let drawn = exploration::draw(mean, shows, hash::combine(input.seed, place));
-    if drawn <= mean {
-        return;
-    }
-    let logit = (drawn / (1.0 - drawn).max(f64::EPSILON)).ln() as f32;
-    let drawn = Scored { logit, ..*scored };
-    if let Priced::Bid(price) = terms.price(&drawn) {
-        let paced = terms.paced(&drawn, price);
-        let rank = terms.rank(&drawn, price);
-        list.offer(candidate_of(contender, scored, (price, paced), (rank, rank)));
-    }
-}
-
 /// Holds the price, or what is left where that still clears the floor.
 fn take_money(
     world: &World,
@@ -596,3 +560,7 @@ fn reduce(world: &World, input: &AuctionInput, imp: &ImpInput, interest: Interes
 #[cfg(test)]
 #[path = "decide_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "exploration_tests.rs"]
+mod exploration_tests;

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-fn strategies(exploration: &str) -> Strategies {
+pub(super) fn strategies(exploration: &str) -> Strategies {
     let folder = tempfile::tempdir().expect("a folder");
     let cpc = Path::new(env!("CARGO_MANIFEST_DIR")).join("strategies/cpc.toml");
     let text = std::fs::read_to_string(cpc).expect("the strategy");
@@ -42,7 +42,11 @@ fn world_of(catalog: Catalog, ln_budget: impl FnMut() -> f32) -> World {
     world_by(strategies("none"), catalog, ln_budget)
 }
 
-fn world_by(strategies: Strategies, catalog: Catalog, mut ln_budget: impl FnMut() -> f32) -> World {
+pub(super) fn world_by(
+    strategies: Strategies,
+    catalog: Catalog,
+    mut ln_budget: impl FnMut() -> f32,
+) -> World {
     let slots = catalog.campaigns.iter().map(|campaign| {
         campaign.as_ref().map_or(Pace::NEUTRAL, |campaign| Pace {
             generation: campaign.slot.generation,
@@ -73,11 +77,12 @@ fn world_by(strategies: Strategies, catalog: Catalog, mut ln_budget: impl FnMut(
         relevance: Arc::new(ArcSwap::from_pointee(RelevanceSnapshot::empty())),
         fits_max: 0,
         base_logit: -4.6,
+        limits: crate::config::Auction::default(),
     })
 }
 
 /// A banner of any size.
-fn imp() -> ImpInput {
+pub(super) fn imp() -> ImpInput {
     let any = SizeRule::Range { w: (0, u32::MAX), h: (0, u32::MAX) };
     ImpInput {
         position: 0,

@@ -148,6 +148,8 @@ pub enum End {
     ShareSpent,
     /// It would be bid, but the page's rules keep it apart from another bid.
     KeptApart,
+    /// It is worth most, but its category filled too much of what the user saw lately.
+    Diversity,
 }
 
 /// The steps from score to price.
@@ -176,6 +178,8 @@ pub struct ExplainedPrice {
     /// The strategy's arithmetic, step by step; CPM micros of the account's currency where the name
     /// ends so.
     pub factors: Vec<(&'static str, f64)>,
+    /// What its rank is multiplied by, as its category filled too much of what the user saw lately.
+    pub diversity: f64,
     /// Position of the deal that it is offered under, in the imp's list.
     pub deal: Option<u8>,
     /// The bid, in CPM micros of the answer's currency.
@@ -307,31 +311,48 @@ fn explain_ad(
         Some((_, Priced::Unpriced)) => End::Unpriced,
         Some((_, Priced::BelowFloor(_))) => End::BelowFloor,
         Some((price, Priced::Bid(_))) if price.is_share_spent => End::ShareSpent,
-        Some((_, Priced::Bid(price))) => end_of(world, &input.outcome.picks, imp, ad, *price),
+        Some((explained, Priced::Bid(price))) => {
+            let is_ranked_down = explained.diversity < 1.0;
+            end_of(world, &input.outcome.picks, imp, ad, (*price, is_ranked_down))
+        }
     };
     let price = priced.map(|(price, _)| price);
     ExplainedAd { imp: imp.position, ad: ad.name.clone(), end, misfits, price }
 }
 
 /// How an ad ends that has a price.
-fn end_of(world: &World, picks: &[Pick], imp: &ImpInput, ad: &Ad, price: Micros) -> End {
+fn end_of(
+    world: &World,
+    picks: &[Pick],
+    imp: &ImpInput,
+    ad: &Ad,
+    (price, is_ranked_down): (Micros, bool),
+) -> End {
     let mut here = picks.iter().filter(|pick| pick.imp == imp.position);
     if here.clone().any(|pick| pick.ad == ad.slot.index) {
         return End::Bid;
     }
     let own = world.catalog.row(ad.campaign);
-    let is_rival = |pick: &Pick| {
-        let other = world.catalog.row(pick.campaign);
-        own.zip(other).is_some_and(|(own, other)| {
-            own.advertiser == other.advertiser || own.category == other.category
-        })
-    };
+    let pair = |pick: &Pick| own.zip(world.catalog.row(pick.campaign));
+    let is_own = |pick: &Pick| pair(pick).is_some_and(|(a, b)| a.advertiser == b.advertiser);
+    let is_alike = |pick: &Pick| pair(pick).is_some_and(|(a, b)| a.category == b.category);
+    let is_rival = |pick: &Pick| is_own(pick) || is_alike(pick);
     // In a pod, which has several bids, only a rival's stands in an ad's place.
     let is_alone = imp.pod.is_none();
     let is_beaten = here.any(|pick| pick.paced >= price && (is_alone || is_rival(pick)));
     // A price alone says nothing: deals go first, and what fits a pod together is worth most.
     let mut beside = picks.iter().filter(|pick| !is_alone || pick.imp != imp.position);
-    if !is_beaten && beside.any(is_rival) { End::KeptApart } else { End::Outbid }
+    let alike = beside.clone().filter(|pick| is_alike(pick)).count();
+    let alike_max = if is_alone { usize::from(world.limits.category_max_per_page) } else { 1 };
+    if is_beaten {
+        End::Outbid
+    } else if beside.any(is_own) || alike >= alike_max {
+        End::KeptApart
+    } else if is_ranked_down {
+        End::Diversity
+    } else {
+        End::Outbid
+    }
 }
 
 /// Each filter by itself, in the order of the auction.
@@ -410,6 +431,7 @@ fn explain_price(
         is_share_spent: pace.is_spent(),
         controllers: Controllers::from(&pace),
         factors,
+        diversity: auctioneer.diversity_factor(world, scored.campaign),
         deal: scored.deal,
         price_micros: price.0,
         floor_micros: scored.floor.0,

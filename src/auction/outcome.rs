@@ -18,6 +18,8 @@ pub struct Outcome {
     pub picks: SmallVec<[Pick; 4]>,
     /// Why there is none, when there is none.
     pub no_bid: Option<NoBid>,
+    /// Campaigns that were ranked down, since their category filled too much of what the user saw.
+    pub ranked_down: u32,
     /// The catalog that slots refer to.
     pub catalog: Option<Arc<Catalog>>,
 }
@@ -79,6 +81,7 @@ impl Outcome {
     pub fn clear(&mut self) {
         self.picks.clear();
         self.no_bid = None;
+        self.ranked_down = 0;
         self.catalog = None;
     }
 }

@@ -1,7 +1,8 @@
 //! Which candidate takes which imp: the best price that keeps the page's rules.
 //!
-//! No ad and no advertiser stands twice on a page, and two advertisers of one product category are
-//! kept apart (competitive separation).
+//! No ad and no advertiser stands twice on a page, and of one product category as many ads as are
+//! allowed: of one, which is usual, competitors are kept apart (competitive separation). In a pod they
+//! always are.
 
 use crate::prediction::Strengths;
 use crate::units::{AdvertiserId, CategoryId, Micros};
@@ -134,7 +135,7 @@ impl Place {
 }
 
 impl Candidate {
-    /// Whether the page's rules let both stand on one page.
+    /// Whether both may stand in one pod.
     #[must_use]
     pub fn stands_beside(&self, other: &Self) -> bool {
         Place::of(self).stands_beside(&Place::of(other))
@@ -145,6 +146,8 @@ impl Candidate {
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     taken: SmallVec<[Place; 4]>,
+    /// Ads of one category beyond the first.
+    category_more: usize,
 }
 
 impl Page {
@@ -152,7 +155,9 @@ impl Page {
     #[must_use]
     pub fn admits(&self, candidate: &Candidate) -> bool {
         let own = Place::of(candidate);
-        self.taken.iter().all(|place| place.stands_beside(&own))
+        let is_apart = |place: &Place| place.ad != own.ad && place.advertiser != own.advertiser;
+        let alike = self.taken.iter().filter(|place| place.category == own.category);
+        self.taken.iter().all(is_apart) && alike.count() <= self.category_more
     }
 
     /// Puts `candidate` on the page.
@@ -160,8 +165,9 @@ impl Page {
         self.taken.push(Place::of(candidate));
     }
 
-    /// Empties the page.
-    pub fn clear(&mut self) {
+    /// Empties the page, which takes so many ads of one category, at least one.
+    pub fn clear(&mut self, category_max: u8) {
+        self.category_more = usize::from(category_max.saturating_sub(1));
         self.taken.clear();
     }
 }
@@ -206,6 +212,28 @@ mod tests {
             let kept: Vec<_> = list.iter().map(|kept| kept.ad as usize).collect();
             let best: Vec<_> = expected.iter().take(KEPT_MAX).map(|(ad, _)| *ad).collect();
             prop_assert_eq!(kept, best);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_takes_what_it_may_of_each_category_and_no_more(
+            offers in prop::collection::vec((0u32..8, 0u64..8, 0u32..3), 0..24),
+            category_max in 1u8..4,
+        ) {
+            let mut page = Page::default();
+            page.clear(category_max);
+            let mut taken: Vec<(u32, u64, u32)> = Vec::new();
+            for (ad, advertiser, category) in offers {
+                let alike = taken.iter().filter(|other| other.2 == category).count();
+                let is_new = taken.iter().all(|other| other.0 != ad && other.1 != advertiser);
+                let one = candidate(ad, advertiser, category, 1.0);
+                prop_assert_eq!(page.admits(&one), is_new && alike < usize::from(category_max));
+                if page.admits(&one) {
+                    page.take(&one);
+                    taken.push((ad, advertiser, category));
+                }
+            }
         }
     }
 

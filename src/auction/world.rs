@@ -1,16 +1,17 @@
 //! What one request sees of the world: one epoch of each snapshot, pinned for its whole length.
 
+use crate::auction::diversity::ShownCategories;
 use crate::auction::input::AuctionInput;
 use crate::auction::price;
 use crate::catalog::{ARMS_MAX, Campaign, CampaignRow, Catalog};
+use crate::config;
 use crate::market::MarketSnapshot;
 use crate::prediction::ModelSnapshot;
 use crate::prefetch::prefetch;
-use crate::privacy::{Kind, PriorLogits, Releases};
+use crate::privacy::{PriorLogits, Releases};
 use crate::rates::Rates;
 use crate::relevance::RelevanceSnapshot;
 use crate::relevance::sequence::{CategoryRows, SequenceModel};
-use crate::strategy::exploration;
 use crate::strategy::pacing::PacingSnapshot;
 use crate::strategy::{Exploration, LnWorth, Split, Strategies, Strategy, StrategyId};
 use crate::units::{CampaignId, Slot};
@@ -45,6 +46,8 @@ pub struct Published {
     pub fits_max: usize,
     /// Logit of the click probability before anything is known.
     pub base_logit: f32,
+    /// What keeps pages and users from being flooded.
+    pub limits: config::Auction,
 }
 
 /// One epoch of everything.
@@ -71,6 +74,10 @@ pub struct World {
     pub fits_max: usize,
     /// Logit of the click probability before anything is known.
     pub base_logit: f32,
+    /// What keeps pages and users from being flooded.
+    pub limits: config::Auction,
+    /// What campaigns sell, as sessions know them.
+    pub shown: ShownCategories,
     seats: Seats,
 }
 
@@ -130,8 +137,8 @@ impl Seated {
 #[derive(Clone, Copy, Default)]
 struct Seat {
     strategy: Option<StrategyId>,
-    /// Shows that its ads' click rates are known by, where it explores; else 0.
-    shows: f32,
+    /// Whether it tries ads of which little is known.
+    explores: bool,
 }
 
 /// The epochs of one world: which snapshots a decision was made from.
@@ -172,6 +179,8 @@ impl World {
         let strategies = published.strategies.load_full();
         Self {
             seats: Seats::of(&catalog, &strategies, &releases, published.sequence.as_deref()),
+            shown: ShownCategories::of(&catalog, &published.limits.diversity),
+            limits: published.limits,
             catalog,
             model: published.model.load_full(),
             pacing: published.pacing.load_full(),
@@ -221,12 +230,11 @@ impl World {
         self.strategies.strategy(self.seat(seated)?.strategy?)
     }
 
-    /// Shows that the click rates of a campaign's ads are known by; `None` where it does not explore.
+    /// Whether the campaign tries ads of which little is known.
     #[inline]
     #[must_use]
-    pub fn explored_shows_of(&self, seated: Seated) -> Option<f64> {
-        let shows = self.seat(seated)?.shows;
-        (shows > 0.0).then_some(f64::from(shows))
+    pub fn explores(&self, seated: Seated) -> bool {
+        self.seat(seated).is_some_and(|seat| seat.explores)
     }
 
     /// Where the pace that counts here is published: the campaign's slot, or a place of the arm's.
@@ -349,23 +357,8 @@ fn seat(
     };
     let average = releases.campaign_prior(campaign.id).rate;
     let worth = strategy.ln_worth(&price::input_of_terms(&campaign.bid, average));
-    let shows = match strategy.exploration() {
-        Exploration::None => 0.0,
-        Exploration::Thompson { .. } => {
-            exploration::PRIOR_SHOWS + released_shows(releases, campaign.id)
-        }
-    };
-    (Seat { strategy: id, shows: shows as f32 }, worth)
-}
-
-/// Shows of a campaign that private releases tell of, as far as their noise lets them be believed:
-/// `n^3 / (n^2 + variance)`, as priors weigh them. Releases know campaigns and not ads, so the ads of
-/// a campaign become known together.
-fn released_shows(releases: &Releases, campaign: CampaignId) -> f64 {
-    let Some(shows) = releases.total(campaign, Kind::Impression) else { return 0.0 };
-    let square = shows.value * shows.value;
-    let believed = square / (square + shows.variance).max(f64::MIN_POSITIVE);
-    (shows.value * believed).max(0.0)
+    let explores = matches!(strategy.exploration(), Exploration::Thompson { .. });
+    (Seat { strategy: id, explores }, worth)
 }
 
 /// One core's view of the published world: a read costs a pointer comparison while nothing changed.
@@ -409,6 +402,9 @@ impl WorldCache {
         let is_new_catalog = follow(self.catalog.load(), &mut world.catalog);
         let is_new_release = follow(self.releases.load(), &mut world.releases);
         let is_new_strategy = follow(self.strategies.load(), &mut world.strategies);
+        if is_new_catalog {
+            world.shown = ShownCategories::of(&world.catalog, &world.limits.diversity);
+        }
         if is_new_catalog || is_new_release || is_new_strategy {
             let model = world.sequence.as_deref();
             world.seats = Seats::of(&world.catalog, &world.strategies, &world.releases, model);

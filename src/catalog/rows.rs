@@ -52,6 +52,8 @@ pub struct CampaignRow {
     pub bid: BidTerms,
     /// The advertiser's currency.
     pub currency: CurrencyCode,
+    /// Per cent of a user's last shows that its category may fill before it is ranked down.
+    pub category_share_max_percent: u8,
 }
 
 const _: () = assert!(size_of::<CampaignRow>() == 128);
@@ -321,6 +323,7 @@ impl Rows {
             blocks,
             bid: campaign.bid,
             currency: campaign.currency,
+            category_share_max_percent: campaign.domain().category_share_max_percent,
         }
     }
 
@@ -407,6 +410,7 @@ const ABSENT: CampaignRow = CampaignRow {
         expected_order_value: 0,
     },
     currency: CurrencyCode::USD,
+    category_share_max_percent: 100,
 };
 
 impl Caps {

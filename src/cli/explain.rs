@@ -220,7 +220,8 @@ fn row(campaign: &str, ad: &Value) -> [String; 10] {
     ]
 }
 
-/// The parts of a score that weigh at least a hundredth of a nat, and the steps of the price.
+/// The parts of a score that weigh at least a hundredth of a nat, strongest first, and the steps of
+/// the price.
 fn print_score(ad: &Value) {
     let price = &ad["price"];
     if !price.is_object() {
@@ -231,11 +232,17 @@ fn print_score(ad: &Value) {
             .filter_map(|pair| Some((pair[0].as_str()?.to_owned(), pair[1].as_f64()?)));
         pairs.collect::<Vec<_>>()
     };
-    let parts = pairs("contributions").into_iter().filter(|(_, nats)| nats.abs() >= 0.01);
-    let parts: Vec<_> = parts.map(|(name, nats)| format!("{name} {nats:+.2}")).collect();
+    let mut parts = pairs("contributions");
+    parts.retain(|(_, nats)| nats.abs() >= 0.01);
+    parts.sort_by(|one, other| other.1.abs().total_cmp(&one.1.abs()));
+    let mut scores = table(&["part of the score", "nats"]);
+    scores.add_rows(parts.iter().map(|(name, nats)| [name.clone(), format!("{nats:+.3}")]));
     let steps = pairs("factors").into_iter().map(|(name, value)| format!("{name} {value:.6}"));
     let steps: Vec<_> = steps.collect();
-    println!("{} on imp {}: {}", name(&ad["ad"]), ad["imp"], parts.join(", "));
+    println!("{} on imp {}:\n{scores}", name(&ad["ad"]), ad["imp"]);
+    if price["diversity"].as_f64().is_some_and(|factor| factor < 1.0) {
+        println!("  diversity: its rank x {}", price["diversity"]);
+    }
     println!("  {}", steps.join(", "));
 }
 

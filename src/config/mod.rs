@@ -1,6 +1,7 @@
 //! One typed configuration: file, then environment (`OUTBID_*` for secrets and listeners), then
 //! flags. Unknown keys are refused with file and line; every default stands here and nowhere else.
 
+mod auction;
 mod currency;
 mod exchange;
 mod locate;
@@ -9,13 +10,14 @@ mod relevance;
 mod secret;
 mod store;
 
+pub use auction::{Auction, Diversity};
 pub use currency::Currency;
 use exchange::environment_prefix;
 pub use exchange::{
     Auth, ChargeOn, Exchange, NoBidStyle, PriceForm, SupplyChains, TestRequests, is_within,
 };
 pub use network::Network;
-pub use relevance::{Auction, Relevance};
+pub use relevance::Relevance;
 pub use secret::{PriceKeys, Secret};
 pub use store::{Store, StoreKind};
 
@@ -72,6 +74,9 @@ pub struct Config {
     /// Our place under the European consent framework.
     #[serde(default)]
     pub consent: consent::Config,
+    /// What keeps pages and users from being flooded.
+    #[serde(default)]
+    pub auction: Auction,
     /// Experiment arms; without them every user is in arm `full`.
     #[serde(default)]
     pub experiment: Experiment,
@@ -81,9 +86,6 @@ pub struct Config {
     /// What conversions are owed to.
     #[serde(default)]
     pub attribution: Attribution,
-    /// Limits of one auction.
-    #[serde(default)]
-    pub auction: Auction,
     /// Where logs are kept.
     #[serde(default)]
     pub store: Store,
@@ -315,6 +317,7 @@ impl Config {
         }
         self.check_exchanges()?;
         self.currency.check()?;
+        self.auction.check()?;
         if !self.experiment.arms.is_empty() {
             let total: u32 = self.experiment.arms.values().map(|share| u32::from(*share)).sum();
             if total != 100 {

@@ -53,11 +53,3 @@ impl Relevance {
         wrong.map(|(key, _)| (key, format!("it lies between 1 and {REMEMBERED_MAX}")))
     }
 }
-
-/// Limits of one auction.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Auction {
-    /// Pairs of an ad and an imp that are scored, those first that visits speak for; 0 scores all.
-    pub candidates_max: usize,
-}

@@ -47,6 +47,9 @@ pub const CONTEXT_FIELD_NAMES: [&str; CONTEXT_FIELDS] = [
 pub const AD_FIELD_NAMES: [&str; AD_FIELDS] =
     ["advertiser", "campaign", "creative", "category", "shape", "content"];
 
+/// Which of the ad's fields is its own alone.
+pub(super) const CREATIVE: usize = 2;
+
 /// Where the three interest fields begin. They share one salt, so that what is learned of a
 /// category holds at any rank; the field matrix gives each rank its own weight.
 const INTEREST_FIRST: usize = 13;

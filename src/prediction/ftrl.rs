@@ -40,6 +40,11 @@ impl FtrlWeight {
         self.n += squared;
     }
 
+    /// The sum of its squared gradients.
+    pub(super) const fn squares(self) -> f32 {
+        self.n
+    }
+
     /// Whether it never learned.
     pub(super) fn is_empty(self) -> bool {
         self.z == 0.0 && self.n == 0.0

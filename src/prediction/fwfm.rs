@@ -195,6 +195,11 @@ impl Fwfm {
         1 << self.state.config.vector_bits
     }
 
+    /// The sum of squared gradients of the linear weight at `index`.
+    pub(super) fn linear_squares(&self, index: usize) -> f32 {
+        self.state.linear[index].squares()
+    }
+
     /// The linear weight at `index`.
     pub(super) fn linear(&self, index: usize) -> f32 {
         self.state.linear[index].value(self.state.rates)

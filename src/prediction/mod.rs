@@ -22,6 +22,7 @@ mod ages;
 mod calibration;
 mod config;
 mod conversion;
+mod evidence;
 mod features;
 mod ftrl;
 mod fwfm;

@@ -1,7 +1,8 @@
 //! From the learner's weights to snapshots, copying only what changed.
 
 use super::calibration::Calibration;
-use super::features::{AD_FIELDS, AdFeatures, AdIds, SlotFormat, valued};
+use super::evidence::Evidence;
+use super::features::{AD_FIELDS, AdFeatures, AdIds, CREATIVE, SlotFormat, valued};
 use super::fwfm::Fwfm;
 use super::online::{interest_weights, relevance_weights};
 use super::score::{AdRow, DIM, LINEAR_CHUNK, ModelSnapshot, ROW_CHUNK, VECTOR_CHUNK, Vector};
@@ -149,7 +150,10 @@ fn build_row(model: &Fwfm, field_weights: &Array2<f32>, ids: AdIds, generation: 
         let vector = vector_of(model, model.vector_index(id));
         add_scaled(&mut vectors[field], value, &vector);
     }
-    AdRow::new(generation, linear, &vectors, field_weights)
+    let mut row = AdRow::new(generation, linear, &vectors, field_weights);
+    let squares = model.linear_squares(model.linear_index(ids[CREATIVE]));
+    row.evidence = Evidence::of(squares);
+    row
 }
 
 /// The vector at `index`; the online core has [`DIM`] components.

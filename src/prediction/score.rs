@@ -14,6 +14,7 @@
 //! same on every machine.
 
 use super::calibration::{Calibration, ExchangeCalibration};
+use super::evidence::Evidence;
 use super::features::{
     AD_FIELD_NAMES, AD_FIELDS, AdIds, CONTEXT_FIELD_NAMES, CONTEXT_FIELDS, ContextFeatures, Cross,
     FIELDS, FORMATS, INTEREST_BUCKETS, valued,
@@ -51,13 +52,21 @@ pub(super) struct AdRow {
     own: f32,
     pub(super) generation: u32,
     pub(super) is_present: bool,
+    /// How much was learned of the ad itself, beyond what it shares with others.
+    pub(super) evidence: Evidence,
 }
 const _: () = assert!(size_of::<AdRow>() == 64);
 
 impl AdRow {
     /// A slot without an ad.
-    pub(super) const ABSENT: Self =
-        Self { vectors: [0; ROW], scale: 0.0, own: 0.0, generation: 0, is_present: false };
+    pub(super) const ABSENT: Self = Self {
+        vectors: [0; ROW],
+        scale: 0.0,
+        own: 0.0,
+        generation: 0,
+        is_present: false,
+        evidence: Evidence::NONE,
+    };
 
     /// The row of an ad whose fields have these linear weights and vectors.
     pub(super) fn new(
@@ -74,7 +83,8 @@ impl AdRow {
             }
         }
         let (vectors, scale) = quantised::<i8>(vectors.as_flattened(), i8::MAX.into());
-        Self { vectors, scale, own, generation, is_present: true }
+        let evidence = Evidence::NONE;
+        Self { vectors, scale, own, generation, is_present: true, evidence }
     }
 
     /// Whether this is the row of the ad that `slot` means.
@@ -201,6 +211,13 @@ impl ModelSnapshot {
         if let Some(row) = self.rows.get(ad.index as usize) {
             prefetch_item(row);
         }
+    }
+
+    /// How many shows the ad at this slot index is known by, where clicks have the probability `p`:
+    /// more or less what the model learned from, of a model that is calibrated.
+    #[must_use]
+    pub fn shows_known(&self, index: u32, p: f64) -> f64 {
+        self.rows.get(index as usize).map_or(0.0, |row| row.evidence.shows(p))
     }
 
     /// The feature ids of the ad in slot `ad`, for the example to learn from; `None` for an ad that

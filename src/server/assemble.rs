@@ -137,6 +137,7 @@ pub fn assemble(
         strategies: Arc::new(ArcSwap::new(parts.strategies)),
         rates: Arc::new(ArcSwap::from_pointee(rates)),
         base_logit: model.base_logit(),
+        limits: config.auction,
     };
     let (sessions, shard_map, shards) = sessions(&config, worker_count, sequencer.as_ref());
     let aggregates = privacy.clone();

@@ -241,6 +241,9 @@ fn encode(
     rates: &Rates,
     input: &AuctionInput,
 ) -> HttpResponse {
+    if input.outcome.ranked_down > 0 {
+        worker.engine.metrics.ranked_down.inc_by(u64::from(input.outcome.ranked_down));
+    }
     if let Some(reason) = input.outcome.no_bid {
         return no_bid(worker, desk, Some(request), reason);
     }

@@ -59,6 +59,8 @@ pub struct Metrics {
     /// Bids left out because the answer was longer than the exchange takes.
     pub bids_cut: Counter,
     exchange_refusals: Family<ExchangeLabels, Counter>,
+    /// Campaigns that were ranked down for diversity.
+    pub ranked_down: Counter,
     /// Session reads that found the stripe taken and went on with a cold profile.
     pub sessions_contended: Counter,
     adjustments: Family<Label, Counter>,
@@ -95,6 +97,8 @@ impl Metrics {
         let bids = counter(&mut registry, "bids", "Bids made");
         let bids_cut = counter(&mut registry, "bids_cut", "Bids left out to shorten an answer");
         let explorations = counter(&mut registry, "explorations", "Bids made to learn");
+        let help = "Campaigns ranked down, as their category filled too much of what a user saw";
+        let ranked_down = counter(&mut registry, "ranked_down", help);
         let sessions_contended =
             counter(&mut registry, "sessions_contended", "Session reads given up for a lock");
         let by_reason = Family::<Label, Counter>::default();
@@ -152,6 +156,7 @@ impl Metrics {
             bids,
             bids_cut,
             explorations,
+            ranked_down,
             rates_age_s,
             clock_ahead_ms,
             rates_reloads,

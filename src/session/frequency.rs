@@ -150,6 +150,21 @@ impl Show {
     }
 }
 
+/// What sessions know a campaign by: 32 bits of its id.
+#[must_use]
+pub const fn campaign_tag(id: CampaignId) -> u32 {
+    CapKey::campaign(id).tag()
+}
+
+/// The campaigns of the shows that are remembered or pending, the last that was noted first, each by
+/// its tag and with how many shows it stands for. What was forgotten or merged over campaigns is left
+/// out.
+pub(super) fn shown(shows: &[Show], keep_s: u32, now_s: u32) -> impl Iterator<Item = (u32, u16)> {
+    let known = shows.iter().rev();
+    let known = known.filter(move |show| show.campaign != EVERY && show.is_within(keep_s, now_s));
+    known.map(|show| (show.campaign, show.count))
+}
+
 /// Whether one more show keeps within `cap`, after these shows.
 pub(super) fn allows(shows: &[Show], cap: CapWindow, key: CapKey, now_s: u32) -> bool {
     let counted = shows

@@ -33,7 +33,7 @@ mod user;
 
 pub use behaviour::{Behaviour, Conversion, Event};
 pub use extra::Sequencer;
-pub use frequency::{CapKey, CapWindow, SHOWS_MAX, WINDOW_S_MAX};
+pub use frequency::{CapKey, CapWindow, SHOWS_MAX, WINDOW_S_MAX, campaign_tag};
 pub use identity::{ID_BYTES_MAX, UserId};
 pub use interest::{HALF_LIFE_FAST_S, HALF_LIFE_SLOW_S, SLOW_WEIGHT};
 pub use profile::{Profile, ReadOutcome};

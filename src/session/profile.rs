@@ -90,6 +90,13 @@ impl Profile {
         &self.sequence
     }
 
+    /// The campaigns that the user was shown, the last first, each by its
+    /// [`campaign_tag`](super::campaign_tag) and with how many shows it stands for; as far as they are
+    /// remembered, which those of campaigns with a frequency cap are.
+    pub fn shown(&self, now: Timestamp) -> impl Iterator<Item = (u32, u16)> {
+        frequency::shown(&self.shows, self.shows_keep_s, now.as_secs_u32())
+    }
+
     /// Whether one more show of `key` now keeps within `cap`. Errs to `false` only: where shows
     /// were forgotten, and for a window longer than they are kept.
     #[must_use]
