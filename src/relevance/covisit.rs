@@ -20,8 +20,8 @@ use super::lru::Lru;
 use crate::hash;
 use crate::units::{Timestamp, UserKey};
 
-/// What a step back counts against one forward. Measured on the Taobao stream: 0 to 1 differ by less
-/// than half a point of hit rate; users do go back and forth.
+/// What a step back counts against one forward: users do go back and forth, and less often. Chosen,
+/// not measured.
 const BACKWARD: f32 = 0.5;
 /// Items before the present one that make pairs with it. Beyond, weights are below a ninth.
 pub(super) const DISTANCE_MAX: usize = 8;

@@ -31,7 +31,7 @@ pub struct CategoryRows {
 
 impl CategoryRows {
     /// The number of a category's row, which is added where it was not there; `None` for one that
-    /// the model does not know, and past 65,535.
+    /// the model does not know, one whose numbers overflow, and past 65,535.
     pub fn number(&mut self, model: &SequenceModel, category: CategoryId) -> Option<u16> {
         if let Some(&number) = self.numbers.get(&category) {
             return Some(number);
@@ -42,6 +42,9 @@ impl CategoryRows {
         add_scaled(&mut output, -1.0, model.usual());
         let mut as_state = State::default();
         as_state.store(&output);
+        if !as_state.scale.is_finite() {
+            return None;
+        }
         self.rows.push(Row { units: as_state.units, scale: as_state.scale });
         self.numbers.insert(category, number);
         Some(number)

@@ -48,6 +48,14 @@ fn a_million_sessions_take_less_than_256_bytes_each() {
     }
     assert_eq!(state.status().sessions as u64, USERS);
     assert!(interest < 256);
+}
+
+/// Fewer users, since each takes a step of the model, which is slow where it is not optimised.
+#[test]
+#[ignore = "takes a minute, and the process for itself; prints figures"]
+fn a_session_with_the_state_of_a_sequence_model_takes_less_than_512_bytes() {
+    const USERS: u64 = 100_000;
+    let config = SessionConfig { sessions_max: 2 * USERS as usize, ..SessionConfig::default() };
     let (_, mut state, _) = super::extra::stepping_shard(config);
     let before = resident_bytes();
     for number in 0..USERS {
@@ -55,6 +63,7 @@ fn a_million_sessions_take_less_than_256_bytes_each() {
         state.record(&Event { pooled: true, ..view(0, user, 1, at(0)) }, at(20));
         state.confirm(&confirm_of(user, number as u32, at(20)), at(20));
     }
+    assert_eq!(state.status().sessions as u64, USERS);
     let with_sequence = (resident_bytes() - before) / USERS;
     println!("interest, a show and the state of the sequence model: {with_sequence} B a session");
     assert!(with_sequence < 512);
