@@ -36,6 +36,13 @@ fn engine() -> Engine {
         "sector = \"health\"\nfeatures = [\"request\", \"priors\"]\ncategories = [\"vitamins\"]\n";
     std::fs::create_dir(site.folder().join("catalog/domains")).expect("a folder");
     std::fs::write(site.folder().join("catalog/domains/health.toml"), domain).expect("a file");
+    let item = |number| {
+        format!(
+            "[[item]]\nadvertiser = \"acme\"\nid = \"snacks-{number}\"\ncategory = \"Vitamins\"\n"
+        )
+    };
+    let items: String = (0..5).map(item).collect();
+    std::fs::write(site.folder().join("catalog/items.toml"), items).expect("a file");
     let mut engine = Engine::start(site, Some(NOON));
     engine.at(NOON);
     engine
@@ -48,7 +55,7 @@ fn acts(advertiser: &str, category: &str) -> String {
         json!({
             "id": format!("{advertiser}-{category}-{number}"), "type": kind, "ts": NOON,
             "user": { "id": "reader" }, "consent": true, "advertiser": advertiser,
-            "category": category, "item": format!("item-{number}"), "query": "how to sleep",
+            "category": category, "item": format!("{category}-{number}"), "query": "how to sleep",
         })
     };
     (0..).zip(kinds).map(|one| format!("{}\n", act(one))).collect()
@@ -78,6 +85,7 @@ fn health_behaviour_leaves_no_byte_and_changes_no_bid() {
         ("acme", "IAB7-39"),
         ("bolt", "iab7"),
         ("bolt", "Vitamins"), // the domain says so
+        ("acme", "snacks"),   // its feed says that they are vitamins
     ] {
         let before = engine.sessions();
         send(&mut engine, &acts(advertiser, category));
@@ -85,7 +93,7 @@ fn health_behaviour_leaves_no_byte_and_changes_no_bid() {
         assert_eq!(explanation(&mut engine, &asked), explained, "{advertiser} {category}");
     }
     let metrics = engine.admin.get("/metrics").text();
-    assert!(metrics.contains("outbid_events_total{what=\"unkept\"} 30"), "{metrics}");
+    assert!(metrics.contains("outbid_events_total{what=\"unkept\"} 35"), "{metrics}");
     // The same acts elsewhere do both.
     send(&mut engine, &acts("acme", "running-shoes"));
     assert_ne!(engine.sessions(), sessions);

@@ -58,6 +58,12 @@ impl FeatureGroups {
         Self(self.0 & Self::PRIORS.0)
     }
 
+    /// What is left for a campaign that has no part in the pool, which others' visits belong to.
+    #[must_use]
+    pub(super) const fn unpooled(self) -> Self {
+        Self(self.0 & !Self::COLLABORATIVE.0)
+    }
+
     const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
@@ -307,6 +313,15 @@ impl Domain {
             })
         };
         self.categories.iter().any(is_own)
+    }
+
+    /// Whether visits to an item of such an advertiser, in a category of this name (in lower case), may
+    /// speak for its ads: never what is protected, and in a trade with rules of its own only what is of
+    /// that trade, since what users look at elsewhere may stand for who they are.
+    #[must_use]
+    pub fn hears(&self, sector: Sector, category: &str) -> bool {
+        (sector == self.sector || self.sector.sensitivity().is_none())
+            && !self.protected.iter().any(|name| name == category)
     }
 
     /// Holds a campaign to the domain: what it targets, and how often it is shown.

@@ -31,6 +31,8 @@ pub struct Item {
     pub advertiser: AdvertiserId,
     /// Its category, of those that campaigns and events name.
     pub category: CategoryId,
+    /// That category's name, in lower case.
+    pub category_name: String,
     /// What it is about.
     pub about: About,
 }
@@ -230,6 +232,7 @@ impl Reader<'_> {
             id: raw.id,
             advertiser: advertiser.id,
             category: CategoryId::of(&raw.category),
+            category_name: raw.category.trim().to_lowercase(),
             about,
         };
         self.items.push(faults.finish(item)?);

@@ -304,6 +304,7 @@ impl Rows {
         let blocks = shared.map_or(ASK_THE_ADS, |shared| {
             *numbers.blocks.entry(shared).or_insert_with(|| number_of(&mut self.blocks, shared))
         });
+        let features = campaign.domain().features;
         CampaignRow {
             id: campaign.id,
             advertiser: campaign.advertiser,
@@ -316,7 +317,7 @@ impl Rows {
             calibration_group: hash::mix(campaign.calibration_group) as u16,
             block_bits: shared.map_or(u64::MAX, |shared| shared.bits()),
             caps: Caps::of(&campaign.frequency_caps),
-            features: campaign.domain().features,
+            features: if campaign.pooled_interest { features } else { features.unpooled() },
             pooled_interest: campaign.pooled_interest,
             requires_deal: !campaign.filters.included(Dimension::Deal).is_empty(),
             is_present: true,

@@ -225,6 +225,13 @@ impl Catalog {
             && !self.unkept.contains(&CategoryId::of(category.trim()))
     }
 
+    /// The same of behaviour that names an item: what its feed says it is counts too.
+    #[must_use]
+    pub fn keeps_behaviour_on(&self, item: u32) -> bool {
+        let item = self.item(item);
+        item.is_none_or(|item| self.keeps_behaviour(item.advertiser, &item.category_name))
+    }
+
     /// See [`EligibilityIndex::eligible`].
     pub fn eligible(
         &self,

@@ -12,8 +12,8 @@ const REMEMBERED_MAX: usize = 4_000_000;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Relevance {
-    /// Whether what users of the pool visit may speak for ads to others. `false` in strict mode: it is
-    /// outside of the private releases.
+    /// Whether what users of the pool visit may speak for ads to others. It is
+    /// outside of the private releases; `false` where all over users is to be one.
     pub collaborative: bool,
     /// Distinct users who must have shown that items belong together, before anybody is told.
     pub users_min: u32,

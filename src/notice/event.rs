@@ -66,8 +66,9 @@ pub struct Cleaner<'a> {
     pub hasher: &'a UserHasher,
     /// Who may send events, and whose interest is pooled.
     pub tenant: &'a dyn Fn(AdvertiserId) -> Tenant,
-    /// Whether behaviour that an advertiser reports, in a category of this name, may be kept of its user.
-    pub keeps: &'a dyn Fn(AdvertiserId, &str) -> bool,
+    /// Whether behaviour that an advertiser reports, in a category of this name and on an item with
+    /// this key, may be kept of its user.
+    pub keeps: &'a dyn Fn(AdvertiserId, &str, Option<u32>) -> bool,
     /// The present.
     pub now: Timestamp,
 }
@@ -163,7 +164,8 @@ impl Cleaner<'_> {
         let query = fields.text("query", QUERY_BYTES_MAX)?;
         let conversion = self.conversion(&mut fields, kind, advertiser)?;
         fields.finish()?;
-        let is_kept = (self.keeps)(advertiser, &category);
+        let item = item.map(|item| item_key(advertiser, &item));
+        let is_kept = (self.keeps)(advertiser, &category, item);
         let event = Event {
             id: self.hasher.user(&format!("event:{name}"), &id).0,
             user,
@@ -171,7 +173,7 @@ impl Cleaner<'_> {
             at,
             advertiser,
             category: CategoryId::of(&category),
-            item: item.map(|item| item_key(advertiser, &item)),
+            item,
             query: query.map(|query| query_hash(&query)),
             consent,
             pooled: consent && tenant == Tenant::InPool,

@@ -10,7 +10,7 @@
 //! Where both have a supplied vector of one length, the mean of this and the vectors' cosine (not
 //! below 0). An ad that names the item is as similar as can be, 1.
 
-use crate::catalog::{Ad, Campaign, Catalog, FeatureGroups, Item, Status, category_token};
+use crate::catalog::{Ad, Campaign, Catalog, FeatureGroups, Item, Sector, Status, category_token};
 use crate::units::{AdvertiserId, Slot};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
@@ -34,9 +34,18 @@ pub struct Like {
     pub score: f32,
 }
 
+/// Whose ads the visits to an item may serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Circle {
+    /// The pool's.
+    Pool,
+    /// Those of its own advertiser, which is not in the pool.
+    Own(AdvertiserId),
+}
+
 /// Ads by item.
 pub struct Content {
-    likes: FxHashMap<u32, Box<[Like]>>,
+    likes: FxHashMap<u32, (Circle, Box<[Like]>)>,
     /// Ads that show an item, of campaigns in the pool alone.
     pooled: FxHashMap<u32, Box<[Slot]>>,
     /// Advertisers in the pool.
@@ -47,6 +56,8 @@ pub struct Content {
 struct Document<'a> {
     ad: &'a Ad,
     campaign: &'a Campaign,
+    /// Its advertiser's.
+    sector: Sector,
     tokens: Vec<u32>,
     length: f32,
 }
@@ -71,12 +82,15 @@ impl Content {
         let in_pool = catalog.all_campaigns().filter(|one| one.pooled_interest);
         let pool = in_pool.map(|one| one.advertiser);
         let pool: FxHashSet<_> = pool.collect();
+        let sectors = catalog.advertisers().map(|advertiser| (advertiser.id, advertiser.sector));
+        let sectors: FxHashMap<_, _> = sectors.collect();
         let mut documents: Vec<_> = campaigns
             .flat_map(|campaign| catalog.ads_of(campaign).map(move |ad| (campaign, ad)))
             .map(|(campaign, ad)| {
                 let tokens = ad.about.tokens().iter().copied();
                 let tokens = tokens.chain([category_token(campaign.category)]).collect();
-                Document { ad, campaign, tokens, length: 0.0 }
+                let sector = sectors.get(&campaign.advertiser).copied().unwrap_or(campaign.sector);
+                Document { ad, campaign, sector, tokens, length: 0.0 }
             })
             .collect();
         let weights = Weights::of(catalog.items(), &documents);
@@ -87,29 +101,44 @@ impl Content {
                 postings.entry(*token).or_default().push(position);
             }
         }
-        let mut likes: FxHashMap<u32, Vec<Like>> = FxHashMap::default();
+        let mut likes: FxHashMap<u32, (AdvertiserId, Vec<Like>)> = FxHashMap::default();
         let mut compared = vec![0.0; documents.len()];
         for item in catalog.items() {
-            likes.insert(
-                item.key,
-                alike(item, &weights, &postings, &documents, &pool, &mut compared),
-            );
+            let Some(sector) = sectors.get(&item.advertiser) else { continue };
+            let from = From { item, sector: *sector, is_pooled: pool.contains(&item.advertiser) };
+            let alike = alike(from, &weights, &postings, &documents, &mut compared);
+            likes.insert(item.key, (item.advertiser, alike));
         }
         let mut pooled: FxHashMap<u32, Vec<Slot>> = FxHashMap::default();
         for document in &documents {
-            let features = document.campaign.domain().features;
+            let Document { campaign, sector, .. } = document;
+            let features = campaign.domain().features;
             for item in &document.ad.items {
-                if features.has(FeatureGroups::CONTENT) {
-                    show(likes.entry(*item).or_default(), document.ad.slot);
+                let (owner, likes) =
+                    likes.entry(*item).or_insert((campaign.advertiser, Vec::new()));
+                // A key is 32 bits: another shop's item may have the same.
+                if *owner != campaign.advertiser {
+                    continue;
                 }
-                let is_pooled = document.campaign.pooled_interest;
-                if is_pooled && features.has(FeatureGroups::COLLABORATIVE) {
+                let category = catalog.item(*item).map_or("", |item| &item.category_name);
+                let is_heard = campaign.domain().hears(*sector, category);
+                if is_heard && features.has(FeatureGroups::CONTENT) {
+                    show(likes, document.ad.slot);
+                }
+                if campaign.pooled_interest && features.has(FeatureGroups::COLLABORATIVE) {
                     pooled.entry(*item).or_default().push(document.ad.slot);
                 }
             }
         }
         Self {
-            likes: likes.into_iter().map(|(item, likes)| (item, likes.into())).collect(),
+            likes: likes
+                .into_iter()
+                .map(|(item, (owner, likes))| {
+                    let is_pooled = pool.contains(&owner);
+                    let circle = if is_pooled { Circle::Pool } else { Circle::Own(owner) };
+                    (item, (circle, likes.into()))
+                })
+                .collect(),
             pooled: pooled.into_iter().map(|(item, ads)| (item, ads.into())).collect(),
             pool,
         }
@@ -120,7 +149,13 @@ impl Content {
     #[inline]
     #[must_use]
     pub fn likes(&self, item: u32) -> &[Like] {
-        self.likes.get(&item).map_or(&[], |likes| likes)
+        self.known(item).map_or(&[], |(_, likes)| likes)
+    }
+
+    /// The same, with whose ads they are; `None` for an item of no feed that no ad shows.
+    #[inline]
+    pub(super) fn known(&self, item: u32) -> Option<(Circle, &[Like])> {
+        self.likes.get(&item).map(|(circle, likes)| (*circle, &**likes))
     }
 
     /// The ads of pooled campaigns that show an item.
@@ -136,7 +171,7 @@ impl Content {
     /// Items with at least one ad.
     #[must_use]
     pub fn items(&self) -> usize {
-        self.likes.values().filter(|likes| !likes.is_empty()).count()
+        self.likes.values().filter(|(_, likes)| !likes.is_empty()).count()
     }
 }
 
@@ -171,13 +206,21 @@ impl Weights {
     }
 }
 
+/// An item that is compared with ads.
+#[derive(Clone, Copy)]
+struct From<'a> {
+    item: &'a Item,
+    /// Its advertiser's.
+    sector: Sector,
+    is_pooled: bool,
+}
+
 /// The most similar ads. `compared` holds zeros, and does so again afterwards.
 fn alike(
-    item: &Item,
+    From { item, sector, is_pooled }: From<'_>,
     weights: &Weights,
     postings: &FxHashMap<u32, Vec<u32>>,
     documents: &[Document<'_>],
-    pool: &FxHashSet<AdvertiserId>,
     compared: &mut [f32],
 ) -> Vec<Like> {
     let mut tokens = item.about.tokens().to_vec();
@@ -196,7 +239,6 @@ fn alike(
         }
         left = left.saturating_sub(ads.len());
     }
-    let is_pooled = pool.contains(&item.advertiser);
     let length = weights.length(&tokens);
     let mut likes = Vec::new();
     for position in met {
@@ -205,7 +247,10 @@ fn alike(
         let campaign = document.campaign;
         let may_serve =
             campaign.advertiser == item.advertiser || (is_pooled && campaign.pooled_interest);
-        if !may_serve || !campaign.domain().features.has(FeatureGroups::CONTENT) {
+        let domain = campaign.domain();
+        let may_be_known = domain.features.has(FeatureGroups::CONTENT)
+            && domain.hears(sector, &item.category_name);
+        if !may_serve || !may_be_known {
             continue;
         }
         let mut score = product / (length * document.length).max(f32::MIN_POSITIVE);

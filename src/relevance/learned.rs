@@ -31,22 +31,28 @@ pub struct Visit {
 const STEP_MAX: usize = 16;
 /// Lists made in one tick. What remains waits; a list is then some ticks older.
 const TICK_MAX: usize = 4_096;
+/// Lists that may wait, of items and of users: four ticks of each. Beyond, a list stays as it is until
+/// the next visit asks for it: visits to ever new items must not fill memory.
+const WAITING_MAX: usize = 16_384;
 /// Seconds for which sessions without a visit are remembered: as long as events are taken.
 const SESSION_KEPT_S: i64 = 7 * 86_400;
 
-/// Keys that wait, each once, first come first served.
+/// Keys that wait, each once, first come first served; at most [`WAITING_MAX`].
 struct Queue<K> {
     waiting: VecDeque<K>,
     known: HashSet<K>,
+    refused: u64,
 }
 
 impl<K: Copy + Eq + Hash> Queue<K> {
     fn new() -> Self {
-        Self { waiting: VecDeque::new(), known: HashSet::new() }
+        Self { waiting: VecDeque::new(), known: HashSet::new(), refused: 0 }
     }
 
     fn push(&mut self, key: K) {
-        if self.known.insert(key) {
+        if self.waiting.len() == WAITING_MAX {
+            self.refused += u64::from(!self.known.contains(&key));
+        } else if self.known.insert(key) {
             self.waiting.push_back(key);
         }
     }
@@ -73,10 +79,38 @@ pub struct RelevanceStatus {
     pub suggested_lists: usize,
     /// Lists that wait to be made.
     pub waiting: usize,
+    /// Lists that stayed as they were because too many waited.
+    pub refused: u64,
     /// Pairs of items.
     pub pairs: CoVisitStatus,
     /// Sessions.
     pub sessions: KnnStatus,
+}
+
+/// Lists by key, of bounded number: the one that was made least recently goes first.
+struct Bounded {
+    lists: Lists,
+    made: Lru<u64, ()>,
+}
+
+impl Bounded {
+    fn new(max: usize) -> Self {
+        Self { lists: Lists::new(), made: Lru::new(max) }
+    }
+
+    fn set(&mut self, key: u64, likes: &[Like], until_s: u32) {
+        if !likes.is_empty()
+            && let (_, Some((forgotten, ()))) = self.made.entry(key, || ())
+        {
+            self.lists.set(forgotten, &[], 0);
+        }
+        self.lists.set(key, likes, until_s);
+    }
+
+    fn clear(&mut self) {
+        self.lists = Lists::new();
+        self.made.clear();
+    }
 }
 
 /// What visits have taught.
@@ -85,10 +119,8 @@ pub struct Learned {
     knn: SessionKnn,
     gap_s: u32,
     content: Arc<Content>,
-    co_visited: Lists,
-    suggested: Lists,
-    /// Users with a list.
-    suggested_to: Lru<UserKey, ()>,
+    co_visited: Bounded,
+    suggested: Bounded,
     items_waiting: Queue<u32>,
     users_waiting: Queue<UserKey>,
     epoch: u64,
@@ -103,13 +135,12 @@ impl Learned {
     #[must_use]
     pub fn new(covisits: CoVisitConfig, knn: KnnConfig) -> Self {
         Self {
+            co_visited: Bounded::new(covisits.items_max),
+            suggested: Bounded::new(knn.sessions_max),
             covisits: CoVisits::new(covisits),
             gap_s: knn.gap_s,
-            suggested_to: Lru::new(knn.sessions_max),
             knn: SessionKnn::new(knn),
             content: Content::empty(),
-            co_visited: Lists::new(),
-            suggested: Lists::new(),
             items_waiting: Queue::new(),
             users_waiting: Queue::new(),
             epoch: 0,
@@ -138,11 +169,11 @@ impl Learned {
         if !content.keeps_pool_of(&self.content) {
             self.covisits.clear();
             self.knn.clear();
-            self.suggested_to.clear();
-            (self.co_visited, self.suggested) = (Lists::new(), Lists::new());
+            self.co_visited.clear();
+            self.suggested.clear();
         }
         self.content = content;
-        for item in self.co_visited.keys() {
+        for item in self.co_visited.lists.keys() {
             self.items_waiting.push(item as u32);
         }
         self.is_changed = true;
@@ -163,11 +194,6 @@ impl Learned {
             self.left_in_tick -= 1;
             self.knn.suggest(user, now, &mut self.told);
             let likes = ads_of(&self.content, &self.told, SUGGESTED_MAX);
-            if !likes.is_empty()
-                && let (_, Some((forgotten, ()))) = self.suggested_to.entry(user, || ())
-            {
-                self.suggested.set(forgotten.0, &[], 0);
-            }
             let until_s = now.as_secs_u32().saturating_add(self.gap_s);
             self.suggested.set(user.0, &likes, until_s);
             self.is_changed = true;
@@ -188,8 +214,8 @@ impl Learned {
         Some(Arc::new(RelevanceSnapshot {
             epoch: self.epoch,
             content: Arc::clone(&self.content),
-            co_visited: self.co_visited.clone(),
-            suggested: self.suggested.clone(),
+            co_visited: self.co_visited.lists.clone(),
+            suggested: self.suggested.lists.clone(),
         }))
     }
 
@@ -200,9 +226,10 @@ impl Learned {
             epoch: self.epoch,
             visits: self.visits,
             content_items: self.content.items(),
-            co_visited_lists: self.co_visited.len(),
-            suggested_lists: self.suggested.len(),
+            co_visited_lists: self.co_visited.lists.len(),
+            suggested_lists: self.suggested.lists.len(),
             waiting: self.items_waiting.waiting.len() + self.users_waiting.waiting.len(),
+            refused: self.items_waiting.refused + self.users_waiting.refused,
             pairs: self.covisits.status(),
             sessions: self.knn.status(),
         }

@@ -7,8 +7,10 @@
 //! * Everything is bounded, by least recent use: some 30 MB of pairs, 15 MB of sessions and 20 MB of
 //!   lists at most by default.
 //! * What many users did is told only of pairs and items that `users_min` distinct users have shown.
-//! * Visits of a tenant that is not in the pool speak for its own ads alone; those of users who did
-//!   not consent are never here.
+//! * Visits of a tenant that is not in the pool speak for its own ads alone, by content; those of users
+//!   who did not consent are never here.
+//! * Ads of finance hear of visits to items of finance alone, and of nothing that their domain protects.
+//! * A user is a key: two ids of one person that nobody joined count as two.
 //! * Deterministic: the same visits in the same order give the same lists.
 //!
 //! [`RelevanceActor`] is the only writer; everyone else reads `Arc<ArcSwap<RelevanceSnapshot>>`.

@@ -1,9 +1,10 @@
 //! What the bid path reads: ads by item, and ads by user, as of one epoch.
 
-use super::content::{Content, Like};
+use super::content::{Circle, Content, Like};
 use super::lists::Lists;
 use super::shortlist::{Family, fading};
 use crate::units::{Slot, Timestamp, UserKey};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Where something that speaks for an ad comes from.
@@ -45,7 +46,9 @@ impl RelevanceSnapshot {
 
     /// Calls `say` with everything that speaks for an ad: of which family it is, where it comes from,
     /// and how strong it is, from 0 to 1. `items` are the user's last ones, newest first. What was
-    /// viewed speaks before what only resembles it, so that a list that is full has the best.
+    /// viewed speaks before what only resembles it, so that a list that is full has the best. An item
+    /// counts the less, the more came after it that may serve the same ads: what a user did at a tenant
+    /// that is not in the pool fades nothing of others.
     pub fn speak(
         &self,
         user: Option<UserKey>,
@@ -62,17 +65,24 @@ impl RelevanceSnapshot {
                 say(family, source, like.ad, like.score * weight);
             }
         };
-        for (place, &item) in items.iter().enumerate() {
+        let mut after: SmallVec<[Circle; 4]> = SmallVec::new();
+        for (number, &item) in items.iter().enumerate() {
             let source = Source::Item(item);
             let co_visited = self.co_visited.get(item.into(), now_s);
+            let known = self.content.known(item);
+            let is_pooled = !co_visited.is_empty();
+            let circle = known.map(|(circle, _)| circle).or(is_pooled.then_some(Circle::Pool));
+            let place = after.iter().filter(|one| Some(**one) == circle).count();
+            after.extend(circle);
             tell(Family::Collaborative, source, co_visited, fading(place));
-            if place == 0
+            if number == 0
                 && let Some(user) = user
             {
                 let suggested = self.suggested.get(user.0, now_s);
                 tell(Family::Collaborative, Source::Sessions, suggested, 1.0);
             }
-            tell(Family::Content, source, self.content.likes(item), fading(place));
+            let likes = known.map_or(&[][..], |(_, likes)| likes);
+            tell(Family::Content, source, likes, fading(place));
         }
     }
 }

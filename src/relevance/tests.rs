@@ -27,6 +27,16 @@ name = "pills"
 currency = "USD"
 sector = "health"
 domains = ["pills.example"]
+[[advertiser]]
+name = "bank"
+currency = "USD"
+sector = "finance"
+domains = ["bank.example"]
+[[advertiser]]
+name = "lender"
+currency = "USD"
+sector = "finance"
+domains = ["lender.example"]
 "#;
 
 const ITEMS: &str = r#"
@@ -54,6 +64,16 @@ advertiser = "pills"
 id = "red"
 category = "running"
 text = "red pill"
+[[item]]
+advertiser = "bank"
+id = "loan"
+category = "loans"
+text = "quick loan"
+[[item]]
+advertiser = "bank"
+id = "tithe"
+category = "Religion"
+text = "quick loan"
 "#;
 
 /// A campaign with two ads: one that shows `shown`, and one with a text.
@@ -80,15 +100,34 @@ brand = "fleet"
 price = 90
 banner = {{ w = 300, h = 250, image_url = "https://cdn.example/b.png" }}
 "#,
-        if advertiser == "pills" { "IAB7" } else { "IAB17" }
+        match advertiser {
+            "pills" => "IAB7",
+            "bank" | "lender" => "IAB13",
+            _ => "IAB17",
+        }
     )
 }
 
+/// A bank's, in the pool.
+fn loan(advertiser: &str) -> String {
+    let rest = "pooled_interest = true\ntargeting = { geo = { include = [\"USA\"] } }";
+    campaign(advertiser, "loans", rest, "loan", "quick loan for red trail shoe")
+}
+
+const FINANCE: &str = r#"
+sector = "finance"
+features = ["request", "content"]
+protected = ["religion"]
+"#;
+
 fn write(folder: &Path, socks: &str) {
-    std::fs::create_dir_all(folder.join("campaigns")).expect("a folder");
+    for inside in ["campaigns", "domains"] {
+        std::fs::create_dir_all(folder.join(inside)).expect("a folder");
+    }
     for (file, text) in [
         ("advertisers.toml", ADVERTISERS.to_owned()),
         ("items.toml", ITEMS.to_owned()),
+        ("domains/finance.toml", FINANCE.to_owned()),
         (
             "campaigns/1.toml",
             campaign("shoes", "running", "pooled_interest = true", "red", "trail shoe"),
@@ -96,6 +135,8 @@ fn write(folder: &Path, socks: &str) {
         ("campaigns/2.toml", campaign("socks", "winter", socks, "warm", "red trail sock")),
         ("campaigns/3.toml", campaign("alone", "running", "", "red", "red trail shoe")),
         ("campaigns/4.toml", campaign("pills", "running", "", "red", "red trail shoe")),
+        ("campaigns/5.toml", loan("bank")),
+        ("campaigns/6.toml", loan("lender")),
     ] {
         std::fs::write(folder.join(file), text).expect("a file");
     }
@@ -104,9 +145,13 @@ fn write(folder: &Path, socks: &str) {
 fn catalog(socks: &str, previous: Option<&Catalog>) -> Catalog {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), socks);
+    load(folder.path(), previous)
+}
+
+fn load(folder: &Path, previous: Option<&Catalog>) -> Catalog {
     let needed = TermsNeeded { cpc: true, ..TermsNeeded::default() };
     let strategies = KnownStrategies::from([("cpc".to_owned(), needed)]);
-    Catalog::load(folder.path(), &strategies, previous).expect("a good catalog")
+    Catalog::load(folder, &strategies, previous).expect("a good catalog")
 }
 
 const POOLED: &str = "pooled_interest = true";
@@ -137,6 +182,103 @@ fn an_item_is_like_the_ads_that_its_visits_may_serve() {
     assert!(content.likes(key("pills", "red")).is_empty(), "health keeps no profile");
     assert_eq!(liked(&catalog, content.likes(key("socks", "warm")))[0], "socks-shows");
     assert!(content.likes(key("shoes", "blue")).is_empty());
+}
+
+/// What users look at elsewhere may stand for who they are, and must not decide about credit.
+#[test]
+fn a_bank_hears_of_banks_alone_and_of_nothing_protected() {
+    let catalog = catalog(POOLED, None);
+    let content = Content::of(&catalog);
+    let shoes = liked(&catalog, content.likes(key("shoes", "red")));
+    assert!(shoes.iter().all(|ad| !ad.starts_with("bank")), "{shoes:?} share words and the pool");
+    let loan = liked(&catalog, content.likes(key("bank", "loan")));
+    assert_eq!(loan[0], "bank-shows");
+    assert!(loan.contains(&"bank-says".to_owned()) && loan.contains(&"lender-says".to_owned()));
+    let tithe = liked(&catalog, content.likes(key("bank", "tithe")));
+    assert!(tithe.iter().all(|ad| !ad.contains("bank") && !ad.contains("lender")), "{tithe:?}");
+}
+
+#[test]
+fn what_a_user_does_outside_of_the_pool_fades_nothing_of_others() {
+    let catalog = catalog(POOLED, None);
+    let mut learned = learned(5, Content::of(&catalog));
+    walk(&mut learned, 12);
+    let snapshot = publish(&mut learned, at(20));
+    let (shoe, sock) = (key("shoes", "red"), key("socks", "warm"));
+    let (alone, nobodys) = (key("alone", "red"), key("alone", "of no feed"));
+    let told = |items: &[u32], name: &str| {
+        let mut list = ShortList::default();
+        list.fill(&snapshot, None, items, at(20));
+        list.get(ad(&catalog, name))
+    };
+    for (ad, own, others) in [
+        ("shoes-shows", shoe, [alone, nobodys]),
+        ("socks-shows", shoe, [alone, nobodys]),
+        ("alone-shows", alone, [shoe, sock]),
+    ] {
+        let [other, another] = others;
+        assert_ne!(told(&[own], ad), Relevance::default());
+        assert_eq!(told(&[other, another, own], ad), told(&[own], ad), "{ad}");
+    }
+    assert_eq!(told(&[sock, shoe], "shoes-shows").content, 0.8, "in the pool it does");
+}
+
+/// Keys are 32 bits: one that another shop's item has too speaks for nothing of the second.
+#[test]
+fn an_ad_of_another_shop_whose_item_has_the_same_key_is_not_shown() {
+    let ids = |shop: &'static str| {
+        (0..200_000).map(move |number| (key(shop, &number.to_string()), number))
+    };
+    let of_alone: std::collections::BTreeMap<_, _> = ids("alone").collect();
+    let (shared, theirs) = ids("shoes").find(|(key, _)| of_alone.contains_key(key)).expect("one");
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), POOLED);
+    let own = of_alone[&shared];
+    let item =
+        format!("[[item]]\nadvertiser = \"alone\"\nid = \"{own}\"\ncategory = \"running\"\n");
+    std::fs::write(folder.path().join("items.toml"), item).expect("a file");
+    let shows = campaign("shoes", "running", POOLED, &theirs.to_string(), "trail shoe");
+    std::fs::write(folder.path().join("campaigns/1.toml"), shows).expect("a file");
+    let catalog = load(folder.path(), None);
+    let content = Content::of(&catalog);
+    let likes = liked(&catalog, content.likes(shared));
+    assert!(!likes.is_empty() && likes.iter().all(|ad| ad.starts_with("alone")), "{likes:?}");
+    assert!(content.pooled_ads(shared).is_empty());
+}
+
+#[test]
+fn visits_to_ever_new_items_fill_no_memory() {
+    let catalog = catalog(POOLED, None);
+    let (items_max, sessions_max) = (100, 50);
+    let covisits = CoVisitConfig { items_max, users_min: 1, ..CoVisitConfig::default() };
+    let knn = KnnConfig { sessions_max, items_max, users_min: 1, ..KnnConfig::default() };
+    let mut learned = Learned::new(covisits, knn);
+    learned.adopt(Arc::new(Content::of(&catalog)));
+    let sock = key("socks", "warm");
+    let mut waiting = 0;
+    for number in 0..40_000 {
+        let user = UserKey(crate::hash::mix(number));
+        for (item, second) in [(number as u32 + 1_000, 0), (sock, 1)] {
+            learned.visit(&Visit { user, item, at: at(second) });
+        }
+        waiting = waiting.max(learned.status().waiting);
+        if number % 8_000 == 0 {
+            publish(&mut learned, at(2));
+        }
+    }
+    let status = learned.status();
+    assert!(waiting <= 2 * 16_384 && status.refused > 0, "{waiting} waited");
+    while learned.status().waiting > 0 {
+        publish(&mut learned, at(2));
+        let status = learned.status();
+        assert!(status.co_visited_lists <= items_max && status.suggested_lists <= sessions_max);
+    }
+    let user = UserKey(7);
+    learned.visit(&Visit { user, item: 500, at: at(3) });
+    learned.visit(&Visit { user, item: sock, at: at(4) });
+    let snapshot = publish(&mut learned, at(5));
+    let sock_ad = ad(&catalog, "socks-shows");
+    assert!(!spoken(&snapshot, user, &[500], at(5), sock_ad).is_empty(), "what is new is made");
 }
 
 fn at(second: i64) -> Timestamp {

@@ -42,7 +42,10 @@ pub async fn events(
     let tenant = |advertiser| {
         *known.borrow_mut().entry(advertiser).or_insert_with(|| tenant_of(&catalog, advertiser))
     };
-    let keeps = |advertiser, category: &str| catalog.keeps_behaviour(advertiser, category);
+    let keeps = |advertiser, category: &str, item: Option<u32>| {
+        catalog.keeps_behaviour(advertiser, category)
+            && item.is_none_or(|item| catalog.keeps_behaviour_on(item))
+    };
     let (hasher, now) = (&engine.hasher, engine.civil.now());
     let cleaner = Cleaner { hasher, tenant: &tenant, keeps: &keeps, now };
     let cleaned = cleaner.clean(&body);

@@ -39,6 +39,7 @@ impl Collector for RelevanceMetrics {
         publish.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         for (name, help, count) in [
             ("relevance_visits", "Visits learned from", status.visits),
+            ("relevance_lists_refused", "Lists not made as too many waited", status.refused),
             ("relevance_pairs_evicted", "Pairs that gave way", pairs.pairs_forgotten),
             ("relevance_items_evicted", "Items that gave way", pairs.items_forgotten),
             ("relevance_sessions_evicted", "Sessions that gave way", sessions.sessions_forgotten),

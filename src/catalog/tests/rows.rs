@@ -2,8 +2,8 @@
 
 use super::{fixtures, strategies};
 use crate::catalog::{
-    AdRow, Campaign, CampaignEdit, CampaignRow, Caps, Catalog, CatalogKeeper, Shape, Status,
-    block_bit, generated,
+    AdRow, Campaign, CampaignEdit, CampaignRow, Caps, Catalog, CatalogKeeper, FeatureGroups, Shape,
+    Status, block_bit, generated,
 };
 use crate::units::Micros;
 
@@ -20,7 +20,10 @@ fn agree(catalog: &Catalog, campaign: &Campaign) {
     );
     assert_eq!((row.category, row.currency), (campaign.category, campaign.currency));
     assert_eq!((row.bid, row.pooled_interest), (campaign.bid, campaign.pooled_interest));
-    assert_eq!(row.features, campaign.domain().features);
+    let features = campaign.domain().features;
+    let of_others = features.has(FeatureGroups::COLLABORATIVE) && campaign.pooled_interest;
+    assert_eq!(row.features.has(FeatureGroups::COLLABORATIVE), of_others, "others' visits");
+    assert_eq!(row.features.unpooled(), features.unpooled());
     assert_eq!(row.requires_deal, campaign.filters.requires_deal());
     match row.caps {
         Caps::None => assert!(campaign.frequency_caps.is_empty()),

@@ -11,7 +11,10 @@ fn clean(body: &[u8]) -> Cleaned {
         id if id == AdvertiserId::of("bolt") => Tenant::InPool,
         _ => Tenant::Unknown,
     };
-    let keeps = |id, category: &str| id != AdvertiserId::of("bolt") || category != "pills";
+    let pill = item_key(AdvertiserId::of("bolt"), "pill-1");
+    let keeps = |id, category: &str, item| {
+        (id != AdvertiserId::of("bolt") || category != "pills") && item != Some(pill)
+    };
     Cleaner { hasher: &hasher, tenant: &tenant, keeps: &keeps, now: NOW }.clean(body)
 }
 
@@ -273,8 +276,9 @@ fn what_may_not_be_kept_stands_apart_with_its_conversions() {
     let pills = ("category", Some("\" pills \""));
     let order = [("type", Some("\"purchase\"")), ("order_id", Some("\"o-1\""))];
     let bought = event(&[bolt, pills, order[0], order[1]]);
-    let text = [event(&[bolt]), bought, event(&[pills])].join("\n");
+    let by_item = event(&[bolt, ("item", Some("\"pill-1\""))]);
+    let text = [event(&[bolt]), bought, event(&[pills]), by_item].join("\n");
     let cleaned = clean(text.as_bytes());
-    assert_eq!((cleaned.accepted.len(), cleaned.unkept.len()), (2, 1), "{cleaned:?}");
+    assert_eq!((cleaned.accepted.len(), cleaned.unkept.len()), (2, 2), "{cleaned:?}");
     assert!(cleaned.unkept[0].conversion.is_some());
 }
