@@ -163,6 +163,9 @@ impl SessionKnn {
         }
         let per_item = self.config.sessions_per_item;
         let (sessions, _) = self.index.entry(item, Sessions::default);
+        if sessions.newest.contains(&number) {
+            return; // it has let go of the item in between, and is alike but once
+        }
         if sessions.newest.len() < per_item {
             sessions.newest.push(number);
         } else {
@@ -427,6 +430,22 @@ mod tests {
                 prop_assert_eq!(knn.trail(UserKey(user), at(second)).first(), Some(&item));
             }
         }
+    }
+
+    #[test]
+    fn a_session_that_let_go_of_an_item_and_came_back_is_alike_but_once() {
+        let mut knn = SessionKnn::new(unbounded(1));
+        let (back, once, asks) = (UserKey(1), UserKey(2), UserKey(3));
+        for item in std::iter::once(7).chain(100..117).chain([7]) {
+            knn.record(back, item, at(0));
+        }
+        knn.record(once, 9, at(0));
+        knn.record(once, 7, at(0));
+        knn.record(asks, 7, at(0));
+        let mut told = Vec::new();
+        knn.suggest(asks, at(0), &mut told);
+        assert_eq!(told.len(), TRAIL_MAX - 1 + 1);
+        assert!(told.iter().all(|(_, share)| (share - 1.0 / 16.0).abs() < 1e-6), "{told:?}");
     }
 
     #[test]

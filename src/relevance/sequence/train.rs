@@ -223,7 +223,7 @@ impl Trainer {
                     add_scaled(&mut self.gradient[range], 1.0, dx);
                 }
                 self.touched.add(visits[at].category);
-                if self.config.items > 0 {
+                if self.config.items > 0 && visits[at].item != 0 {
                     self.touched_items.add(visits[at].item as usize & (self.config.items - 1));
                 }
             }
