@@ -14,7 +14,7 @@ use crate::budget::{AccountView, Held, Purpose, Windows};
 use crate::catalog::{Ad, AdKind, Campaign, Reason, Shape};
 use crate::consent::{Permissions, Restrictions};
 use crate::latency::LatencyBoard;
-use crate::prediction::{Cross, ScoreScratch, sigmoid};
+use crate::prediction::{Cross, ScoreScratch, keep_strongest_pairs, sigmoid};
 use crate::strategy::pacing::{Pace, PacingSnapshot};
 use crate::units::{CampaignId, CurrencyCode, Micros, Slot, Timestamp};
 use serde::Serialize;
@@ -43,6 +43,14 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// Keeps the `count` strongest pairs of fields of each score, and the sum of the others.
+    pub fn keep_strongest_pairs(&mut self, count: usize) {
+        let ads = self.campaigns.iter_mut().flat_map(|campaign| &mut campaign.ads);
+        for price in ads.filter_map(|ad| ad.price.as_mut()) {
+            keep_strongest_pairs(&mut price.contributions, count);
+        }
+    }
+
     /// Of a request that is turned away before any campaign is looked at.
     #[must_use]
     pub fn of_no_bid(input: &AuctionInput, reason: NoBid) -> Self {
@@ -460,7 +468,7 @@ fn contributions(
     let mut parts = world.model.contributions(context, ad.slot, cross);
     let row = world.catalog.row(scored.campaign);
     if let Some(platt) = row.and_then(|row| auctioneer.calibration(world, input, position, row)) {
-        parts.push(("calibration", scored.logit - platt.invert(scored.logit)));
+        parts.push(("calibration".to_owned(), scored.logit - platt.invert(scored.logit)));
     }
-    parts.into_iter().map(|(name, nats)| (name.to_string(), nats)).collect()
+    parts
 }

@@ -6,7 +6,7 @@ use crate::auction::actor::example_of;
 use crate::budget::{Held, Windows};
 use crate::catalog::{Catalog, TermsNeeded, generated_facts};
 use crate::latency::LatencyBoard;
-use crate::prediction::{AdFeatures, AdInput, Config, Learner, SlotFormat};
+use crate::prediction::{AdFeatures, AdInput, Config, Learner, Rates, SlotFormat};
 use crate::strategy::pacing::PacingSnapshot;
 use crate::units::{CampaignId, HoldId, LeaseId, Timestamp};
 use rand::{RngExt, SeedableRng};
@@ -114,6 +114,8 @@ fn course(exploration: &str, seed: u64) -> Course {
         base_rate: 0.02,
         click_window_ms: 1,
         seed,
+        // Under the Gaussian rule the newcomer is found without trying in both of the courses.
+        rates: vec![Rates::ftrl()],
         ..Config::default()
     };
     let mut learner = Learner::new(&config).expect("a model");

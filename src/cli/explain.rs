@@ -1,7 +1,7 @@
 //! `outbid explain`: why this ad, why this price, why not mine.
 
 use crate::config::Config;
-use crate::server::{self, Asked};
+use crate::server::{self, Asked, Pairs};
 use crate::simulate::Client;
 use crate::units::Timestamp;
 use anyhow::Context as _;
@@ -87,7 +87,9 @@ fn explain_here(args: &Args) -> anyhow::Result<Value> {
     let config = Config::load(&args.config)?;
     let now = args.now.map_or_else(|| crate::clock::Civil::machine().now(), Timestamp);
     let running = server::start_unheard(config, now)?;
-    let asked = Asked { exchange: args.exchange.clone(), user: args.user.clone() };
+    let (exchange, user) = (args.exchange.clone(), args.user.clone());
+    let pairs = if args.json { Pairs::All } else { Pairs::Strongest };
+    let asked = Asked { exchange, user, pairs };
     let engine = running.engine();
     let explanation = actix::System::new().block_on(engine.explain(&asked, &body));
     Ok(serde_json::to_value(explanation.map_err(anyhow::Error::msg)?)?)
@@ -119,10 +121,10 @@ fn ask(
 fn explain_path(args: &Args) -> String {
     let pairs = [("exchange", &args.exchange), ("user", &args.user)];
     let pairs = pairs.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
-    let pairs: Vec<_> = pairs
-        .map(|(key, value)| format!("{key}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
-        .collect();
-    format!("/explain?{}", pairs.join("&"))
+    let pairs =
+        pairs.map(|(key, value)| format!("{key}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
+    let all = args.json.then(|| "pairs=all".to_owned());
+    format!("/explain?{}", pairs.chain(all).collect::<Vec<_>>().join("&"))
 }
 
 fn audit_path(auction: &str) -> String {

@@ -186,12 +186,19 @@ pub struct Prediction {
     pub base_click_rate: f32,
     /// Seed of the model's first weights.
     pub seed: u64,
-    /// The part of shows without a click that is learned from, with the reciprocal weight.
+    /// The part of shows without a click that is learned from.
     pub negative_rate: f64,
     /// Seconds that a click waits for its conversion before it stays a negative.
     pub conversion_window_s: u32,
     /// Whether click probabilities are calibrated by exchange and campaign group before they price.
     pub calibration: bool,
+    /// Seconds between two savings of the model into the state folder; it is saved at the end too.
+    pub save_every_s: u32,
+    /// How often a feature must be seen before the model learns of it, up to 255; 0 and 1 are at
+    /// once.
+    pub admission: u8,
+    /// Hours without a show after which a feature is forgotten; 0 is never.
+    pub ttl_hours: u16,
 }
 
 impl Default for Prediction {
@@ -203,6 +210,9 @@ impl Default for Prediction {
             calibration: true,
             negative_rate: 1.0,
             conversion_window_s: 7 * 86_400,
+            save_every_s: 300,
+            admission: 0,
+            ttl_hours: 30 * 24,
         }
     }
 }

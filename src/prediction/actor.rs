@@ -3,7 +3,8 @@
 use super::config::{Config, Error};
 use super::features::AdFeatures;
 use super::join::Example;
-use super::learner::{Learner, LearnerStatus};
+use super::learner::{Learner, LearnerStatus, SavedLearner};
+use super::model_file::ModelFileError;
 use super::score::ModelSnapshot;
 use crate::units::{HoldId, Timestamp};
 use actix::prelude::*;
@@ -27,8 +28,8 @@ pub const LEARNED_MAX: usize = 1 << 15;
 /// actor, and its successor goes on with the same weights.
 #[derive(Clone)]
 pub struct LearnerState {
-    // A mutex only so that a successor can take over: there is one actor at a time, and nothing
-    // else locks it.
+    // A mutex only so that a successor can take over: there is one actor at a time, and only the
+    // thread that saves the model locks it beside.
     learner: Arc<Mutex<Learner>>,
     published: Arc<ArcSwap<ModelSnapshot>>,
     status: Arc<ArcSwap<LearnerStatus>>,
@@ -40,10 +41,27 @@ impl LearnerState {
     /// # Errors
     /// When a setting lies outside its range.
     pub fn new(config: &Config) -> Result<Self, Error> {
-        let mut learner = Learner::new(config)?;
+        Ok(Self::of(Learner::new(config)?))
+    }
+
+    /// One that goes on where an earlier one was saved, with its snapshot published.
+    ///
+    /// # Errors
+    /// As [`Learner::resume`].
+    pub fn resume(config: &Config, saved: SavedLearner) -> Result<Self, ModelFileError> {
+        Ok(Self::of(Learner::resume(config, saved)?))
+    }
+
+    fn of(mut learner: Learner) -> Self {
         let published = Arc::new(ArcSwap::new(learner.publish()));
         let status = Arc::new(ArcSwap::from_pointee(learner.status()));
-        Ok(Self { learner: Arc::new(Mutex::new(learner)), published, status })
+        Self { learner: Arc::new(Mutex::new(learner)), published, status }
+    }
+
+    /// A copy of what was learned, for a thread that saves it. The learner waits for it some ms.
+    #[must_use]
+    pub fn to_saved(&self) -> SavedLearner {
+        self.learner.lock().to_saved()
     }
 
     /// The figures as of the last tick, which may be read while the learner learns.

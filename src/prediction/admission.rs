@@ -30,29 +30,55 @@ impl Admission {
         (threshold > 1).then(fresh)
     }
 
-    /// Counts a sighting of `id`, and says whether it may learn.
+    /// Counts a sighting of `id`.
     #[inline]
-    pub(super) fn admit(&mut self, id: u32) -> bool {
-        let mask = self.counters[0].len() as u64 - 1;
-        if self.counted > mask {
+    pub(super) fn count(&mut self, id: u32) {
+        if self.counted >= self.counters[0].len() as u64 {
             self.counters.iter_mut().flatten().for_each(|counter| *counter /= 2);
             self.counted = 0;
         }
         self.counted += 1;
-        let hash = hash::combine(self.seed, id.into());
-        let places = [(hash & mask) as usize, (hash >> 32 & mask) as usize];
-        let least = self.counters[0][places[0]].min(self.counters[1][places[1]]);
-        let next = least.saturating_add(1);
+        let next = self.seen(id).saturating_add(1);
+        let places = self.places(id);
         for (row, place) in self.counters.iter_mut().zip(places) {
             row[place] = row[place].max(next);
         }
-        next >= self.threshold
+    }
+
+    /// Whether `id` may learn.
+    #[inline]
+    pub(super) fn admits(&self, id: u32) -> bool {
+        self.seen(id) >= self.threshold
+    }
+
+    /// Whether this is a sketch of the shape of `other`.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let lengths = |sketch: &Self| sketch.counters.each_ref().map(Vec::len);
+        (self.threshold, self.seed, lengths(self)) == (other.threshold, other.seed, lengths(other))
+    }
+
+    fn seen(&self, id: u32) -> u8 {
+        let places = self.places(id);
+        self.counters[0][places[0]].min(self.counters[1][places[1]])
+    }
+
+    fn places(&self, id: u32) -> [usize; 2] {
+        let mask = self.counters[0].len() as u64 - 1;
+        let hash = hash::combine(self.seed, id.into());
+        [(hash & mask) as usize, (hash >> 32 & mask) as usize]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Admission {
+        fn admit(&mut self, id: u32) -> bool {
+            self.count(id);
+            self.admits(id)
+        }
+    }
 
     #[test]
     fn the_first_sighting_is_enough_unless_more_are_asked_for() {

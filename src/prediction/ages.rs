@@ -42,4 +42,13 @@ impl Ages {
         let age = move |stamp: u16| (hour as u16).wrapping_sub(stamp);
         stamps.filter(move |(stamp, _)| age(**stamp) > ttl_hours).map(|(_, index)| index)
     }
+    /// All slots learned in `hour`.
+    pub(super) fn stamp_all(&mut self, hour: i64) {
+        self.stamps.fill(hour as u16);
+    }
+
+    /// Whether this is of a table of the size of `other`'s.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.stamps.len() == other.stamps.len() && self.hand < self.stamps.len()
+    }
 }

@@ -91,6 +91,14 @@ impl Cell {
         Self { slope: 0.0, shift: 0.0, slope_variance, shift_variance }
     }
 
+    /// Whether its numbers are such as learning can reach.
+    fn is_sound(self) -> bool {
+        let variances = [self.slope_variance, self.shift_variance];
+        self.slope.is_finite()
+            && self.shift.is_finite()
+            && variances.iter().all(|variance| variance.is_finite() && *variance > 0.0)
+    }
+
     const fn delta(self) -> Delta {
         Delta { slope: self.slope, shift: self.shift }
     }
@@ -139,7 +147,44 @@ pub(super) struct Calibrator {
     exchanges: Vec<Learned>,
 }
 
+/// What a [`Calibrator`] has learned, to be kept.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SavedCalibration {
+    everything: Cell,
+    exchanges: Vec<SavedExchange>,
+}
+
+/// An exchange's feature, its own cell, and those of its groups that learned.
+type SavedExchange = (u32, Cell, Vec<(u16, Cell)>);
+
 impl Calibrator {
+    /// A copy of what was learned.
+    pub(super) fn to_saved(&self) -> SavedCalibration {
+        let fresh = Cell::new(VARIANCES[2]);
+        let exchanges = self.exchanges.iter().map(|one| {
+            let groups = (0..).zip(one.groups.iter().copied());
+            (one.exchange, one.own, groups.filter(|(_, cell)| *cell != fresh).collect())
+        });
+        SavedCalibration { everything: self.everything, exchanges: exchanges.collect() }
+    }
+
+    /// One that goes on where `saved` was; `None` for numbers that learning cannot reach.
+    pub(super) fn restore(base_logit: f32, saved: SavedCalibration) -> Option<Self> {
+        let mut calibrator = Self { everything: saved.everything, ..Self::new(base_logit) };
+        let mut is_sound = saved.everything.is_sound() && saved.exchanges.len() <= EXCHANGES_MAX;
+        for (exchange, own, groups) in saved.exchanges {
+            let mut learned = Learned { own, ..Learned::new(exchange) };
+            is_sound &= own.is_sound();
+            for (group, cell) in groups {
+                let place = learned.groups.get_mut(usize::from(group));
+                *place.filter(|_| cell.is_sound())? = cell;
+                learned.published.set(group.into(), cell.delta());
+            }
+            calibrator.exchanges.push(learned);
+        }
+        is_sound.then_some(calibrator)
+    }
+
     /// One that changes nothing yet.
     pub(super) const fn new(base_logit: f32) -> Self {
         Self { base_logit, everything: Cell::new(VARIANCES[0]), exchanges: Vec::new() }

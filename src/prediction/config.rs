@@ -20,10 +20,24 @@ pub enum Error {
     },
 }
 
-/// How fast a model learns. `Default` is what a new installation runs.
+/// How a model's weights learn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Linear weights by FTRL-Proximal, all others by AdaGrad.
+    Ftrl,
+    /// Every weight as a mean with a variance: one step of a diagonal Kalman filter.
+    #[default]
+    Gaussian,
+}
+
+/// How fast a model learns. `Default` is what a new installation runs. Under [`Rule::Gaussian`]
+/// the variances count, under [`Rule::Ftrl`] the rates, the constants and the accumulator.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rates {
+    /// By which rule.
+    pub rule: Rule,
     /// FTRL-Proximal's alpha: the linear weights' learning rate, in (0, 10].
     pub linear_rate: f32,
     /// FTRL-Proximal's beta: damps the first steps of a weight, in (0, 100].
@@ -39,29 +53,78 @@ pub struct Rates {
     /// Vectors start uniform in ±this, in [0, 1]. At 0 the gradient of every pair is 0 for ever,
     /// which leaves logistic regression alone.
     pub vector_init: f32,
+    /// What each pair of fields weighs at first, in [0, 1]; 1 is a plain factorisation machine.
+    pub field_init: f32,
     /// AdaGrad's rate for the field matrix, in [0, 1].
     pub field_rate: f32,
     /// AdaGrad's rate for the coefficient of the campaign's prior, in [0, 1].
     pub prior_rate: f32,
+    /// The first variance of a linear weight, in (0, 10].
+    pub linear_variance: f32,
+    /// The first variance of a vector's component, in (0, 10].
+    pub vector_variance: f32,
+    /// The first variance of a pair of fields, in (0, 10].
+    pub field_variance: f32,
+    /// The first variance of the bias and of dense weights, in (0, 10].
+    pub dense_variance: f32,
+    /// The first variance of the prior's coefficient, in (0, 10].
+    pub prior_variance: f32,
 }
 
 impl Default for Rates {
     fn default() -> Self {
         Self {
+            rule: Rule::Gaussian,
             linear_rate: 0.1,
             linear_beta: 1.0,
             linear_l1: 0.0,
             linear_l2: 0.1,
             vector_rate: 0.05,
             vector_accumulator: 0.1,
-            vector_init: 0.05,
+            vector_init: 0.1,
+            field_init: 0.1,
             field_rate: 0.05,
             prior_rate: 0.02,
+            linear_variance: 0.05,
+            vector_variance: 0.1,
+            field_variance: 0.1,
+            dense_variance: 1.0,
+            prior_variance: 0.01,
         }
     }
 }
 
 impl Rates {
+    /// Three that no stream we measured leaves without a good one: a cautious one for few examples
+    /// of sparse features, one for interactions, one for rare clicks with strong features. The
+    /// cautious one serves first.
+    #[must_use]
+    pub fn shadows() -> [Self; 3] {
+        let cautious = Self::default();
+        let interactions = Self {
+            vector_variance: 0.4,
+            vector_init: 0.05,
+            field_init: 0.2,
+            field_variance: 0.05,
+            ..cautious
+        };
+        let rare = Self {
+            linear_variance: 0.6,
+            vector_variance: 0.4,
+            field_init: 0.2,
+            field_variance: 0.3,
+            ..cautious
+        };
+        [cautious, interactions, rare]
+    }
+
+    /// FTRL-Proximal and AdaGrad: small first vectors, so that sparse streams of 1e4 examples are
+    /// not overfitted.
+    #[must_use]
+    pub fn ftrl() -> Self {
+        Self { rule: Rule::Ftrl, vector_init: 0.05, field_init: 1.0, ..Self::default() }
+    }
+
     /// Checks every rate against the range in its documentation.
     ///
     /// # Errors
@@ -80,8 +143,14 @@ impl Rates {
         within("vector_rate", self.vector_rate, "[0, 1]", 1.0)?;
         above("vector_accumulator", self.vector_accumulator, "(0, 100]", 100.0)?;
         within("vector_init", self.vector_init, "[0, 1]", 1.0)?;
+        within("field_init", self.field_init, "[0, 1]", 1.0)?;
         within("field_rate", self.field_rate, "[0, 1]", 1.0)?;
-        within("prior_rate", self.prior_rate, "[0, 1]", 1.0)
+        within("prior_rate", self.prior_rate, "[0, 1]", 1.0)?;
+        above("linear_variance", self.linear_variance, "(0, 10]", 10.0)?;
+        above("vector_variance", self.vector_variance, "(0, 10]", 10.0)?;
+        above("field_variance", self.field_variance, "(0, 10]", 10.0)?;
+        above("dense_variance", self.dense_variance, "(0, 10]", 10.0)?;
+        above("prior_variance", self.prior_variance, "(0, 10]", 10.0)
     }
 }
 
@@ -102,6 +171,10 @@ pub struct FwfmConfig {
     pub seed: u64,
     /// The rate of positives assumed before anything was learned, in (0, 1).
     pub base_rate: f64,
+    /// The part of all negatives that it will see, in (0, 1]; every positive is seen. It learns among
+    /// what it sees, where the logit is higher by `-ln` of this, and predicts among all (He et al.,
+    /// "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD 2014, §6.3).
+    pub negative_rate: f64,
     /// How often a feature must be seen before it learns; 0 and 1 are at once.
     pub admission: u8,
     /// Hours without learning after which a feature is forgotten; 0 is never.
@@ -129,6 +202,7 @@ impl FwfmConfig {
             vector_bits,
             seed,
             base_rate,
+            negative_rate: 1.0,
             admission: 0,
             ttl_hours: 0,
             frozen_from: fields,
@@ -148,6 +222,8 @@ impl FwfmConfig {
         check("linear_bits", bits.0.into(), "10..=24", (10..=24).contains(&bits.0))?;
         check("vector_bits", bits.1.into(), "8..=22", (8..=22).contains(&bits.1))?;
         check("base_rate", self.base_rate, "(0, 1)", self.base_rate > 0.0 && self.base_rate < 1.0)?;
+        let rate = self.negative_rate;
+        check("negative_rate", rate, "(0, 1]", rate > 0.0 && rate <= 1.0)?;
         self.rates.validate()
     }
 
@@ -179,8 +255,8 @@ pub struct Config {
     /// How long a shown ad waits for its click before it counts as not clicked, in ms, at least 1.
     /// A compressed simulated day shortens it.
     pub click_window_ms: i64,
-    /// The part of shows without a click that is learned from, each with the reciprocal weight, in
-    /// (0, 1]. Which, a hash of the hold says.
+    /// The part of shows without a click that is learned from, in (0, 1]
+    /// ([`FwfmConfig::negative_rate`]). Which, a hash of the hold says.
     pub negative_rate: f64,
     /// How long a click waits for its conversion, in ms, at least 1.
     pub conversion_window_ms: i64,
@@ -210,8 +286,6 @@ impl Config {
         check("click_window_ms", window_ms as f64, "1..", window_ms >= 1)?;
         let is_bounded = (1..=Self::JOIN_MAX).contains(&join_max);
         check("join_max", join_max as f64, "1..=1048576", is_bounded)?;
-        let rate = self.negative_rate;
-        check("negative_rate", rate, "(0, 1]", rate > 0.0 && rate <= 1.0)?;
         let window_ms = self.conversion_window_ms;
         check("conversion_window_ms", window_ms as f64, "1..", window_ms >= 1)?;
         let max = self.conversions_max;
@@ -245,7 +319,7 @@ impl Default for Config {
             conversions_max: 1 << 16,
             calibration: true,
             join_max: 1 << 18,
-            rates: vec![Rates::default()],
+            rates: Rates::shadows().to_vec(),
         }
     }
 }

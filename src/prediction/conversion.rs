@@ -14,8 +14,10 @@ use super::config::{Config, Error, FwfmConfig, Rates};
 use super::features::{AdFeatures, Cross};
 use super::fwfm::Fwfm;
 use super::join::Example;
+use super::model_file::ModelFileError;
 use super::online::{OnlineSample, fwfm_config};
 use super::publish::Publisher;
+use super::saved::SavedFwfm;
 use super::score::ModelSnapshot;
 use crate::units::{HoldId, Timestamp};
 use rustc_hash::FxHashMap;
@@ -103,7 +105,8 @@ impl ConversionHead {
             linear_bits: shape.linear_bits.min(LINEAR_BITS_MAX),
             vector_bits: shape.vector_bits.min(VECTOR_BITS_MAX),
             base_rate: BASE_RATE,
-            rates: Rates { vector_rate: PAIR_RATE, field_rate: PAIR_RATE, ..shape.rates },
+            negative_rate: 1.0,
+            rates: Rates { vector_rate: PAIR_RATE, field_rate: PAIR_RATE, ..Rates::ftrl() },
             ..shape
         })?;
         let mut publisher = Publisher::new(&model);
@@ -120,6 +123,21 @@ impl ConversionHead {
             now: Timestamp(i64::MIN),
             counters: ConversionCounters::default(),
         })
+    }
+
+    /// A copy of what was learned. Clicks that wait are not in it: what comes for them later counts as
+    /// unknown, and they stay negatives.
+    pub(super) fn to_saved(&self) -> SavedFwfm {
+        self.model.to_saved()
+    }
+
+    /// Goes on where `saved` was.
+    ///
+    /// # Errors
+    /// When it is not of a model of this shape.
+    pub(super) fn take_over(&mut self, saved: SavedFwfm) -> Result<(), ModelFileError> {
+        self.is_changed = true;
+        self.model.take_over(saved)
     }
 
     /// A show was clicked: a negative, until its conversion comes.

@@ -4,6 +4,7 @@
 //! takes smaller steps as it grows: McMahan et al. ("Ad Click Prediction: a View from the Trenches",
 //! KDD 2013, §5.2) read the uncertainty of a score from it. Where predictions are calibrated, `n` grows
 //! by `p (1 - p)` a show on average, so `n / (p (1 - p))` is how many shows a weight is known by.
+//! Under the Gaussian rule the growth of a weight's precision is the same measure.
 
 /// The logarithm of `n` in eighths of an octave, from 2^-8 on; 0 stands for nothing learned. Within 5 %
 /// of what it was made from, up to 2^23.

@@ -6,10 +6,10 @@
 //! ```
 //! over features `i` with values `x_i` in fields `f`, active dense weights `d`, and a prior.
 //! FwFM: Pan et al., "Field-weighted Factorization Machines for Click-Through Rate Prediction in
-//! Display Advertising" (WWW 2018). The weights `b`, `w`, `c` learn by FTRL-Proximal, the vectors
-//! `v`, the field matrix `r` and `β` by AdaGrad: one pass, one example at a time. `base` is the
-//! logit of the configured base rate, so that at the start `β = 1` makes the prior itself the
-//! prediction.
+//! Display Advertising" (WWW 2018). It learns in one pass, one example at a time, by one of two rules:
+//! the weights `b`, `w`, `c` by FTRL-Proximal, the vectors `v`, the field matrix `r` and `β` by
+//! AdaGrad; or all of them as means with variances ([`super::gaussian`]). `base` is the logit of the
+//! configured base rate, so that at the start `β = 1` makes the prior itself the prediction.
 //!
 //! Features are hashed: two that fall on one slot share what is learned there. Linear weights and
 //! vectors are masked apart, so two that share a vector seldom share a weight. With n live features
@@ -18,19 +18,20 @@
 
 use super::admission::Admission;
 use super::ages::{Ages, hour_of};
-use super::config::{Error, FwfmConfig};
-use super::ftrl::{FtrlRates, FtrlWeight};
+use super::config::{Error, FwfmConfig, Rule};
+use super::gaussian::Correction;
+use super::linear::{Weight, WeightRule};
 use super::pairs::FieldPairs;
 use super::sample::{Feature, Sample, bearable};
 use super::score::sigmoid;
 use super::tables::Touched;
-use super::vectors::{VectorRates, VectorSlot, adagrad, add_scaled, inner};
+use super::vectors::{VectorRates, VectorSlot, adagrad, add_scaled, inner, weighted_squares};
 use crate::units::Timestamp;
 use ndarray::Array2;
 use pulp::NullaryFnOnce;
 
-/// AdaGrad's first accumulator of the prior's coefficient.
-const PRIOR_ACCUMULATOR: f32 = 1.0;
+/// AdaGrad's first accumulator of the field matrix and of the prior's coefficient.
+const SHARED_ACCUMULATOR: f32 = 1.0;
 /// A prior may be distrusted (0) or sharpened (2), never inverted.
 pub(super) const PRIOR_WEIGHT_MAX: f32 = 2.0;
 /// Sums or pulls of all fields.
@@ -53,14 +54,17 @@ pub(super) struct State {
     pub(super) config: FwfmConfig,
     arch: pulp::Arch,
     base_logit: f32,
-    rates: FtrlRates,
+    /// By how much the logit is higher among the examples that are seen.
+    shift: f32,
+    rule: WeightRule,
+    dense_rule: WeightRule,
     vector_rates: VectorRates,
-    pub(super) bias: FtrlWeight,
-    pub(super) linear: Vec<FtrlWeight>,
-    pub(super) dense: Vec<FtrlWeight>,
+    pub(super) bias: Weight,
+    pub(super) linear: Vec<Weight>,
+    pub(super) dense: Vec<Weight>,
     pub(super) pairs: FieldPairs,
     pub(super) prior_weight: f32,
-    pub(super) prior_accumulator: f32,
+    pub(super) prior_spread: f32,
     pub(super) admission: Option<Admission>,
     /// Of the linear weights and of the vectors, if anything is ever forgotten.
     pub(super) ages: Option<[Ages; 2]>,
@@ -80,31 +84,33 @@ impl Fwfm {
         config.validate()?;
         let (linear_len, vector_len) = (1 << config.linear_bits, 1 << config.vector_bits);
         let rates = config.rates;
-        let pairs = FieldPairs::new(config.fields, config.frozen_from);
+        let is_gaussian = rates.rule == Rule::Gaussian;
+        let spread = |variance, accumulator| if is_gaussian { variance } else { accumulator };
+        let pair_spread = spread(rates.field_variance, SHARED_ACCUMULATOR);
+        let pairs =
+            FieldPairs::new(config.fields, config.frozen_from, rates.field_init, pair_spread);
         let ages = || [Ages::new(linear_len), Ages::new(vector_len)];
+        let rule = WeightRule::of(&rates);
         let state = State {
             config: *config,
             arch: pulp::Arch::new(),
             base_logit: config.base_logit(),
-            rates: FtrlRates {
-                alpha: rates.linear_rate,
-                beta: rates.linear_beta,
-                l1: rates.linear_l1,
-                l2: rates.linear_l2,
-            },
+            shift: -config.negative_rate.ln() as f32,
+            rule,
+            dense_rule: rule.dense(rates.dense_variance),
             vector_rates: VectorRates {
-                rate: rates.vector_rate,
-                accumulator: rates.vector_accumulator,
+                rate: (!is_gaussian).then_some(rates.vector_rate),
+                spread: spread(rates.vector_variance, rates.vector_accumulator),
                 init: rates.vector_init,
                 seed: config.seed,
             },
-            bias: FtrlWeight::default(),
-            linear: vec![FtrlWeight::default(); linear_len],
-            dense: vec![FtrlWeight::default(); config.dense],
+            bias: Weight::default(),
+            linear: vec![Weight::default(); linear_len],
+            dense: vec![Weight::default(); config.dense],
             dots: vec![0.0; pairs.len()],
             pairs,
             prior_weight: 1.0,
-            prior_accumulator: PRIOR_ACCUMULATOR,
+            prior_spread: spread(rates.prior_variance, SHARED_ACCUMULATOR),
             admission: Admission::new(config.admission, config.linear_bits, config.seed),
             ages: (config.ttl_hours > 0).then(ages),
             hour: 0,
@@ -128,7 +134,7 @@ impl Fwfm {
     }
 
     /// Learns from one outcome; returns the probability predicted before. `weight` scales the
-    /// gradient: above 1 for what was sampled down, below 0 to take back an outcome that was
+    /// gradient: above 1 for what stands for several, below 0 to take back an outcome that was
     /// learned too early. Beyond ±1e3 it counts as that, and no number as 0.
     pub fn learn(&mut self, sample: &Sample<'_>, label: bool, weight: f32) -> f32 {
         let (arch, state) = (self.state.arch, &mut self.state);
@@ -136,6 +142,12 @@ impl Fwfm {
             Vectors::Eight(slots) => arch.dispatch(Learn { state, slots, sample, label, weight }),
             Vectors::Sixteen(slots) => arch.dispatch(Learn { state, slots, sample, label, weight }),
         }
+    }
+
+    /// The probability `predicted` among the examples that are seen.
+    pub(super) fn among_seen(&self, predicted: f32) -> f32 {
+        let negatives = (1.0 - predicted) * self.state.config.negative_rate as f32;
+        predicted / (predicted + negatives).max(f32::MIN_POSITIVE)
     }
 
     /// Time has come to `now` (it never goes back): forgets some of what is too old, a bounded
@@ -147,7 +159,7 @@ impl Fwfm {
         let ttl_hours = state.config.ttl_hours;
         for index in linear.sweep(state.hour, ttl_hours) {
             if !state.linear[index].is_empty() {
-                state.linear[index] = FtrlWeight::default();
+                state.linear[index] = Weight::default();
                 state.touched_linear.mark(index);
             }
         }
@@ -172,7 +184,7 @@ impl Fwfm {
 
     /// The bias.
     pub(super) fn bias(&self) -> f32 {
-        self.state.bias.value(self.state.dense_rates())
+        self.state.bias.value(self.state.dense_rule)
     }
 
     /// The coefficient of the prior.
@@ -197,18 +209,18 @@ impl Fwfm {
 
     /// The sum of squared gradients of the linear weight at `index`.
     pub(super) fn linear_squares(&self, index: usize) -> f32 {
-        self.state.linear[index].squares()
+        self.state.linear[index].squares(self.state.rule)
     }
 
     /// The linear weight at `index`.
     pub(super) fn linear(&self, index: usize) -> f32 {
-        self.state.linear[index].value(self.state.rates)
+        self.state.linear[index].value(self.state.rule)
     }
 
     /// The dense weight at `index`; 0 beyond the end.
     pub(super) fn dense(&self, index: u16) -> f32 {
         let weight = self.state.dense.get(usize::from(index)).copied();
-        weight.unwrap_or_default().value(self.state.dense_rates())
+        weight.unwrap_or_default().value(self.state.dense_rule)
     }
 
     /// The vector at `index`, of 8 or 16 components.
@@ -283,10 +295,16 @@ impl<const K: usize> NullaryFnOnce for Learn<'_, K> {
         let Self { state, slots, sample, label, weight } = self;
         let sums = state.sums(slots, sample);
         let (pulls, pairs) = state.pulls(&sums);
-        let predicted = sigmoid(state.without_pairs(sample) + pairs);
-        let gradient = (predicted - if label { 1.0 } else { 0.0 }) * bearable(weight);
-        state.step(slots, sample, &pulls, gradient);
-        predicted
+        let logit = state.without_pairs(sample) + pairs;
+        let among_seen = sigmoid(logit + state.shift);
+        state.admit(slots, sample);
+        let variance = match state.config.rates.rule {
+            Rule::Ftrl => 0.0,
+            Rule::Gaussian => state.variance(slots, sample, &pulls),
+        };
+        let correction = Correction::new(among_seen, label, bearable(weight), variance);
+        state.step(slots, sample, &pulls, &correction);
+        sigmoid(logit)
     }
 }
 
@@ -347,16 +365,53 @@ impl State {
     /// All terms but the pairs.
     #[inline(always)]
     fn without_pairs(&self, sample: &Sample<'_>) -> f32 {
-        let (mask, dense_rates) = (self.linear.len() - 1, self.dense_rates());
-        let mut logit = self.base_logit + self.bias.value(dense_rates);
+        let (mask, dense_rule) = (self.linear.len() - 1, self.dense_rule);
+        let mut logit = self.base_logit + self.bias.value(dense_rule);
         for feature in sample.features.iter().filter(|feature| self.has(feature)) {
-            let weight = self.linear[feature.id as usize & mask].value(self.rates);
+            let weight = self.linear[feature.id as usize & mask].value(self.rule);
             logit += bearable(feature.value) * weight;
         }
         for weight in sample.dense.iter().filter_map(|&index| self.dense.get(usize::from(index))) {
-            logit += weight.value(dense_rates);
+            logit += weight.value(dense_rule);
         }
         logit + self.prior_weight * bearable(sample.prior_offset)
+    }
+
+    /// Counts the features as seen, and begins the vectors of those that may learn from now on.
+    #[inline(always)]
+    fn admit<const K: usize>(&mut self, slots: &mut [VectorSlot<K>], sample: &Sample<'_>) {
+        for feature in sample.features {
+            if let Some(admission) = &mut self.admission {
+                admission.count(feature.id);
+            }
+            let index = feature.id as usize & (slots.len() - 1);
+            if slots[index].is_empty() && self.learns(feature) {
+                slots[index].begin(index, &self.vector_rates);
+            }
+        }
+    }
+
+    /// `S`: the variance of the logit under the Gaussian rule.
+    #[inline(always)]
+    fn variance<const K: usize>(
+        &self,
+        slots: &[VectorSlot<K>],
+        sample: &Sample<'_>,
+        pulls: &Sums<K>,
+    ) -> f32 {
+        let mut sum = self.bias.variance(self.dense_rule) + self.pairs.variance(&self.dots);
+        for feature in sample.features.iter().filter(|feature| self.learns(feature)) {
+            let slot = &slots[feature.id as usize & (slots.len() - 1)];
+            let weight = self.linear[feature.id as usize & (self.linear.len() - 1)];
+            let pulled = weighted_squares(&slot.spread, &pulls[usize::from(feature.field)]);
+            let value = bearable(feature.value);
+            sum += value * value * (weight.variance(self.rule) + pulled);
+        }
+        for weight in sample.dense.iter().filter_map(|&index| self.dense.get(usize::from(index))) {
+            sum += weight.variance(self.dense_rule);
+        }
+        let prior = bearable(sample.prior_offset);
+        sum + self.prior_spread * prior * prior
     }
 
     /// One step of every weight that has a part in the sample.
@@ -366,44 +421,47 @@ impl State {
         slots: &mut [VectorSlot<K>],
         sample: &Sample<'_>,
         pulls: &Sums<K>,
-        gradient: f32,
+        correction: &Correction,
     ) {
-        self.pairs.step(gradient, &self.dots, self.config.rates.field_rate);
         for feature in sample.features {
-            if !self.has(feature) || !self.admits(feature.id) {
+            if !self.learns(feature) {
                 continue;
             }
-            let part = gradient * bearable(feature.value);
+            let value = bearable(feature.value);
             let index = feature.id as usize & (slots.len() - 1);
-            let slot = &mut slots[index];
-            if slot.is_empty() {
-                slot.begin(index, &self.vector_rates);
-            }
-            slot.step(part, &pulls[usize::from(feature.field)], self.vector_rates.rate);
+            let pull = &pulls[usize::from(feature.field)];
+            slots[index].step(value, pull, correction, &self.vector_rates);
             self.touched_vectors.mark(index);
             let linear_index = feature.id as usize & (self.linear.len() - 1);
-            self.linear[linear_index].step(part, self.rates);
+            self.linear[linear_index].step(value, correction, self.rule);
             self.touched_linear.mark(linear_index);
             if let Some([linear, vectors]) = &mut self.ages {
                 linear.stamp(linear_index, self.hour);
                 vectors.stamp(index, self.hour);
             }
         }
-        self.step_shared(sample, gradient);
+        self.step_shared(sample, correction);
     }
 
     #[inline(always)]
-    fn step_shared(&mut self, sample: &Sample<'_>, gradient: f32) {
-        let rates = self.dense_rates();
-        self.bias.step(gradient, rates);
+    fn step_shared(&mut self, sample: &Sample<'_>, correction: &Correction) {
+        let rates = &self.config.rates;
+        let is_gaussian = rates.rule == Rule::Gaussian;
+        let field_rate = (!is_gaussian).then_some(rates.field_rate);
+        self.pairs.step(correction, &self.dots, field_rate);
+        self.bias.step(1.0, correction, self.dense_rule);
         for &index in sample.dense {
             if let Some(weight) = self.dense.get_mut(usize::from(index)) {
-                weight.step(gradient, rates);
+                weight.step(1.0, correction, self.dense_rule);
             }
         }
-        let prior_gradient = gradient * bearable(sample.prior_offset);
-        let (weight, accumulator) = (&mut self.prior_weight, &mut self.prior_accumulator);
-        adagrad(weight, accumulator, prior_gradient, self.config.rates.prior_rate);
+        let prior = bearable(sample.prior_offset);
+        let (weight, spread) = (&mut self.prior_weight, &mut self.prior_spread);
+        if is_gaussian {
+            correction.gaussian(weight, spread, prior);
+        } else {
+            adagrad(weight, spread, correction.gradient * prior, rates.prior_rate);
+        }
         *weight = weight.clamp(0.0, PRIOR_WEIGHT_MAX);
     }
 
@@ -412,14 +470,10 @@ impl State {
         usize::from(feature.field) < self.config.fields
     }
 
+    /// Whether this is a feature of ours that was seen often enough.
     #[inline(always)]
-    fn admits(&mut self, id: u32) -> bool {
-        self.admission.as_mut().is_none_or(|admission| admission.admit(id))
-    }
-
-    /// Bias and dense weights see every example and stay dense: no sparsity is wanted of them.
-    #[inline(always)]
-    fn dense_rates(&self) -> FtrlRates {
-        FtrlRates { l1: 0.0, l2: 0.0, ..self.rates }
+    fn learns(&self, feature: &Feature) -> bool {
+        let is_admitted = || self.admission.as_ref().is_none_or(|one| one.admits(feature.id));
+        self.has(feature) && is_admitted()
     }
 }

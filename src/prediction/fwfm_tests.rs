@@ -1,6 +1,6 @@
 //! The core against a plain reading of its formulas, and what it forgets, admits and refuses.
 
-use super::config::{Error, FwfmConfig, Rates};
+use super::config::{Error, FwfmConfig, Rates, Rule};
 use super::fwfm::Fwfm;
 use super::sample::{Feature, Sample};
 use super::shadows::Shadows;
@@ -26,8 +26,11 @@ fn config(fields: usize, dim: u8) -> FwfmConfig {
             vector_rate: 0.2,
             vector_init: 0.3,
             field_rate: 0.1,
+            field_init: 0.5,
             prior_rate: 0.1,
-            ..Rates::default()
+            linear_variance: 0.3,
+            vector_variance: 0.2,
+            ..Rates::ftrl()
         },
         ..FwfmConfig::new(fields, dim)
     }
@@ -65,135 +68,149 @@ fn random_example(random: &mut ChaCha8Rng, fields: usize) -> Example {
     }
 }
 
-/// The formulas, written out in `f64` over maps.
+/// A number that learns: its kind and where it is.
+type Key = (&'static str, usize, usize);
+
+/// The formulas, written out in `f64` over one map of (weight or mean, accumulator or variance).
 struct Plain {
     config: FwfmConfig,
-    weights: BTreeMap<(&'static str, usize), (f64, f64)>,
-    vectors: BTreeMap<usize, Vec<(f64, f64)>>,
-    pairs: BTreeMap<(usize, usize), (f64, f64)>,
-    prior: (f64, f64),
+    numbers: BTreeMap<Key, (f64, f64)>,
 }
 
 impl Plain {
-    fn new(config: FwfmConfig) -> Self {
-        let (weights, vectors, pairs) = Default::default();
-        Self { config, weights, vectors, pairs, prior: (1.0, 1.0) }
+    fn is_gaussian(&self) -> bool {
+        self.config.rates.rule == Rule::Gaussian
     }
 
-    fn weight(&self, table: &'static str, index: usize) -> f64 {
-        let rates = self.config.rates;
-        let (z, n) = self.weights.get(&(table, index)).copied().unwrap_or_default();
-        let (l1, l2) = self.regularisation(table);
-        if z.abs() <= l1 {
-            return 0.0;
+    fn number(&self, key: Key) -> (f64, f64) {
+        let rates = &self.config.rates;
+        let is_frozen = key.1.min(key.2) >= self.config.frozen_from;
+        // The first value, the first accumulator, the first variance.
+        let (value, accumulator, variance) = match key.0 {
+            "linear" => (0.0, 0.0, rates.linear_variance),
+            "pair" if is_frozen => (1.0, 1.0, 0.0),
+            "pair" => (rates.field_init, 1.0, rates.field_variance),
+            "vector" => (0.0, rates.vector_accumulator, rates.vector_variance),
+            "prior" => (1.0, 1.0, rates.prior_variance),
+            _ => (0.0, 0.0, rates.dense_variance),
+        };
+        let spread = if self.is_gaussian() { variance } else { accumulator };
+        self.numbers.get(&key).copied().unwrap_or((value.into(), spread.into()))
+    }
+
+    fn is_ftrl(&self, key: Key) -> bool {
+        !self.is_gaussian() && matches!(key.0, "linear" | "dense" | "bias")
+    }
+
+    fn weight(&self, key: Key) -> f64 {
+        let (z, n) = self.number(key);
+        if !self.is_ftrl(key) {
+            return z;
         }
-        let step = (f64::from(rates.linear_beta) + n.sqrt()) / f64::from(rates.linear_rate);
-        -(z - z.signum() * l1) / (step + l2)
-    }
-
-    fn regularisation(&self, table: &str) -> (f64, f64) {
         let rates = self.config.rates;
-        let is_sparse = table == "linear";
-        if is_sparse { (rates.linear_l1.into(), rates.linear_l2.into()) } else { (0.0, 0.0) }
-    }
-
-    fn step_weight(&mut self, table: &'static str, index: usize, gradient: f64) {
-        let weight = self.weight(table, index);
-        let (z, n) = self.weights.entry((table, index)).or_default();
-        let next = *n + gradient * gradient;
-        *z +=
-            gradient - (next.sqrt() - n.sqrt()) / f64::from(self.config.rates.linear_rate) * weight;
-        *n = next;
-    }
-
-    fn terms(&self, example: &Example) -> Vec<(&'static str, usize, f64)> {
-        let linear = example.features.iter().map(|feature| {
-            let index = feature.id as usize & ((1 << self.config.linear_bits) - 1);
-            ("linear", index, f64::from(feature.value))
-        });
-        let dense = example.dense.iter().map(|&index| ("dense", usize::from(index), 1.0));
-        linear.chain(dense).chain([("bias", 0, 1.0)]).collect()
+        let is_sparse = key.0 == "linear";
+        let (l1, l2) = if is_sparse { (rates.linear_l1, rates.linear_l2) } else { (0.0, 0.0) };
+        let beyond = z.abs() - f64::from(l1);
+        let step = (f64::from(rates.linear_beta) + n.sqrt()) / f64::from(rates.linear_rate);
+        if beyond <= 0.0 { 0.0 } else { -z.signum() * beyond / (step + f64::from(l2)) }
     }
 
     fn sums(&self, example: &Example) -> Vec<Vec<f64>> {
-        let dim = usize::from(self.config.dim);
-        let mut sums = vec![vec![0.0; dim]; self.config.fields];
+        let mut sums = vec![vec![0.0; self.config.dim.into()]; self.config.fields];
         for feature in &example.features {
-            let index = feature.id as usize & ((1 << self.config.vector_bits) - 1);
-            let Some(vector) = self.vectors.get(&index) else { continue };
-            for (sum, (component, _)) in sums[usize::from(feature.field)].iter_mut().zip(vector) {
-                *sum += f64::from(feature.value) * component;
+            let index = self.vector_index(feature);
+            for (at, sum) in sums[usize::from(feature.field)].iter_mut().enumerate() {
+                *sum += f64::from(feature.value) * self.weight(("vector", index, at));
             }
         }
         sums
     }
 
-    fn pair(&self, first: usize, second: usize) -> f64 {
-        let pair = self.pairs.get(&(first.min(second), first.max(second)));
-        pair.map_or(1.0, |(weight, _)| *weight)
+    fn vector_index(&self, feature: &Feature) -> usize {
+        feature.id as usize & ((1 << self.config.vector_bits) - 1)
+    }
+
+    /// The slope of the logit by each number.
+    fn slopes(&self, example: &Example) -> Vec<(Key, f64)> {
+        let mut slopes =
+            vec![(("bias", 0, 0), 1.0), (("prior", 0, 0), example.prior_offset.into())];
+        slopes.extend(example.dense.iter().map(|&index| (("dense", index.into(), 0), 1.0)));
+        let (sums, fields) = (self.sums(example), self.config.fields);
+        let pairs = (0..fields).flat_map(|first| (first + 1..fields).map(move |one| (first, one)));
+        for (first, second) in pairs {
+            slopes.push((("pair", first, second), product(&sums[first], &sums[second])));
+        }
+        for feature in &example.features {
+            let (field, value) = (usize::from(feature.field), f64::from(feature.value));
+            let linear = feature.id as usize & ((1 << self.config.linear_bits) - 1);
+            slopes.push((("linear", linear, 0), value));
+            let others = || sums.iter().enumerate().filter(|(other, _)| *other != field);
+            slopes.extend((0..usize::from(self.config.dim)).map(|at| {
+                let pulls = others().map(|(other, sum)| {
+                    let pair = ("pair", field.min(other), field.max(other));
+                    self.weight(pair) * sum[at]
+                });
+                (("vector", self.vector_index(feature), at), value * pulls.sum::<f64>())
+            }));
+        }
+        slopes
     }
 
     fn logit(&self, example: &Example) -> f64 {
-        let terms = self.terms(example).into_iter();
-        let mut logit: f64 = terms.map(|(table, at, value)| value * self.weight(table, at)).sum();
-        let sums = self.sums(example);
-        for first in 0..sums.len() {
-            for second in first + 1..sums.len() {
-                logit += self.pair(first, second) * product(&sums[first], &sums[second]);
-            }
-        }
         let base = (self.config.base_rate / (1.0 - self.config.base_rate)).ln();
-        base + logit + self.prior.0 * f64::from(example.prior_offset)
+        let slopes = self.slopes(example).into_iter().filter(|(key, _)| key.0 != "vector");
+        base + slopes.map(|(key, slope)| self.weight(key) * slope).sum::<f64>()
     }
 
     fn learn(&mut self, example: &Example, weight: f64, begin: impl Fn(usize) -> Vec<f32>) {
-        let rates = self.config.rates;
         let predicted = 1.0 / (1.0 + (-self.logit(example)).exp());
         let gradient = weight * (predicted - if example.label { 1.0 } else { 0.0 });
-        let sums = self.sums(example);
-        let fields = self.config.fields;
-        let pulls: Vec<Vec<f64>> = (0..fields)
-            .map(|field| {
-                let others = (0..fields).filter(|&other| other != field);
-                let mut pull = vec![0.0; usize::from(self.config.dim)];
-                for other in others {
-                    let pair = self.pair(field, other);
-                    pull.iter_mut().zip(&sums[other]).for_each(|(sum, one)| *sum += pair * one);
-                }
-                pull
-            })
-            .collect();
-        for (table, index, value) in self.terms(example) {
-            self.step_weight(table, index, gradient * value);
-        }
-        for first in 0..fields.min(self.config.frozen_from) {
-            for second in first + 1..fields {
-                let pair = self.pairs.entry((first, second)).or_insert((1.0, 1.0));
-                let slope = gradient * product(&sums[first], &sums[second]);
-                adagrad(pair, slope, rates.field_rate);
-            }
-        }
+        let slopes = self.slopes(example);
         for feature in &example.features {
-            let index = feature.id as usize & ((1 << self.config.vector_bits) - 1);
-            let first = f64::from(rates.vector_accumulator);
-            let fresh = || begin(index).iter().map(|&one| (f64::from(one), first)).collect();
-            let vector = self.vectors.entry(index).or_insert_with(fresh);
-            for (component, pull) in vector.iter_mut().zip(&pulls[usize::from(feature.field)]) {
-                adagrad(component, gradient * f64::from(feature.value) * pull, rates.vector_rate);
+            let index = self.vector_index(feature);
+            for (at, first) in begin(index).into_iter().enumerate() {
+                let spread = self.number(("vector", index, at)).1;
+                self.numbers.entry(("vector", index, at)).or_insert((first.into(), spread));
             }
         }
-        adagrad(&mut self.prior, gradient * f64::from(example.prior_offset), rates.prior_rate);
-        self.prior.0 = self.prior.0.clamp(0.0, 2.0);
+        let variance: f64 =
+            slopes.iter().map(|(key, slope)| self.number(*key).1 * slope * slope).sum();
+        let known = weight.abs() * (predicted * (1.0 - predicted)).max(1e-4);
+        let damping = 1.0 / (1.0 + known * variance);
+        for (key, slope) in slopes {
+            let is_frozen = key.0 == "pair" && key.1 >= self.config.frozen_from;
+            if is_frozen {
+                continue;
+            }
+            let (value, spread) = self.number(key);
+            let own = gradient * slope;
+            let (mut value, spread) = if self.is_gaussian() {
+                let shrunk = (spread * slope).powi(2) * known * damping;
+                let kept = if weight > 0.0 { spread - shrunk } else { spread };
+                (value - spread * own * damping, kept)
+            } else if self.is_ftrl(key) {
+                let alpha = f64::from(self.config.rates.linear_rate);
+                let sigma = ((spread + own * own).sqrt() - spread.sqrt()) / alpha;
+                (value + own - sigma * self.weight(key), spread + own * own)
+            } else {
+                let rate = match key.0 {
+                    "vector" => self.config.rates.vector_rate,
+                    "pair" => self.config.rates.field_rate,
+                    _ => self.config.rates.prior_rate,
+                };
+                let spread = spread + own * own;
+                (value - f64::from(rate) * own / spread.sqrt(), spread)
+            };
+            if key.0 == "prior" {
+                value = value.clamp(0.0, 2.0);
+            }
+            self.numbers.insert(key, (value, spread));
+        }
     }
 }
 
 fn product(left: &[f64], right: &[f64]) -> f64 {
     left.iter().zip(right).map(|(left, right)| left * right).sum()
-}
-
-fn adagrad((weight, sum): &mut (f64, f64), gradient: f64, rate: f32) {
-    *sum += gradient * gradient;
-    *weight -= f64::from(rate) * gradient / sum.sqrt();
 }
 
 /// The first values of the vector at `index`: those after a step in which nothing pulled at it.
@@ -208,12 +225,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn it_learns_what_the_formulas_say(seed in any::<u64>(), wide in any::<bool>()) {
+    fn it_learns_what_the_formulas_say(
+        seed in any::<u64>(), wide in any::<bool>(), is_gaussian in any::<bool>(),
+    ) {
         let fields = 7;
-        let config = config(fields, if wide { 16 } else { 8 });
+        let mut config = config(fields, if wide { 16 } else { 8 });
+        config.rates.rule = if is_gaussian { Rule::Gaussian } else { Rule::Ftrl };
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut model = Fwfm::new(&config).unwrap();
-        let mut plain = Plain::new(config);
+        let mut plain = Plain { config, numbers: BTreeMap::new() };
         for _ in 0..120 {
             let example = random_example(&mut random, fields);
             let weight = [1.0, 1.0, 4.0, 0.25, -1.0][random.random_range(0..5)];
@@ -226,13 +246,16 @@ proptest! {
         // The frozen pair is the last.
         let matrix = model.field_weights();
         prop_assert_eq!(matrix[(fields - 2, fields - 1)], 1.0);
-        prop_assert!(matrix.iter().filter(|&&weight| weight != 1.0).count() > fields * 4);
+        prop_assert!(matrix.iter().filter(|&&weight| (weight - 0.5).abs() > 1e-5).count() > fields * 4);
     }
 
     #[test]
-    fn hostile_samples_leave_finite_weights(seed in any::<u64>(), wide in any::<bool>()) {
+    fn hostile_samples_leave_finite_weights(
+        seed in any::<u64>(), wide in any::<bool>(), is_gaussian in any::<bool>(),
+    ) {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let config = config(5, if wide { 16 } else { 8 });
+        let mut config = config(5, if wide { 16 } else { 8 });
+        config.rates.rule = if is_gaussian { Rule::Gaussian } else { Rule::Ftrl };
         let mut model = Fwfm::new(&config).unwrap();
         let wild = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -1e30, 1e3, 0.0, 1.0];
         let mut pick = || wild[random.random_range(0..wild.len())];
@@ -241,7 +264,7 @@ proptest! {
                 Feature { field, id: turn % 9 * 77, value: pick() }
             });
             let sample = Sample { features: &features, dense: &[0, 3, 4, 999], prior_offset: pick() };
-            model.learn(&sample, turn % 3 == 0, pick());
+            model.learn(&sample, turn.is_multiple_of(3), pick());
             prop_assert!(model.logit(&sample).is_finite());
         }
     }
@@ -322,7 +345,7 @@ fn a_sweep_is_bounded_and_comes_to_every_slot() {
 
 /// Two rates, of which one cannot learn at all.
 fn lame_and_quick() -> Shadows {
-    let lame = Rates { linear_rate: 1e-6, vector_rate: 0.0, ..Rates::default() };
+    let lame = Rates { linear_rate: 1e-6, vector_rate: 0.0, ..Rates::ftrl() };
     Shadows::new(&config(3, 8), &[lame, Rates::default()]).unwrap()
 }
 
@@ -335,7 +358,7 @@ fn the_model_that_predicts_better_takes_over_and_stays() {
         let features = features(turn % 2);
         let sample = Sample { features: &features, dense: &[], prior_offset: 0.0 };
         let (before, logit) = (shadows.serving_number(), shadows.logit(&sample));
-        let predicted = shadows.learn(&sample, turn % 2 == 0, 1.0);
+        let predicted = shadows.learn(&sample, turn.is_multiple_of(2), 1.0);
         assert!((predicted - super::sigmoid(logit)).abs() < 1e-5, "the serving one answers");
         if shadows.serving_number() != before {
             changes.push(turn);
@@ -344,7 +367,7 @@ fn the_model_that_predicts_better_takes_over_and_stays() {
             assert_eq!(serving.touched_vectors().iter().count(), serving.vector_len());
         }
     }
-    assert_eq!(changes, [1_999], "as soon as enough was seen, and never again");
+    assert!(matches!(changes[..], [10..100]), "soon, and never again: {changes:?}");
     let losses = shadows.losses();
     assert!(losses[1] < losses[0] / 2.0, "{losses:?}");
 }

@@ -1,18 +1,21 @@
 //! The learner: shows and clicks in, model snapshots out. No actor, clock or socket here.
 
-use super::calibration::{Calibration, Calibrator, EXCHANGES_MAX};
+use super::calibration::{Calibration, Calibrator, EXCHANGES_MAX, SavedCalibration};
 use super::config::{Config, Error};
 use super::conversion::{ConversionCounters, ConversionHead};
-use super::features::AdFeatures;
+use super::features::{AD_FIELD_NAMES, AdFeatures, CONTEXT_FIELD_NAMES};
 use super::join::{Admission, Example, JoinTable, Matched};
+use super::model_file::{self, ModelFileError};
 use super::online::{OnlineSample, fwfm_config};
 use super::publish::{Publisher, Rebuilt};
 use super::quality::{Quality, QualitySummary};
+use super::saved::{SavedFwfm, SavedShadows};
 use super::score::ModelSnapshot;
 use super::shadows::Shadows;
 use crate::hash;
 use crate::units::{HoldId, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Arms of an experiment whose quality is kept apart; more would be labels without bound.
@@ -92,8 +95,45 @@ pub struct LearnerStatus {
     pub progressive: QualitySummary,
 }
 
+/// What a learner has learned. Shows that wait for their clicks are not in it: the next process
+/// counts what comes for them as unknown.
+#[derive(Serialize, Deserialize)]
+pub struct SavedLearner {
+    map: u64,
+    epoch: u64,
+    body: Body,
+}
+
+/// The click models, the calibration and the conversion head.
+type Body = (SavedShadows, Option<SavedCalibration>, SavedFwfm);
+
+impl SavedLearner {
+    /// The model file's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        model_file::encode(self.map, self.epoch, &self.body)
+    }
+
+    /// What the model file at `path` keeps; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not one of the model that `config` asks for.
+    pub fn read(config: &Config, path: &Path) -> Result<Option<Self>, ModelFileError> {
+        let map = map_of(config);
+        let found = model_file::read(path, map)?;
+        Ok(found.map(|(epoch, body)| Self { map, epoch, body }))
+    }
+}
+
+/// The digest of the engine's feature map.
+fn map_of(config: &Config) -> u64 {
+    let names = CONTEXT_FIELD_NAMES.into_iter().chain(AD_FIELD_NAMES);
+    model_file::map_digest(names, &fwfm_config(config), &config.rates)
+}
+
 /// The model, its join table and its figures.
 pub struct Learner {
+    map: u64,
     model: Shadows,
     calibrator: Option<Calibrator>,
     conversions: ConversionHead,
@@ -123,6 +163,7 @@ impl Learner {
         let mut publisher = Publisher::new(model.serving());
         let snapshot = publisher.snapshot(model.serving(), Calibration::default(), None);
         Ok(Self {
+            map: map_of(config),
             model,
             conversions: ConversionHead::new(config)?,
             negative_rate: config.negative_rate,
@@ -140,6 +181,33 @@ impl Learner {
             exchanges: Vec::new(),
             progressive: Quality::default(),
         })
+    }
+
+    /// A learner that goes on where an earlier one was saved.
+    ///
+    /// # Errors
+    /// When what was saved is not of such models as `config` asks for.
+    pub fn resume(config: &Config, saved: SavedLearner) -> Result<Self, ModelFileError> {
+        let unsound = ModelFileError::Unsound;
+        let mut learner = Self::new(config).map_err(|_| unsound("settings"))?;
+        let SavedLearner { epoch, body: (models, calibration, conversions), .. } = saved;
+        learner.model = Shadows::restore(&fwfm_config(config), &config.rates, models)?;
+        if let (Some(calibrator), Some(saved)) = (&mut learner.calibrator, calibration) {
+            let restored = Calibrator::restore(config.base_logit(), saved);
+            *calibrator = restored.ok_or(unsound("calibration"))?;
+        }
+        learner.conversions.take_over(conversions)?;
+        learner.publisher.count_from(epoch);
+        learner.is_changed = true;
+        Ok(learner)
+    }
+
+    /// A copy of what was learned.
+    #[must_use]
+    pub fn to_saved(&self) -> SavedLearner {
+        let calibration = self.calibrator.as_ref().map(Calibrator::to_saved);
+        let body = (self.model.to_saved(), calibration, self.conversions.to_saved());
+        SavedLearner { map: self.map, epoch: self.snapshot.epoch(), body }
     }
 
     /// An ad was shown: it waits for its click.
@@ -256,13 +324,13 @@ impl Learner {
         if !example.learn {
             return;
         }
-        let Some(weight) = self.weight_of(example.hold, is_clicked) else {
+        if !is_clicked && !self.is_seen(example.hold) {
             self.counters.sampled_out += 1;
             return;
-        };
+        }
         let base_logit = self.model.serving().base_logit();
         let online = OnlineSample::new(&example.context, &example.ad, example.cross, base_logit);
-        let predicted = self.model.learn(&online.sample(), is_clicked, weight);
+        let predicted = self.model.learn(&online.sample(), is_clicked, 1.0);
         self.progressive.record(predicted, is_clicked);
         self.counters.learned += 1;
         self.is_changed = true;
@@ -270,14 +338,10 @@ impl Learner {
 }
 
 impl Learner {
-    /// What an outcome weighs for the model; `None` where it is left out. The same hold always has the
-    /// same answer.
-    fn weight_of(&self, hold: HoldId, is_clicked: bool) -> Option<f32> {
-        if is_clicked || self.negative_rate >= 1.0 {
-            return Some(1.0);
-        }
+    /// Whether the model sees a show without a click. The same hold always has the same answer.
+    fn is_seen(&self, hold: HoldId) -> bool {
         let drawn = (hash::mix(hold.key() ^ SAMPLING_SALT) >> 11) as f64 / (1_u64 << 53) as f64;
-        (drawn < self.negative_rate).then_some((1.0 / self.negative_rate) as f32)
+        drawn < self.negative_rate
     }
 
     /// What the model itself predicted, against what came.

@@ -21,18 +21,22 @@ mod admission;
 mod ages;
 mod calibration;
 mod config;
+mod contributions;
 mod conversion;
 mod evidence;
 mod features;
-mod ftrl;
 mod fwfm;
+mod gaussian;
 mod join;
 mod learner;
+mod linear;
+pub mod model_file;
 mod online;
 mod pairs;
 mod publish;
 mod quality;
 mod sample;
+mod saved;
 mod score;
 mod shadows;
 mod strength;
@@ -44,6 +48,8 @@ mod fwfm_tests;
 #[cfg(test)]
 mod planted_tests;
 #[cfg(test)]
+mod saved_tests;
+#[cfg(test)]
 mod tests;
 
 pub use actor::{
@@ -51,7 +57,8 @@ pub use actor::{
     Status, Tick,
 };
 pub use calibration::{ExchangeCalibration, Platt};
-pub use config::{Config, Error, FwfmConfig, Rates};
+pub use config::{Config, Error, FwfmConfig, Rates, Rule};
+pub use contributions::{Contribution, keep_strongest_pairs};
 pub use conversion::{ConversionCounters, conversion_prior_logit};
 pub use features::{
     AD_FIELD_NAMES, AD_FIELDS, AdFeatures, AdIds, AdInput, CONTENT_MAX, CONTEXT_FIELD_NAMES,
@@ -60,10 +67,12 @@ pub use features::{
 };
 pub use fwfm::Fwfm;
 pub use join::Example;
-pub use learner::{Counters, Learner, LearnerStatus};
+pub use learner::{Counters, Learner, LearnerStatus, SavedLearner};
+pub use model_file::{ModelFileError, map_digest};
 pub use publish::Rebuilt;
 pub use quality::{Quality, QualitySummary};
 pub use sample::{Feature, Sample, VALUE_ABS_MAX};
+pub use saved::SavedShadows;
 pub use score::{DIM, ModelSnapshot, ScoreScratch, sigmoid};
 pub use shadows::Shadows;
 pub use strength::{Strength, Strengths};

@@ -29,6 +29,7 @@ pub(super) fn fwfm_config(config: &Config) -> FwfmConfig {
         vector_bits: config.vector_bits,
         seed: config.seed,
         base_rate: config.base_rate,
+        negative_rate: config.negative_rate,
         admission: config.admission,
         ttl_hours: config.ttl_hours,
         frozen_from: CONTEXT_FIELDS,

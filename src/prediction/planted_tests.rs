@@ -175,6 +175,8 @@ fn config() -> Config {
         vector_bits: 12,
         click_window_ms: WINDOW_MS,
         base_rate: 0.1,
+        // The one for interactions, which this stream is full of; alone, since three take longer.
+        rates: vec![Rates::shadows()[1]],
         ..Config::default()
     }
 }
@@ -238,7 +240,7 @@ fn scores(config: Config, arm: Arm, examples: usize) -> Scores {
 #[test]
 fn factors_find_what_linear_weights_cannot() {
     const EXAMPLES: usize = 30_000;
-    let rates = vec![Rates { vector_init: 0.0, ..Rates::default() }];
+    let rates = vec![Rates { vector_init: 0.0, ..Rates::shadows()[1] }];
     let linear_only = Config { rates, ..config() };
     let linear = scores(linear_only, Arm::NoCross, EXAMPLES);
     let factors = scores(config(), Arm::NoCross, EXAMPLES);
@@ -254,7 +256,7 @@ fn the_full_model_comes_near_the_truth_and_is_calibrated() {
     assert!((0.93..1.07).contains(&full.predicted_over_actual), "{full:?}");
 }
 
-/// One negative in ten, each ten times as heavy: what is lost is a little certainty.
+/// One negative in ten: what is lost is a little certainty.
 #[test]
 fn sampled_negatives_keep_the_calibration() {
     const EXAMPLES: usize = 30_000;

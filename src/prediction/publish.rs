@@ -52,6 +52,11 @@ impl Publisher {
         publisher
     }
 
+    /// Counts on from the publications of an earlier process.
+    pub(super) fn count_from(&mut self, epoch: u64) {
+        self.epoch = epoch;
+    }
+
     /// Replaces the ads. Their rows are built at once; slots that no active ad names are emptied.
     pub(super) fn replace_ads(&mut self, model: &Fwfm, ads: &[AdFeatures]) -> usize {
         let is_kept = |ad: &&AdFeatures| ad.is_active && (ad.slot.index as usize) < AD_SLOTS_MAX;

@@ -16,10 +16,9 @@
 use super::calibration::{Calibration, ExchangeCalibration};
 use super::evidence::Evidence;
 use super::features::{
-    AD_FIELD_NAMES, AD_FIELDS, AdIds, CONTEXT_FIELD_NAMES, CONTEXT_FIELDS, ContextFeatures, Cross,
-    FIELDS, FORMATS, INTEREST_BUCKETS, valued,
+    AD_FIELDS, AdIds, CONTEXT_FIELDS, ContextFeatures, Cross, FORMATS, INTEREST_BUCKETS, valued,
 };
-use super::strength::{FAMILIES, FAMILY_NAMES, STRENGTHS};
+use super::strength::{FAMILIES, STRENGTHS};
 use super::tables::Chunked;
 use super::vectors::{add_scaled, inner};
 use crate::prefetch::prefetch_item;
@@ -49,7 +48,7 @@ pub(super) struct AdRow {
     vectors: [i8; ROW],
     scale: f32,
     /// `s_a`: the ad's linear weights and the pairs within it.
-    own: f32,
+    pub(super) own: f32,
     pub(super) generation: u32,
     pub(super) is_present: bool,
     /// How much was learned of the ad itself, beyond what it shares with others.
@@ -92,7 +91,7 @@ impl AdRow {
         self.is_present && self.generation == slot.generation
     }
 
-    fn vector(&self, field: usize) -> Vector {
+    pub(super) fn vector(&self, field: usize) -> Vector {
         std::array::from_fn(|component| {
             f32::from(self.vectors[field * DIM + component]) * self.scale
         })
@@ -199,7 +198,7 @@ impl ModelSnapshot {
 
     /// What each family of relevance adds.
     #[inline(always)]
-    fn relevance_of(&self, cross: Cross) -> [f32; FAMILIES] {
+    pub(super) fn relevance_of(&self, cross: Cross) -> [f32; FAMILIES] {
         let [collaborative, content, sequence] = cross.strengths.steps();
         let [of_collaborative, of_content, of_sequence] = &self.relevance;
         [of_collaborative[collaborative], of_content[content], of_sequence[sequence]]
@@ -225,55 +224,6 @@ impl ModelSnapshot {
     #[must_use]
     pub fn ad_ids(&self, ad: Slot) -> Option<AdIds> {
         self.row(ad).and_then(|_| self.ids.get(ad.index as usize)).copied()
-    }
-
-    /// The same logit taken apart, for people: named terms that sum to it. A field's name alone is
-    /// its linear weight; "… x ad" is what a request field and the ad have to do with each other.
-    /// Allocates; not for the bid path.
-    #[must_use]
-    pub fn contributions(
-        &self,
-        context: &ContextFeatures,
-        ad: Slot,
-        cross: Cross,
-    ) -> Vec<(&'static str, f32)> {
-        let vectors = self.context_vectors(context);
-        let mut terms = vec![
-            ("base rate", self.base_logit),
-            ("bias", self.bias),
-            (
-                "interest in category",
-                self.interest[context.format as usize][cross.interest_bucket()],
-            ),
-            ("campaign prior", self.prior_weight * cross.prior_offset(self.base_logit)),
-        ];
-        terms.extend(FAMILY_NAMES.into_iter().zip(self.relevance_of(cross)));
-        let names = CONTEXT_FIELD_NAMES.iter().zip(context.ids);
-        terms.extend(names.map(|(&name, id)| (name, self.linear(id))));
-        let mut pairs = 0.0;
-        for first in 0..CONTEXT_FIELDS {
-            for second in first + 1..CONTEXT_FIELDS {
-                let weight = self.field_weights[(first, second)];
-                pairs += weight * inner(&vectors[first], &vectors[second]);
-            }
-        }
-        terms.push(("request pairs", pairs));
-        let Some(row) = self.row(ad) else {
-            return terms;
-        };
-        let ids = self.ids.get(ad.index as usize).copied().unwrap_or_default();
-        let mut linear = [0.0; AD_FIELDS];
-        valued(&ids).for_each(|(field, id, value)| linear[field] += value * self.linear(id));
-        terms.extend(AD_FIELD_NAMES.into_iter().zip(linear));
-        terms.push(("ad pairs", row.own - linear.iter().sum::<f32>()));
-        for (field, &name) in WITH_AD_NAMES.iter().enumerate() {
-            let with_ad = (0..AD_FIELDS).map(|ad_field| {
-                self.field_weights[(field, CONTEXT_FIELDS + ad_field)]
-                    * inner(&vectors[field], &row.vector(ad_field))
-            });
-            terms.push((name, with_ad.sum()));
-        }
-        terms
     }
 
     /// How many ads have a row.
@@ -306,43 +256,40 @@ impl ModelSnapshot {
     }
 
     #[inline]
-    fn row(&self, ad: Slot) -> Option<&AdRow> {
+    pub(super) fn row(&self, ad: Slot) -> Option<&AdRow> {
         self.rows.get(ad.index as usize).filter(|row| row.is_of(ad))
     }
 
-    fn context_vectors(&self, context: &ContextFeatures) -> [Vector; CONTEXT_FIELDS] {
-        let mask = self.vectors.len() - 1;
-        let vector = |id: u32| self.vectors.get(id as usize & mask).copied();
-        context.ids.map(|id| vector(id).unwrap_or_default())
+    pub(super) fn context_vectors(&self, context: &ContextFeatures) -> [Vector; CONTEXT_FIELDS] {
+        context.ids.map(|id| self.vector(id))
     }
 
-    fn linear(&self, id: u32) -> f32 {
+    /// The vectors of an ad's features, as exact as the request's.
+    pub(super) fn ad_vectors(&self, ids: &AdIds) -> [Vector; AD_FIELDS] {
+        let mut vectors = [[0.0; DIM]; AD_FIELDS];
+        for (field, id, value) in valued(ids) {
+            add_scaled(&mut vectors[field], value, &self.vector(id));
+        }
+        vectors
+    }
+
+    /// The linear weight of each of an ad's fields.
+    pub(super) fn ad_linear(&self, ids: &AdIds) -> [f32; AD_FIELDS] {
+        let mut linear = [0.0; AD_FIELDS];
+        valued(ids).for_each(|(field, id, value)| linear[field] += value * self.linear(id));
+        linear
+    }
+
+    fn vector(&self, id: u32) -> Vector {
+        let index = id as usize & (self.vectors.len() - 1);
+        self.vectors.get(index).copied().unwrap_or_default()
+    }
+
+    pub(super) fn linear(&self, id: u32) -> f32 {
         let index = id as usize & (self.linear.len() - 1);
         self.linear.get(index).copied().unwrap_or_default()
     }
 }
-
-/// [`CONTEXT_FIELD_NAMES`], each together with the ad.
-const WITH_AD_NAMES: [&str; CONTEXT_FIELDS] = [
-    "exchange x ad",
-    "publisher x ad",
-    "placement x ad",
-    "format x ad",
-    "size x ad",
-    "position x ad",
-    "device x ad",
-    "os x ad",
-    "country x ad",
-    "region x ad",
-    "hour x ad",
-    "weekday x ad",
-    "page_category x ad",
-    "interest_1 x ad",
-    "interest_2 x ad",
-    "interest_3 x ad",
-    "last_event x ad",
-];
-const _: () = assert!(WITH_AD_NAMES.len() + AD_FIELDS == FIELDS);
 
 /// The probability of a logit. NaN stays NaN; ±infinity is 1 or 0.
 #[inline]

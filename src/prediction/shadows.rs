@@ -10,14 +10,13 @@ use super::fwfm::Fwfm;
 use super::sample::{Sample, bearable};
 use crate::units::Timestamp;
 
-/// Examples after which an old loss counts 1/e.
-const MEMORY: f64 = 20_000.0;
-/// Examples that must have been seen since the last change before there is another.
-const PATIENCE: f64 = 2_000.0;
-/// By what part a loss must be lower for its model to take over: a change costs a publication of
-/// everything, and two that are as good as each other would take turns.
-const MARGIN: f64 = 0.002;
-
+/// Examples after which an old loss counts half.
+const HALF_LIFE: f64 = 10_000.0;
+/// By how many nats another model must lead to take over. The difference of two sums of log losses
+/// is the logarithm of a Bayes factor, so 5 are odds of 150 to 1, however long the stream is: a
+/// percentage would change over for nothing where losses are small, and late where they are large.
+/// A change costs a publication of everything.
+const LEAD_NATS: f64 = 5.0;
 /// One wrong certainty must not decide who serves.
 const CERTAINTY_MIN: f64 = 1e-6;
 
@@ -34,9 +33,16 @@ pub(super) struct Standing {
     pub(super) losses: Vec<f64>,
     /// The decayed sum of the examples' weights.
     pub(super) mass: f64,
-    /// Examples since the last change.
-    pub(super) since: f64,
     pub(super) serving: usize,
+}
+
+impl Standing {
+    /// Whether this is of `count` models, with numbers such as learning can reach.
+    pub(super) fn is_of(&self, count: usize) -> bool {
+        let within = |sum: &f64| sum.is_finite() && *sum >= 0.0;
+        let sums = self.losses.iter().chain([&self.mass]);
+        self.losses.len() == count && self.serving < count && { sums }.all(within)
+    }
 }
 
 impl Shadows {
@@ -55,7 +61,7 @@ impl Shadows {
         }
         let model = |rates: &Rates| Fwfm::new(&FwfmConfig { rates: *rates, ..*config });
         let models = rates.iter().map(model).collect::<Result<_, _>>()?;
-        let standing = Standing { losses: vec![0.0; count], mass: 0.0, since: 0.0, serving: 0 };
+        let standing = Standing { losses: vec![0.0; count], mass: 0.0, serving: 0 };
         Ok(Self { models, standing })
     }
 
@@ -71,7 +77,7 @@ impl Shadows {
         let standing = &mut self.standing;
         // What is taken back was judged when it came.
         let counted = f64::from(bearable(weight).max(0.0));
-        let decay = (-counted / MEMORY).exp();
+        let decay = (-counted / HALF_LIFE).exp2();
         let mut served = 0.0;
         for (number, model) in self.models.iter_mut().enumerate() {
             let predicted = model.learn(sample, label, weight);
@@ -79,10 +85,9 @@ impl Shadows {
                 served = predicted;
             }
             let loss = &mut standing.losses[number];
-            *loss = *loss * decay + counted * log_loss(predicted, label);
+            *loss = *loss * decay + counted * log_loss(model.among_seen(predicted), label);
         }
         standing.mass = standing.mass * decay + counted;
-        standing.since += counted;
         self.choose();
         served
     }
@@ -118,15 +123,11 @@ impl Shadows {
 
     fn choose(&mut self) {
         let standing = &mut self.standing;
-        if self.models.len() == 1 || standing.since < PATIENCE {
-            return;
-        }
         let losses = standing.losses.iter().enumerate();
         let best = losses.min_by(|left, right| left.1.total_cmp(right.1));
         let Some((best, &loss)) = best else { return };
-        if loss < standing.losses[standing.serving] * (1.0 - MARGIN) {
+        if loss + LEAD_NATS < standing.losses[standing.serving] {
             standing.serving = best;
-            standing.since = 0.0;
             // Its tables are other ones altogether.
             self.models[best].touch_all();
         }

@@ -4,9 +4,11 @@
 use super::actor::{
     AdsChanged, Click, Impressions, LEARNED_MAX, LearnerActor, LearnerState, Status, Tick,
 };
-use super::config::{Config, Rates};
+use super::config::{Config, Rates, Rule};
+use super::contributions::keep_strongest_pairs;
 use super::features::{
-    AD_FIELDS, AdFeatures, AdInput, CONTENT_MAX, CONTEXT_FIELDS, ContextFeatures, Cross, SlotFormat,
+    AD_FIELDS, AdFeatures, AdInput, CONTENT_MAX, CONTEXT_FIELDS, ContextFeatures, Cross, FIELDS,
+    SlotFormat,
 };
 use super::join::Example;
 use super::learner::Learner;
@@ -20,6 +22,7 @@ use actix::prelude::*;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Small tables, so that features collide: what must hold, must hold then too.
@@ -29,6 +32,7 @@ fn small(seed: u64) -> Config {
         vector_bits: 8,
         seed,
         rates: vec![Rates {
+            rule: if seed.is_multiple_of(2) { Rule::Gaussian } else { Rule::Ftrl },
             vector_init: 0.3,
             vector_rate: 0.1,
             linear_rate: 0.3,
@@ -131,6 +135,11 @@ fn score(snapshot: &ModelSnapshot, context: &ContextFeatures, slot: Slot, cross:
     snapshot.logit(&scratch, slot, cross)
 }
 
+/// How many pairs there are of so many fields.
+const fn pairs_of(fields: usize) -> usize {
+    fields * (fields - 1) / 2
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -158,6 +167,17 @@ proptest! {
             let explained = snapshot.contributions(&context, ad.slot, cross);
             let total: f32 = explained.iter().map(|(_, term)| term).sum();
             prop_assert!((factorised - total).abs() < 1e-3, "{factorised}, {total} explained");
+            // Each pair of fields, once: the request's, the ad's, and one of each.
+            let pairs: Vec<_> = explained.iter().filter(|(name, _)| name.contains(" x ")).collect();
+            let names: HashSet<_> = pairs.iter().map(|(name, _)| name).collect();
+            prop_assert_eq!((pairs.len(), names.len()), (pairs_of(FIELDS), pairs_of(FIELDS)));
+            prop_assert!(pairs.is_sorted_by(|left, right| left.1.abs() >= right.1.abs()));
+            let whole = explained.len();
+            let mut kept = explained;
+            keep_strongest_pairs(&mut kept, 20);
+            prop_assert_eq!(kept.len(), whole - (pairs_of(FIELDS) - 20) + 1);
+            let total: f32 = kept.iter().map(|(_, term)| term).sum();
+            prop_assert!((factorised - total).abs() < 1e-3, "{factorised}, {total} kept");
         }
     }
 

@@ -18,7 +18,7 @@ use crate::market::{self, MarketActor};
 use crate::notice::Sealer;
 use crate::openrtb::Limits;
 use crate::prediction::{
-    self, AdFeatures, AdInput, AdsChanged, CONTENT_MAX, LearnerActor, LearnerState, SlotFormat,
+    self, AdFeatures, AdInput, AdsChanged, CONTENT_MAX, LearnerActor, SlotFormat,
 };
 use crate::privacy::{Aggregates, DeclareCells, Plan};
 use crate::relevance::sequence::SequenceModel;
@@ -32,6 +32,7 @@ use crate::server::learner_metrics::LearnerMetrics;
 use crate::server::log_metrics::LogMetrics;
 use crate::server::metrics::Metrics;
 use crate::server::relevance_metrics::RelevanceMetrics;
+use crate::server::saved_model::SavedModel;
 use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
 use crate::session::{Sequencer, SessionConfig, SessionTable, ShardMap, ShardState};
@@ -112,7 +113,9 @@ pub fn assemble(
     tracing::info!("privacy: {}", plan.claim());
     let privacy = Aggregates::start(&plan, now).context("privacy")?;
     let model = model_config(&config);
-    let learner = LearnerState::new(&model).context("prediction")?;
+    let saved_model =
+        SavedModel::open(&config, &model, stores.saver.is_some()).context("prediction")?;
+    let learner = saved_model.learner().clone();
     let Stores { ledger_log, events_log, ledger: folded, saver, events_keep_ms, orders, .. } =
         stores;
     let ledger = LedgerWriter::new(ledger_log, keys.boot);
@@ -148,6 +151,7 @@ pub fn assemble(
     let arm_books = Arc::new(ArmBooks::default());
     let named = config.exchanges.keys().cloned();
     metrics.watch(LearnerMetrics::new(learner.last_status(), named));
+    metrics.watch(saved_model.metrics());
     metrics.watch(ArmMetrics(arm_books.clone()));
     if let Some(sequencer) = &sequencer {
         metrics.time_steps(sequencer.seconds().clone());
@@ -174,6 +178,7 @@ pub fn assemble(
         market_inbox,
         catalog: Supervised::start(control, move || CatalogActor::new(keeper.clone())),
         event_log,
+        saved_model,
         arm_books,
         conversions,
         ticks: tokio::sync::Mutex::new(None),
@@ -210,6 +215,8 @@ fn model_config(config: &Config) -> prediction::Config {
         calibration: config.prediction.calibration,
         negative_rate: config.prediction.negative_rate,
         conversion_window_ms: i64::from(config.prediction.conversion_window_s) * 1_000,
+        admission: config.prediction.admission,
+        ttl_hours: config.prediction.ttl_hours,
         ..prediction::Config::default()
     }
 }

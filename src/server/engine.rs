@@ -21,6 +21,7 @@ use crate::server::event_log::EventLog;
 use crate::server::keys::{Keys, Scope};
 use crate::server::metrics::Metrics;
 use crate::server::post::Post;
+use crate::server::saved_model::SavedModel;
 use crate::server::shows::Shows;
 use crate::server::supervised::Supervised;
 use crate::session::{ChangeShows, SessionShard, SessionTable, ShardMap, ShardState, ShowChange};
@@ -124,6 +125,8 @@ pub struct Engine {
     pub privacy: Aggregates,
     /// What happened, for operators.
     pub event_log: EventLog,
+    /// Where the click model is kept.
+    pub saved_model: SavedModel,
     /// What the arms of traffic splits came to.
     pub arm_books: Arc<ArmBooks>,
     /// Conversions: windows, last touches, orders that were counted.

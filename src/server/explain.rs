@@ -30,9 +30,26 @@ pub struct Asked {
     /// A user in place of the request's own: `ifa:ID`, `buyeruid:ID`, `eid:SOURCE:ID`, `id:ID`, or
     /// an id without a namespace, which is read as `id:ID`.
     pub user: Option<String>,
+    /// Whether each score is taken apart into all pairs of fields, and not only the strongest 20.
+    #[serde(default)]
+    pub pairs: Pairs,
 }
 
-/// `POST /explain` (`?exchange=NAME&user=ID`): takes the decision on the request in the body apart.
+/// How many pairs of fields an explanation names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pairs {
+    /// The strongest 20, and the sum of the others.
+    #[default]
+    Strongest,
+    /// All of them.
+    All,
+}
+
+/// Pairs of fields that are named unless all are asked for.
+const PAIRS: usize = 20;
+
+/// `POST /explain` (`?exchange=NAME&user=ID&pairs=all`): takes the decision on the request in the body apart.
 pub async fn explain_request(engine: Shared, head: HttpRequest, payload: Payload) -> HttpResponse {
     if let Err(refused) = gate(&engine, &head) {
         return refused;
@@ -140,6 +157,9 @@ impl Engine {
             return Ok(Explanation::of_no_bid(&input, reason));
         }
         let mut explanation = explain(&World::now(&self.published), &mut input);
+        if asked.pairs == Pairs::Strongest {
+            explanation.keep_strongest_pairs(PAIRS);
+        }
         self.add_money(&mut explanation).await;
         Ok(explanation)
     }

@@ -76,6 +76,7 @@ impl Engine {
             self.relevance.address().send(relevance::Tick { now }).await.is_err(),
             self.catalog.address().send(catalog::Tick { now }).await.is_err(),
         ];
+        self.saved_model.tick();
         for _ in failed.into_iter().filter(|failed| *failed) {
             self.metrics.refused("tick");
         }
