@@ -1,6 +1,6 @@
 //! Which ads of the eligible campaigns may take which imps: blocks, forms, deals, caps. What it reads
-//! lies in rows that no cache holds, so it asks for them some campaigns ahead, and for what the score
-//! will read as soon as an ad fits.
+//! lies in rows that no cache holds, so it asks for them some campaigns ahead, and for what will bound
+//! a campaign's price as soon as an ad of it fits.
 
 use crate::auction::fits::{self, Misfit};
 use crate::auction::input::{AuctionInput, DealInput, ImpInput};
@@ -52,16 +52,19 @@ pub struct Contender {
     pub category: CategoryId,
     /// What the model may use for its ads.
     pub features: FeatureGroups,
-    /// Its part of the list of fits, and of what was scored.
+    /// Its part of the list of fits.
     pub range: Range<usize>,
+    /// Its part of what was scored; empty where it was not.
+    pub scored: Range<usize>,
     /// Whether an ad of it ranks by more than its price.
     pub is_preferred: bool,
+    /// No price of its ads is above `exp` of this; infinite where prices alone do not rank it.
+    pub ln_bound: f32,
+    /// The sequence model's affinity to its category, once it is scored.
+    pub sequence: f32,
     /// The highest logit of its ads, once they are scored.
     pub logit_max: f32,
-    /// The logarithm of the highest predicted conversion rate of its ads over the declared one; 0
-    /// where none is predicted.
-    pub ln_conversions_max: f32,
-    /// Its pace, once it is priced.
+    /// Its pace, once that was asked for.
     pub pace: Option<Pace>,
 }
 
@@ -145,7 +148,7 @@ impl Contenders {
                     self.misfits.note(misfit);
                 }
                 if self.fits.len() > from {
-                    self.fits[from..].iter().for_each(|fit| world.model.prefetch(fit.ad));
+                    world.model.prefetch_bound(self.fits[from].ad);
                     world.prefetch(row.slot);
                     let seated = world.seated(row, input);
                     let pace_slot = world.pace_slot(seated);
@@ -171,8 +174,10 @@ impl Contenders {
             features: row.features,
             range: from..self.fits.len(),
             is_preferred: self.fits[from..].iter().any(|fit| fit.is_preferred),
+            scored: 0..0,
+            ln_bound: f32::INFINITY,
+            sequence: -1.0,
             logit_max: f32::NEG_INFINITY,
-            ln_conversions_max: 0.0,
             pace: None,
         });
     }

@@ -2,10 +2,8 @@
 //! scratch, and takes money through [`Purse`]; it never awaits, never locks, and allocates nothing
 //! once it is warm.
 
-use crate::auction::affinity::{Affinities, interest_in, interest_of, knows_interest};
 use crate::auction::arm::Arm;
 use crate::auction::contenders::{Contender, Contenders};
-use crate::auction::conversions::Conversions;
 use crate::auction::diversity::Shares;
 use crate::auction::explain::Controllers;
 use crate::auction::explore::{candidate_of, explore};
@@ -15,20 +13,20 @@ use crate::auction::pod;
 use crate::auction::price::{self, Priced, Promise, Terms};
 use crate::auction::purse::Purse;
 use crate::auction::reason::NoBid;
-use crate::auction::relevant::Relevant;
+use crate::auction::scoring::Scoring;
 use crate::auction::select::{Candidate, Page, Shortlist};
 use crate::auction::world::{Seated, World};
 use crate::budget::Purpose;
-use crate::catalog::{CampaignRow, EligibilityScratch, FeatureGroups};
+use crate::catalog::{CampaignRow, EligibilityScratch};
 use crate::clock::Mono;
 use crate::hash;
 use crate::latency::{Stage, StageRecorder};
-use crate::prediction::{ContextFeatures, Cross, Interest, Platt, ScoreScratch, Strengths};
-use crate::privacy::ContextBucket;
+use crate::prediction::{ContextFeatures, Platt, Strengths};
 use crate::strategy::pacing::Pace;
 use crate::strategy::{Shading, Strategy};
 use crate::units::{Micros, Slot};
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// One ad that fits one imp, scored.
 #[derive(Clone, Copy, Debug)]
@@ -72,28 +70,13 @@ impl Scored {
     }
 }
 
-/// The model's view of one imp.
-#[derive(Clone, Copy)]
-pub(super) struct Reduced {
-    pub(super) context: ContextFeatures,
-    scratch: ScoreScratch,
-}
-
 /// One core's auctioneer: its scratch, reused from request to request.
 #[derive(Default)]
 pub struct Auctioneer {
     eligibility: EligibilityScratch,
     eligible: Vec<u32>,
-    /// By imp.
-    requests: Vec<Reduced>,
-    /// The same without what is known of the user, for domains that may not know it; empty where none
-    /// takes part.
-    strangers: Vec<Reduced>,
-    conversions: Conversions,
     contenders: Contenders,
-    relevant: Relevant,
-    scored: Vec<Scored>,
-    affinities: Affinities,
+    scoring: Scoring,
     /// What the user saw lately.
     shares: Shares,
     ranked_down: u32,
@@ -104,6 +87,15 @@ pub struct Auctioneer {
 }
 
 impl Auctioneer {
+    /// One that scores also those who cannot be among the best: its decisions are the same, and can
+    /// be explained.
+    #[must_use]
+    pub fn thorough() -> Self {
+        let mut auctioneer = Self::default();
+        auctioneer.scoring.is_thorough = true;
+        auctioneer
+    }
+
     /// Decides on `input` and leaves the decision in `input.outcome`.
     pub fn decide(
         &mut self,
@@ -115,29 +107,28 @@ impl Auctioneer {
         let start = Mono::now();
         let mut gate = NoBid::NoCampaign;
         // What the last request left must not be priced for this one.
-        self.scored.clear();
-        self.requests.clear();
-        self.strangers.clear();
+        self.scoring.clear();
         self.contenders.clear();
         world.catalog.eligible(&input.facts, &mut self.eligibility, &mut self.eligible);
         let eligible = Mono::now();
         recorder.record(Stage::Eligibility, eligible.nanos_since(start));
         if !self.eligible.is_empty() {
             Contenders::prefetch(world, &self.eligible);
-            self.prepare(world, input);
+            self.scoring.prepare(world, input);
             self.contenders.find(world, purse, input, &self.eligible, &mut gate);
         }
         self.ranked_down = 0;
         self.shares.look_back(world, input);
+        self.clear_lists(input.imps.len());
+        let mut priced = 0;
         if !self.contenders.fits.is_empty() {
             gate = gate.max(NoBid::BelowFloor);
-            self.relevant.read(world, input);
-            self.relevant.arrange(&mut self.contenders, world.fits_max, input.seed);
-            self.score(world, input);
+            let first = self.scoring.bound(world, purse, input, &mut self.contenders, &mut gate);
+            priced = self.score(world, input, first, &mut gate);
         }
         let scored = Mono::now();
         recorder.record(Stage::Score, scored.nanos_since(eligible));
-        self.price(world, purse, input, &mut gate);
+        self.price(world, input, priced..self.scoring.turns().len(), &mut gate);
         let priced = Mono::now();
         recorder.record(Stage::Price, priced.nanos_since(scored));
         self.select(world, purse, input, &mut gate);
@@ -149,111 +140,50 @@ impl Auctioneer {
         input.outcome.catalog = Some(world.catalog.clone());
     }
 
-    /// Reduces each imp's context once.
-    fn prepare(&mut self, world: &World, input: &AuctionInput) {
-        let interest = interest_of(input);
-        let reduced = input.imps.iter().map(|imp| reduce(world, input, imp, interest));
-        self.requests.extend(reduced);
+    /// Scores whoever could be among the best. Where there are many, the prices of those whose turn
+    /// comes before `first` decide who; how many are priced so, by their turns.
+    fn score(
+        &mut self,
+        world: &World,
+        input: &AuctionInput,
+        first: usize,
+        gate: &mut NoBid,
+    ) -> usize {
+        self.scoring.score(world, input, &mut self.contenders, 0..first);
+        if first == self.scoring.turns().len() {
+            return 0;
+        }
+        self.price(world, input, 0..first, gate);
+        let bar = lowest_bar(&self.shortlists[..input.imps.len()]);
+        self.scoring.keep(first, &self.contenders, bar);
+        let kept = self.scoring.turns().len();
+        self.scoring.score(world, input, &mut self.contenders, first..kept);
+        first
     }
 
-    /// Scores every fit, one to one: contenders find what was scored where their fits were.
-    fn score(&mut self, world: &World, input: &AuctionInput) {
-        let Contenders { list, fits, .. } = &mut self.contenders;
-        // All imps of a request come from one exchange.
-        let first = self.requests.first().map(|one| &one.context);
-        let Some(calibration) = first.map(|context| world.model.calibration(context)) else {
-            return;
-        };
-        let is_stranger_to = |features: FeatureGroups| {
-            knows_interest(input) && !features.has(FeatureGroups::PROFILE)
-        };
-        if list.iter().any(|contender| is_stranger_to(contender.features)) {
-            let reduced = input.imps.iter().map(|imp| reduce(world, input, imp, Interest::Off));
-            self.strangers.extend(reduced);
-        }
-        self.affinities.clear(world);
-        for contender in list {
-            let campaign = contender.seated.campaign.index;
-            let features = contender.features;
-            let is_stranger = is_stranger_to(features);
-            let requests = if is_stranger { &self.strangers } else { &self.requests };
-            // The ads of a campaign share what is known of it and the user.
-            let row = world.catalog.row(campaign);
-            let interest = row.map_or(Cross::NEUTRAL.interest, |row| interest_in(input, row));
-            let platt = row.map_or(Platt::IDENTITY, |row| calibration.of(row.calibration_group));
-            let sequence = row.map_or(-1.0, |row| self.affinities.of(world, input, row));
-            let priors = world.priors_at(campaign);
-            let priors = priors.filter(|_| features.has(FeatureGroups::PRIORS));
-            for fit in &fits[contender.range.clone()] {
-                let position = usize::from(fit.imp);
-                let Reduced { context, scratch } = &requests[position];
-                let bucket = ContextBucket::from_index(context.bucket);
-                let prior_logit = priors.map_or(world.base_logit, |priors| {
-                    priors.in_bucket(bucket.unwrap_or_default())
-                });
-                let strengths = self.relevant.strengths(fit.ad, features, sequence);
-                let cross = Cross { interest, prior_logit, strengths };
-                let logit = match input.arm {
-                    Arm::Full | Arm::NoInterest => {
-                        platt.apply(world.model.logit(scratch, fit.ad, cross))
-                    }
-                    Arm::Popularity => prior_logit,
-                    Arm::Random | Arm::NoLearning => world.base_logit,
-                };
-                let given = input.imps[position].given_p_click;
-                let logit = given.map_or(logit, |p| (p / (1.0 - p)).ln());
-                contender.logit_max = contender.logit_max.max(logit);
-                self.scored.push(Scored {
-                    imp: fit.imp,
-                    deal: fit.deal,
-                    is_fixed: fit.is_fixed,
-                    is_preferred: fit.is_preferred,
-                    seconds: fit.seconds,
-                    campaign,
-                    ad: fit.ad.index,
-                    logit,
-                    conversions_ppm: row.map_or(0, |row| row.bid.expected_cvr_ppm),
-                    prior_logit,
-                    interest,
-                    sequence,
-                    strengths,
-                    floor: fit.floor,
-                });
-            }
-        }
-        if is_by_model(input) {
-            let Self { conversions, contenders, scored, requests, strangers, .. } = self;
-            conversions.predict(world, input, contenders, scored, (requests, strangers));
-        }
+    fn clear_lists(&mut self, imps: usize) {
+        self.shortlists.resize_with(imps.max(self.shortlists.len()), Shortlist::default);
+        self.shortlists.iter_mut().for_each(Shortlist::clear);
+        self.explorers.resize_with(imps.max(self.explorers.len()), Shortlist::default);
+        self.explorers.iter_mut().for_each(Shortlist::clear);
     }
 
     /// Prices what was scored and keeps the best of each imp.
     fn price(
         &mut self,
         world: &World,
-        purse: &mut impl Purse,
         input: &AuctionInput,
+        turns: Range<usize>,
         gate: &mut NoBid,
     ) {
-        self.shortlists
-            .resize_with(input.imps.len().max(self.shortlists.len()), Shortlist::default);
-        self.shortlists.iter_mut().for_each(Shortlist::clear);
-        self.explorers.resize_with(input.imps.len().max(self.explorers.len()), Shortlist::default);
-        self.explorers.iter_mut().for_each(Shortlist::clear);
-        let mut bar = f32::NEG_INFINITY;
-        for contender in &mut self.contenders.list {
+        let mut bar = lowest_bar(&self.shortlists[..input.imps.len()]);
+        for turn in &self.scoring.turns()[turns] {
+            let contender = &self.contenders.list[*turn as usize];
             let seated = contender.seated;
-            let pace = purse.pace(contender.pace_slot, &world.pacing);
-            contender.pace = Some(pace);
-            if pace.is_spent() {
-                *gate = (*gate).max(NoBid::NoMoney);
-                continue;
-            }
+            let Some(pace) = contender.pace.filter(|pace| !pace.is_spent()) else { continue };
             let Some(row) = world.catalog.row(seated.campaign.index) else { continue };
-            let is_priced_by_worth = input.arm != Arm::Random
-                && row.currency == input.currency
-                && !contender.is_preferred;
-            if is_priced_by_worth && price::ln_bound(world, contender, &pace) < bar {
+            let is_bounded = contender.ln_bound < f32::INFINITY;
+            if is_bounded && price::ln_bound(world, seated, contender.logit_max, &pace) < bar {
                 continue; // as many better ones are known as could be needed
             }
             // Its ads share all but their probability.
@@ -268,7 +198,7 @@ impl Auctioneer {
             );
             self.ranked_down += u32::from(spread < 1.0);
             let explores = input.arm == Arm::Full && world.explores(seated);
-            for scored in &self.scored[contender.range.clone()] {
+            for scored in &self.scoring.scored[contender.scored.clone()] {
                 if explores {
                     let list = &mut self.explorers[usize::from(scored.imp)];
                     explore(list, world, input, &terms, (contender, spread), scored);
@@ -282,7 +212,7 @@ impl Auctioneer {
                 let pod = input.imps[usize::from(scored.imp)].pod;
                 let rank = spread * pod.map_or(worth, |pod| worth * pod.thrift(scored.seconds));
                 let shortlist = &mut self.shortlists[usize::from(scored.imp)];
-                if rank > shortlist.bar() {
+                if rank >= shortlist.bar() {
                     let prices = (price, terms.paced(scored, price));
                     shortlist.offer(candidate_of(contender, scored, prices, (worth, rank)));
                     bar = lowest_bar(&self.shortlists[..input.imps.len()]);
@@ -419,9 +349,7 @@ impl Auctioneer {
     pub fn context(&self, position: usize, campaign: u32) -> Option<&ContextFeatures> {
         let own = |one: &&Contender| one.seated.campaign.index == campaign;
         let contender = self.contenders.list.iter().find(own)?;
-        let is_stranger = !contender.features.has(FeatureGroups::PROFILE);
-        let stranger = self.strangers.get(position).filter(|_| is_stranger);
-        stranger.or(self.requests.get(position)).map(|reduced| &reduced.context)
+        self.scoring.context(position, contender.features)
     }
 
     /// What made the model's logit of a campaign's ads on an imp of the auction just decided the one
@@ -434,15 +362,16 @@ impl Auctioneer {
         position: usize,
         row: &CampaignRow,
     ) -> Option<Platt> {
-        let is_given = input.imps.get(position)?.given_p_click.is_some();
-        let request = self.requests.get(position).filter(|_| is_by_model(input) && !is_given)?;
-        Some(world.model.calibration(&request.context).of(row.calibration_group))
+        let is_by_model = matches!(input.arm, Arm::Full | Arm::NoInterest)
+            && input.imps.get(position)?.given_p_click.is_none();
+        let calibration = self.scoring.calibration(world).filter(|_| is_by_model)?;
+        Some(calibration.of(row.calibration_group))
     }
 
     /// What was scored in the auction just decided.
     #[must_use]
     pub fn scored(&self) -> &[Scored] {
-        &self.scored
+        &self.scoring.scored
     }
 
     /// The campaigns that were priced in the auction just decided, by slot index, each with its pace
@@ -531,30 +460,6 @@ pub fn shaded(
     }
     let seed = hash::combine(input.seed, u64::from(ad));
     world.market.shade(&input.place(imp), paced, floor, seed).price.min(price)
-}
-
-/// Whether the model makes the predictions of this auction.
-const fn is_by_model(input: &AuctionInput) -> bool {
-    matches!(input.arm, Arm::Full | Arm::NoInterest)
-}
-
-/// The model's context of one imp.
-fn context_of(input: &AuctionInput, imp: &ImpInput, interest: Interest) -> ContextFeatures {
-    let mut context = input.user_context;
-    context.format = imp.format;
-    context.size = imp.size;
-    context.position = imp.screen_position;
-    context.placement = imp.placement;
-    context.bucket = ContextBucket::of(context.device_type, imp.format as u8).index() as u8;
-    context.interest = interest;
-    ContextFeatures::from(&context)
-}
-
-fn reduce(world: &World, input: &AuctionInput, imp: &ImpInput, interest: Interest) -> Reduced {
-    let context = context_of(input, imp, interest);
-    let mut scratch = ScoreScratch::default();
-    world.model.prepare(&context, &mut scratch);
-    Reduced { context, scratch }
 }
 
 #[cfg(test)]

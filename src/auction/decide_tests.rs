@@ -9,13 +9,15 @@ use crate::catalog::{Catalog, TermsNeeded, generated, generated_facts};
 use crate::consent::Permissions;
 use crate::latency::LatencyBoard;
 use crate::openrtb;
-use crate::prediction::{Config, LearnerState, SlotFormat};
+use crate::prediction::{
+    AdFeatures, Config, ContextInput, Cross, Example, Learner, ModelSnapshot, Rates, SlotFormat,
+};
 use crate::privacy::Releases;
-use crate::rates::{Rate, Rates};
+use crate::rates::{self, Rate};
 use crate::relevance::RelevanceSnapshot;
 use crate::strategy::Strategies;
 use crate::strategy::pacing::PacingSnapshot;
-use crate::units::{CampaignId, CurrencyCode, Timestamp};
+use crate::units::{CampaignId, CurrencyCode, HoldId, LeaseId, Timestamp};
 use arc_swap::ArcSwap;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -62,7 +64,7 @@ pub(super) fn world_by(
         ..Pace::NEUTRAL
     }));
     let pacing = PacingSnapshot { epoch: 1, paces, ..PacingSnapshot::default() };
-    let model = LearnerState::new(&Config::default()).expect("a model").published();
+    let model = Arc::new(ArcSwap::new(taught(&catalog)));
     World::now(&Published {
         sequence: None,
         market: Arc::default(),
@@ -72,13 +74,60 @@ pub(super) fn world_by(
         releases: Arc::new(ArcSwap::from_pointee(Releases::none(0.01))),
         strategies: Arc::new(ArcSwap::from_pointee(strategies)),
         rates: Arc::new(ArcSwap::from_pointee(
-            Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates"),
+            rates::Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates"),
         )),
         relevance: Arc::new(ArcSwap::from_pointee(RelevanceSnapshot::empty())),
         fits_max: 0,
         base_logit: -4.6,
         limits: crate::config::Auction::default(),
     })
+}
+
+/// A model that knows the catalog's ads, and has learned something about each.
+fn taught(catalog: &Catalog) -> Arc<ModelSnapshot> {
+    let rates = Rates { vector_init: 0.1, linear_rate: 0.3, ..Rates::default() };
+    let config = Config {
+        rates: vec![rates],
+        linear_bits: 12,
+        vector_bits: 8,
+        click_window_ms: 1,
+        ..Config::default()
+    };
+    let mut learner = Learner::new(&config).expect("a model");
+    let mut rng = ChaCha8Rng::seed_from_u64(catalog.campaigns.len() as u64);
+    let mut ads = Vec::new();
+    for campaign in catalog.all_campaigns() {
+        ads.extend(catalog.ads_of(campaign).map(|ad| AdFeatures {
+            slot: ad.slot,
+            campaign: campaign.id,
+            ids: std::array::from_fn(|_| rng.random_range(0..4_000)),
+            is_active: true,
+        }));
+    }
+    learner.replace_ads(&ads);
+    learner.follow(catalog.epoch);
+    for (sequence, ad) in (0..).zip(ads.iter().step_by(8)) {
+        let hold = HoldId { lease: LeaseId::default(), sequence };
+        let context = ContextInput { publisher: sequence.into(), ..ContextInput::default() };
+        learner.impression(Box::new(Example {
+            hold,
+            context: ContextFeatures::from(&context),
+            ad: ad.ids,
+            cross: Cross::NEUTRAL,
+            logit: f32::NAN,
+            predicted: 0.01,
+            conversion_prior_logit: f32::NAN,
+            calibration_group: 0,
+            at: Timestamp(sequence.into()),
+            arm: 0,
+            learn: true,
+        }));
+        if sequence % 50 == 0 {
+            learner.click(hold, Timestamp(sequence.into()));
+        }
+    }
+    learner.expire(Timestamp(i64::MAX));
+    learner.publish()
 }
 
 /// A banner of any size.
@@ -120,23 +169,74 @@ fn dearest(world: &World, input: &AuctionInput, auctioneer: &Auctioneer) -> Opti
     auctioneer.scored().iter().filter_map(price).max()
 }
 
-/// Prices are worked out for those alone who could be among the best: nobody who was skipped may
-/// have had a higher one.
+/// Scores and prices are worked out for those alone who could be among the best: nobody who was
+/// skipped may have had a higher one.
 #[test]
 fn the_dearest_of_all_that_fit_is_picked() {
     let mut recorder = LatencyBoard::default().recorder();
-    let (mut auctioneer, mut contended) = (Auctioneer::default(), 0);
-    for seed in 0..40 {
+    let (mut auctioneer, mut thorough) = (Auctioneer::default(), Auctioneer::thorough());
+    let (mut contended, mut left_out) = (0, 0);
+    for seed in 0..24 {
         let world = world(seed);
-        let mut input = AuctionInput::new();
-        input.facts = generated_facts(seed);
-        input.imps.push(imp());
-        auctioneer.decide(&world, &mut DryPurse, &mut input, &mut recorder);
-        let picked = input.outcome.picks.first().map(|pick| pick.price);
-        assert_eq!(picked, dearest(&world, &input, &auctioneer), "seed {seed}");
-        contended += auctioneer.paced().count();
+        let mut decide = |auctioneer: &mut Auctioneer, imps: u64| {
+            let mut input = AuctionInput::new();
+            input.facts = generated_facts(seed);
+            input.imps.extend((0..imps).map(|position| ImpInput {
+                position: position as u8,
+                placement: position,
+                size: (300, 250 * position as u16),
+                ..imp()
+            }));
+            auctioneer.decide(&world, &mut DryPurse, &mut input, &mut recorder);
+            input
+        };
+        for imps in [1 + seed % 3, 1] {
+            let picks = |input: &AuctionInput| {
+                let picks = input.outcome.picks.iter();
+                let picked = |pick: &Pick| (pick.imp, pick.ad, pick.price, pick.logit.to_bits());
+                (picks.map(picked).collect::<Vec<_>>(), input.outcome.no_bid)
+            };
+            let (input, all) = (decide(&mut auctioneer, imps), decide(&mut thorough, imps));
+            assert_eq!(picks(&input), picks(&all), "seed {seed}, {imps} imps");
+            let paces = |auctioneer: &Auctioneer| auctioneer.paced().collect::<Vec<_>>();
+            assert_eq!(paces(&auctioneer), paces(&thorough), "everybody who contends is paced");
+            if imps == 1 {
+                let picked = input.outcome.picks.first().map(|pick| pick.price);
+                assert_eq!(picked, dearest(&world, &all, &thorough), "seed {seed}");
+                contended += thorough.scored().len();
+                left_out += thorough.scored().len() - auctioneer.scored().len();
+            }
+        }
     }
-    assert!(contended > 40 * 12, "{contended} contenders put nothing to the test");
+    assert!(contended > 24 * 36, "{contended} ads put nothing to the test");
+    assert!(left_out * 3 > contended, "of {contended} ads only {left_out} were left out");
+}
+
+/// One that could be the best by a draw is not left out either.
+#[test]
+fn nobody_is_left_out_who_could_win_by_a_draw() {
+    let mut recorder = LatencyBoard::default().recorder();
+    let (mut explored, mut left_out) = (0, 0);
+    for seed in 0..15 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let ln_budget = || rng.random_range(-4.0..0.0);
+        let world = world_by(strategies("thompson"), generated(150, seed, 0.5), ln_budget);
+        let mut decide = |mut auctioneer: Auctioneer| {
+            let mut input = AuctionInput::new();
+            (input.facts, input.seed) = (generated_facts(seed), seed);
+            input.imps.push(imp());
+            let mut purse = Purses { explores: true, explored: 0 };
+            auctioneer.decide(&world, &mut purse, &mut input, &mut recorder);
+            let picks = input.outcome.picks.iter();
+            let picks = picks.map(|pick| (pick.ad, pick.price, pick.is_exploration));
+            (picks.collect::<Vec<_>>(), auctioneer.scored().len())
+        };
+        let (some, all) = (decide(Auctioneer::default()), decide(Auctioneer::thorough()));
+        assert_eq!(some.0, all.0, "seed {seed}");
+        explored += some.0.iter().filter(|pick| pick.2).count();
+        left_out += all.1 - some.1;
+    }
+    assert!(explored > 0 && left_out > 0, "{explored} explored, {left_out} left out");
 }
 
 /// Money for everything, but for exploring only where that is said.
@@ -253,7 +353,7 @@ fn every_form(without: &str) -> AuctionInput {
     imp[without] = serde_json::Value::Null;
     let body = serde_json::json!({ "id": "r", "imp": [imp] }).to_string();
     let request = openrtb::parse(body.as_bytes(), &openrtb::Limits::default()).expect("parses");
-    let rates = Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates");
+    let rates = rates::Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates");
     let context = Context {
         exchange: "x",
         seat: "seat",

@@ -237,7 +237,7 @@ impl Purse for DryPurse {
 /// money on this core.
 #[must_use]
 pub fn explain(world: &World, input: &mut AuctionInput) -> Explanation {
-    let mut auctioneer = Auctioneer::default();
+    let mut auctioneer = Auctioneer::thorough();
     // Its timings are nobody's latency: they go to a board of their own.
     let mut recorder = LatencyBoard::default().recorder();
     auctioneer.decide(world, &mut DryPurse, input, &mut recorder);

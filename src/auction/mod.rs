@@ -28,6 +28,7 @@ mod purse;
 mod reason;
 mod relevant;
 mod ring;
+mod scoring;
 mod select;
 mod world;
 

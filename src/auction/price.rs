@@ -1,6 +1,5 @@
 //! From click probability to a bid: value, pacing, cap, currency, floor.
 
-use crate::auction::contenders::Contender;
 use crate::auction::decide::Scored;
 use crate::auction::input::AuctionInput;
 use crate::auction::world::{Seated, World};
@@ -116,14 +115,14 @@ impl<'w> Terms<'w> {
 /// Past what any price can be: the least preferred bid, of one micro, ranks above the largest `u64`.
 const PREFERRED: f64 = 1e20;
 
-/// No price of the contender's ads is above `exp` of this, in CPM micros of the account's currency: a
-/// few additions in place of two exponentials an ad. Caps and floors can only lower a price.
-pub fn ln_bound(world: &World, contender: &Contender, pace: &Pace) -> f32 {
+/// No price of a campaign whose ads score at most `logit` is above `exp` of this, in CPM micros of the
+/// account's currency: a few additions in place of two exponentials an ad. Caps and floors can only
+/// lower a price.
+pub fn ln_bound(world: &World, seated: Seated, logit: f32, pace: &Pace) -> f32 {
     let ln_multiplier = pace.ln_budget.min(pace.ln_cpa);
-    let worth = world.ln_worth_of(contender.seated);
+    let worth = world.ln_worth_of(seated);
     // ln(sigmoid(x)) is below both x and 0.
-    let unconverted = worth.paced(contender.logit_max.min(0.0), ln_multiplier);
-    unconverted + contender.ln_conversions_max + BOUND_SLACK
+    worth.paced(logit.min(0.0), ln_multiplier) + BOUND_SLACK
 }
 
 /// More than the rounding of the few 32-bit sums in a bound: a thousandth of a price.

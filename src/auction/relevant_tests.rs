@@ -33,8 +33,10 @@ fn contenders(ads: &[usize]) -> Contenders {
             features: FeatureGroups::ALL,
             range: from..from + count,
             is_preferred: false,
+            scored: 0..0,
+            ln_bound: f32::INFINITY,
+            sequence: -1.0,
             logit_max: f32::NEG_INFINITY,
-            ln_conversions_max: 0.0,
             pace: None,
         });
     }

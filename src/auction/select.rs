@@ -67,16 +67,16 @@ impl Shortlist {
         self.kept.clear();
     }
 
-    /// The rank that a newcomer must exceed to be kept.
+    /// The rank that a newcomer must reach to be kept.
     #[must_use]
     pub fn bar(&self) -> f64 {
         if self.kept.len() < KEPT_MAX { f64::NEG_INFINITY } else { self.kept[KEPT_MAX - 1].rank }
     }
 
-    /// Keeps `candidate` if it is among the best. Of equals the earlier stays ahead, so the order
-    /// depends on the input alone.
+    /// Keeps `candidate` if it is among the best. Of equals the campaign of the lower slot is ahead, and
+    /// of one campaign the earlier ad, so that it does not matter whose turn came first.
     pub fn offer(&mut self, candidate: Candidate) {
-        if candidate.rank <= self.bar() {
+        if self.kept.len() == KEPT_MAX && !candidate.goes_before(&self.kept[KEPT_MAX - 1]) {
             return;
         }
         let own = self.kept.iter().position(|kept| kept.campaign == candidate.campaign);
@@ -90,7 +90,7 @@ impl Shortlist {
             }
             None => {}
         }
-        let at = self.kept.iter().position(|kept| kept.rank < candidate.rank);
+        let at = self.kept.iter().position(|kept| candidate.goes_before(kept));
         match at {
             Some(at) => self.kept.insert(at, candidate),
             None => self.kept.push(candidate),
@@ -135,6 +135,10 @@ impl Place {
 }
 
 impl Candidate {
+    fn goes_before(&self, other: &Self) -> bool {
+        self.rank > other.rank || self.rank == other.rank && self.campaign < other.campaign
+    }
+
     /// Whether both may stand in one pod.
     #[must_use]
     pub fn stands_beside(&self, other: &Self) -> bool {
@@ -202,11 +206,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_shortlist_holds_the_best_in_order(ranks in prop::collection::vec(0u32..50, 0..40)) {
+        fn the_shortlist_holds_the_best_whatever_their_turns(
+            ranks in prop::collection::vec(0u32..50, 40),
+            turns in Just((0..40).collect::<Vec<usize>>()).prop_shuffle(),
+            offered in 0usize..40,
+        ) {
             let mut list = Shortlist::default();
-            for (ad, rank) in ranks.iter().enumerate() {
-                list.offer(candidate(ad as u32, 0, 0, f64::from(*rank)));
-            }
+            let turns = turns.into_iter().filter(|ad| *ad < offered);
+            turns.for_each(|ad| list.offer(candidate(ad as u32, 0, 0, f64::from(ranks[ad]))));
+            let ranks = &ranks[..offered];
             let mut expected: Vec<_> = ranks.iter().enumerate().collect();
             expected.sort_by_key(|(ad, rank)| (std::cmp::Reverse(**rank), *ad));
             let kept: Vec<_> = list.iter().map(|kept| kept.ad as usize).collect();

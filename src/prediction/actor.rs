@@ -126,7 +126,12 @@ pub struct Converted {
 /// The catalog changed: these are all ads now.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
-pub struct AdsChanged(pub Arc<[AdFeatures]>);
+pub struct AdsChanged {
+    /// The ads.
+    pub ads: Arc<[AdFeatures]>,
+    /// The catalog's epoch.
+    pub catalog: u64,
+}
 
 /// Time passed. The answer comes after every earlier message's effect is published, but for a
 /// backlog of more than [`LEARNED_MAX`] shows, of which the rest waits for the next tick.
@@ -185,7 +190,9 @@ impl Handler<AdsChanged> for LearnerActor {
     type Result = ();
 
     fn handle(&mut self, message: AdsChanged, _: &mut Self::Context) {
-        self.state.learner.lock().replace_ads(&message.0);
+        let mut learner = self.state.learner.lock();
+        learner.replace_ads(&message.ads);
+        learner.follow(message.catalog);
     }
 }
 

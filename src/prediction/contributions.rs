@@ -3,7 +3,8 @@
 use super::features::{
     AD_FIELD_NAMES, AD_FIELDS, CONTEXT_FIELD_NAMES, CONTEXT_FIELDS, ContextFeatures, Cross,
 };
-use super::score::{ModelSnapshot, Vector};
+use super::row::Vector;
+use super::score::ModelSnapshot;
 use super::strength::FAMILY_NAMES;
 use super::vectors::inner;
 use crate::units::Slot;
@@ -31,7 +32,7 @@ impl ModelSnapshot {
         for (second, own) in vectors.iter().enumerate() {
             for (first, other) in vectors[..second].iter().enumerate() {
                 let names = (CONTEXT_FIELD_NAMES[first], CONTEXT_FIELD_NAMES[second]);
-                pairs.push(pair(names, self.field_weights[(first, second)] * inner(other, own)));
+                pairs.push(pair(names, self.field_weights[first][second] * inner(other, own)));
             }
         }
         if let Some(row) = self.row(ad) {
@@ -77,7 +78,7 @@ impl ModelSnapshot {
     ) -> Vec<Contribution> {
         let fields = (0..CONTEXT_FIELDS).flat_map(|own| (0..AD_FIELDS).map(move |of| (own, of)));
         let pair_of = |(own, of): (usize, usize)| {
-            let weight = self.field_weights[(own, CONTEXT_FIELDS + of)];
+            let weight = self.field_weights[own][CONTEXT_FIELDS + of];
             let names = (CONTEXT_FIELD_NAMES[own], AD_FIELD_NAMES[of]);
             pair(names, weight * inner(&context[own], &ad[of]))
         };

@@ -213,7 +213,7 @@ impl ConversionHead {
             self.publisher.refresh(&self.model);
             self.model.clear_touched();
             self.snapshot = self.publisher.snapshot(&self.model, Calibration::default(), None);
-            self.is_changed = false;
+            self.is_changed = self.publisher.waiting() > 0;
         }
         Arc::clone(&self.snapshot)
     }

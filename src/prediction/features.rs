@@ -13,7 +13,7 @@ pub const CONTEXT_FIELDS: usize = 17;
 /// Fields of an ad.
 pub const AD_FIELDS: usize = 6;
 /// Those of them that have one value each; the last, content, may have none or several.
-const AD_SINGLE: usize = AD_FIELDS - 1;
+pub(super) const AD_SINGLE: usize = AD_FIELDS - 1;
 /// Most values of an ad's content: brand, price band and four words.
 pub const CONTENT_MAX: usize = 6;
 /// The hashed ids of an ad: one for each field with one value, then those of its content, 0 where there
@@ -303,21 +303,16 @@ impl Cross {
     }
 
     /// Which learned weight the strength of interest selects, below [`INTEREST_BUCKETS`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn interest_bucket(self) -> usize {
-        if self.interest > 0.0 {
-            // Counted without branches: it runs once a candidate.
-            let above = |edge: f32| usize::from(self.interest > edge);
-            1 + STRENGTH_EDGES.iter().map(|&edge| above(edge)).sum::<usize>()
-        } else if self.interest == 0.0 {
-            0
-        } else {
-            INTEREST_BUCKETS - 1
-        }
+        // Counted without branches: it runs once a candidate, and nobody can guess how it ends.
+        let above = |edge: f32| usize::from(self.interest > edge);
+        let strength = above(0.0) + STRENGTH_EDGES.iter().map(|&edge| above(edge)).sum::<usize>();
+        if self.interest >= 0.0 { strength } else { INTEREST_BUCKETS - 1 }
     }
 
     /// By how much the prior differs from the base rate, in logits; 0 without a prior.
-    #[inline]
+    #[inline(always)]
     pub(super) fn prior_offset(self, base_logit: f32) -> f32 {
         if self.prior_logit.is_nan() {
             0.0

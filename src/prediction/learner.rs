@@ -72,6 +72,8 @@ pub struct LearnerStatus {
     pub ads_refused: u64,
     /// What the last publication wrote.
     pub rebuilt: Rebuilt,
+    /// Ad rows that are older than the weights and wait for the next publications.
+    pub rows_waiting: usize,
     /// Which of the configured rates serves, counted from 0.
     pub serving: usize,
     /// The decayed progressive log loss of the model with each of the rates.
@@ -273,7 +275,14 @@ impl Learner {
         self.is_changed = true;
     }
 
-    /// The model as it stands, as a snapshot. The same snapshot as before if nothing changed.
+    /// Says which epoch of the catalog the ads are from, so that snapshots may bound their scores.
+    pub fn follow(&mut self, catalog: u64) {
+        self.publisher.catalog = Some(catalog);
+        self.is_changed = true;
+    }
+
+    /// The model as it stands, as a snapshot; but for ad rows that only hear of changes which many ads
+    /// share some publications later, [`LearnerStatus::rows_waiting`] of them. The same snapshot as before if nothing changed.
     pub fn publish(&mut self) -> Arc<ModelSnapshot> {
         if self.is_changed || self.conversions.is_changed() {
             self.rebuilt = self.publisher.refresh(self.model.serving());
@@ -285,7 +294,7 @@ impl Learner {
                 calibration,
                 Some(self.conversions.publish()),
             );
-            self.is_changed = false;
+            self.is_changed = self.publisher.waiting() > 0;
         }
         Arc::clone(&self.snapshot)
     }
@@ -301,6 +310,7 @@ impl Learner {
             ads: self.ads,
             ads_refused: self.publisher.ads_refused,
             rebuilt: self.rebuilt,
+            rows_waiting: self.publisher.waiting(),
             serving: self.model.serving_number(),
             shadow_losses: self.model.losses(),
             prior_weight: self.model.serving().prior_weight(),

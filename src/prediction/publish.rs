@@ -1,11 +1,14 @@
 //! From the learner's weights to snapshots, copying only what changed.
 
+use super::bound::Bounds;
 use super::calibration::Calibration;
 use super::evidence::Evidence;
 use super::features::{AD_FIELDS, AdFeatures, AdIds, CREATIVE, SlotFormat, valued};
 use super::fwfm::Fwfm;
 use super::online::{interest_weights, relevance_weights};
-use super::score::{AdRow, DIM, LINEAR_CHUNK, ModelSnapshot, ROW_CHUNK, VECTOR_CHUNK, Vector};
+use super::row::{AdRow, DIM, Vector};
+use super::score::{LINEAR_CHUNK, ModelSnapshot, ROW_CHUNK, VECTOR_CHUNK};
+use super::stale::{Stale, Users};
 use super::tables::{Chunked, Touched};
 use super::vectors::add_scaled;
 use ndarray::Array2;
@@ -33,6 +36,10 @@ pub(super) struct Publisher {
     vectors: Chunked<[f32; DIM], VECTOR_CHUNK>,
     rows: Chunked<AdRow, ROW_CHUNK>,
     ids: Chunked<AdIds, ROW_CHUNK>,
+    bounds: Bounds,
+    stale: Stale,
+    /// The epoch of the catalog that the ads are from.
+    pub(super) catalog: Option<u64>,
     /// Ads whose slot lies beyond [`AD_SLOTS_MAX`].
     pub(super) ads_refused: u64,
 }
@@ -46,6 +53,9 @@ impl Publisher {
             vectors: Chunked::filled(model.vector_len(), [0.0; DIM]),
             rows: Chunked::filled(0, AdRow::ABSENT),
             ids: Chunked::filled(0, AdIds::default()),
+            bounds: Bounds::new(&[], 0, |_| true),
+            stale: Stale::default(),
+            catalog: None,
             ads_refused: 0,
         };
         publisher.copy_vectors(model, &Touched::all(model.vector_len()));
@@ -59,22 +69,30 @@ impl Publisher {
 
     /// Replaces the ads. Their rows are built at once; slots that no active ad names are emptied.
     pub(super) fn replace_ads(&mut self, model: &Fwfm, ads: &[AdFeatures]) -> usize {
-        let is_kept = |ad: &&AdFeatures| ad.is_active && (ad.slot.index as usize) < AD_SLOTS_MAX;
-        let kept = ads.iter().filter(is_kept);
-        let slots = kept.clone().map(|ad| ad.slot.index as usize + 1).max();
-        self.rows = Chunked::filled(slots.unwrap_or(0), AdRow::ABSENT);
-        self.ids = Chunked::filled(slots.unwrap_or(0), AdIds::default());
-        let mut built = 0;
-        let field_weights = model.field_weights();
-        for ad in kept {
-            let row = build_row(model, &field_weights, ad.ids, ad.slot.generation);
+        let has_row = |ad: &AdFeatures| ad.is_active && (ad.slot.index as usize) < AD_SLOTS_MAX;
+        let kept = ads.iter().filter(|ad| has_row(ad));
+        let len = kept.clone().map(|ad| ad.slot.index as usize + 1).max().unwrap_or(0);
+        self.rows = Chunked::filled(len, AdRow::ABSENT);
+        self.ids = Chunked::filled(len, AdIds::default());
+        for ad in kept.clone() {
+            let generation = ad.slot.generation;
+            let row = AdRow { generation, is_present: true, ..AdRow::ABSENT };
             self.rows.set(ad.slot.index as usize, row);
             self.ids.set(ad.slot.index as usize, ad.ids);
-            built += 1;
         }
+        self.catalog = None;
+        self.bounds = Bounds::new(ads, len, has_row);
+        let used =
+            kept.clone().flat_map(|ad| valued(&ad.ids).map(|(_, id, _)| (id, ad.slot.index)));
+        let used: Vec<(u32, u32)> = used.collect();
+        let linear = used.iter().map(|&(id, slot)| (model.linear_index(id) as u32, slot));
+        let vectors = used.iter().map(|&(id, slot)| (model.vector_index(id) as u32, slot));
+        let slots: Vec<u32> = kept.map(|ad| ad.slot.index).collect();
+        self.stale = Stale::none(Users::new(linear), Users::new(vectors), slots.len(), len);
+        self.rebuild(model, &slots);
         let active = ads.iter().filter(|ad| ad.is_active).count();
-        self.ads_refused += (active - built) as u64;
-        built
+        self.ads_refused += (active - slots.len()) as u64;
+        slots.len()
     }
 
     /// Brings the tables up to `model`, by its marks.
@@ -82,7 +100,7 @@ impl Publisher {
         Rebuilt {
             linear: self.copy_linear(model),
             vectors: self.copy_vectors(model, model.touched_vectors()),
-            rows: self.rebuild_rows(model),
+            rows: self.refresh_rows(model),
         }
     }
 
@@ -94,6 +112,7 @@ impl Publisher {
         conversions: Option<Arc<ModelSnapshot>>,
     ) -> Arc<ModelSnapshot> {
         self.epoch += 1;
+        let field_weights = model.field_weights();
         Arc::new(ModelSnapshot {
             epoch: self.epoch,
             calibration,
@@ -103,11 +122,15 @@ impl Publisher {
             prior_weight: model.prior_weight(),
             interest: SlotFormat::ALL.map(|format| interest_weights(model, format)),
             relevance: relevance_weights(model),
-            field_weights: model.field_weights(),
+            field_weights: std::array::from_fn(|context| {
+                std::array::from_fn(|field| field_weights[(context, field)])
+            }),
             linear: self.linear.clone(),
             vectors: self.vectors.clone(),
             rows: self.rows.clone(),
             ids: self.ids.clone(),
+            bounds: self.bounds.served.clone(),
+            catalog: self.catalog,
         })
     }
 
@@ -125,25 +148,34 @@ impl Publisher {
         copied.count()
     }
 
-    fn rebuild_rows(&mut self, model: &Fwfm) -> usize {
-        let mut rebuilt = 0;
+    /// How many rows are older than the weights, and wait for the next publications.
+    pub(super) const fn waiting(&self) -> usize {
+        self.stale.waiting()
+    }
+
+    fn refresh_rows(&mut self, model: &Fwfm) -> usize {
+        let (linear, vectors) = (model.touched_linear(), model.touched_vectors());
+        let slots = if vectors.len() == model.vector_len() {
+            // Another model serves from now on: rows of the one before would be nonsense to it.
+            self.stale.take_all()
+        } else {
+            self.stale.take(linear.iter(), vectors.iter())
+        };
+        self.rebuild(model, &slots);
+        slots.len()
+    }
+
+    fn rebuild(&mut self, model: &Fwfm, slots: &[u32]) {
         let field_weights = model.field_weights();
-        for index in 0..self.rows.len() {
-            let Some(row) = self.rows.get(index).filter(|row| row.is_present) else {
-                continue;
-            };
-            let ids = self.ids.get(index).copied().unwrap_or_default();
-            let is_stale = valued(&ids).any(|(_, id, _)| {
-                model.touched_linear().is_marked(model.linear_index(id))
-                    || model.touched_vectors().is_marked(model.vector_index(id))
-            });
-            if is_stale {
-                let row = build_row(model, &field_weights, ids, row.generation);
-                self.rows.set(index, row);
-                rebuilt += 1;
-            }
+        for &slot in slots {
+            let slot = slot as usize;
+            let generation = self.rows.get(slot).map_or(0, |row| row.generation);
+            let ids = self.ids.get(slot).copied().unwrap_or_default();
+            self.rows.set(slot, build_row(model, &field_weights, ids, generation));
         }
-        rebuilt
+        let Self { rows, bounds, .. } = self;
+        let rebuilt = slots.iter().filter_map(|slot| Some((*slot, rows.get(*slot as usize)?)));
+        bounds.follow(rebuilt);
     }
 }
 

@@ -13,26 +13,21 @@
 //! ad's largest, which moves a logit by some thousandths; the sum itself is in integers, and so the
 //! same on every machine.
 
+use super::bound::{BOUND_CHUNK, Bound, Ceiling};
 use super::calibration::{Calibration, ExchangeCalibration};
-use super::evidence::Evidence;
 use super::features::{
-    AD_FIELDS, AdIds, CONTEXT_FIELDS, ContextFeatures, Cross, FORMATS, INTEREST_BUCKETS, valued,
+    AD_FIELDS, AdIds, CONTEXT_FIELDS, ContextFeatures, Cross, FIELDS, FORMATS, INTEREST_BUCKETS,
+    valued,
 };
+use super::row::{AdRow, DIM, Dot, Portable, ROW, Vector, quantised};
 use super::strength::{FAMILIES, STRENGTHS};
 use super::tables::Chunked;
-use super::vectors::{add_scaled, inner};
+use super::vectors::add_scaled;
 use crate::prefetch::prefetch_item;
 use crate::units::Slot;
-use ndarray::Array2;
+use pulp::Arch;
 use std::sync::Arc;
 
-/// Components of a factor vector. 8 is two SSE registers; 16 gained 0.006 of AUC on dense data
-/// (Frappe) and nothing on sparse data, for twice the row.
-pub const DIM: usize = 8;
-/// A factor vector.
-pub(super) type Vector = [f32; DIM];
-/// Length of `U` and of each `Q_a`.
-pub(super) const ROW: usize = AD_FIELDS * DIM;
 /// Linear weights a chunk: 4 kB, one page to copy.
 pub(super) const LINEAR_CHUNK: usize = 1024;
 /// Vectors a chunk: 4 kB.
@@ -40,71 +35,15 @@ pub(super) const VECTOR_CHUNK: usize = 128;
 /// Ad rows a chunk: 4 kB.
 pub(super) const ROW_CHUNK: usize = 64;
 
-/// One ad, reduced: one cache line.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-pub(super) struct AdRow {
-    /// `Q_a`: the ad's vectors, side by side, in units of `scale`.
-    vectors: [i8; ROW],
-    scale: f32,
-    /// `s_a`: the ad's linear weights and the pairs within it.
-    pub(super) own: f32,
-    pub(super) generation: u32,
-    pub(super) is_present: bool,
-    /// How much was learned of the ad itself, beyond what it shares with others.
-    pub(super) evidence: Evidence,
-}
-const _: () = assert!(size_of::<AdRow>() == 64);
-
-impl AdRow {
-    /// A slot without an ad.
-    pub(super) const ABSENT: Self = Self {
-        vectors: [0; ROW],
-        scale: 0.0,
-        own: 0.0,
-        generation: 0,
-        is_present: false,
-        evidence: Evidence::NONE,
-    };
-
-    /// The row of an ad whose fields have these linear weights and vectors.
-    pub(super) fn new(
-        generation: u32,
-        linear: [f32; AD_FIELDS],
-        vectors: &[Vector; AD_FIELDS],
-        field_weights: &Array2<f32>,
-    ) -> Self {
-        let mut own: f32 = linear.iter().sum();
-        for first in 0..AD_FIELDS {
-            for second in first + 1..AD_FIELDS {
-                let weight = field_weights[(CONTEXT_FIELDS + first, CONTEXT_FIELDS + second)];
-                own += weight * inner(&vectors[first], &vectors[second]);
-            }
-        }
-        let (vectors, scale) = quantised::<i8>(vectors.as_flattened(), i8::MAX.into());
-        let evidence = Evidence::NONE;
-        Self { vectors, scale, own, generation, is_present: true, evidence }
-    }
-
-    /// Whether this is the row of the ad that `slot` means.
-    fn is_of(&self, slot: Slot) -> bool {
-        self.is_present && self.generation == slot.generation
-    }
-
-    pub(super) fn vector(&self, field: usize) -> Vector {
-        std::array::from_fn(|component| {
-            f32::from(self.vectors[field * DIM + component]) * self.scale
-        })
-    }
-}
-
 /// One request, reduced. Reused from request to request; holds no heap memory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
 pub struct ScoreScratch {
     /// `U`, in units of `scale`.
     pulls: [i16; ROW],
     scale: f32,
+    /// How long the vectors in `pulls` are at most, field by field.
+    lengths: [f32; AD_FIELDS],
     /// `c[interest]` for this request's format.
     interest: [f32; INTEREST_BUCKETS],
     /// `S_C`.
@@ -113,8 +52,19 @@ pub struct ScoreScratch {
 
 impl Default for ScoreScratch {
     fn default() -> Self {
-        Self { pulls: [0; ROW], scale: 0.0, interest: [0.0; INTEREST_BUCKETS], context: 0.0 }
+        Self {
+            pulls: [0; ROW],
+            scale: 0.0,
+            lengths: [0.0; AD_FIELDS],
+            interest: [0.0; INTEREST_BUCKETS],
+            context: 0.0,
+        }
     }
+}
+
+/// The largest of some weights.
+fn max_of(weights: &[f32]) -> f32 {
+    weights.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 /// A model as it stood at one tick: immutable, shared, never waited for.
@@ -128,12 +78,17 @@ pub struct ModelSnapshot {
     pub(super) interest: [[f32; INTEREST_BUCKETS]; FORMATS],
     /// By family, then by step.
     pub(super) relevance: [[f32; STRENGTHS]; FAMILIES],
-    pub(super) field_weights: Array2<f32>,
+    /// By context field, then by any field.
+    pub(super) field_weights: [[f32; FIELDS]; CONTEXT_FIELDS],
     pub(super) linear: Chunked<f32, LINEAR_CHUNK>,
     pub(super) vectors: Chunked<Vector, VECTOR_CHUNK>,
     pub(super) rows: Chunked<AdRow, ROW_CHUNK>,
     /// By ad slot, apart from the rows: one look a bid, not one a candidate.
     pub(super) ids: Chunked<AdIds, ROW_CHUNK>,
+    /// By ad slot, of its campaign.
+    pub(super) bounds: Chunked<Bound, BOUND_CHUNK>,
+    /// The epoch of the catalog whose ads have rows.
+    pub(super) catalog: Option<u64>,
 }
 
 impl ModelSnapshot {
@@ -158,24 +113,56 @@ impl ModelSnapshot {
 
     /// Reduces a request, once. What was in `scratch` before does not matter.
     pub fn prepare(&self, context: &ContextFeatures, scratch: &mut ScoreScratch) {
+        self.prepare_by(Arch::new(), context, scratch);
+    }
+
+    /// [`ModelSnapshot::prepare`] by one of the processor's instruction sets. All of them round each
+    /// operation alike and do them in one order, so the results are the same to the bit.
+    pub fn prepare_by(&self, arch: Arch, context: &ContextFeatures, scratch: &mut ScoreScratch) {
         let vectors = self.context_vectors(context);
-        let mut own = self.base_logit + self.bias;
-        let mut pulls = [[0.0; DIM]; AD_FIELDS];
-        for (field, vector) in vectors.iter().enumerate() {
-            own += self.linear(context.ids[field]);
-            let weights = self.field_weights.row(field);
-            let mut before = [0.0; DIM];
-            for (&weight, other) in weights.iter().zip(&vectors[..field]) {
-                add_scaled(&mut before, weight, other);
-            }
-            own += inner(&before, vector);
-            for (&weight, pull) in weights.iter().skip(CONTEXT_FIELDS).zip(&mut pulls) {
-                add_scaled(pull, weight, vector);
-            }
+        arch.dispatch(Prepare { snapshot: self, vectors: &vectors, scratch });
+        let ScoreScratch { pulls, scale, lengths, .. } = scratch;
+        for (length, pull) in lengths.iter_mut().zip(pulls.as_chunks::<DIM>().0) {
+            let squares = pull.iter().map(|pull| f32::from(*pull) * f32::from(*pull));
+            *length = squares.sum::<f32>().sqrt() * *scale;
         }
-        scratch.context = own;
-        (scratch.pulls, scratch.scale) = quantised::<i16>(pulls.as_flattened(), i16::MAX.into());
+        let linear = context.ids.iter().map(|&id| self.linear(id));
+        scratch.context += self.base_logit + self.bias + linear.sum::<f32>();
         scratch.interest = self.interest[context.format as usize];
+    }
+
+    /// The logits of showing each of `asked`, one to one, in `logits`, whose earlier contents do not
+    /// matter: [`ModelSnapshot::logit`] of each, by the widest instructions that the processor has.
+    pub fn logits(&self, requests: &[ScoreScratch], asked: &[Asked], logits: &mut Vec<f32>) {
+        self.logits_by(Arch::new(), requests, asked, logits);
+    }
+
+    /// [`ModelSnapshot::logits`] by one of the processor's instruction sets: the products are in
+    /// whole numbers, and so the same by each.
+    pub fn logits_by(
+        &self,
+        arch: Arch,
+        requests: &[ScoreScratch],
+        asked: &[Asked],
+        logits: &mut Vec<f32>,
+    ) {
+        logits.clear();
+        logits.reserve(asked.len());
+        // One call a batch: a call for each product costs what the wider instructions save.
+        match arch {
+            #[cfg(target_arch = "x86_64")]
+            Arch::V3(by) => {
+                let score = Score { by, snapshot: self, requests, asked, logits };
+                pulp::Simd::vectorize(by, score);
+            }
+            _ => pulp::NullaryFnOnce::call(Score {
+                by: Portable,
+                snapshot: self,
+                requests,
+                asked,
+                logits,
+            }),
+        }
     }
 
     /// The logit of showing the ad in slot `ad` for the prepared request. An ad that this snapshot
@@ -183,13 +170,18 @@ impl ModelSnapshot {
     #[inline]
     #[must_use]
     pub fn logit(&self, scratch: &ScoreScratch, ad: Slot, cross: Cross) -> f32 {
+        self.logit_of(Portable, scratch, ad, cross)
+    }
+
+    #[inline(always)]
+    fn logit_of(&self, by: impl Dot, scratch: &ScoreScratch, ad: Slot, cross: Cross) -> f32 {
         let neutral = scratch.context
             + scratch.interest[cross.interest_bucket()]
             + self.relevance_of(cross).iter().sum::<f32>()
             + self.prior_weight * cross.prior_offset(self.base_logit);
         match self.row(ad) {
             Some(row) => {
-                let product = dot(&scratch.pulls, &row.vectors) as f32;
+                let product = by.dot(&scratch.pulls, &row.vectors) as f32;
                 neutral + row.own + product * (scratch.scale * row.scale)
             }
             None => neutral,
@@ -202,6 +194,44 @@ impl ModelSnapshot {
         let [collaborative, content, sequence] = cross.strengths.steps();
         let [of_collaborative, of_content, of_sequence] = &self.relevance;
         [of_collaborative[collaborative], of_content[content], of_sequence[sequence]]
+    }
+
+    /// What no ad scores above for any of the prepared requests, but for what is the ad's own.
+    #[must_use]
+    pub fn ceiling(&self, requests: &[ScoreScratch]) -> Ceiling {
+        let none = Ceiling { context: f32::NEG_INFINITY, lengths: [0.0; AD_FIELDS] };
+        let relevance = self.relevance.iter().map(|family| max_of(family)).sum::<f32>();
+        requests.iter().fold(none, |most, request| Ceiling {
+            context: most.context.max(request.context + max_of(&request.interest) + relevance),
+            lengths: std::array::from_fn(|g| most.lengths[g].max(request.lengths[g])),
+        })
+    }
+
+    /// A number that no logit of the campaign's ads exceeds, by more than rounding (1e-4): that of the
+    /// campaign to which the ad in slot `ad` belongs, with a prior of at most `prior_logit`. Infinite
+    /// where one of its ads has no row.
+    ///
+    /// It holds for the ads of the catalog that [`ModelSnapshot::catalog`] names, and no other.
+    #[inline]
+    #[must_use]
+    pub fn logit_bound(&self, ceiling: &Ceiling, ad: Slot, prior_logit: f32) -> f32 {
+        let Some(bound) = self.bounds.get(ad.index as usize) else { return f32::INFINITY };
+        let prior = Cross::without_interest(prior_logit).prior_offset(self.base_logit);
+        ceiling.context + self.prior_weight * prior + bound.most(&ceiling.lengths)
+    }
+
+    /// Asks for what [`ModelSnapshot::logit_bound`] will read.
+    #[inline]
+    pub fn prefetch_bound(&self, ad: Slot) {
+        if let Some(bound) = self.bounds.get(ad.index as usize) {
+            prefetch_item(bound);
+        }
+    }
+
+    /// The epoch of the catalog whose ads this snapshot knows, if anybody said it.
+    #[must_use]
+    pub const fn catalog(&self) -> Option<u64> {
+        self.catalog
     }
 
     /// Asks for what [`ModelSnapshot::logit`] will read of the ad in slot `ad`.
@@ -255,9 +285,12 @@ impl ModelSnapshot {
         units * scratch.scale * row.scale
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn row(&self, ad: Slot) -> Option<&AdRow> {
-        self.rows.get(ad.index as usize).filter(|row| row.is_of(ad))
+        match self.rows.get(ad.index as usize) {
+            Some(row) if row.is_of(ad) => Some(row),
+            _ => None,
+        }
     }
 
     pub(super) fn context_vectors(&self, context: &ContextFeatures) -> [Vector; CONTEXT_FIELDS] {
@@ -291,38 +324,89 @@ impl ModelSnapshot {
     }
 }
 
+/// One ad that is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Which of the prepared requests it is to answer.
+    pub request: u16,
+    /// The ad's slot.
+    pub ad: Slot,
+    /// What is known of it and the user together.
+    pub cross: Cross,
+}
+
+/// How far ahead rows are asked for: some twelve lines are under way at once, and no more than that
+/// waits in the core's buffers.
+const AHEAD: usize = 12;
+
+/// [`ModelSnapshot::logits`], compiled once for each instruction set.
+struct Score<'a, D> {
+    by: D,
+    snapshot: &'a ModelSnapshot,
+    requests: &'a [ScoreScratch],
+    asked: &'a [Asked],
+    logits: &'a mut Vec<f32>,
+}
+
+impl<D: Dot> pulp::NullaryFnOnce for Score<'_, D> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { by, snapshot, requests, asked, logits } = self;
+        for one in asked.iter().take(AHEAD) {
+            snapshot.prefetch(one.ad);
+        }
+        for (number, one) in asked.iter().enumerate() {
+            if let Some(later) = asked.get(number + AHEAD) {
+                snapshot.prefetch(later.ad);
+            }
+            // No closures here: what the compiler does not inline loses the instruction set.
+            logits.push(match requests.get(usize::from(one.request)) {
+                Some(scratch) => snapshot.logit_of(by, scratch, one.ad, one.cross),
+                None => snapshot.base_logit,
+            });
+        }
+    }
+}
+
+/// The part of [`ModelSnapshot::prepare`] that multiplies, compiled once for each instruction set.
+struct Prepare<'a> {
+    snapshot: &'a ModelSnapshot,
+    vectors: &'a [Vector; CONTEXT_FIELDS],
+    scratch: &'a mut ScoreScratch,
+}
+
+impl pulp::NullaryFnOnce for Prepare<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { snapshot, vectors, scratch } = self;
+        // Lane by lane, and summed at the end: sums within a vector would wait for each other.
+        let mut pairs = [0.0; DIM];
+        let mut pulls = [[0.0; DIM]; AD_FIELDS];
+        for (field, vector) in vectors.iter().enumerate() {
+            let weights = &snapshot.field_weights[field];
+            let mut before = [0.0; DIM];
+            for (&weight, other) in weights.iter().zip(&vectors[..field]) {
+                add_scaled(&mut before, weight, other);
+            }
+            for ((sum, before), component) in pairs.iter_mut().zip(before).zip(vector) {
+                *sum += before * component;
+            }
+            for (&weight, pull) in weights[CONTEXT_FIELDS..].iter().zip(&mut pulls) {
+                add_scaled(pull, weight, vector);
+            }
+        }
+        scratch.context = pairs.iter().sum();
+        (scratch.pulls, scratch.scale) = quantised::<i16>(pulls.as_flattened(), i16::MAX.into());
+    }
+}
+
 /// The probability of a logit. NaN stays NaN; ±infinity is 1 or 0.
 #[inline]
 #[must_use]
 pub fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
-}
-
-/// `values` in whole numbers of a scale, of which the largest takes `most`. What is not finite
-/// counts as 0.
-fn quantised<T: Copy + Default + TryFrom<i32>>(values: &[f32], most: i32) -> ([T; ROW], f32) {
-    let largest = values.iter().map(|value| value.abs()).filter(|size| size.is_finite());
-    let largest = largest.fold(0.0, f32::max);
-    if largest == 0.0 {
-        return ([T::default(); ROW], 0.0);
-    }
-    let scale = largest / most as f32;
-    // To the nearest, halves up: `round` is a call where the processor has no instruction for it.
-    // The cast cuts off, after a shift that makes all of them positive, and takes NaN alone to 0.
-    let shift = most as f32 + 1.0;
-    let unit = 1.0 / scale;
-    let whole = |value: f32| {
-        let shifted = (value * unit + (shift + 0.5)) as i32;
-        let is_number = shifted != 0;
-        T::try_from(if is_number { shifted - shift as i32 } else { 0 }).unwrap_or_default()
-    };
-    (std::array::from_fn(|lane| values.get(lane).copied().map_or(T::default(), whole)), scale)
-}
-
-/// The inner product in whole numbers: at most 48 * 32,767 * 127, which 32 bits hold. Written so
-/// that the compiler multiplies and adds eight pairs in one instruction.
-#[inline]
-fn dot(left: &[i16; ROW], right: &[i8; ROW]) -> i32 {
-    let pairs = left.iter().zip(right);
-    pairs.map(|(&left, &right)| i32::from(left) * i32::from(i16::from(right))).sum()
 }

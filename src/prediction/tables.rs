@@ -19,9 +19,12 @@ impl<T: Copy, const N: usize> Chunked<T, N> {
     }
 
     /// The entry at `index`, or `None` beyond the end.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, index: usize) -> Option<&T> {
-        self.chunks.get(index / N).map(|chunk| &chunk[index % N])
+        match self.chunks.get(index / N) {
+            Some(chunk) => Some(&chunk[index % N]),
+            None => None,
+        }
     }
 
     /// Replaces the entry at `index`, copying its chunk if a snapshot holds it. An index beyond the
@@ -45,50 +48,104 @@ impl<T: Copy, const N: usize> Chunked<T, N> {
     }
 }
 
-/// One bit per table entry: changed since the last publication?
-pub(super) struct Touched {
+/// One bit for each of a number of entries.
+#[derive(Default)]
+pub(super) struct Bits {
     words: Vec<u64>,
+}
+
+impl Bits {
+    /// None of `len`.
+    pub(super) fn none(len: usize) -> Self {
+        Self { words: vec![0; len.div_ceil(64)] }
+    }
+
+    /// Sets the bit at `index`; whether it was not set before.
+    #[inline]
+    pub(super) fn insert(&mut self, index: usize) -> bool {
+        let (word, bit) = (&mut self.words[index / 64], 1 << (index % 64));
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    }
+
+    /// Clears the bit at `index`; whether it was set before.
+    #[inline]
+    pub(super) fn remove(&mut self, index: usize) -> bool {
+        let (word, bit) = (&mut self.words[index / 64], 1 << (index % 64));
+        let was_set = *word & bit != 0;
+        *word &= !bit;
+        was_set
+    }
+
+    /// Whether the bit at `index` is set.
+    #[cfg(test)]
+    pub(super) fn contains(&self, index: usize) -> bool {
+        self.words[index / 64] >> (index % 64) & 1 == 1
+    }
+
+    /// The first set bit at `index` or after it.
+    pub(super) fn next_from(&self, index: usize) -> Option<usize> {
+        let first = self.words.get(index / 64)? & u64::MAX << (index % 64);
+        let rest = self.words.iter().enumerate().skip(index / 64 + 1);
+        let mut words =
+            std::iter::once((index / 64, first)).chain(rest.map(|(at, word)| (at, *word)));
+        words
+            .find(|(_, word)| *word != 0)
+            .map(|(at, word)| at * 64 + word.trailing_zeros() as usize)
+    }
+}
+
+/// Which table entries changed since the last publication: listing and forgetting them costs what
+/// changed, not what there is.
+pub(super) struct Touched {
+    bits: Bits,
+    list: Vec<u32>,
 }
 
 impl Touched {
     /// No entry of `len` changed.
     pub(super) fn none(len: usize) -> Self {
-        Self { words: vec![0; len.div_ceil(64)] }
+        Self { bits: Bits::none(len), list: Vec::new() }
     }
 
-    /// Every entry of `len` changed (`len` a multiple of 64, as all tables are).
+    /// Every entry of `len` changed.
     pub(super) fn all(len: usize) -> Self {
-        Self { words: vec![u64::MAX; len / 64] }
+        let mut touched = Self::none(len);
+        (0..len).for_each(|index| touched.mark(index));
+        touched
     }
 
     /// Entry `index` changed.
     #[inline]
     pub(super) fn mark(&mut self, index: usize) {
-        self.words[index / 64] |= 1 << (index % 64);
+        if self.bits.insert(index) {
+            self.list.push(index as u32);
+        }
+    }
+
+    /// All changed entries, in the order of their first change.
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.list.iter().map(|index| *index as usize)
     }
 
     /// Whether entry `index` changed.
-    #[inline]
+    #[cfg(test)]
     pub(super) fn is_marked(&self, index: usize) -> bool {
-        self.words[index / 64] >> (index % 64) & 1 == 1
+        self.bits.contains(index)
     }
 
-    /// All changed entries, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        let words = self.words.iter().enumerate();
-        words.flat_map(|(position, &word)| {
-            let mut left = word;
-            std::iter::from_fn(move || {
-                let bit = left.trailing_zeros() as usize;
-                left &= left.wrapping_sub(1);
-                (bit < 64).then_some(position * 64 + bit)
-            })
-        })
+    /// How many entries changed.
+    pub(super) const fn len(&self) -> usize {
+        self.list.len()
     }
 
     /// Forgets all changes.
     pub(super) fn clear(&mut self) {
-        self.words.fill(0);
+        let Self { bits, list } = self;
+        for index in list.drain(..) {
+            bits.remove(index as usize);
+        }
     }
 }
 
@@ -113,15 +170,29 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_listed_in_order_and_cleared() {
+    fn marks_are_listed_once_and_cleared() {
         let mut touched = Touched::none(256);
-        for index in [200, 0, 63, 64] {
+        for index in [200, 0, 63, 200, 64] {
             touched.mark(index);
         }
-        assert_eq!(touched.iter().collect::<Vec<_>>(), [0, 63, 64, 200]);
-        assert!(touched.is_marked(64) && !touched.is_marked(65));
+        assert_eq!(touched.iter().collect::<Vec<_>>(), [200, 0, 63, 64]);
         touched.clear();
         assert_eq!(touched.iter().count(), 0);
+        touched.mark(200);
+        assert_eq!(touched.iter().collect::<Vec<_>>(), [200]);
         assert_eq!(Touched::all(128).iter().count(), 128);
+    }
+
+    #[test]
+    fn the_next_set_bit_is_found_across_words() {
+        let mut bits = Bits::none(300);
+        for index in [0, 63, 64, 299] {
+            assert!(bits.insert(index) && !bits.insert(index) && bits.contains(index));
+        }
+        for (from, next) in [(0, 0), (1, 63), (64, 64), (65, 299), (299, 299)] {
+            assert_eq!(bits.next_from(from), Some(next), "from {from}");
+        }
+        assert!(bits.remove(299) && !bits.remove(299));
+        assert_eq!((bits.next_from(65), bits.next_from(10_000)), (None, None));
     }
 }

@@ -13,20 +13,21 @@ use super::features::{
 use super::join::Example;
 use super::learner::Learner;
 use super::online::OnlineSample;
-use super::score::{ModelSnapshot, ScoreScratch};
+use super::score::{Asked, ModelSnapshot, ScoreScratch};
 use super::strength::{Strength, Strengths};
 use crate::units::{
     AdvertiserId, CampaignId, CategoryId, CreativeId, HoldId, LeaseId, Slot, Timestamp,
 };
 use actix::prelude::*;
 use proptest::prelude::*;
+use pulp::Arch;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Small tables, so that features collide: what must hold, must hold then too.
-fn small(seed: u64) -> Config {
+pub(super) fn small(seed: u64) -> Config {
     Config {
         linear_bits: 10,
         vector_bits: 8,
@@ -46,11 +47,11 @@ fn small(seed: u64) -> Config {
     }
 }
 
-fn hold(sequence: u32) -> HoldId {
+pub(super) fn hold(sequence: u32) -> HoldId {
     HoldId { lease: LeaseId::default(), sequence }
 }
 
-fn random_context(random: &mut ChaCha8Rng) -> ContextFeatures {
+pub(super) fn random_context(random: &mut ChaCha8Rng) -> ContextFeatures {
     ContextFeatures {
         ids: [(); CONTEXT_FIELDS].map(|()| random.random_range(0..2_000)),
         bucket: 0,
@@ -58,7 +59,7 @@ fn random_context(random: &mut ChaCha8Rng) -> ContextFeatures {
     }
 }
 
-fn random_ad(random: &mut ChaCha8Rng, index: u32) -> AdFeatures {
+pub(super) fn random_ad(random: &mut ChaCha8Rng, index: u32) -> AdFeatures {
     AdFeatures {
         slot: Slot { index, generation: random.random_range(0..3) },
         campaign: CampaignId(index.into()),
@@ -71,7 +72,7 @@ fn random_ad(random: &mut ChaCha8Rng, index: u32) -> AdFeatures {
     }
 }
 
-fn random_cross(random: &mut ChaCha8Rng) -> Cross {
+pub(super) fn random_cross(random: &mut ChaCha8Rng) -> Cross {
     Cross {
         interest: [-1.0, 0.0, 0.02, 1.5, 50.0][random.random_range(0..5)],
         prior_logit: [f32::NAN, -5.0, -2.0, 40.0][random.random_range(0..4)],
@@ -83,7 +84,12 @@ fn random_cross(random: &mut ChaCha8Rng) -> Cross {
     }
 }
 
-fn example(sequence: u32, at: i64, context: ContextFeatures, ad: &AdFeatures) -> Box<Example> {
+pub(super) fn example(
+    sequence: u32,
+    at: i64,
+    context: ContextFeatures,
+    ad: &AdFeatures,
+) -> Box<Example> {
     Box::new(Example {
         hold: hold(sequence),
         context,
@@ -100,7 +106,11 @@ fn example(sequence: u32, at: i64, context: ContextFeatures, ad: &AdFeatures) ->
 }
 
 /// A learner with `ads` ads after `examples` random outcomes, half of them clicks.
-fn random_learner(seed: u64, ads: u32, examples: u32) -> (Learner, Vec<AdFeatures>, ChaCha8Rng) {
+pub(super) fn random_learner(
+    seed: u64,
+    ads: u32,
+    examples: u32,
+) -> (Learner, Vec<AdFeatures>, ChaCha8Rng) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut learner = Learner::new(&small(seed)).unwrap();
     let ads: Vec<_> = (0..ads).map(|index| random_ad(&mut random, index)).collect();
@@ -110,7 +120,7 @@ fn random_learner(seed: u64, ads: u32, examples: u32) -> (Learner, Vec<AdFeature
 }
 
 /// Learns from random outcomes, half of them clicks.
-fn learn(
+pub(super) fn learn(
     learner: &mut Learner,
     ads: &[AdFeatures],
     random: &mut ChaCha8Rng,
@@ -129,7 +139,12 @@ fn learn(
     }
 }
 
-fn score(snapshot: &ModelSnapshot, context: &ContextFeatures, slot: Slot, cross: Cross) -> f32 {
+pub(super) fn score(
+    snapshot: &ModelSnapshot,
+    context: &ContextFeatures,
+    slot: Slot,
+    cross: Cross,
+) -> f32 {
     let mut scratch = ScoreScratch::default();
     snapshot.prepare(context, &mut scratch);
     snapshot.logit(&scratch, slot, cross)
@@ -179,6 +194,38 @@ proptest! {
             let total: f32 = kept.iter().map(|(_, term)| term).sum();
             prop_assert!((factorised - total).abs() < 1e-3, "{factorised}, {total} kept");
         }
+    }
+
+    #[test]
+    fn every_instruction_set_and_batch_scores_alike(seed in any::<u64>(), ads in 1u32..70) {
+        let (mut learner, mut ads, mut random) = random_learner(seed, ads, 60);
+        let unknown = random_ad(&mut random, 1 << 20);
+        ads.push(unknown);
+        let snapshot = learner.publish();
+        let mut scratches = [(); 3].map(|()| ScoreScratch::default());
+        for scratch in &mut scratches {
+            let context = random_context(&mut random);
+            let mut portable = ScoreScratch::default();
+            snapshot.prepare_by(Arch::Scalar, &context, &mut portable);
+            snapshot.prepare(&context, scratch);
+            prop_assert_eq!(&portable, &*scratch);
+        }
+        let asked: Vec<_> = (0..ads.len() * 2).map(|_| Asked {
+            request: random.random_range(0..4),
+            ad: ads[random.random_range(0..ads.len())].slot,
+            cross: random_cross(&mut random),
+        }).collect();
+        let (mut portable, mut fastest) = (vec![0.0; 7], Vec::new());
+        snapshot.logits_by(Arch::Scalar, &scratches, &asked, &mut portable);
+        snapshot.logits(&scratches, &asked, &mut fastest);
+        let bits = |logits: &[f32]| logits.iter().map(|logit| logit.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(&portable), bits(&fastest));
+        // A request that nobody prepared has the base rate.
+        let one_by_one = asked.iter().map(|one| match scratches.get(usize::from(one.request)) {
+            Some(scratch) => snapshot.logit(scratch, one.ad, one.cross),
+            None => learner.model().base_logit(),
+        });
+        prop_assert_eq!(bits(&one_by_one.collect::<Vec<_>>()), bits(&fastest));
     }
 
     #[test]
@@ -365,7 +412,7 @@ async fn the_tick_answers_after_its_effects_are_published() {
     let published = state.published();
     let address = LearnerActor::new(state.clone()).start();
     let first = published.load_full();
-    address.send(AdsChanged(Arc::from([ad]))).await.unwrap();
+    address.send(AdsChanged { ads: Arc::from([ad]), catalog: 7 }).await.unwrap();
     let context = random_context(&mut random);
     address.send(Impressions(vec![example(1, 0, context, &ad)])).await.unwrap();
     let click = Click { hold: hold(1), at: Timestamp(5) };

@@ -284,7 +284,7 @@ fn sessions(
 /// the budgets, the releases of the cells.
 pub async fn spread(engine: &Engine, catalog: &Catalog) {
     engine.arm_books.follow(catalog, engine.civil.now());
-    let ads = AdsChanged(ads_of(catalog));
+    let ads = AdsChanged { ads: ads_of(catalog), catalog: catalog.epoch };
     let campaigns = SetCampaigns(terms_of(engine, catalog));
     let cells: Arc<[CampaignId]> = catalog.all_campaigns().map(|campaign| campaign.id).collect();
     let content = content_of(catalog).await;
