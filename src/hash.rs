@@ -61,8 +61,15 @@ impl UserHasher {
     /// `raw_id`.
     #[must_use]
     pub fn user(&self, namespace: &str, raw_id: &str) -> UserKey {
+        self.user_within(namespace, "", raw_id)
+    }
+
+    /// The same, where the namespace is one text in two parts.
+    #[must_use]
+    pub fn user_within(&self, kind: &str, owner: &str, raw_id: &str) -> UserKey {
         let mut hasher = SipHasher24::new_with_key(&self.key);
-        hasher.write(namespace.as_bytes());
+        hasher.write(kind.as_bytes());
+        hasher.write(owner.as_bytes());
         hasher.write_u8(0xff); // no UTF-8 text contains it, so the two parts cannot run together
         hasher.write(raw_id.as_bytes());
         UserKey(hasher.finish())
@@ -90,5 +97,6 @@ mod tests {
         assert_ne!(one, hasher.user("user.id", "abc"));
         assert_ne!(one, UserHasher::new([2; 16]).user("ifa", "abc"));
         assert_ne!(hasher.user("a", "bc"), hasher.user("ab", "c"));
+        assert_eq!(hasher.user("a:bcdefghijkl", "x"), hasher.user_within("a:", "bcdefghijkl", "x"));
     }
 }

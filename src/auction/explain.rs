@@ -15,6 +15,7 @@ use crate::catalog::{Ad, AdKind, Campaign, Reason, Shape};
 use crate::consent::{Permissions, Restrictions};
 use crate::latency::LatencyBoard;
 use crate::prediction::{Cross, ScoreScratch, keep_strongest_pairs, sigmoid};
+use crate::session::Found;
 use crate::strategy::pacing::{Pace, PacingSnapshot};
 use crate::units::{CampaignId, CurrencyCode, Micros, Slot, Timestamp};
 use serde::Serialize;
@@ -32,6 +33,9 @@ pub struct Explanation {
     pub restrictions: Vec<ExplainedRestriction>,
     /// Whether a user is named who may be known.
     pub has_user: bool,
+    /// What kind of id led to the user, and whether by an alias; absent where no session may be read
+    /// or no id names anybody.
+    pub found: Option<Found>,
     /// The currency that prices are in.
     pub currency: CurrencyCode,
     /// What was read; absent where no campaign was looked at.
@@ -60,6 +64,7 @@ impl Explanation {
             permissions: input.permissions,
             restrictions: explain_restrictions(input.restrictions),
             has_user: input.user.is_some(),
+            found: input.found,
             currency: input.currency,
             epochs: None,
             bids: Vec::new(),
@@ -259,6 +264,7 @@ pub fn explain(world: &World, input: &mut AuctionInput) -> Explanation {
         permissions: input.permissions,
         restrictions: explain_restrictions(input.restrictions),
         has_user: input.user.is_some(),
+        found: input.found,
         currency: input.currency,
         epochs: Some(world.epochs()),
         bids: bids.collect(),

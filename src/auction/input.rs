@@ -11,7 +11,7 @@ use crate::market::{Place, SizeClass};
 use crate::openrtb::{Ask, size_by_ratio};
 use crate::prediction::{ContextInput, SlotFormat};
 use crate::rates::Rate;
-use crate::session::Profile;
+use crate::session::{Found, Ids, Profile};
 use crate::units::{CurrencyCode, Micros, Timestamp, UserKey};
 use smallvec::SmallVec;
 
@@ -31,6 +31,10 @@ pub struct AuctionInput {
     pub restrictions: Restrictions,
     /// Who is asked for, if the session or measurement may know.
     pub user: Option<UserKey>,
+    /// Under which of the request's ids the user was found, where a session may be read.
+    pub found: Option<Found>,
+    /// The request's ids, where they may be joined and are not yet; else empty.
+    pub to_join: Ids,
     /// What we know of the user; empty without permission.
     pub profile: Profile,
     /// The exchange, by its position in the configuration.
@@ -372,6 +376,8 @@ impl AuctionInput {
             permissions: Permissions::CONTEXTUAL,
             restrictions: Restrictions::default(),
             user: None,
+            found: None,
+            to_join: Ids::new(),
             profile: Profile::default(),
             exchange: 0,
             exchange_hash: 0,
@@ -413,6 +419,8 @@ impl AuctionInput {
         self.is_test = false;
         self.profile.clear();
         self.user = None;
+        self.found = None;
+        self.to_join.clear();
         self.outcome.clear();
     }
 }

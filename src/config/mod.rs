@@ -8,6 +8,7 @@ mod locate;
 mod network;
 mod relevance;
 mod secret;
+mod session;
 mod store;
 
 pub use auction::{Auction, Diversity};
@@ -19,6 +20,7 @@ pub use exchange::{
 pub use network::Network;
 pub use relevance::Relevance;
 pub use secret::{PriceKeys, Secret};
+pub use session::{AliasFrom, Session};
 pub use store::{Store, StoreKind};
 
 use crate::consent;
@@ -157,22 +159,6 @@ impl Default for Server {
             keep_alive_ms: 95_000,
             body_deadline_ms: 1_000,
         }
-    }
-}
-
-/// User sessions.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Session {
-    /// Hard bound on sessions; the least recently used go first.
-    pub sessions_max: usize,
-    /// Seconds without a touch after which a session is dropped.
-    pub idle_s: u32,
-}
-
-impl Default for Session {
-    fn default() -> Self {
-        Self { sessions_max: 2_000_000, idle_s: 14 * 86_400 }
     }
 }
 
@@ -346,6 +332,9 @@ impl Config {
             return problem("budget.tick_ms", "it must be positive");
         }
         if let Some((key, reason)) = self.relevance.problem() {
+            return problem(key, &reason);
+        }
+        if let Some((key, reason)) = self.session.problem() {
             return problem(key, &reason);
         }
         if let Some((key, reason)) = self.store.problem() {

@@ -6,6 +6,11 @@
 //! [`LINE_BYTES_MAX`]. An event more than [`AGE_MS_MAX`] old is rejected; one up to
 //! [`AHEAD_MS_MAX`] in the future is taken as of now, since clocks differ, a later one rejected.
 //!
+//! `user` names one id, in a namespace of bids: `{"ifa": "..."}`, `{"id": "..."}`,
+//! `{"buyeruid": {"exchange": "...", "id": "..."}}` or `{"eid": {"source": "...", "id": "..."}}`. Beside
+//! it a list `ids` of up to seven more, each such an object, says that all of them are one user
+//! ([`Join`]).
+//!
 //! ```json
 //! {"id": "e-1", "type": "purchase", "ts": 1700000000000, "user": {"ifa": "..."}, "consent": true,
 //!  "advertiser": "acme", "category": "running-shoes", "item": "sku-9", "price": "89.90",
@@ -18,7 +23,7 @@ mod tests;
 
 use crate::catalog::item_key;
 use crate::hash::{self, UserHasher};
-use crate::session::{Behaviour, Conversion, Event, UserId};
+use crate::session::{Behaviour, Conversion, Event, IDS_MAX, Ids, Join, UserId};
 use crate::units::{AdvertiserId, CategoryId, CurrencyCode, Timestamp, UserKey};
 use fields::{Fault, Fields};
 use serde::Serialize;
@@ -81,6 +86,8 @@ pub struct Cleaned {
     /// What may not be kept of its users, such as health, in the order of the body: its conversions
     /// count, and nothing else of it goes further.
     pub unkept: Vec<Event>,
+    /// Ids that accepted events with consent name together, by whom.
+    pub joins: Vec<Join>,
     /// What cannot, in the order of the body.
     pub rejected: Vec<Rejection>,
 }
@@ -135,15 +142,20 @@ impl Cleaner<'_> {
                 continue;
             }
             match self.event(text) {
-                Ok((event, true)) => cleaned.accepted.push(event),
-                Ok((event, false)) => cleaned.unkept.push(event),
+                Ok((event, ids, true)) => {
+                    if event.consent && ids.len() > 1 {
+                        cleaned.joins.push(Join { ids, source: event.advertiser.0 });
+                    }
+                    cleaned.accepted.push(event);
+                }
+                Ok((event, _, false)) => cleaned.unkept.push(event),
                 Err(fault) => cleaned.reject(line, fault),
             }
         }
     }
 
-    /// An event, and whether it may be kept of its user.
-    fn event(&self, text: &str) -> Result<(Event, bool), Fault> {
+    /// An event, all ids of its user, and whether it may be kept of him.
+    fn event(&self, text: &str) -> Result<(Event, Ids, bool), Fault> {
         if text.len() > LINE_BYTES_MAX {
             return Err(Fault::whole(Reason::TooLarge));
         }
@@ -151,7 +163,7 @@ impl Cleaner<'_> {
         let id = fields.required_text("id", EVENT_ID_BYTES_MAX)?;
         let kind: Behaviour = fields.required("type")?;
         let at = self.time(fields.required("ts")?)?;
-        let user = self.user(fields.required("user")?)?;
+        let ids = self.user(fields.required("user")?)?;
         let consent: bool = fields.required("consent")?;
         let name = fields.required_text("advertiser", NAME_BYTES_MAX)?;
         let advertiser = AdvertiserId::of(&name);
@@ -168,7 +180,7 @@ impl Cleaner<'_> {
         let is_kept = (self.keeps)(advertiser, &category, item);
         let event = Event {
             id: self.hasher.user(&format!("event:{name}"), &id).0,
-            user,
+            user: ids[0],
             kind,
             at,
             advertiser,
@@ -179,7 +191,7 @@ impl Cleaner<'_> {
             pooled: consent && tenant == Tenant::InPool,
             conversion,
         };
-        Ok((event, is_kept))
+        Ok((event, ids, is_kept))
     }
 
     fn time(&self, ts: i64) -> Result<Timestamp, Fault> {
@@ -194,10 +206,28 @@ impl Cleaner<'_> {
         }
     }
 
-    /// The one user id that an event names, in a namespace that bids use too.
-    fn user(&self, raw: &RawValue) -> Result<UserKey, Fault> {
+    /// The user id that an event names, and then others of the same user from its list `ids`. A list
+    /// with a wrong id is wrong as a whole: whoever joins ids should know them.
+    fn user(&self, raw: &RawValue) -> Result<Ids, Fault> {
+        let mut fields = Fields::parse(raw.get()).map_err(|fault| fault.within("user"))?;
+        let others: Option<Vec<&RawValue>> =
+            fields.optional("ids").map_err(|fault| fault.within("user"))?;
+        let mut ids = Ids::new();
+        ids.push(self.user_id(&fields)?);
+        let others = others.unwrap_or_default();
+        if others.len() >= IDS_MAX {
+            return Err(Fault::of("user.ids", Reason::TooLong));
+        }
+        for other in others {
+            let fields = Fields::parse(other.get()).map_err(|fault| fault.within("user.ids"))?;
+            ids.push(self.user_id(&fields)?);
+        }
+        Ok(ids)
+    }
+
+    /// One id, in a namespace that bids use too.
+    fn user_id(&self, fields: &Fields<'_>) -> Result<UserKey, Fault> {
         let invalid = |_| Fault::of("user", Reason::Invalid);
-        let fields = Fields::parse(raw.get()).map_err(|fault| fault.within("user"))?;
         let (namespace, value) = fields.only().ok_or(Fault::of("user", Reason::NotOneUserId))?;
         let parse_text = || serde_json::from_str::<String>(value.get()).map_err(invalid);
         let parse_pair = |first: &'static str| {

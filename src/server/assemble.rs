@@ -9,7 +9,7 @@ use crate::catalog::{
     Campaign, Catalog, CatalogActor, CatalogChanged, CatalogError, CatalogKeeper, HourMask,
 };
 use crate::clock::{Civil, Mono};
-use crate::config::{self, Config};
+use crate::config::{self, AliasFrom, Config};
 use crate::consent;
 use crate::exchange::{Bucket, Gate, PriceCipher};
 use crate::hash::{UserHasher, stable_lower};
@@ -23,6 +23,7 @@ use crate::prediction::{
 use crate::privacy::{Aggregates, DeclareCells, Plan};
 use crate::relevance::sequence::SequenceModel;
 use crate::relevance::{Adopt, CoVisitConfig, Content, KnnConfig, RelevanceActor, RelevanceState};
+use crate::server::alias_metrics::AliasMetrics;
 use crate::server::arm_books::{ArmBooks, ArmMetrics};
 use crate::server::conversions::Conversions;
 use crate::server::engine::{Engine, ExchangeDesk, NODE};
@@ -35,7 +36,9 @@ use crate::server::relevance_metrics::RelevanceMetrics;
 use crate::server::saved_model::SavedModel;
 use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
-use crate::session::{Sequencer, SessionConfig, SessionTable, ShardMap, ShardState};
+use crate::session::{
+    AliasConfig, Aliases, Sequencer, SessionConfig, SessionTable, ShardMap, ShardState,
+};
 use crate::store::{ConfigStore, OrderedLog};
 use crate::strategy::pacing::{ArmTerms, PacingKind, PlanKind};
 use crate::strategy::{Exploration, Strategies, Strategy};
@@ -142,12 +145,15 @@ pub fn assemble(
         base_logit: model.base_logit(),
         limits: config.auction,
     };
-    let (sessions, shard_map, shards) = sessions(&config, worker_count, sequencer.as_ref());
+    let aliases = aliases(&config);
+    let several = (sequencer.as_ref(), aliases.as_ref());
+    let (sessions, shard_map, shards) = sessions(&config, worker_count, several);
     let aggregates = privacy.clone();
     let keeper = parts.keeper;
     let mut metrics = Metrics::new();
     metrics.watch(LogMetrics([("ledger", ledger.log().clone()), ("events", events_log.clone())]));
     metrics.watch(RelevanceMetrics(relevance.clone()));
+    aliases.iter().for_each(|aliases| metrics.watch(AliasMetrics(aliases.clone())));
     let arm_books = Arc::new(ArmBooks::default());
     let named = config.exchanges.keys().cloned();
     metrics.watch(LearnerMetrics::new(learner.last_status(), named));
@@ -190,6 +196,7 @@ pub fn assemble(
         privacy,
         published,
         sessions,
+        aliases,
         shard_map,
         shards,
         arms,
@@ -244,6 +251,8 @@ fn desks(config: &Config) -> BTreeMap<String, ExchangeDesk> {
             policy: Policy::of(exchange),
             gate: Arc::new(Gate::new(exchange)),
             bucket: Bucket::of(exchange.qps_max, Mono::now()).map(Arc::new),
+            // Not of an exchange that anybody could be.
+            joins_ids: config.session.alias_from.requests() && exchange.auth.is_required(),
             cipher: exchange.price_keys.as_ref().map(PriceCipher::new),
             refused_attributes: exchange.refused_attributes(),
         };
@@ -262,10 +271,21 @@ fn sequencer(config: &Config) -> anyhow::Result<Option<Arc<Sequencer>>> {
     Ok(Some(Arc::new(Sequencer::new(Arc::new(model)))))
 }
 
+/// The table of ids that are one user, where anybody may say so.
+fn aliases(config: &Config) -> Option<Arc<Aliases>> {
+    let session = &config.session;
+    let config = AliasConfig {
+        aliases_max: session.alias_max,
+        ttl_s: session.alias_ttl_s,
+        joins_per_s: session.alias_joins_per_s,
+    };
+    (session.alias_from != AliasFrom::Off).then(|| Arc::new(Aliases::new(config)))
+}
+
 fn sessions(
     config: &Config,
     workers: usize,
-    sequencer: Option<&Arc<Sequencer>>,
+    (sequencer, aliases): (Option<&Arc<Sequencer>>, Option<&Arc<Aliases>>),
 ) -> (Arc<SessionTable>, ShardMap, Shards) {
     let table = Arc::new(SessionTable::new(SessionConfig {
         sessions_max: config.session.sessions_max,
@@ -275,7 +295,8 @@ fn sessions(
     let map = ShardMap::even(workers);
     let shards = (0..workers)
         .map(|shard| ShardState::new(table.clone(), shard, map.clone()))
-        .map(|state| Arc::new(Mutex::new(state.with_sequencer(sequencer.cloned()))))
+        .map(|state| state.with_sequencer(sequencer.cloned()).with_aliases(aliases.cloned()))
+        .map(|state| Arc::new(Mutex::new(state)))
         .collect();
     (table, map, shards)
 }

@@ -9,13 +9,14 @@ use crate::exchange::Refusal;
 use crate::exchange::compression::{Coding, DecodeError};
 use crate::latency::{Stage, StageRecorder};
 use crate::openrtb::response::{BidResponse, NoBidReason};
-use crate::openrtb::{self, BidRequest, Eid};
+use crate::openrtb::{self, BidRequest};
 use crate::rates::Rates;
 use crate::server::answer::{self, Desk};
 use crate::server::body::{self, BodyError};
 use crate::server::engine::{Engine, ExchangeDesk};
+use crate::server::users::{find_user, ids_of};
 use crate::server::worker::Worker;
-use crate::session::{CancelShow, ReadOutcome, ShowChange, UserId};
+use crate::session::{CancelShow, Namespace, ShowChange};
 use crate::units::UserKey;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
@@ -137,6 +138,9 @@ async fn answer(
         worker.keep_input(input);
         return no_bid(worker, desk, Some(request), reason);
     }
+    if !input.to_join.is_empty() && !input.is_test {
+        worker.engine.join_later(desk.key, std::mem::take(&mut input.to_join));
+    }
     let input = match worker.auction().send(RunAuction(input)).await {
         Ok(decided) => decided.take(),
         // The actor died on this request; its successor goes on with the same leases.
@@ -158,7 +162,7 @@ pub fn prepare(
     desk: &ExchangeDesk,
     request: &BidRequest<'_>,
     rates: &Rates,
-    user: Option<UserKey>,
+    user: Option<(Namespace, UserKey)>,
     input: &mut AuctionInput,
 ) -> Result<(), NoBid> {
     input.now = engine.civil.now();
@@ -170,14 +174,11 @@ pub fn prepare(
     let consented = Mono::now();
     recorder.record(Stage::Consent, consented.nanos_since(start));
     input.permissions = permissions;
-    if permissions.store_session || permissions.measure {
-        input.user = user.or_else(|| user_of(engine, desk, request));
-    }
-    if let Some(user) = input.user.filter(|_| permissions.store_session) {
-        let outcome = engine.sessions.read(user, input.now, &mut input.profile);
-        if outcome == ReadOutcome::Contended {
-            engine.metrics.sessions_contended.inc();
-        }
+    if permissions.store_session {
+        find_user(engine, desk, request, user, input);
+    } else if permissions.measure {
+        let named = user.or_else(|| ids_of(engine, desk, request).next());
+        input.user = named.map(|(_, id)| id);
     }
     recorder.record(Stage::Session, Mono::now().nanos_since(consented));
     let context = Context {
@@ -195,35 +196,6 @@ pub fn prepare(
     }
     input.arm = engine.arms.of(input.user.map_or(input.seed, |user| user.0));
     Ok(())
-}
-
-/// The first id that names a user, in the order of how long ids live: device, exchange match, the
-/// exchange's own, shared ids.
-pub fn user_of(engine: &Engine, desk: &ExchangeDesk, request: &BidRequest<'_>) -> Option<UserKey> {
-    let user = &request.user;
-    let ids = [
-        UserId::Ifa(&request.device.ifa),
-        UserId::Buyeruid { exchange: &desk.name, id: &user.buyeruid },
-        UserId::Id(&user.id),
-    ];
-    let own = ids.into_iter().find_map(|id| id.key(&engine.hasher));
-    own.or_else(|| shared_id(engine, &desk.config.eid_sources, &user.eids))
-}
-
-/// The first shared id that names a user: of the sources that are trusted, in the order of trust; of
-/// any, as sent, where none is named.
-fn shared_id(engine: &Engine, trusted: &[String], eids: &[Eid<'_>]) -> Option<UserKey> {
-    let key = |eid: &Eid<'_>| {
-        let ids = eid.uids.iter().map(|uid| UserId::Eid { source: &eid.source, id: &uid.id });
-        ids.into_iter().find_map(|id| id.key(&engine.hasher))
-    };
-    if trusted.is_empty() {
-        return eids.iter().find_map(key);
-    }
-    trusted.iter().find_map(|source| {
-        let of_source = |eid: &&Eid<'_>| eid.source.trim().eq_ignore_ascii_case(source);
-        eids.iter().filter(of_source).find_map(key)
-    })
 }
 
 /// When the answer must leave; `None` where the network's margin takes all of `tmax`.

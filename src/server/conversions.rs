@@ -72,13 +72,6 @@ impl Conversions {
         }
     }
 
-    /// Remembers a click or a view, where it may be measured whose it is.
-    pub fn touch(&self, purpose: Purpose, token: &BidToken, at: Timestamp) {
-        let Some(user) = measured_user(token) else { return };
-        let table = if purpose == Purpose::Click { &self.clicks } else { &self.views };
-        table.note(user, token.advertiser, Touch::of(token, at));
-    }
-
     /// Clicks and views that were forgotten before their windows ended.
     pub fn touches_pushed_out(&self) -> u64 {
         self.clicks.pushed_out() + self.views.pushed_out()
@@ -104,6 +97,16 @@ pub struct Claim {
 }
 
 impl Engine {
+    /// Remembers a click or a view, where it may be measured whose it is; under the key that the
+    /// user's ids lead to, where that may be looked up.
+    pub fn touch(&self, purpose: Purpose, token: &BidToken, at: Timestamp) {
+        let Some(user) = measured_user(token) else { return };
+        let user = if token.store_session { self.root_of(user) } else { user };
+        let Conversions { clicks, views, .. } = &self.conversions;
+        let table = if purpose == Purpose::Click { clicks } else { views };
+        table.note(user, token.advertiser, Touch::of(token, at));
+    }
+
     /// Takes a conversion: decides what it is owed to, counts it, and tells whom it concerns.
     pub async fn convert(&self, claim: &Claim) -> Converted {
         let (converted, touch) = match self.owed_to(claim) {
@@ -161,7 +164,11 @@ impl Engine {
         if token.is_some_and(|(_, token)| token.advertiser != claim.advertiser) {
             return Err(Converted::OtherAdvertiser);
         }
-        let last = |table: &Touches| table.last(claim.user?, claim.advertiser);
+        let last = |table: &Touches| {
+            let user = claim.user?;
+            let through_alias = table.last(self.root_of(user), claim.advertiser);
+            through_alias.or_else(|| table.last(user, claim.advertiser))
+        };
         let proofs = Proofs {
             token: token.as_ref().map(|(purpose, token)| (*purpose, token)),
             click: last(clicks),

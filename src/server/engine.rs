@@ -24,7 +24,9 @@ use crate::server::post::Post;
 use crate::server::saved_model::SavedModel;
 use crate::server::shows::Shows;
 use crate::server::supervised::Supervised;
-use crate::session::{ChangeShows, SessionShard, SessionTable, ShardMap, ShardState, ShowChange};
+use crate::session::{
+    Aliases, ChangeShows, SessionShard, SessionTable, ShardMap, ShardState, ShowChange,
+};
 use crate::units::Timestamp;
 use actix::prelude::*;
 use actix_web::HttpRequest;
@@ -54,6 +56,8 @@ pub struct ExchangeDesk {
     pub windows: Windows,
     /// Who may send as it.
     pub gate: Arc<Gate>,
+    /// Whether its requests may say that ids are one user.
+    pub joins_ids: bool,
     /// How many requests it may send, one count for all workers.
     pub bucket: Option<Arc<Bucket>>,
     /// Decrypts its prices, where it encrypts them.
@@ -89,6 +93,8 @@ pub struct Engine {
     pub published: Published,
     /// User sessions.
     pub sessions: Arc<SessionTable>,
+    /// Ids that are one user; none where nobody may join them.
+    pub aliases: Option<Arc<Aliases>>,
     /// Which shard writes which user.
     pub shard_map: ShardMap,
     /// Experiment arms.
@@ -184,6 +190,8 @@ impl Engine {
     /// Starts the session shard of a worker on the present thread.
     pub fn start_shard(self: &Arc<Self>, number: usize) -> Addr<SessionShard> {
         let shard = SessionShard::new(self.shards[number].clone(), self.civil.clone());
+        let engine = self.clone();
+        let shard = shard.relaying(Box::new(move |relays| engine.relay(relays)));
         if !self.config.relevance.collaborative {
             return shard.start();
         }

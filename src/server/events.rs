@@ -8,11 +8,12 @@ use crate::server::body;
 use crate::server::conversions::Claim;
 use crate::server::engine::Engine;
 use crate::server::keys::Scope;
-use crate::session::{ApplyEvents, Conversion, Event};
+use crate::session::{ApplyEvents, Conversion, Event, Join, JoinIds};
 use crate::units::{AdvertiserId, Micros};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,6 +65,9 @@ pub async fn events(
         }
     }
     apply(&engine, cleaned.accepted).await;
+    if engine.config.session.alias_from.events() {
+        join(&engine, cleaned.joins).await;
+    }
     HttpResponse::Ok().json(serde_json::json!({
         "accepted": accepted, "rejected": cleaned.rejected, "conversions": conversions,
     }))
@@ -95,6 +99,17 @@ async fn apply(engine: &Engine, events: Vec<Event>) {
     }
     for (shard, events) in by_shard {
         engine.tell_shard_number(shard, ApplyEvents(Box::new(events))).await;
+    }
+}
+
+/// Sends joins to shards, each to that of the event's own id.
+async fn join(engine: &Engine, joins: Vec<Join>) {
+    let mut by_shard: BTreeMap<usize, SmallVec<[Join; 1]>> = BTreeMap::new();
+    for join in joins {
+        by_shard.entry(engine.shard_map.shard_of(join.ids[0])).or_default().push(join);
+    }
+    for (shard, joins) in by_shard {
+        engine.tell_shard_number(shard, JoinIds(joins)).await;
     }
 }
 

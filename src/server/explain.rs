@@ -10,7 +10,7 @@ use crate::server::admin::gate;
 use crate::server::bid::{prepare, refuse};
 use crate::server::body;
 use crate::server::engine::{Engine, ExchangeDesk};
-use crate::session::UserId;
+use crate::session::{Namespace, UserId};
 use crate::units::{HoldId, Micros, UserKey};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload, Query};
@@ -165,7 +165,7 @@ impl Engine {
     }
 
     /// The user whom a text names: with a namespace before a colon, or as `user.id`.
-    fn named_user(&self, desk: &ExchangeDesk, text: &str) -> Option<UserKey> {
+    fn named_user(&self, desk: &ExchangeDesk, text: &str) -> Option<(Namespace, UserKey)> {
         let id = match text.split_once(':') {
             Some(("ifa", id)) => UserId::Ifa(id),
             Some(("buyeruid", id)) => UserId::Buyeruid { exchange: &desk.name, id },
@@ -176,7 +176,7 @@ impl Engine {
             }
             _ => UserId::Id(text),
         };
-        id.key(&self.hasher)
+        Some((id.namespace(), id.key(&self.hasher)?))
     }
 
     /// Says beside each campaign what the ledger knows of its money: decisions are explained as if

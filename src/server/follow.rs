@@ -154,7 +154,7 @@ impl Engine {
                 if let Some(source) = entry.source {
                     self.metrics.price(source.label());
                 }
-                self.conversions.touch(Purpose::View, &token, self.civil.now());
+                self.touch(Purpose::View, &token, self.civil.now());
             }
             self.note(purpose, outcome, entry);
         }

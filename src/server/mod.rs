@@ -8,6 +8,7 @@
 //! * Every refusal has one clear line for its sender and a counter for the operator.
 
 mod admin;
+mod alias_metrics;
 mod answer;
 mod arm_books;
 mod assemble;
@@ -36,6 +37,7 @@ mod shows;
 mod simulation;
 mod stores;
 mod supervised;
+mod users;
 mod wind_up;
 mod worker;
 

@@ -87,7 +87,7 @@ pub async fn click(desk: Data<Desk>, head: HttpRequest) -> HttpResponse {
         let before = desk.history.borrow_mut().note(token.hold, Purpose::Click);
         let outcome = Outcome::of_news(Purpose::Click, opened.held().due, before, now);
         if outcome != Outcome::Duplicate {
-            engine.conversions.touch(Purpose::Click, token, now);
+            engine.touch(Purpose::Click, token, now);
         }
         engine.note(Purpose::Click, outcome, opened.entry());
         let user = token.user.filter(|_| token.measure);
@@ -146,7 +146,7 @@ async fn notice(desk: &Desk, head: &HttpRequest, purpose: Purpose) -> HttpRespon
             let outcome = Outcome::of_news(purpose, held.due, before, now);
             engine.note(purpose, outcome, opened.entry());
             if purpose == Purpose::View && outcome != Outcome::Duplicate {
-                engine.conversions.touch(Purpose::View, &token, now);
+                engine.touch(Purpose::View, &token, now);
             }
             // Also of a loss that contradicts a charge: what the hold's core knows is exact.
             let user = token.user.filter(|_| token.store_session);

@@ -36,7 +36,11 @@ impl Shows {
         let shard = self.engine.shard_map.shard_of(change.user());
         if shard == self.own {
             let now = self.engine.civil.now();
-            return self.engine.shard(shard).lock().change(&change, now);
+            let mut state = self.engine.shard(shard).lock();
+            state.change(&change, now);
+            let relays = state.take_relays();
+            drop(state);
+            return self.engine.relay(relays);
         }
         let mut waiting = self.waiting.borrow_mut();
         let is_first = waiting.values().all(Vec::is_empty);

@@ -88,6 +88,10 @@ impl Mark {
         self.0[0] & 1 == 1
     }
 
+    const fn has_hold(self) -> bool {
+        self.0[2] & 1 == 1
+    }
+
     /// What is left of a mark when its record is merged: the state without the hold.
     const fn merged(self) -> Self {
         Self([self.0[0] & 1, 0, 0])
@@ -141,6 +145,18 @@ impl Show {
     /// The latest moment at which it was, or may yet be, shown.
     pub(super) const fn latest_s(&self) -> u32 {
         self.at_s
+    }
+
+    /// Whether both tell of one show: of one hold, or, where merging has lost the hold, the same words.
+    pub(super) fn is_copy_of(&self, other: &Self) -> bool {
+        if self.mark.has_hold() { self.mark.shown() == other.mark.shown() } else { self == other }
+    }
+
+    /// Of two records of one show that which says more: what happened outlasts what might.
+    pub(super) const fn surer(self, other: Self) -> Self {
+        let is_news =
+            self.mark.is_pending() && (!other.mark.is_pending() || self.at_s < other.at_s);
+        if is_news { other } else { self }
     }
 
     fn is_like(&self, other: &Self) -> bool {
@@ -260,6 +276,23 @@ impl ShowLog {
     /// Adds what an earlier session of this user, now evicted, may have held.
     pub(super) fn inherit(&mut self, forgotten: Show) {
         self.push(forgotten);
+    }
+
+    /// Takes over a record of another log, once.
+    pub(super) fn adopt(&mut self, show: Show) -> Noted {
+        let known = self.0.iter_mut().find(|known| known.is_copy_of(&show));
+        let Some(known) = known else { return self.push(show) };
+        let surer = known.surer(show);
+        if *known == surer {
+            return Noted::Unneeded;
+        }
+        *known = surer;
+        Noted::Stored
+    }
+
+    /// Forgets records that somebody else keeps now.
+    pub(super) fn drop_where(&mut self, is_kept_elsewhere: impl Fn(&Show) -> bool) {
+        self.retain(|show| !is_kept_elsewhere(show));
     }
 
     fn find(&mut self, mark: Mark) -> Option<&mut Show> {

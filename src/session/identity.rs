@@ -2,10 +2,25 @@
 
 use crate::hash::UserHasher;
 use crate::units::UserKey;
+use serde::Serialize;
 
 /// Longest raw id, exchange name or source that is accepted, in bytes: the longest ids in the wild
 /// (encrypted envelopes apart) stay below 300.
 pub const ID_BYTES_MAX: usize = 512;
+
+/// Kinds of ids, as explanations name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Namespace {
+    /// [`UserId::Ifa`].
+    Ifa,
+    /// [`UserId::Buyeruid`].
+    Buyeruid,
+    /// [`UserId::Eid`].
+    Eid,
+    /// [`UserId::Id`].
+    Id,
+}
 
 /// A raw user id with its namespace: an id means nothing outside of the one who gave it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,23 +46,35 @@ pub enum UserId<'a> {
 }
 
 impl UserId<'_> {
+    /// What kind of id it is.
+    #[must_use]
+    pub const fn namespace(&self) -> Namespace {
+        match self {
+            Self::Ifa(_) => Namespace::Ifa,
+            Self::Buyeruid { .. } => Namespace::Buyeruid,
+            Self::Eid { .. } => Namespace::Eid,
+            Self::Id(_) => Namespace::Id,
+        }
+    }
+
     /// The user's key. `None` for an id that names nobody: empty, longer than [`ID_BYTES_MAX`], or
-    /// the zeros that a device sends when tracking is limited.
+    /// the zeros that a device sends when tracking is limited. Allocates nothing.
     #[must_use]
     pub fn key(&self, hasher: &UserHasher) -> Option<UserKey> {
         match *self {
             Self::Ifa(id) => {
-                let id = usable(id)?.to_ascii_lowercase();
+                let mut lower = [0; ID_BYTES_MAX];
+                let id = lower_case(usable(id)?, &mut lower)?;
                 let is_blank = id.bytes().all(|byte| matches!(byte, b'0' | b'-'));
-                (!is_blank).then(|| hasher.user("ifa", &id))
+                (!is_blank).then(|| hasher.user("ifa", id))
             }
             Self::Buyeruid { exchange, id } => {
-                let namespace = format!("buyeruid:{}", usable(exchange)?);
-                Some(hasher.user(&namespace, usable(id)?))
+                Some(hasher.user_within("buyeruid:", usable(exchange)?, usable(id)?))
             }
             Self::Eid { source, id } => {
-                let namespace = format!("eid:{}", usable(source)?.to_ascii_lowercase());
-                Some(hasher.user(&namespace, usable(id)?))
+                let mut lower = [0; ID_BYTES_MAX];
+                let source = lower_case(usable(source)?, &mut lower)?;
+                Some(hasher.user_within("eid:", source, usable(id)?))
             }
             Self::Id(id) => Some(hasher.user("user.id", usable(id)?)),
         }
@@ -59,6 +86,14 @@ fn usable(text: &str) -> Option<&str> {
     (!text.is_empty() && text.len() <= ID_BYTES_MAX).then_some(text)
 }
 
+/// `text` in lower case, in `buffer`.
+fn lower_case<'b>(text: &str, buffer: &'b mut [u8; ID_BYTES_MAX]) -> Option<&'b str> {
+    let lower = buffer.get_mut(..text.len())?;
+    lower.copy_from_slice(text.as_bytes());
+    lower.make_ascii_lowercase();
+    std::str::from_utf8(lower).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +103,9 @@ mod tests {
         let hasher = UserHasher::new([7; 16]);
         let key = |id: UserId<'_>| id.key(&hasher);
         assert_eq!(key(UserId::Ifa(" AB-12 ")), key(UserId::Ifa("ab-12")));
+        assert_eq!(key(UserId::Ifa("Ä-B")), Some(hasher.user("ifa", "Ä-b")));
+        let of_one = UserId::Buyeruid { exchange: "one", id: "x" };
+        assert_eq!(key(of_one), Some(hasher.user("buyeruid:one", "x")));
         assert_ne!(key(UserId::Ifa("x")), key(UserId::Id("x")));
         assert_ne!(key(UserId::Id("x")), key(UserId::Id("X")), "only an ifa ignores case");
         assert_ne!(

@@ -10,6 +10,7 @@
 //! subtraction.
 
 use crate::units::{AdvertiserId, CategoryId, Timestamp};
+use smallvec::SmallVec;
 
 /// Seconds in which the quick counter halves.
 pub const HALF_LIFE_FAST_S: f32 = 120.0;
@@ -97,6 +98,31 @@ impl Entry {
         self.slow = advance(self.slow, HALF_LIFE_SLOW_S);
         self.at_s = self.at_s.max(at_s);
     }
+
+    /// Adds the levels of another entry, both as they are at the later time.
+    fn absorb(&mut self, other: &Self) {
+        let at_s = self.at_s.max(other.at_s);
+        let ages_s = [self, other].map(|entry| (at_s - entry.at_s) as f32);
+        let sum = |one: Level, two: Level, half_life_s: f32| {
+            let [one_s, two_s] = ages_s;
+            Level::encode(one.decayed(one_s / half_life_s) + two.decayed(two_s / half_life_s))
+        };
+        self.fast = sum(self.fast, other.fast, HALF_LIFE_FAST_S);
+        self.slow = sum(self.slow, other.slow, HALF_LIFE_SLOW_S);
+        self.at_s = at_s;
+    }
+}
+
+/// The weakest entry of the tenant that has most.
+fn weakest(entries: &[Entry], now_s: u32) -> usize {
+    let held = |entry: &Entry| entries.iter().filter(|one| one.is_same_tenant(entry)).count();
+    let held_most = entries.iter().map(held).max().unwrap_or(0);
+    entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| held(entry) == held_most)
+        .min_by(|(_, one), (_, other)| one.level(now_s).total_cmp(&other.level(now_s)))
+        .map_or(0, |(place, _)| place)
 }
 
 /// The interests of one user.
@@ -138,7 +164,7 @@ impl Interests {
             .iter()
             .position(|entry| entry.category == category && entry.tenant == tenant);
         let place = found.unwrap_or_else(|| {
-            let place = if len < ENTRIES_MAX { len } else { self.weakest(at_s) };
+            let place = if len < ENTRIES_MAX { len } else { weakest(self.entries(), at_s) };
             self.len = self.len.max(place as u8 + 1);
             self.entries[place] = Entry { tenant, category, at_s, ..Entry::default() };
             place
@@ -146,16 +172,24 @@ impl Interests {
         self.entries[place].add(weight, at_s);
     }
 
-    fn weakest(&self, now_s: u32) -> usize {
-        let entries = self.entries();
-        let held = |entry: &Entry| entries.iter().filter(|one| one.is_same_tenant(entry)).count();
-        let held_most = entries.iter().map(held).max().unwrap_or(0);
-        entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| held(entry) == held_most)
-            .min_by(|(_, one), (_, other)| one.level(now_s).total_cmp(&other.level(now_s)))
-            .map_or(0, |(place, _)| place)
+    /// Adds what another session knew: levels of one tenant and category sum up as they decay, and
+    /// of too many entries those go that an event would push out.
+    pub(super) fn merge(&mut self, other: &Self) {
+        let mut entries: SmallVec<[Entry; 2 * ENTRIES_MAX]> = SmallVec::from_slice(self.entries());
+        for entry in other.entries() {
+            let same =
+                |one: &&mut Entry| one.category == entry.category && one.tenant == entry.tenant;
+            match entries.iter_mut().find(same) {
+                Some(known) => known.absorb(entry),
+                None => entries.push(*entry),
+            }
+        }
+        let now_s = entries.iter().map(|entry| entry.at_s).max().unwrap_or(0);
+        while entries.len() > ENTRIES_MAX {
+            entries.remove(weakest(&entries, now_s));
+        }
+        self.len = entries.len() as u8;
+        self.entries[..entries.len()].copy_from_slice(&entries);
     }
 
     /// How strongly the user is drawn to `category`, as far as an ad of `advertiser` may know:

@@ -15,10 +15,13 @@
 //! [`SessionTable`] is shared by all cores and read by any; each of its partitions has one writer,
 //! the [`SessionShard`] that [`ShardMap`] names. [`ShardState`] is that actor's logic without actix.
 
+mod alias;
 mod behaviour;
 mod dedupe;
 mod extra;
+mod find;
 mod frequency;
+mod hand_over;
 mod identity;
 mod interest;
 mod profile;
@@ -31,14 +34,18 @@ mod table;
 mod tests;
 mod user;
 
+pub use alias::{AliasConfig, AliasStatus, Aliases, IDS_MAX, Ids, Join};
 pub use behaviour::{Behaviour, Conversion, Event};
 pub use extra::Sequencer;
+pub use find::{Found, find};
 pub use frequency::{CapKey, CapWindow, SHOWS_MAX, WINDOW_S_MAX, campaign_tag};
-pub use identity::{ID_BYTES_MAX, UserId};
+pub use hand_over::Relay;
+pub use identity::{ID_BYTES_MAX, Namespace, UserId};
 pub use interest::{HALF_LIFE_FAST_S, HALF_LIFE_SLOW_S, SLOW_WEIGHT};
 pub use profile::{Profile, ReadOutcome};
 pub use shard::{
-    ApplyEvents, ChangeShows, SHARD_MAILBOX_MAX, SessionShard, Status, TellVisits, Tick,
+    ApplyEvents, Carry, ChangeShows, JoinIds, SHARD_MAILBOX_MAX, SendRelays, SessionShard, Status,
+    TellVisits, Tick,
 };
 pub use state::{
     CancelShow, ConfirmShow, PendShow, ShardCounters, ShardState, ShardStatus, ShowChange,

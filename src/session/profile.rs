@@ -42,7 +42,7 @@ impl Profile {
             interests: Interests::default(),
             items: RecentItems::default(),
             sequence: State::default(),
-            shows: Vec::with_capacity(SHOWS_MAX),
+            shows: Vec::with_capacity(2 * SHOWS_MAX),
             shows_keep_s: WINDOW_S_MAX,
         }
     }
@@ -105,8 +105,20 @@ impl Profile {
             && frequency::allows(&self.shows, cap, key, now.as_secs_u32())
     }
 
+    /// Whether any show counts: one of a session, or one that may be forgotten.
+    pub(super) const fn has_shows(&self) -> bool {
+        !self.shows.is_empty()
+    }
+
     /// Takes over `session`, without what has expired.
     pub(super) fn copy_from(&mut self, session: &UserSession, config: &SessionConfig, now_s: u32) {
+        self.copy_behaviour(session, config, now_s);
+        self.shows.clear();
+        self.shows.extend_from_slice(session.shows.as_slice());
+        self.shows_keep_s = config.shows_keep_s;
+    }
+
+    fn copy_behaviour(&mut self, session: &UserSession, config: &SessionConfig, now_s: u32) {
         if session.is_idle(config, now_s) {
             self.interests.clear();
             self.items = RecentItems::default();
@@ -116,9 +128,28 @@ impl Profile {
             self.items = *session.items();
             self.sequence = session.extra().map_or(State::default(), |extra| extra.sequence);
         }
-        self.shows.clear();
-        self.shows.extend_from_slice(session.shows.as_slice());
-        self.shows_keep_s = config.shows_keep_s;
+    }
+
+    /// Goes on to a session of the same user: its behaviour, and the shows of both.
+    pub(super) fn add(&mut self, session: &UserSession, config: &SessionConfig, now_s: u32) {
+        self.copy_behaviour(session, config, now_s);
+        session.shows.as_slice().iter().for_each(|show| self.add_show(*show, now_s));
+    }
+
+    /// Also counts what may have been forgotten of the same user.
+    pub(super) fn add_forgotten(&mut self, forgotten: Option<Show>, now_s: u32) {
+        forgotten.into_iter().for_each(|show| self.add_show(show, now_s));
+    }
+
+    /// Counts a show, once: a copy of it may be under way from one session to the other. Where there
+    /// is no room, every cap refuses until there is.
+    fn add_show(&mut self, show: Show, now_s: u32) {
+        let is_full = self.shows.len() == 2 * SHOWS_MAX;
+        match self.shows.iter_mut().find(|known| known.is_copy_of(&show)) {
+            Some(known) => *known = known.surer(show),
+            None if is_full => self.shows[0] = Show::forgotten(now_s),
+            None => self.shows.push(show),
+        }
     }
 
     /// Makes it a profile of somebody whose shows may have been `forgotten`.

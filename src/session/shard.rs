@@ -1,12 +1,15 @@
 //! The actor of one shard: a mailbox before [`ShardState`], which lives outside of it.
 
+use super::alias::Join;
 use super::behaviour::Event;
+use super::hand_over::Relay;
 use super::state::{ShardState, ShardStatus, ShowChange};
 use crate::clock::Civil;
 use crate::relevance::Visit;
 use crate::units::Timestamp;
 use actix::{Actor, Context, Handler, Message, MessageResult};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Messages that may wait: batches, each of a millisecond of one sender. A sender that finds it full
@@ -36,6 +39,20 @@ pub struct Status;
 #[rtype(result = "()")]
 pub struct ChangeShows(pub Vec<ShowChange>);
 
+/// Somebody says that ids are one user: look-ups agree when it was handled, what their sessions hold
+/// follows.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct JoinIds(pub SmallVec<[Join; 1]>);
+
+const _: () = assert!(size_of::<JoinIds>() <= 128);
+
+/// What another shard has for this one.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Carry(pub Relay);
+
+const _: () = assert!(size_of::<Carry>() <= 128);
 const _: () = assert!(size_of::<ApplyEvents>() <= 128);
 const _: () = assert!(size_of::<ChangeShows>() <= 128);
 const _: () = assert!(size_of::<Tick>() <= 128);
@@ -48,22 +65,50 @@ pub struct SessionShard {
     state: Arc<Mutex<ShardState>>,
     clock: Civil,
     tell_visits: Option<TellVisits>,
+    send_relays: Option<SendRelays>,
 }
 
 /// Hands on what others may learn from. It must return at once, and count what it drops.
 pub type TellVisits = Box<dyn Fn(Vec<Visit>)>;
 
+/// Hands relays on to the shards with these numbers, in order. It must return at once.
+pub type SendRelays = Box<dyn Fn(Vec<(usize, Relay)>)>;
+
 impl SessionShard {
     /// An actor over `state`.
     #[must_use]
     pub const fn new(state: Arc<Mutex<ShardState>>, clock: Civil) -> Self {
-        Self { state, clock, tell_visits: None }
+        Self { state, clock, tell_visits: None, send_relays: None }
     }
 
     /// The same, telling of visits too.
     #[must_use]
     pub fn telling(self, tell_visits: TellVisits) -> Self {
         Self { tell_visits: Some(tell_visits), ..self }
+    }
+
+    /// The same, beside other shards.
+    #[must_use]
+    pub fn relaying(self, send_relays: SendRelays) -> Self {
+        Self { send_relays: Some(send_relays), ..self }
+    }
+
+    /// Lets `act` change the state, and sends on what it has for others.
+    fn change<R>(&self, act: impl FnOnce(&mut ShardState, Timestamp) -> R) -> R {
+        let mut state = self.state.lock();
+        let result = act(&mut state, self.clock.now());
+        let relays = state.take_relays();
+        drop(state);
+        if let Some(send) = self.send_relays.as_ref().filter(|_| !relays.is_empty()) {
+            send(relays);
+        }
+        result
+    }
+
+    fn tell(&self, visits: Vec<Visit>) {
+        if let Some(tell) = self.tell_visits.as_ref().filter(|_| !visits.is_empty()) {
+            tell(visits);
+        }
     }
 }
 
@@ -78,21 +123,29 @@ impl Actor for SessionShard {
 impl Handler<ApplyEvents> for SessionShard {
     type Result = ();
     fn handle(&mut self, ApplyEvents(events): ApplyEvents, _: &mut Self::Context) {
-        let visits = self.state.lock().apply_events(&events, self.clock.now());
-        if let Some(tell) = self.tell_visits.as_ref().filter(|_| !visits.is_empty()) {
-            tell(visits);
-        }
+        self.tell(self.change(|state, now| state.apply_events(&events, now)));
     }
 }
 
 impl Handler<ChangeShows> for SessionShard {
     type Result = ();
     fn handle(&mut self, ChangeShows(changes): ChangeShows, _: &mut Self::Context) {
-        let now = self.clock.now();
-        let mut state = self.state.lock();
-        for change in &changes {
-            state.change(change, now);
-        }
+        self.change(|state, now| changes.iter().for_each(|change| state.change(change, now)));
+    }
+}
+
+impl Handler<JoinIds> for SessionShard {
+    type Result = ();
+    fn handle(&mut self, JoinIds(joins): JoinIds, _: &mut Self::Context) {
+        self.change(|state, now| joins.iter().for_each(|join| state.join(join, now)));
+    }
+}
+
+impl Handler<Carry> for SessionShard {
+    type Result = ();
+    fn handle(&mut self, Carry(relay): Carry, _: &mut Self::Context) {
+        let visit = self.change(|state, now| state.receive(relay, now));
+        self.tell(Vec::from_iter(visit));
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a shard does with its messages, without an actor system.
 
+use super::alias::Aliases;
 use super::behaviour::Event;
 use super::dedupe::RecentIds;
 use super::extra::Sequencer;
 use super::frequency::Noted;
+use super::hand_over::Relay;
 use super::stripe::Turnover;
 use super::table::{STRIPES_PER_PARTITION, SessionTable, ShardMap};
 use crate::relevance::Visit;
@@ -83,6 +85,16 @@ impl ShowChange {
             Self::Cancel(show) => show.user,
         }
     }
+
+    /// The same, of another user.
+    pub(super) const fn of(mut self, other: UserKey) -> Self {
+        match &mut self {
+            Self::Pend(show) => show.user = other,
+            Self::Confirm(show) => show.user = other,
+            Self::Cancel(show) => show.user = other,
+        }
+        self
+    }
 }
 
 /// What a shard has counted since the start.
@@ -137,13 +149,18 @@ pub struct ShardStatus {
 /// One shard: the sole writer of its partitions.
 #[derive(Debug)]
 pub struct ShardState {
-    table: Arc<SessionTable>,
-    shard: usize,
-    map: ShardMap,
+    pub(super) table: Arc<SessionTable>,
+    pub(super) shard: usize,
+    pub(super) map: ShardMap,
     partitions: Vec<usize>,
-    recent: RecentIds,
+    pub(super) recent: RecentIds,
     sequencer: Option<Arc<Sequencer>>,
-    counters: ShardCounters,
+    pub(super) aliases: Option<Arc<Aliases>>,
+    /// What waits to be sent to other shards, by their numbers.
+    pub(super) relays: Vec<(usize, Relay)>,
+    /// Sessions handed over, which numbers them.
+    pub(super) moves: u64,
+    pub(super) counters: ShardCounters,
     /// The stripe (counted over the shard's own) and place where the sweep goes on.
     hand: (usize, usize),
 }
@@ -159,6 +176,9 @@ impl ShardState {
             map,
             recent: RecentIds::default(),
             sequencer: None,
+            aliases: None,
+            relays: Vec::new(),
+            moves: 0,
             counters: ShardCounters::default(),
             hand: (0, 0),
         }
@@ -178,9 +198,7 @@ impl ShardState {
             if !event.consent {
                 self.counters.events_unconsented += 1;
             } else if self.recent.insert(event.id, now) {
-                self.record(event, now);
-                let item = event.item.filter(|_| event.pooled);
-                visits.extend(item.map(|item| Visit { user: event.user, item, at: event.at }));
+                visits.extend(self.take_event(event, now));
             } else {
                 self.counters.events_duplicate += 1;
             }
@@ -198,6 +216,9 @@ impl ShardState {
 
     /// Does what a change says.
     pub fn change(&mut self, change: &ShowChange, now: Timestamp) {
+        if self.sends_on(change, now) {
+            return;
+        }
         match change {
             ShowChange::Pend(show) => self.pend(show, now),
             ShowChange::Confirm(show) => self.confirm(show, now),
@@ -257,6 +278,7 @@ impl ShardState {
             };
         }
         self.count_turnover(turnover);
+        self.sweep_aliases(now);
     }
 
     /// What it holds and counted.
@@ -272,7 +294,7 @@ impl ShardState {
         }
     }
 
-    fn write<R>(
+    pub(super) fn write<R>(
         &mut self,
         user: UserKey,
         may_create: bool,

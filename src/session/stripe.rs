@@ -42,7 +42,6 @@ impl Stripe {
     }
 
     /// Whether there is a session, without marking it used.
-    #[cfg(test)]
     pub(super) fn knows(&self, user: UserKey) -> bool {
         self.index.contains_key(&user.0)
     }
@@ -56,18 +55,30 @@ impl Stripe {
         profile: &mut Profile,
     ) -> ReadOutcome {
         let now_s = now.as_secs_u32();
-        let session = self.index.get(&user.0).and_then(|&place| self.sessions.get(place as usize));
-        match session {
-            Some(session) if !session.is_expired(config, now_s) => {
-                session.mark_used();
+        match self.live(user, config, now_s) {
+            Some(session) => {
                 profile.copy_from(session, config, now_s);
                 ReadOutcome::Known
             }
-            _ => {
+            None => {
                 profile.become_stranger(self.forgotten(user, config, now_s), config);
                 ReadOutcome::Unknown
             }
         }
+    }
+
+    /// `user`'s session, if it may be read; a use of it.
+    pub(super) fn live(
+        &self,
+        user: UserKey,
+        config: &SessionConfig,
+        now_s: u32,
+    ) -> Option<&UserSession> {
+        let place = *self.index.get(&user.0)?;
+        let session = self.sessions.get(place as usize);
+        let session = session.filter(|session| !session.is_expired(config, now_s))?;
+        session.mark_used();
+        Some(session)
     }
 
     /// Lets `act` change `user`'s session, after dropping what has expired in it; a session left
@@ -159,9 +170,7 @@ impl Stripe {
             turnover.evicted += 1;
         }
         if let Some(latest_s) = victim.latest_live_show_s(config, now_s) {
-            let slots = self.forgotten.get_or_insert_with(|| Box::new([0; FORGOTTEN_SLOTS]));
-            let slot = &mut slots[forgotten_slot(user)];
-            *slot = latest_s.max(*slot);
+            self.forget(user, latest_s);
         }
         self.index.remove(&user.0);
         place
@@ -198,8 +207,31 @@ impl Stripe {
         }
     }
 
+    /// Remembers that shows of `user`, until `latest_s`, are out of reach.
+    pub(super) fn forget(&mut self, user: UserKey, latest_s: u32) {
+        let slots = self.forgotten.get_or_insert_with(|| Box::new([0; FORGOTTEN_SLOTS]));
+        let slot = &mut slots[forgotten_slot(user)];
+        *slot = latest_s.max(*slot);
+    }
+
+    /// The latest second at which a live show of `user` was, or may yet be, shown.
+    pub(super) fn latest_live_show_s(
+        &self,
+        user: UserKey,
+        config: &SessionConfig,
+        now: Timestamp,
+    ) -> Option<u32> {
+        let place = *self.index.get(&user.0)?;
+        self.sessions.get(place as usize)?.latest_live_show_s(config, now.as_secs_u32())
+    }
+
     /// The shows that this user may have had in a session that was evicted.
-    fn forgotten(&self, user: UserKey, config: &SessionConfig, now_s: u32) -> Option<Show> {
+    pub(super) fn forgotten(
+        &self,
+        user: UserKey,
+        config: &SessionConfig,
+        now_s: u32,
+    ) -> Option<Show> {
         let latest_s = self.forgotten.as_ref()?[forgotten_slot(user)];
         let show = Show::forgotten(latest_s);
         show.is_within(config.shows_keep_s, now_s).then_some(show)

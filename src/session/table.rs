@@ -3,7 +3,7 @@
 //! A user's partition is `key mod 64`; each partition has one writer, its shard. Writers lock one
 //! stripe for one event. Readers only try: a stripe that is being written reads as contended.
 
-use super::frequency::WINDOW_S_MAX;
+use super::frequency::{Show, WINDOW_S_MAX};
 use super::profile::{Profile, ReadOutcome};
 use super::stripe::{Stripe, Turnover};
 use super::user::UserSession;
@@ -95,6 +95,49 @@ impl SessionTable {
             return ReadOutcome::Contended;
         };
         stripe.read(user, &self.config, now, profile)
+    }
+
+    /// Adds what is known of `user`, to whom the one leads who was read into `profile`; `before` is what
+    /// that read found. As [`SessionTable::read`] otherwise.
+    pub(super) fn read_on(
+        &self,
+        user: UserKey,
+        now: Timestamp,
+        profile: &mut Profile,
+        before: ReadOutcome,
+    ) -> ReadOutcome {
+        let Some(stripe) = self.stripe(user).try_read() else {
+            self.contended.fetch_add(1, Ordering::Relaxed);
+            profile.become_contended(now, &self.config);
+            return ReadOutcome::Contended;
+        };
+        let now_s = now.as_secs_u32();
+        if let Some(session) = stripe.live(user, &self.config, now_s) {
+            profile.add(session, &self.config, now_s);
+            return ReadOutcome::Known;
+        }
+        profile.add_forgotten(stripe.forgotten(user, &self.config, now_s), now_s);
+        before
+    }
+
+    /// Whether there is anything of `user`, live or not. May wait for a writer.
+    pub(super) fn knows(&self, user: UserKey) -> bool {
+        self.stripe(user).read().knows(user)
+    }
+
+    /// The latest second at which a live show of `user` was, or may yet be, shown. May wait.
+    pub(super) fn latest_live_show_s(&self, user: UserKey, now: Timestamp) -> Option<u32> {
+        self.stripe(user).read().latest_live_show_s(user, &self.config, now)
+    }
+
+    /// What may have been forgotten of `user`'s shows. May wait.
+    pub(super) fn forgotten(&self, user: UserKey, now: Timestamp) -> Option<Show> {
+        self.stripe(user).read().forgotten(user, &self.config, now.as_secs_u32())
+    }
+
+    /// Lets the owner of the user's partition note that shows until `latest_s` are out of reach.
+    pub(super) fn forget(&self, user: UserKey, latest_s: u32) {
+        self.stripe(user).write().forget(user, latest_s);
     }
 
     /// Reads so far that met a locked stripe.

@@ -1,7 +1,9 @@
 //! What the room promises, through the shard's logic and the shared table.
 
+mod aliases;
 mod caps;
 mod extra;
+mod hand_over;
 mod memory;
 mod table;
 

@@ -2,10 +2,11 @@
 
 use super::behaviour::Event;
 use super::extra::{Extra, Sequencer};
-use super::frequency::{Show, ShowLog};
+use super::frequency::{Noted, Show, ShowLog};
 use super::interest::Interests;
 use super::table::SessionConfig;
 use crate::units::{Timestamp, UserKey};
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Items remembered: what a co-visitation lookup asks for.
@@ -21,6 +22,14 @@ impl RecentItems {
         let known = self.0.iter().position(|&one| one == item).unwrap_or(ITEMS_MAX - 1);
         self.0[..=known].rotate_right(1);
         self.0[0] = item;
+    }
+
+    /// The newest of two lists, of which the first is newer.
+    fn merged(newer: Self, older: Self) -> Self {
+        let mut merged = Self::default();
+        older.as_slice().iter().rev().for_each(|&item| merged.push(item));
+        newer.as_slice().iter().rev().for_each(|&item| merged.push(item));
+        merged
     }
 
     pub(super) fn as_slice(&self) -> &[u32] {
@@ -41,6 +50,37 @@ pub(super) struct UserSession {
     seen_s: u32,
     // Set by readers under a shared lock; a hint for eviction, so relaxed order is enough.
     is_used: AtomicBool,
+}
+
+/// What leaves one session for another.
+#[derive(Clone, Debug)]
+pub(super) struct Moved {
+    pub(super) from: UserKey,
+    pub(super) to: UserKey,
+    /// Tells hand-overs apart.
+    pub(super) number: u64,
+    /// Copies: the session keeps its own until the other has them.
+    pub(super) shows: SmallVec<[Show; 4]>,
+    interests: Interests,
+    items: RecentItems,
+    extra: Option<Box<Extra>>,
+    seen_s: u32,
+}
+
+impl Moved {
+    /// Nothing yet, from this user.
+    pub(super) fn nothing_of(from: UserKey) -> Self {
+        Self {
+            from,
+            to: from,
+            number: 0,
+            shows: SmallVec::new(),
+            interests: Interests::default(),
+            items: RecentItems::default(),
+            extra: None,
+            seen_s: 0,
+        }
+    }
 }
 
 // With its share of the index (17 B a bucket, between 7/16 and 7/8 full) and of the slab's slack a
@@ -71,6 +111,38 @@ impl UserSession {
         if let Some(sequencer) = sequencer {
             sequencer.step(&mut self.extra, event);
         }
+    }
+
+    /// Takes out what the user did, and copies what was shown.
+    pub(super) fn hand_over(&mut self) -> Moved {
+        Moved {
+            shows: SmallVec::from_slice(self.shows.as_slice()),
+            interests: std::mem::take(&mut self.interests),
+            items: std::mem::take(&mut self.items),
+            extra: self.extra.take(),
+            seen_s: self.seen_s,
+            ..Moved::nothing_of(self.user)
+        }
+    }
+
+    /// Takes over what another session of the same user held. Returns how many shows made a full log
+    /// merge two records.
+    pub(super) fn adopt(&mut self, moved: &mut Moved) -> u64 {
+        // One made for this purpose has seen nothing.
+        let is_fresh = self.is_empty();
+        let is_newer = is_fresh || moved.seen_s > self.seen_s;
+        self.interests.merge(&moved.interests);
+        let (own, other) = (self.items, moved.items);
+        self.items = match is_newer {
+            true => RecentItems::merged(other, own),
+            false => RecentItems::merged(own, other),
+        };
+        if is_newer || self.extra.is_none() {
+            self.extra = moved.extra.take().or_else(|| self.extra.take());
+        }
+        self.seen_s = if is_fresh { moved.seen_s } else { self.seen_s.max(moved.seen_s) };
+        let shows = moved.shows.iter();
+        shows.filter(|show| self.shows.adopt(**show) == Noted::Merged).count() as u64
     }
 
     /// Whether interest has expired: nothing happened for `idle_s`.

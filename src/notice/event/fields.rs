@@ -109,6 +109,16 @@ impl<'a> Fields<'a> {
         serde_json::from_str(value.get()).map_err(|_| Fault::of(name, Reason::Invalid))
     }
 
+    /// A field that may be absent or null.
+    pub(super) fn optional<T: Deserialize<'a>>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<T>, Fault> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let value = serde_json::from_str(value.get());
+        value.map(Some).map_err(|_| Fault::of(name, Reason::Invalid))
+    }
+
     /// A text that must be there, trimmed, not empty, of at most `bytes_max`.
     pub(super) fn required_text(
         &mut self,

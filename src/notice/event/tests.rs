@@ -282,3 +282,40 @@ fn what_may_not_be_kept_stands_apart_with_its_conversions() {
     assert_eq!((cleaned.accepted.len(), cleaned.unkept.len()), (2, 2), "{cleaned:?}");
     assert!(cleaned.unkept[0].conversion.is_some());
 }
+
+#[test]
+fn ids_that_are_named_together_are_a_join_where_they_may_be() {
+    let hasher = UserHasher::new([3; 16]);
+    let user = r#"{"id":"u","ids":[{"ifa":"AB-12"},{"eid":{"source":"s.example","id":"x"}}]}"#;
+    let ids: Ids =
+        [UserId::Id("u"), UserId::Ifa("ab-12"), UserId::Eid { source: "s.example", id: "x" }]
+            .iter()
+            .filter_map(|id| id.key(&hasher))
+            .collect();
+    let joins = |changes: &[(&str, Option<&str>)]| clean(event(changes).as_bytes()).joins;
+    let user = ("user", Some(user));
+    let expected = Join { ids: ids.clone(), source: AdvertiserId::of("acme").0 };
+    assert_eq!(joins(&[user]), [expected]);
+    assert_eq!(accept(&[user]).user, ids[0]);
+    assert_eq!(joins(&[user, ("consent", Some("false"))]), []);
+    assert_eq!(joins(&[user, ("type", Some("\"walk\""))]), []);
+    assert_eq!(joins(&[("user", Some(r#"{"id":"u","ids":[]}"#))]), []);
+    let unkept = [user, ("advertiser", Some("\"bolt\"")), ("category", Some("\"pills\""))];
+    assert_eq!(joins(&unkept), [], "what may not be kept joins nothing");
+}
+
+#[test]
+fn a_wrong_id_among_several_is_refused() {
+    let many = r#"{"id":"u","ids":[IDS]}"#.replace("IDS", &[r#"{"id":"v"}"#; 8].join(","));
+    for (user, field, reason) in [
+        (r#"{"ids":[{"id":"u"}]}"#, "user", Reason::NotOneUserId),
+        (r#"{"id":"u","ids":{"id":"v"}}"#, "user.ids", Reason::Invalid),
+        (r#"{"id":"u","ids":["v"]}"#, "user.ids", Reason::NotJson),
+        (r#"{"id":"u","ids":[{"id":""}]}"#, "user", Reason::Invalid),
+        (r#"{"id":"u","ids":[{"id":"v","ifa":"w"}]}"#, "user", Reason::NotOneUserId),
+        (r#"{"id":"u","ids":[{"id":"v","ids":[]}]}"#, "user", Reason::NotOneUserId),
+        (&*many, "user.ids", Reason::TooLong),
+    ] {
+        check_rejected(&[("user", Some(user))], field, reason);
+    }
+}

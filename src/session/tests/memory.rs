@@ -5,7 +5,7 @@ use crate::hash;
 
 const USERS: u64 = 1_000_000;
 
-fn resident_bytes() -> u64 {
+pub(super) fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("this runs on Linux");
     let pages: u64 =
         statm.split(' ').nth(1).and_then(|field| field.parse().ok()).expect("a number");

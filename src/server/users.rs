@@ -1,0 +1,111 @@
+//! Which user a bid request names, and what its ids say of each other.
+
+use crate::auction::AuctionInput;
+use crate::openrtb::{BidRequest, Eid};
+use crate::server::engine::{Engine, ExchangeDesk};
+use crate::session::{
+    self, Carry, IDS_MAX, Ids, Join, JoinIds, Namespace, ReadOutcome, Relay, UserId,
+};
+use crate::units::UserKey;
+use smallvec::smallvec;
+
+/// Finds the request's user, or `user` in his stead, and reads what is known of him. Only for
+/// requests that allow a session.
+pub fn find_user(
+    engine: &Engine,
+    desk: &ExchangeDesk,
+    request: &BidRequest<'_>,
+    user: Option<(Namespace, UserKey)>,
+    input: &mut AuctionInput,
+) {
+    let sessions = (&*engine.sessions, engine.aliases.as_deref());
+    let (now, profile) = (input.now, &mut input.profile);
+    input.found = match user {
+        Some(user) => session::find(sessions, std::iter::once(user), now, profile),
+        None => session::find(sessions, ids_of(engine, desk, request), now, profile),
+    };
+    let Some(found) = input.found else { return };
+    input.user = Some(found.user);
+    if found.outcome == ReadOutcome::Contended {
+        engine.metrics.sessions_contended.inc();
+    }
+    // Ids of strangers are not joined: there is nothing yet that could follow.
+    let is_joining = user.is_none() && found.outcome == ReadOutcome::Known && desk.joins_ids;
+    if let Some(aliases) = engine.aliases.as_deref().filter(|_| is_joining) {
+        let ids = ids_of(engine, desk, request).map(|(_, id)| id);
+        input.to_join.extend(ids.take(IDS_MAX));
+        if input.to_join.len() < 2 || aliases.are_one(&input.to_join, now) {
+            input.to_join.clear();
+        }
+    }
+}
+
+/// The ids that name the request's user, in the order of how long ids live: device, exchange match,
+/// the exchange's own, shared ids.
+pub fn ids_of<'a>(
+    engine: &'a Engine,
+    desk: &'a ExchangeDesk,
+    request: &'a BidRequest<'_>,
+) -> impl Iterator<Item = (Namespace, UserKey)> + 'a {
+    let user = &request.user;
+    let ids = [
+        UserId::Ifa(&request.device.ifa),
+        UserId::Buyeruid { exchange: &desk.name, id: &user.buyeruid },
+        UserId::Id(&user.id),
+    ];
+    let own = ids.into_iter().filter_map(|id| Some((id.namespace(), id.key(&engine.hasher)?)));
+    own.chain(shared_ids(engine, &desk.config.eid_sources, &user.eids))
+}
+
+/// The first usable id of each trusted source, in the order of trust; where none is named, the first
+/// usable id as sent, since anybody may have put it there.
+fn shared_ids<'a>(
+    engine: &'a Engine,
+    trusted: &'a [String],
+    eids: &'a [Eid<'_>],
+) -> impl Iterator<Item = (Namespace, UserKey)> + 'a {
+    let key = |eid: &Eid<'_>| {
+        let ids = eid.uids.iter().map(|uid| UserId::Eid { source: &eid.source, id: &uid.id });
+        ids.into_iter().find_map(|id| id.key(&engine.hasher))
+    };
+    let any = std::iter::once_with(move || eids.iter().find_map(key)).flatten();
+    let any = trusted.is_empty().then_some(any);
+    let of_source = move |source: &'a String| {
+        let is_its = move |eid: &&Eid<'_>| eid.source.trim().eq_ignore_ascii_case(source);
+        eids.iter().filter(is_its).find_map(key)
+    };
+    let found = trusted.iter().filter_map(of_source).chain(any.into_iter().flatten());
+    found.map(|id| (Namespace::Eid, id))
+}
+
+impl Engine {
+    /// Tells a shard of ids that a request names together, without waiting. What a full mailbox
+    /// refuses is counted, and said again by the next request.
+    pub fn join_later(&self, source: u64, ids: Ids) {
+        let Some(&first) = ids.first() else { return };
+        let shard = u16::try_from(self.shard_map.shard_of(first)).ok();
+        let worker = shard.and_then(|number| self.worker(number));
+        let joins: smallvec::SmallVec<[Join; 1]> = smallvec![Join { ids, source }];
+        if worker.is_none_or(|worker| worker.shard.try_send(JoinIds(joins)).is_err()) {
+            self.metrics.refused("joins");
+        }
+    }
+
+    /// The user whom an id leads to now.
+    pub fn root_of(&self, id: UserKey) -> UserKey {
+        let now = self.civil.now();
+        self.aliases.as_ref().map_or(id, |aliases| aliases.root(id, now))
+    }
+
+    /// Hands on what shards have for each other, in order. It goes round the mailboxes' bounds, since
+    /// a show that got lost would not count against its cap, and two shards that waited for each
+    /// other would wait for ever: there are no more relays than a few for each message that found room.
+    pub fn relay(&self, relays: Vec<(usize, Relay)>) {
+        for (shard, relay) in relays {
+            match u16::try_from(shard).ok().and_then(|number| self.worker(number)) {
+                Some(worker) => worker.shard.do_send(Carry(relay)),
+                None => self.metrics.refused("relays"),
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Who a bid request speaks of: the first of its ids that leads to somebody whom we know.
+
+use super::alias::{Aliases, IDS_MAX};
+use super::identity::Namespace;
+use super::profile::{Profile, ReadOutcome};
+use super::table::SessionTable;
+use crate::units::{Timestamp, UserKey};
+use serde::Serialize;
+
+/// Under which id a user was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// The user: the key that the session is, or would be, under.
+    #[serde(skip)]
+    pub user: UserKey,
+    /// Whether there is a session.
+    #[serde(skip)]
+    pub outcome: ReadOutcome,
+    /// What kind of id names him.
+    pub by: Namespace,
+    /// Whether that id leads to him by an alias.
+    pub through_alias: bool,
+}
+
+/// Reads what is known of the first of the `ids` that leads to somebody into `profile`; where none
+/// does, what is known of the shows of a stranger under the first. Never waits, never allocates. `None`
+/// without ids.
+///
+/// All that an id leads over is read, and shows add up: while one session is handed to another, shows
+/// lie in either.
+pub fn find(
+    (table, aliases): (&SessionTable, Option<&Aliases>),
+    ids: impl Iterator<Item = (Namespace, UserKey)>,
+    now: Timestamp,
+    profile: &mut Profile,
+) -> Option<Found> {
+    let ids_max = if aliases.is_some() { IDS_MAX } else { 1 };
+    let mut first = None;
+    for (by, id) in ids.take(ids_max) {
+        let (mut user, mut outcome) = (id, table.read(id, now, profile));
+        for _ in 1..IDS_MAX {
+            let next = aliases.map_or(user, |aliases| aliases.try_next(user, now));
+            if next == user || outcome == ReadOutcome::Contended {
+                break;
+            }
+            user = next;
+            outcome = table.read_on(user, now, profile, outcome);
+        }
+        let found = Found { user, outcome, by, through_alias: user != id };
+        // Forgotten shows are of somebody whom we knew.
+        if outcome != ReadOutcome::Unknown || profile.has_shows() {
+            return Some(found);
+        }
+        first = first.or(Some(found));
+    }
+    first
+}
