@@ -5,7 +5,6 @@ mod figures;
 mod planted;
 mod policy;
 mod sequence;
-mod setting;
 
 /// Hold a model or a policy against recorded data.
 #[derive(clap::Args)]

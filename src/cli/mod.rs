@@ -2,6 +2,7 @@
 //! or as one JSON object with `--json`; one clear line and a non-zero exit on error.
 
 mod check;
+mod ctr_model;
 mod demo;
 mod evaluate;
 mod event_stream;

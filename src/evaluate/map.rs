@@ -29,9 +29,10 @@ pub struct FeatureMap {
     /// When an example happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
-    /// How often a feature must be seen before it is learned, up to 255; 0 and 1 are at once.
-    #[serde(default)]
-    pub min_count: u8,
+    /// How often a feature must be seen before it is learned, up to 255; 0 and 1 are at once. Where it
+    /// is not given, the engine's own default holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_count: Option<u8>,
     /// Namespaces of VW text in the order of their fields. An automatic map finds them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,
@@ -209,7 +210,7 @@ impl FeatureMap {
             label: None,
             weight: None,
             time: None,
-            min_count: 0,
+            min_count: None,
             namespaces: Vec::new(),
             folded: 0,
             fields: Vec::new(),
@@ -259,7 +260,11 @@ impl FeatureMap {
         }
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Whether its parts fit together.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn check(&self) -> Result<(), String> {
         let is_table = matches!(self.format, Format::Csv | Format::Tsv);
         let ensure =
             |holds: bool, reason: &str| if holds { Ok(()) } else { Err(reason.to_owned()) };

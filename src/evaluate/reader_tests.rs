@@ -96,11 +96,12 @@ fn a_table_becomes_what_its_map_says() {
         yes,1,2017-11-14 9:00,z,,p\n\
         0,1,2017-11-08 9:00,z,0,p\n\
         0,1,2017-11-08 9:00,z,-0.0,p\n\
-        0,1,2017-11-08 9:00,z,-1,p\n";
+        0,1,2017-11-08 9:00,z,-1,p\n\
+        0,1,2017-11-08 9:00,z,1,p\n";
     let all = good("data.csv", text, Some(TABLE));
-    assert_eq!(all.len(), 6);
+    assert_eq!(all.len(), 7);
     let is_positive: Vec<_> = all.iter().map(|each| each.is_positive).collect();
-    assert_eq!(is_positive, [true, false, true, false, false, false]);
+    assert_eq!(is_positive, [true, false, true, false, false, false, false]);
     assert_eq!((all[0].weight, all[1].weight), (2.5, 1.0));
     assert_eq!(fields(&all[0]), [0, 1, 2, 2, 3, 4, 5, 5], "two tokens, and two of the cross");
     assert_eq!(fields(&all[1]), [0, 1, 3, 4], "an empty list has nothing");
@@ -108,6 +109,7 @@ fn a_table_becomes_what_its_map_says() {
         all[row].features.iter().find(|feature| feature.field == field).expect("there").id
     };
     assert_eq!(id(0, 1), id(1, 1), "7 and 7.9 are of one bucket: log2 of 8 and 8.9");
+    assert_ne!(id(0, 1), id(6, 1), "7 and 1 are two octaves apart");
     assert_ne!(id(1, 1), id(2, 1), "no number is a category of its own");
     assert_eq!(id(3, 1), id(4, 1), "both zeros are one");
     assert_ne!(id(3, 1), id(5, 1), "0 and -1 are not");

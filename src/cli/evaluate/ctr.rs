@@ -1,10 +1,9 @@
 //! `outbid evaluate ctr`: the engine's model on labelled examples, progressive and held out.
 
 use super::figures;
-use super::setting::Setting;
-use crate::cli::show::Progress;
-use crate::evaluate::{Example, Examples, FeatureMap, Metrics, Model, Scored, Tolerance};
-use std::path::{Path, PathBuf};
+use crate::cli::ctr_model::{Kept, NamedModel, Pass, Setting};
+use crate::evaluate::{Examples, FeatureMap, Metrics, Model, Scored, Tolerance};
+use std::path::PathBuf;
 
 /// Judge the click model on labelled examples: each is predicted first, then learned.
 #[derive(clap::Args)]
@@ -19,8 +18,14 @@ pub struct Args {
     #[arg(long)]
     file: PathBuf,
     /// The feature map, in TOML: fixtures/maps has two that explain their keys.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "load")]
     map: Option<PathBuf>,
+    /// Go on with this model, which `outbid train ctr` or --model saved.
+    #[arg(long, conflicts_with_all = ["k", "linear_bits", "vector_bits", "base_rate", "seed"])]
+    load: Option<PathBuf>,
+    /// Save the model as it is at the end of the file.
+    #[arg(long)]
+    model: Option<PathBuf>,
     /// Further examples, predicted by the model as it is at the end.
     #[arg(long)]
     test: Option<PathBuf>,
@@ -34,7 +39,7 @@ pub struct Args {
     #[arg(long, default_value_t = 10)]
     bins: usize,
     /// Compare the default rates one by one, and 8 with 16 components.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["load", "model"])]
     matrix: bool,
     /// Draw the reliability diagram into this file, as SVG.
     #[arg(long)]
@@ -62,15 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     anyhow::ensure!((0.0..1.0).contains(&args.from), "--from is at least 0 and below 1");
     anyhow::ensure!((1..=1_000).contains(&args.bins), "--bins is between 1 and 1000");
     anyhow::ensure!(args.window != Some(0), "--window is at least 1");
-    let declared = args.map.as_deref().map(FeatureMap::read).transpose()?;
-    let map = Examples::map_of(&args.file, declared)?;
-    let models = match args.matrix {
-        true => args.setting.matrix(map.width(), map.min_count)?,
-        false => {
-            let model = args.setting.shadows(map.width(), map.min_count)?;
-            vec![(format!("k = {}", args.setting.k), model)]
-        }
-    };
+    let (kept, models, before) = models(args)?;
     let judged = models.into_iter().map(|(name, model)| Judged {
         name,
         model,
@@ -79,7 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     });
     let mut judged: Vec<_> = judged.collect();
     let mut tolerance = Tolerance::new(args.lenient);
-    let file = Pass { map: &map, what: "learning", is_quiet: args.json };
+    let file = Pass { map: &kept.map, what: "learning", is_quiet: args.json };
     let (rows, seconds) = file.read(&args.file, &mut tolerance, &mut |example| {
         for each in &mut judged {
             let scored = each.model.learn(example);
@@ -95,43 +92,32 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             }
         })?;
     }
-    let summary = Summary { args, map: &map, judged, tolerance, rate: rows as f64 / seconds };
+    if let Some((file, each)) = args.model.as_ref().zip(judged.first())
+        && let Model::Shadows(models) = &each.model
+    {
+        kept.save(file, models, before + rows)?;
+    }
+    let summary = Summary { args, map: &kept.map, judged, tolerance, rate: rows as f64 / seconds };
     summary.show()
 }
 
-/// One pass over a file.
-pub struct Pass<'a> {
-    /// How its rows become examples.
-    pub map: &'a FeatureMap,
-    /// What is done meanwhile, for the bar.
-    pub what: &'static str,
-    /// Whether no bar is shown.
-    pub is_quiet: bool,
-}
-
-impl Pass<'_> {
-    /// Calls `each` with every example of the file; returns rows and seconds.
-    pub fn read(
-        &self,
-        file: &Path,
-        tolerance: &mut Tolerance,
-        each: &mut dyn FnMut(&Example),
-    ) -> anyhow::Result<(u64, f64)> {
-        let mut examples = Examples::open(file, self.map, tolerance)?;
-        let position = examples.position().clone();
-        let mut progress = Progress::new(self.what, position.total(), self.is_quiet);
-        let (mut example, mut rows) = (Example::default(), 0);
-        while let Some(read) = examples.advance(&mut example) {
-            if tolerance.take(read)?.is_some() {
-                each(&example);
-                rows += 1;
-            }
-            progress.row(&position);
-        }
-        let (_, seconds) = progress.finish();
-        anyhow::ensure!(rows > 0, "{}: no row can be used", file.display());
-        Ok((rows, seconds.max(1e-9)))
+/// The models to judge, how their features are made, and how many examples they have learned.
+fn models(args: &Args) -> anyhow::Result<(Kept, Vec<NamedModel>, u64)> {
+    if let Some(file) = &args.load {
+        let (kept, models, learned) = Kept::load(file)?;
+        let name = format!("k = {}", kept.setting.k);
+        return Ok((kept, vec![(name, Model::Shadows(Box::new(models)))], learned));
     }
+    let declared = args.map.as_deref().map(FeatureMap::read).transpose()?;
+    let map = Examples::map_of(&args.file, declared)?;
+    let models = match args.matrix {
+        true => args.setting.matrix(map.width(), map.min_count)?,
+        false => {
+            let model = args.setting.shadows(map.width(), map.min_count)?;
+            vec![(format!("k = {}", args.setting.k), model)]
+        }
+    };
+    Ok((Kept { setting: args.setting, map }, models, 0))
 }
 
 struct Summary<'a> {

@@ -1,6 +1,6 @@
 //! `outbid evaluate policy`: what another policy would have earned in a log of random decisions.
 
-use super::setting::Setting;
+use crate::cli::ctr_model::Setting;
 use crate::cli::show::{Progress, table};
 use crate::evaluate::{
     Actions, BanditLog, Columns, Decision, Dialect, Error, Estimate, Estimator, RewardModel,
@@ -106,7 +106,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut rewards = match !survey.is_predicted && args.fit > 0.0 {
         true => {
             let width = log.context_width();
-            let model = args.setting.shadows(width + 1, 0)?;
+            let model = args.setting.shadows(width + 1, None)?;
             Some(RewardModel::new(model, width, survey.actions.len(), survey.rewards))
         }
         false => None,
