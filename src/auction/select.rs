@@ -258,6 +258,27 @@ mod tests {
     }
 
     #[test]
+    fn an_ad_without_money_gives_way_to_the_next() {
+        let mut list = Shortlist::default();
+        for ad in 1..=3 {
+            list.offer(candidate(ad, 0, 0, f64::from(ad)));
+        }
+        list.drop_ad(3);
+        assert_eq!(list.iter().map(|kept| kept.ad).collect::<Vec<_>>(), [2, 1]);
+        list.clear();
+        assert!(list.is_empty());
+    }
+
+    #[test]
+    fn in_a_pod_neither_ad_nor_advertiser_nor_category_is_there_twice() {
+        let first = candidate(1, 10, 100, 1.0);
+        assert!(first.stands_beside(&candidate(2, 11, 101, 1.0)));
+        for (ad, advertiser, category) in [(1, 11, 101), (2, 10, 101), (2, 11, 100)] {
+            assert!(!first.stands_beside(&candidate(ad, advertiser, category, 1.0)));
+        }
+    }
+
+    #[test]
     fn a_page_repeats_neither_ad_nor_advertiser_nor_category() {
         let mut page = Page::default();
         page.take(&candidate(1, 10, 100, 1.0));

@@ -257,6 +257,13 @@ fn visits_to_ever_new_items_fill_no_memory() {
     let sock = key("socks", "warm");
     let mut waiting = 0;
     for number in 0..40_000 {
+        // At first each list is made before its item is forgotten.
+        if number < 2_000 && number % 40 == 0 {
+            publish(&mut learned, at(2));
+            let status = learned.status();
+            assert!(status.co_visited_lists <= items_max, "{status:?}");
+            assert!(status.suggested_lists <= sessions_max, "{status:?}");
+        }
         let user = UserKey(crate::hash::mix(number));
         for (item, second) in [(number as u32 + 1_000, 0), (sock, 1)] {
             learned.visit(&Visit { user, item, at: at(second) });
@@ -372,6 +379,96 @@ fn a_tenant_that_leaves_the_pool_takes_what_was_learned_along() {
     assert!(spoken(&snapshot, user, &[shoe], at(22), ad(&after, "socks-shows")).is_empty());
     let status = learned.status();
     assert_eq!((status.pairs.items, status.sessions.sessions), (0, 0));
+}
+
+/// The catalog with a second campaign of the socks' shop, which shows the sock too.
+fn with_more_socks(rest: &str, previous: Option<&Catalog>) -> Catalog {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), POOLED);
+    let more = campaign("socks", "winter", rest, "warm", "red trail sock");
+    let more = more.replace("name = \"socks", "name = \"more");
+    std::fs::write(folder.path().join("campaigns/7.toml"), more).expect("a file");
+    load(folder.path(), previous)
+}
+
+/// What visits speak for is each campaign's own choice, and lists follow the catalog.
+#[test]
+fn a_campaign_outside_of_the_pool_or_paused_is_left_out() {
+    let (user, shoe, sock) = (UserKey(7), key("shoes", "red"), key("socks", "warm"));
+    let before = catalog(POOLED, None);
+    let mut learned = learned(5, Content::of(&before));
+    walk(&mut learned, 12);
+    publish(&mut learned, at(20));
+    for (rest, is_running, is_in_pool) in
+        [("", true, false), ("status = \"paused\"", false, false), (POOLED, true, true)]
+    {
+        let catalog = with_more_socks(rest, Some(&before));
+        let content = Content::of(&catalog);
+        let more = ad(&catalog, "more-shows");
+        let has = |likes: &[Like]| likes.iter().any(|like| like.ad == more);
+        assert_eq!(has(content.likes(sock)), is_running, "{rest}: its own item");
+        let words = liked(&catalog, content.likes(shoe));
+        assert_eq!(words.iter().any(|name| name == "more-says"), is_in_pool, "{rest}: {words:?}");
+        learned.adopt(Arc::new(content));
+        let snapshot = publish(&mut learned, at(21));
+        let said = spoken(&snapshot, user, &[shoe], at(21), more);
+        assert_eq!(!said.is_empty(), is_in_pool, "{rest}: by others' visits");
+    }
+}
+
+#[test]
+fn lists_are_short_however_many_ads_show_an_item() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), POOLED);
+    let shows = |number| {
+        format!(
+            "[[campaign.ad]]\nname = \"more-{number}\"\nitems = [\"warm\"]\n\
+             banner = {{ w = 300, h = 250, image_url = \"https://cdn.example/a.png\" }}\n"
+        )
+    };
+    let socks = campaign("socks", "winter", POOLED, "warm", "red trail sock");
+    let socks = socks + &(0..40).map(shows).collect::<String>();
+    std::fs::write(folder.path().join("campaigns/2.toml"), socks).expect("a file");
+    let (user, shoe, sock) = (UserKey(7), key("shoes", "red"), key("socks", "warm"));
+    let mut learned = learned(5, Content::of(&load(folder.path(), None)));
+    walk(&mut learned, 12);
+    learned.visit(&Visit { user, item: shoe, at: at(20) });
+    let snapshot = publish(&mut learned, at(20));
+    assert_eq!(snapshot.content.likes(sock).len(), 32);
+    let mut told = [0; 2];
+    snapshot.speak(Some(user), &[shoe], at(20), |family, source, _, _| {
+        let is_by_item = usize::from(source == Source::Item(shoe));
+        told[is_by_item] += usize::from(family == Family::Collaborative);
+    });
+    assert_eq!(told, [16, 32], "by sessions, by item");
+}
+
+/// (the ad's vector, whether it resembles an item of the vector 1, 0 that shares its category alone)
+#[test]
+fn supplied_vectors_count_as_much_as_words_and_little_is_nothing() {
+    let score = |vector: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(folder.path(), POOLED);
+        let item = "[[item]]\nadvertiser = \"alone\"\nid = \"v\"\ncategory = \"running\"\n";
+        let item = format!("{item}text = \"one two three four five six\"\nvector = [1, 0]\n");
+        std::fs::write(folder.path().join("items.toml"), item).expect("a file");
+        let words: Vec<_> = (0..20).map(|number| format!("word{number}")).collect();
+        let ads = campaign("alone", "running", "", "other", &words.join(" "));
+        let ads = ads.replace("price = 90", &format!("price = 90\n{vector}"));
+        std::fs::write(folder.path().join("campaigns/3.toml"), ads).expect("a file");
+        let catalog = load(folder.path(), None);
+        let (content, says) = (Content::of(&catalog), ad(&catalog, "alone-says"));
+        let likes = content.likes(key("alone", "v"));
+        likes.iter().find(|like| like.ad == says).map(|like| like.score)
+    };
+    assert_eq!(score(""), None, "one word of many");
+    let alike = score("vector = [2, 0]").expect("alike");
+    assert!((0.5..0.55).contains(&alike), "{alike}");
+    assert_eq!(
+        score("vector = [-1, 0]"),
+        None,
+        "the opposite takes nothing away, and gives nothing"
+    );
 }
 
 #[actix_web::test]

@@ -163,6 +163,37 @@ fn the_same_seed_makes_the_same_model() {
 }
 
 #[test]
+fn a_first_step_is_as_long_as_the_rate_whatever_the_gradient() {
+    let gradients = [1e-3_f32, -2.0, 500.0];
+    let (mut adam, mut weights) = (Adam::new(3, 0.01), [0.0; 3]);
+    for step in 1..=3 {
+        let mut gradient = gradients;
+        adam.begin();
+        adam.update(&mut weights, &mut gradient, 0..3);
+        assert_eq!(gradient, [0.0; 3], "forgotten");
+        for (weight, of) in weights.iter().zip(gradients) {
+            let expected = -0.01 * step as f32 * of.signum();
+            assert!((weight / expected - 1.0).abs() < 0.01, "{weight} is not {expected}");
+        }
+    }
+}
+
+#[test]
+fn candidates_are_corrected_by_the_chance_of_their_draw() {
+    let config = TrainConfig { hidden: 32, samples: 2, ..Default::default() };
+    let mut trainer = trainer(config);
+    let mut seen = visits(3, 3);
+    (seen[0].category, seen[1].category, seen[2].category) = (0, 5, 5);
+    trainer.draw_candidates(&seen);
+    assert!(trainer.candidates.is_sorted_by(|one, other| one.0 < other.0), "each once");
+    assert!(trainer.candidates.iter().any(|one| one.0 == 5), "what came next competes");
+    for (place, correction) in &trainer.candidates {
+        assert_ne!(*place, 0, "nobody predicts what is unknown");
+        assert_eq!(*correction, -trainer.sampler.chance(*place, 2).ln());
+    }
+}
+
+#[test]
 fn a_draw_counts_for_as_many_as_it_is_unlikely() {
     let sampler = Sampler::new(&[50, 1, 10, 100, 0]);
     let mut random = ChaCha8Rng::seed_from_u64(1);

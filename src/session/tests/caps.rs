@@ -229,6 +229,28 @@ fn shows_outlive_idle_interest_and_no_longer() {
 }
 
 #[test]
+fn shows_are_told_newest_first_and_no_longer_than_they_are_kept() {
+    let config = SessionConfig { shows_keep_s: 100, ..SessionConfig::default() };
+    let (table, mut state) = shard(config);
+    let user = UserKey(5);
+    let tags: Vec<_> = (1..=3).map(|id| campaign_tag(CampaignId(id))).collect();
+    for number in 1..=3 {
+        let campaign = CampaignId(number.into());
+        let when = at(60 * i64::from(number));
+        let show = ConfirmShow { campaign, at: when, ..confirm_of(user, number, when) };
+        state.confirm(&show, when);
+    }
+    let mut profile = Profile::new();
+    for (second, expected) in
+        [(181, &[(tags[2], 1), (tags[1], 1)][..]), (220, &[(tags[2], 1)]), (280, &[])]
+    {
+        table.read(user, at(second), &mut profile);
+        let shown: Vec<_> = profile.shown(at(second)).collect();
+        assert_eq!(shown, expected, "at {second}");
+    }
+}
+
+#[test]
 fn an_evicted_show_is_forgotten_to_the_side_of_the_cap() {
     let (table, mut state) =
         shard(SessionConfig { sessions_max: 1_024, ..SessionConfig::default() });

@@ -46,6 +46,22 @@ fn a_state_steps_by_pooled_events_of_consenting_users_alone() {
 }
 
 #[test]
+fn others_learn_of_new_pooled_visits_of_consenting_users_alone() {
+    let (_, mut state) = shard(SessionConfig::default());
+    let told = Event { pooled: true, ..view(1, USER, 2, at(0)) };
+    let events = [
+        told.clone(),
+        told.clone(),
+        view(2, USER, 2, at(1)),
+        Event { consent: false, pooled: true, ..view(3, USER, 2, at(2)) },
+        Event { pooled: true, item: None, ..view(4, USER, 2, at(3)) },
+    ];
+    let visits = state.apply_events(&events, at(4));
+    assert_eq!(visits, [crate::relevance::Visit { user: USER, item: 1, at: at(0) }]);
+    assert!(state.apply_events(&[told], at(5)).is_empty(), "a repetition");
+}
+
+#[test]
 fn a_state_goes_when_interest_expires() {
     let config = SessionConfig { idle_s: 100, ..SessionConfig::default() };
     let (table, mut state, sequencer) = stepping_shard(config);
@@ -53,6 +69,11 @@ fn a_state_goes_when_interest_expires() {
     // A show that a cap may need keeps the session itself.
     state.confirm(&confirm_of(USER, 1, at(0)), at(0));
     assert!(affinity(&table, &sequencer, at(99)).is_some());
+    let mut profile = Profile::new();
+    for (second, items) in [(99, &[1][..]), (100, &[])] {
+        table.read(USER, at(second), &mut profile);
+        assert_eq!(profile.recent_items(), items, "after {second} s");
+    }
     assert_eq!(affinity(&table, &sequencer, at(100)), None, "read as gone");
     state.apply_events(&[view(2, USER, 2, at(101))], at(101));
     assert_eq!(affinity(&table, &sequencer, at(101)), None, "and gone");
