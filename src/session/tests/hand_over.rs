@@ -252,7 +252,7 @@ fn what_comes_later_under_either_id_goes_to_the_one_session() {
     let mut world = World::new();
     world.view(&view(1, other, 7, at(0)));
     world.pend(other, 1);
-    world.join(&[other, one]);
+    world.join(&[one, other]);
     // Before the hand-over has come: the loss of the one show, another bid, and an event.
     world.cancel(other, 1);
     world.pend(other, 2);
