@@ -183,6 +183,7 @@ impl ConversionHead {
     /// Moves the present to `now` (never back).
     pub(super) fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
+        self.model.advance(now);
     }
 
     /// Lets go of clicks whose window has ended, at most `count` of them; whether there may be more.

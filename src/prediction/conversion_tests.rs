@@ -90,6 +90,23 @@ fn no_declared_rate_teaches_nothing_and_a_fresh_head_predicts_the_declared_one()
     assert_eq!((head.counters().clicks, head.waiting()), (0, 0));
 }
 
+#[test]
+fn what_was_not_clicked_for_so_long_is_forgotten() {
+    const HOUR_MS: i64 = 60 * MINUTE_MS;
+    const SWEEPS: usize = 32;
+    let mut head = head(&Config { ttl_hours: 2, ..Config::default() });
+    let start = 100_000 * HOUR_MS;
+    head.advance(Timestamp(start));
+    head.click(&clicked(1, 0), Timestamp(start));
+    let index = head.model.linear_index(100);
+    let mut is_known_after = |hours: i64| {
+        (0..SWEEPS).for_each(|_| head.advance(Timestamp(start + hours * HOUR_MS)));
+        head.model.linear_squares(index) > 0.0
+    };
+    assert!(is_known_after(2));
+    assert!(!is_known_after(3));
+}
+
 /// Conversions come as late as TalkingData's installs do (half within 3 minutes, a quarter after 82,
 /// a tenth after 249), one click a minute, and the declared rate is four times and 1.3 times too high.
 #[test]
