@@ -93,7 +93,7 @@ pub struct LearnerStatus {
     /// Clicks that wait for conversions.
     pub conversions_waiting: usize,
     /// The model's own prediction of each example just before it learned from it (progressive
-    /// validation).
+    /// validation), among the examples that it sees ([`Config::negative_rate`]).
     pub progressive: QualitySummary,
 }
 
@@ -341,7 +341,8 @@ impl Learner {
         let base_logit = self.model.serving().base_logit();
         let online = OnlineSample::new(&example.context, &example.ad, example.cross, base_logit);
         let predicted = self.model.learn(&online.sample(), is_clicked, 1.0);
-        self.progressive.record(predicted, is_clicked);
+        let among_seen = self.model.serving().among_seen(predicted);
+        self.progressive.record(among_seen, is_clicked);
         self.counters.learned += 1;
         self.is_changed = true;
     }

@@ -361,6 +361,25 @@ fn shows_and_clicks_join_once() {
 }
 
 #[test]
+fn what_is_sampled_is_measured_among_what_is_seen() {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let (ad, context) = (random_ad(&mut random, 0), random_context(&mut random));
+    let mut learner = Learner::new(&Config { negative_rate: 0.1, ..small(1) }).unwrap();
+    for sequence in 0..3_000 {
+        let at = i64::from(sequence) * 20;
+        learner.impression(example(sequence, at, context, &ad));
+        if random.random_bool(0.1) {
+            learner.click(hold(sequence), Timestamp(at));
+        }
+        learner.expire(Timestamp(at));
+    }
+    let status = learner.status();
+    assert!(status.counters.sampled_out > 2_000);
+    let ratio = status.progressive.predicted_over_actual;
+    assert!((0.8..1.2).contains(&ratio), "{ratio}");
+}
+
+#[test]
 fn an_arm_that_may_not_teach_is_still_measured() {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let ad = random_ad(&mut random, 0);
