@@ -56,8 +56,8 @@ pub(super) struct State {
     base_logit: f32,
     /// By how much the logit is higher among the examples that are seen.
     shift: f32,
-    rule: WeightRule,
-    dense_rule: WeightRule,
+    pub(super) rule: WeightRule,
+    pub(super) dense_rule: WeightRule,
     vector_rates: VectorRates,
     pub(super) bias: Weight,
     pub(super) linear: Vec<Weight>,

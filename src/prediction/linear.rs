@@ -3,6 +3,7 @@
 
 use super::config::{Rates, Rule};
 use super::gaussian::Correction;
+use super::vectors::WEIGHT_ABS_MAX;
 use serde::{Deserialize, Serialize};
 
 /// How single weights learn.
@@ -104,8 +105,13 @@ impl Weight {
     pub(super) fn is_empty(self) -> bool {
         self == Self::default()
     }
+
     /// Whether its numbers are such as learning can reach.
-    pub(super) fn is_sound(self) -> bool {
-        self.state.is_finite() && self.spread.is_finite() && self.spread >= 0.0
+    pub(super) fn is_sound(self, rule: WeightRule) -> bool {
+        let most = match rule {
+            WeightRule::Ftrl { .. } => f32::MAX,
+            WeightRule::Gaussian { .. } => WEIGHT_ABS_MAX,
+        };
+        self.state.abs() <= most && self.spread.is_finite() && self.spread >= 0.0
     }
 }

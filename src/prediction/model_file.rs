@@ -74,6 +74,8 @@ pub fn map_digest<'a>(
         config.linear_bits.into(),
         config.vector_bits.into(),
         config.frozen_from as u64,
+        // Weights say how far the logit lies from this rate's.
+        config.base_rate.to_bits(),
     ];
     let rules = rates.iter().map(|rates| rates.rule as u64);
     names.chain(numbers).chain(rules).fold(hash::mix(VERSION.into()), hash::combine)

@@ -102,15 +102,16 @@ impl Fwfm {
             if is_sound { Ok(()) } else { Err(ModelFileError::Unsound(what)) }
         };
         let state = &mut self.state;
-        let sound = |weights: &[Weight]| weights.iter().all(|weight| weight.is_sound());
+        let (rule, dense_rule) = (state.rule, state.dense_rule);
+        let sound = |weights: &[Weight]| weights.iter().all(|one| one.is_sound(dense_rule));
         require("dense weights", saved.dense.len() == state.dense.len() && sound(&saved.dense))?;
-        require("bias", saved.bias.is_sound())?;
+        require("bias", saved.bias.is_sound(dense_rule))?;
         require("field pairs", saved.pairs.is_like(&state.pairs))?;
         let (weight, spread) = saved.prior;
         let is_spread = spread.is_finite() && spread > 0.0;
         require("prior", (0.0..=PRIOR_WEIGHT_MAX).contains(&weight) && is_spread)?;
         for (index, weight) in saved.linear {
-            let place = state.linear.get_mut(index as usize).filter(|_| weight.is_sound());
+            let place = state.linear.get_mut(index as usize).filter(|_| weight.is_sound(rule));
             *place.ok_or(ModelFileError::Unsound("linear weights"))? = weight;
         }
         let is_filled = match &mut self.vectors {

@@ -1,12 +1,15 @@
 //! A saved model goes on as if nothing had happened, and no other file takes its place.
 
 use super::config::{Config, FwfmConfig, Rates, Rule};
+use super::features::Cross;
 use super::learner::{Learner, SavedLearner};
 use super::model_file::{ModelFileError, decode, encode, map_digest, read, write};
 use super::sample::{Feature, Sample};
 use super::saved::SavedShadows;
+use super::score::{ModelSnapshot, ScoreScratch};
 use super::shadows::Shadows;
-use crate::units::Timestamp;
+use super::tests::{example, hold, random_ad, random_context};
+use crate::units::{Slot, Timestamp};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -126,11 +129,13 @@ fn a_digest_tells_feature_maps_and_shapes_apart() {
     let (config, rates) = (config(8), rates());
     let own = map_digest(["a", "b", "c", "d"], &config, &rates);
     let wider = FwfmConfig { linear_bits: 11, ..config };
+    let likelier = FwfmConfig { base_rate: 0.02, ..config };
     let quicker = [Rates { linear_variance: 0.2, ..rates[0] }, rates[1]];
     let turned = [rates[1], rates[0]];
     assert_ne!(own, map_digest(["b", "a", "c", "d"], &config, &rates), "order");
     assert_ne!(own, map_digest(["a", "b", "c", "e"], &config, &rates), "names");
     assert_ne!(own, map_digest(["a", "b", "c", "d"], &wider, &rates), "sizes");
+    assert_ne!(own, map_digest(["a", "b", "c", "d"], &likelier, &rates), "base rate");
     assert_ne!(own, map_digest(["a", "b", "c", "d"], &config, &turned), "rules");
     assert_eq!(own, map_digest(["a", "b", "c", "d"], &config, &quicker), "other rates go on");
 }
@@ -157,6 +162,11 @@ fn forged_numbers_are_refused() {
         shadows.models[0].state.bias = serde_json::from_str(forged).unwrap();
     };
     assert_eq!(spoilt(&forge), "bias");
+    let forged = r#"{"state": 1e30, "spread": 0.01}"#;
+    let forge = |shadows: &mut Shadows| {
+        shadows.models[0].state.linear[3] = serde_json::from_str(forged).unwrap();
+    };
+    assert_eq!(spoilt(&forge), "linear weights", "beyond what a step leaves");
     // A model of another shape under the same digest.
     let saved = Shadows::new(&config(16), &rates()).unwrap();
     let mut taught = saved;
@@ -184,13 +194,38 @@ fn a_learner_is_saved_with_its_calibration_and_counts_on() {
     let path = folder.path().join("model.outbid");
     let config = Config { linear_bits: 10, vector_bits: 8, ..Config::default() };
     let mut learner = Learner::new(&config).unwrap();
-    let epoch = learner.publish().epoch();
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let (ad, context) = (random_ad(&mut random, 0), random_context(&mut random));
+    for sequence in 0..200 {
+        let mut shown = example(sequence, 0, context, &ad);
+        (shown.logit, shown.conversion_prior_logit) = (-3.0, -2.0);
+        learner.impression(shown);
+        if sequence % 4 == 0 {
+            learner.click(hold(sequence), Timestamp(1));
+        }
+    }
+    learner.expire(Timestamp(config.click_window_ms));
+    let says = |model: &ModelSnapshot| {
+        let calibrated = model.calibration(&context).of(0).apply(-3.0);
+        let mut scratch = ScoreScratch::default();
+        let head = model.conversions().expect("a head");
+        [model, head].map(|model| {
+            model.prepare(&context, &mut scratch);
+            (calibrated, model.logit(&scratch, Slot::default(), Cross::NEUTRAL))
+        })
+    };
+    let before = learner.publish();
+    let epoch = before.epoch();
     write(&path, &learner.to_saved().encode()).unwrap();
     let saved = SavedLearner::read(&config, &path).unwrap().expect("a file");
     let mut resumed = Learner::resume(&config, saved).unwrap();
-    assert_eq!(resumed.publish().epoch(), epoch + 1);
-    // Another shape, another rule.
+    let after = resumed.publish();
+    assert_eq!((after.epoch(), says(&after)), (epoch + 1, says(&before)));
+    let [click, conversion] = says(&before);
+    assert!(click.0 > -2.9 && click.1 > -4.0 && conversion.1 < -4.0, "{click:?} {conversion:?}");
+    // Another shape, another base, another rule.
     for other in [
+        Config { base_rate: 0.05, ..config.clone() },
         Config { linear_bits: 11, ..config.clone() },
         Config { rates: vec![Rates { rule: Rule::Ftrl, ..Rates::default() }], ..config.clone() },
     ] {
