@@ -115,3 +115,18 @@ impl Bounds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_kept_length_is_never_shorter(length in 0f32..1e6) {
+            let bound = Bound { own: 0.0, lengths: [rounded_up(length); AD_FIELDS] };
+            let kept = bound.most(&std::array::from_fn(|field| f32::from(u8::from(field == 0))));
+            prop_assert!(kept >= length && kept <= length * 1.01 + f32::MIN_POSITIVE, "{kept}");
+        }
+    }
+}
