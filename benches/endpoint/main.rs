@@ -13,6 +13,7 @@ mod child;
 mod process;
 mod requests;
 
+use anyhow::Context;
 use child::{CAMPAIGNS, SEED, bidder, echo, pin};
 use outbid::catalog::generated;
 use outbid::clock::Civil;
@@ -130,7 +131,7 @@ fn row(
         seed: 3,
     };
     // Money is leased on the first bid; sizes are taken after that.
-    run(&plan)?;
+    run(&plan).with_context(|| no_bids(&ours).unwrap_or_default())?;
     let answer = first_answer(&ours, &plan)?;
     println!("requests of {bytes} bytes, an answer of {} bytes", answer.len());
     let bare = Process::start("echo", &answer.len().to_string())?;
@@ -159,6 +160,16 @@ fn row(
     let fresh = Process::start("bidder", &selectivity.to_string())?;
     half(&fresh, &mut plan, rates[0] / 2.0)?;
     stages(&fresh)
+}
+
+/// Why the bidder did not bid, as it counts that.
+fn no_bids(ours: &Process) -> anyhow::Result<String> {
+    let head = format!("GET /metrics HTTP/1.1\r\nauthorization: Bearer {}", ours.key);
+    let (status, body) = call(ours.admin, &head, &[])?;
+    anyhow::ensure!(status == 200, "metrics: {status}");
+    let counted = |line: &&str| line.starts_with("outbid_no_bid") && !line.ends_with(" 0");
+    let text = String::from_utf8_lossy(&body);
+    Ok(text.lines().filter(counted).collect::<Vec<_>>().join("\n"))
 }
 
 fn first_answer(ours: &Process, plan: &LoadPlan) -> anyhow::Result<Vec<u8>> {

@@ -135,7 +135,7 @@ impl Handler<Tick> for RelevanceActor {
                 if !has_more {
                     break;
                 }
-                // The ledger and the learner, which share the thread, go on between two steps.
+                // The learner, which shares the thread, goes on between two steps.
                 tokio::task::yield_now().await;
             }
             let start = Mono::now();

@@ -106,7 +106,7 @@ pub fn assemble(
     keys: Keys,
     civil: Civil,
     worker_count: usize,
-    control: &ArbiterHandle,
+    (control, learning): (&ArbiterHandle, &ArbiterHandle),
 ) -> anyhow::Result<Arc<Engine>> {
     let now = civil.now();
     let rates = config.currency.read()?;
@@ -178,8 +178,8 @@ pub fn assemble(
         board: LatencyBoard::default(),
         budget: Supervised::start(control, move || BudgetActor::new(budget.clone())),
         aggregates: Supervised::start(control, move || aggregates.actor()),
-        learner: Supervised::start(control, move || LearnerActor::new(learner.clone())),
-        relevance: Supervised::start(control, move || RelevanceActor::new(relevance.clone())),
+        learner: Supervised::start(learning, move || LearnerActor::new(learner.clone())),
+        relevance: Supervised::start(learning, move || RelevanceActor::new(relevance.clone())),
         market: Supervised::start(control, move || MarketActor::new(learns_market.clone())),
         market_inbox,
         catalog: Supervised::start(control, move || CatalogActor::new(keeper.clone())),

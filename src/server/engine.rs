@@ -150,6 +150,9 @@ pub struct Engine {
     pub(super) workers: Vec<ArcSwapOption<WorkerAddresses>>,
 }
 
+/// Visits in a message: some 13 us each, so a full mailbox is about a second of work.
+const VISITS_MAX: usize = 64;
+
 impl Engine {
     /// The exchange of this name.
     pub fn exchange(&self, name: &str) -> Option<&ExchangeDesk> {
@@ -197,9 +200,11 @@ impl Engine {
         }
         let engine = self.clone();
         let tell = move |visits: Vec<Visit>| {
-            let count = visits.len() as u64;
-            if !engine.relevance.tell(Visits(visits)) {
-                engine.metrics.refused_many("visits", count);
+            // The mailbox counts messages: pieces of bounded size bound what waits in it.
+            for visits in visits.chunks(VISITS_MAX) {
+                if !engine.relevance.tell(Visits(visits.to_vec())) {
+                    engine.metrics.refused_many("visits", visits.len() as u64);
+                }
             }
         };
         shard.telling(Box::new(tell)).start()

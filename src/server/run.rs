@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::server::assemble::{Parts, Spreader, assemble, spread};
 use crate::server::engine::{Engine, NODE};
 use crate::server::keys::{FreshKeys, Keys};
-use crate::server::simulation::tick_in_real_time;
+use crate::server::simulation::{tick_learning_in_real_time, tick_money_in_real_time};
 use crate::server::stores::Stores;
 use crate::server::worker::Worker;
 use crate::server::{admin, bid, conversions, events, explain, ledger, notices, rates};
@@ -229,8 +229,10 @@ async fn serve(
     let mut config = config;
     config.server.public_listen = addresses.public;
     let worker_count = worker_count(&config, &civil);
-    let control = Arbiter::new();
-    let engine = assemble(config, parts, stores, keys, civil, worker_count, &control.handle())?;
+    // What is learned may lag behind a flood of events; money may not, so it has a thread of its own.
+    let (control, learning) = (Arbiter::new(), Arbiter::new());
+    let threads = (&control.handle(), &learning.handle());
+    let engine = assemble(config, parts, stores, keys, civil, worker_count, threads)?;
     let catalog = engine.published.catalog.load_full();
     spread(&engine, &catalog).await;
     let spreader = Spreader(engine.clone());
@@ -242,7 +244,8 @@ async fn serve(
     if engine.civil.is_simulated() {
         engine.run_tick(engine.civil.now()).await;
     } else {
-        control.spawn(tick_in_real_time(engine.clone()));
+        control.spawn(tick_money_in_real_time(engine.clone()));
+        learning.spawn(tick_learning_in_real_time(engine.clone()));
     }
     // Nobody may be waiting any more: then there is nothing to serve for.
     if started.send(engine.clone()).is_ok() {
@@ -250,6 +253,7 @@ async fn serve(
     }
     close(&engine, &servers).await;
     control.stop();
+    learning.stop();
     for server in running {
         server.await.context("a listener ended")??;
     }

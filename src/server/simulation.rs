@@ -63,25 +63,40 @@ impl Engine {
     /// One tick of everything, in the order of the data: cores report, the budget folds, releases
     /// and model are published.
     pub async fn run_tick(&self, now: Timestamp) {
+        self.tick_money(now).await;
+        self.tick_learning(now).await;
+        self.is_unsettled.store(true, Ordering::Release);
+        self.settle().await;
+    }
+
+    /// The part of a tick that bids depend on within the second.
+    async fn tick_money(&self, now: Timestamp) {
         for worker in self.workers() {
             // A worker's actors end with it; then there is nothing to tick.
             let _ = worker.shard.send(session::Tick { now }).await;
             let _ = worker.auction.send(auction::Tick { now }).await;
         }
-        let failed = [
+        self.count_failed([
             self.budget.address().send(budget::Tick { now }).await.is_err(),
             self.aggregates.address().send(privacy::Tick { now }).await.is_err(),
-            self.learn(now).await.is_err(),
             self.market.address().send(market::Tick { now }).await.is_err(),
-            self.relevance.address().send(relevance::Tick { now }).await.is_err(),
             self.catalog.address().send(catalog::Tick { now }).await.is_err(),
-        ];
+        ]);
+    }
+
+    /// The part that waits for whatever is still to be learned.
+    async fn tick_learning(&self, now: Timestamp) {
+        self.count_failed([
+            self.learn(now).await.is_err(),
+            self.relevance.address().send(relevance::Tick { now }).await.is_err(),
+        ]);
         self.saved_model.tick();
+    }
+
+    fn count_failed<const N: usize>(&self, failed: [bool; N]) {
         for _ in failed.into_iter().filter(|failed| *failed) {
             self.metrics.refused("tick");
         }
-        self.is_unsettled.store(true, Ordering::Release);
-        self.settle().await;
     }
 
     /// The learner's tick; in simulation as many as it takes to learn all that is due.
@@ -127,14 +142,28 @@ fn start_of(last: Timestamp, to: Timestamp, tick_ms: i64) -> Timestamp {
     Timestamp((to.0.div_euclid(tick_ms) - 1).saturating_mul(tick_ms))
 }
 
-/// Runs ticks in real time until the engine is dropped.
-pub async fn tick_in_real_time(engine: Arc<Engine>) {
-    let mut timer = tokio::time::interval(Duration::from_millis(engine.config.budget.tick_ms));
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Ticks what bids depend on, in real time until the engine is dropped.
+pub async fn tick_money_in_real_time(engine: Arc<Engine>) {
+    let mut timer = timer(&engine);
     loop {
         timer.tick().await;
-        engine.run_tick(engine.civil.now()).await;
+        engine.tick_money(engine.civil.now()).await;
     }
+}
+
+/// Ticks what learns, in real time until the engine is dropped.
+pub async fn tick_learning_in_real_time(engine: Arc<Engine>) {
+    let mut timer = timer(&engine);
+    loop {
+        timer.tick().await;
+        engine.tick_learning(engine.civil.now()).await;
+    }
+}
+
+fn timer(engine: &Engine) -> tokio::time::Interval {
+    let mut timer = tokio::time::interval(Duration::from_millis(engine.config.budget.tick_ms));
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    timer
 }
 
 #[cfg(test)]

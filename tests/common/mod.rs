@@ -88,8 +88,7 @@ impl Engine {
 
     /// Everything that is remembered of users, field by field.
     pub fn sessions(&self) -> String {
-        let running = self.running.as_ref().expect("it runs");
-        format!("{:?}", running.engine().sessions)
+        format!("{:?}", self.inside().sessions)
     }
 
     /// What `/explain` says of the campaign's first ad on the first imp.
@@ -100,6 +99,11 @@ impl Engine {
         let campaigns = explanation["campaigns"].as_array().cloned().unwrap_or_default();
         let found = campaigns.into_iter().find(|one| one["campaign"] == campaign);
         found.expect("the campaign is explained")["ads"][0].clone()
+    }
+
+    /// The engine itself, for what no listener takes.
+    pub fn inside(&self) -> &server::Engine {
+        self.running.as_ref().expect("it runs").engine()
     }
 
     /// Fetches a notice or click URL of a bid.
