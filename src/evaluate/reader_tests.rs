@@ -143,6 +143,15 @@ fn faults_of_tables_have_a_line_and_a_reason() {
 }
 
 #[test]
+fn a_record_has_as_many_cells_as_its_map_names() {
+    let map = "format = \"csv\"\nheader = false\ncolumns = [\"y\", \"a\"]\n\
+               [label]\ncolumn = \"y\"\n[[field]]\nkind = \"category\"\ncolumns = [\"a\"]\n";
+    assert_eq!(good("data.csv", "1,x\n0,y\n", Some(map)).len(), 2);
+    let fault = fault("data.csv", "1\n0\n", Some(map));
+    assert!(fault.contains("line 1: 1 cells, where the map names 2"), "{fault}");
+}
+
+#[test]
 fn lenient_reading_counts_and_goes_on() {
     let text = "y,w,t,a,n,l\n1,1,x,a,7,p\n1,1\n0,1,2017-11-07 9:30,a,7,p\n";
     let (all, tolerance) = read("d.csv", text.as_bytes(), Some(TABLE), true).expect("readable");

@@ -27,6 +27,8 @@ pub struct Rows {
     encoders: Vec<Encoder>,
     /// Two encoders' places, and the cross's own hash.
     crosses: Vec<(usize, usize, u64)>,
+    /// How many cells each record has by the map; 0 where a header says it.
+    named: usize,
 }
 
 /// A field, resolved.
@@ -75,6 +77,7 @@ impl Rows {
             weight: map.weight.as_deref().map(find).transpose()?,
             time: time.transpose()?,
             crosses: crosses.collect(),
+            named: map.columns.len(),
             encoders,
             table,
         })
@@ -96,6 +99,12 @@ impl Rows {
 
     fn encode(&self, example: &mut Example) -> Result<(), Error> {
         example.clear();
+        let cells = self.table.cells();
+        if self.named > 0 && cells != self.named {
+            return Err(self
+                .table
+                .wrong(format!("{cells} cells, where the map names {}", self.named)));
+        }
         let label = self.table.cell(self.label);
         if label.is_empty() {
             return Err(self.table.wrong("no label"));

@@ -82,6 +82,12 @@ impl Table {
         found.ok_or_else(|| Error::shape(self.name.clone(), format!("no column `{name}`")))
     }
 
+    /// How many cells the present record has.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        self.record.len()
+    }
+
     /// A cell of the present record, without spaces around it.
     #[must_use]
     pub fn cell(&self, column: usize) -> &[u8] {
