@@ -208,7 +208,7 @@ impl Handler<Tick> for LearnerActor {
             while has_more && slices < LEARNED_MAX / SLICE {
                 has_more = state.learner.lock().learn_ended(SLICE);
                 slices += 1;
-                // The ledger's actors share this thread: what has come for them goes first.
+                // Relevance shares this thread: what has come for it goes first.
                 tokio::task::yield_now().await;
             }
             let mut learner = state.learner.lock();
