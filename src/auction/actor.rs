@@ -18,7 +18,7 @@ use crate::prediction::{Click, Cross, Example, conversion_prior_logit, sigmoid};
 use crate::privacy::{Cell, Contribute, Kind};
 use crate::session::{CancelShow, PendShow};
 use crate::strategy::pacing::{LocalPacing, LocalReport};
-use crate::units::{HoldId, Nanos, Slot, Timestamp, UserKey};
+use crate::units::{HoldId, Micros, Nanos, Slot, Timestamp, UserKey};
 use actix::prelude::*;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -161,11 +161,12 @@ impl Core {
     }
 
     /// Counts a show, once: its features are in the ring until then.
-    fn show(&mut self, hold: HoldId, user: Option<UserKey>, cell: Cell, at: Timestamp) {
+    fn show(&mut self, shown: BidShown) {
+        let BidShown { hold, user, cell, at, price } = shown;
         let Some(Bid { pace, promised, mut example }) = self.ring.take(hold) else { return };
         example.at = at;
         self.pacing.on_show(pace, promised);
-        self.outbox.contribute(Contribute { user, at, cell, kind: Kind::Impression });
+        self.outbox.contribute(Contribute { user, at, cell, kind: Kind::Impression, price });
         self.outbox.learn(example);
     }
 
@@ -387,6 +388,8 @@ pub struct BidShown {
     pub cell: Cell,
     /// When.
     pub at: Timestamp,
+    /// What it cost, a CPM in the account's currency.
+    pub price: Micros,
 }
 
 /// A bid's ad was clicked.
@@ -401,6 +404,8 @@ pub struct BidClicked {
     pub cell: Cell,
     /// When.
     pub at: Timestamp,
+    /// The price that is held for it, a CPM in the account's currency.
+    pub price: Micros,
 }
 
 /// Time has passed: leases are renewed or given back, histograms handed out.
@@ -464,7 +469,7 @@ impl Handler<EndBids> for AuctionActor {
             match end {
                 // A click that came before its bill has proved the show already.
                 BidEnd::Shown(shown) if core.clicked.contains(shown.hold) => {}
-                BidEnd::Shown(shown) => core.show(shown.hold, shown.user, shown.cell, shown.at),
+                BidEnd::Shown(shown) => core.show(shown),
                 BidEnd::Released(held) => {
                     core.leases.release(&held);
                 }
@@ -484,14 +489,15 @@ impl Handler<BidClicked> for AuctionActor {
             return;
         }
         core.clicked.put(clicked.hold, ());
-        let BidClicked { hold, user, cell, at } = clicked;
+        let BidClicked { hold, user, cell, at, price } = clicked;
         // Whatever was clicked was shown, also where the bill takes longer than the user: the
         // learner must have the show before the click.
         if core.ring.contains(hold) {
-            core.show(hold, user, cell, at);
+            core.show(BidShown { hold, user, cell, at, price });
         }
         core.outbox.click(Click { hold, at });
-        core.outbox.contribute(Contribute { user, at, cell, kind: Kind::Click });
+        let price = Micros(0);
+        core.outbox.contribute(Contribute { user, at, cell, kind: Kind::Click, price });
         core.outbox.flush();
     }
 }

@@ -11,7 +11,7 @@ use super::config::{Error, Plan};
 use super::mechanism::NoiseSource;
 use super::prior::Releases;
 use super::release::{Closing, Publisher};
-use crate::units::{CampaignId, Timestamp, UserKey};
+use crate::units::{CampaignId, Micros, Timestamp, UserKey};
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -36,8 +36,10 @@ pub struct Contribute {
     pub at: Timestamp,
     /// Where it is counted.
     pub cell: Cell,
-    /// What it was.
+    /// What it was; never [`Kind::Spend`], which follows from the price.
     pub kind: Kind,
+    /// What an impression cost, a CPM in the account's currency; 0 for other kinds.
+    pub price: Micros,
 }
 
 /// What happened to several users, in this order: a message that crosses threads costs more than
@@ -119,7 +121,8 @@ impl Aggregates {
             .name("outbid-privacy".to_owned())
             .spawn(move || publish_all(publisher, &received, &reported))
             .map_err(|error| Error::Thread(error.to_string()))?;
-        Ok(Self { aggregate: Arc::new(Mutex::new(Aggregate::new(plan, now))), orders, progress })
+        let aggregate = Arc::new(Mutex::new(Aggregate::new(plan, now)?));
+        Ok(Self { aggregate, orders, progress })
     }
 
     /// The published snapshot, replaced with each release.
@@ -209,8 +212,8 @@ impl Handler<ContributeAll> for AggregateActor {
 
     fn handle(&mut self, ContributeAll(all): ContributeAll, _: &mut Self::Context) {
         let mut aggregate = self.aggregates.aggregate.lock();
-        for Contribute { user, at, cell, kind } in all {
-            aggregate.contribute(user, at, cell, kind);
+        for contribution in &all {
+            aggregate.contribute(contribution);
         }
     }
 }
@@ -219,9 +222,7 @@ impl Handler<Contribute> for AggregateActor {
     type Result = ();
 
     fn handle(&mut self, contribution: Contribute, _: &mut Self::Context) {
-        let Contribute { user, at, cell, kind } = contribution;
-        let mut aggregate = self.aggregates.aggregate.lock();
-        aggregate.contribute(user, at, cell, kind);
+        self.aggregates.aggregate.lock().contribute(&contribution);
     }
 }
 

@@ -5,12 +5,14 @@
 //! interval; one that names an earlier time closes nothing.
 
 use super::accountant::{Accountant, Charge, DayCharge, Refused};
+use super::actor::Contribute;
 use super::bound::{Bounder, NotAdmitted};
-use super::cell::{CONTEXT_BUCKETS, Cell, KINDS, Kind};
-use super::config::Plan;
+use super::cell::{CONTEXT_BUCKETS, KINDS, Kind};
+use super::config::{Error, Plan};
+use super::day_key::DayKey;
 use super::mechanism::RawCounts;
 use super::release::Closing;
-use crate::units::{CampaignId, Timestamp, UserKey};
+use crate::units::{CampaignId, Timestamp};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
@@ -86,6 +88,8 @@ pub struct AggregateStatus {
 /// The state behind the actor.
 pub(super) struct Aggregate {
     plan: Plan,
+    /// None where the machine had no random bytes at the day's beginning: nobody is counted then.
+    key: Option<DayKey>,
     accountant: Accountant,
     bounder: Bounder,
     raw: RawCounts,
@@ -115,9 +119,13 @@ impl Place {
 
 impl Aggregate {
     /// Opens the interval that `now` is in, with nothing declared, counted or spent.
-    pub fn new(plan: &Plan, now: Timestamp) -> Self {
+    ///
+    /// # Errors
+    /// As [`DayKey::draw`].
+    pub fn new(plan: &Plan, now: Timestamp) -> Result<Self, Error> {
         let open = Place::of(now, plan.releases_per_day());
-        Self {
+        Ok(Self {
+            key: Some(DayKey::draw()?),
             plan: plan.clone(),
             accountant: Accountant::new(plan, open.day),
             bounder: Bounder::new(plan, open.day),
@@ -129,11 +137,11 @@ impl Aggregate {
             dropped: Dropped::default(),
             refused: 0,
             campaigns_refused: 0,
-        }
+        })
     }
 
     /// Counts one contribution in the open interval, if permission, declaration and bound allow.
-    pub fn contribute(&mut self, user: Option<UserKey>, at: Timestamp, cell: Cell, kind: Kind) {
+    pub fn contribute(&mut self, &Contribute { user, at, cell, kind, price }: &Contribute) {
         let Some(user) = user else {
             self.dropped.no_permission += 1;
             return;
@@ -148,10 +156,22 @@ impl Aggregate {
             return;
         };
         let index = slot * CONTEXT_BUCKETS as u32 + cell.bucket.index() as u32;
-        match self.bounder.admit(user, index, kind) {
+        let Some(key) = &self.key else {
+            self.dropped.undeclared += 1;
+            return;
+        };
+        let user = key.pseudonym(user);
+        match self.bounder.admit(user, index, kind, 1) {
             Ok(admitted) => self.raw.count(admitted),
             Err(NotAdmitted::Bound) => self.dropped.over_bound += 1,
             Err(NotAdmitted::UsersFull) => self.dropped.users_full += 1,
+        }
+        let units = self.plan.spend_units(price);
+        // Spend has a bound of its own; what exceeds it was counted as dropped with the impression.
+        if units > 0
+            && let Ok(admitted) = self.bounder.admit(user, index, Kind::Spend, units)
+        {
+            self.raw.count(admitted);
         }
     }
 
@@ -185,7 +205,9 @@ impl Aggregate {
             .filter(|(_, (_, is_declared))| *is_declared)
             .map(|(slot, &(campaign, _))| (campaign, slot))
             .unzip();
-        let closing = if campaigns.is_empty() {
+        let is_overrun = self.bounder.is_overrun();
+        self.refused += u64::from(is_overrun);
+        let closing = if campaigns.is_empty() || is_overrun {
             None
         } else {
             self.charge_open()
@@ -197,6 +219,8 @@ impl Aggregate {
                 .map(|charges| Closing { campaigns, slots, raw, charges, at: now })
         };
         if self.bounder.enter(place.day) {
+            self.key =
+                DayKey::draw().inspect_err(|error| tracing::error!(%error, "no day key")).ok();
             self.day_charge = None;
             self.renumber();
         }
@@ -210,10 +234,10 @@ impl Aggregate {
             Some(charge) => charge,
             None => self.accountant.begin_day(self.open.day)?,
         };
-        let [impressions, clicks, conversions] =
+        let [impressions, clicks, conversions, spend] =
             Kind::ALL.map(|kind| day_charge.take(self.open.interval, kind));
         self.day_charge = Some(day_charge);
-        Ok([impressions?, clicks?, conversions?])
+        Ok([impressions?, clicks?, conversions?, spend?])
     }
 
     /// With a new day, when no bound refers to a slot any more: frees those of campaigns gone.

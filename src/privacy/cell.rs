@@ -1,4 +1,4 @@
-//! What is counted, and where: three kinds of event per campaign and coarse context.
+//! What is counted, and where: four kinds of quantity per campaign and coarse context.
 
 use crate::units::CampaignId;
 
@@ -51,7 +51,7 @@ pub struct Cell {
 }
 
 /// How many kinds of contribution there are.
-pub const KINDS: usize = 3;
+pub const KINDS: usize = 4;
 
 /// What is counted. Each kind has its own bound, its own share of the budget and its own noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,11 +62,20 @@ pub enum Kind {
     Click,
     /// The click led to a conversion.
     Conversion,
+    /// What an impression cost, in units of [`Plan::spend_unit_nanos`](super::Plan::spend_unit_nanos),
+    /// clamped at the configured price.
+    Spend,
 }
 
 impl Kind {
     /// All kinds, in the order of [`Kind::index`].
-    pub const ALL: [Self; KINDS] = [Self::Impression, Self::Click, Self::Conversion];
+    pub const ALL: [Self; KINDS] = [Self::Impression, Self::Click, Self::Conversion, Self::Spend];
+
+    /// Its name in configuration, metrics and tables.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        ["impressions", "clicks", "conversions", "spend"][self as usize]
+    }
 
     /// The kind's number, below [`KINDS`].
     #[must_use]

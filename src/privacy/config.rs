@@ -7,6 +7,7 @@ use super::accountant::Rho;
 use super::bound::Bound;
 use super::cell::{KINDS, Kind};
 use super::zcdp;
+use crate::units::Micros;
 use dashu::integer::UBig;
 use dashu::rational::RBig;
 use serde::{Deserialize, Serialize};
@@ -16,16 +17,24 @@ use std::fmt;
 const EPSILON_STRONG_MAX: f64 = 4.0;
 /// The largest epsilon at all: beyond it the claim would say nothing.
 const EPSILON_MAX: f64 = 32.0;
-/// The largest delta: with a thousand users, each would be exposed outright by one release.
-const DELTA_MAX: f64 = 1e-3;
-/// Most releases a day: every five minutes. Each costs one draw per cell and kind.
-const RELEASES_PER_DAY_MAX: u16 = 288;
+/// Most releases a day: one a minute. Each costs one draw per cell and kind.
+const RELEASES_PER_DAY_MAX: u16 = 1_440;
 /// Most cells that a bound may allow a user: it is what a user's entry can grow to.
 const CELLS_MAX: u8 = 32;
-/// Most users tracked in a day: at about 100 bytes each this is 6.4 GB, an operator's choice.
+/// Most users tracked in a day: at about 120 bytes each this is 8 GB, an operator's choice.
 const USERS_MAX: u32 = 1 << 26;
 /// Longest half-life of the released sums: a year, after which nothing is "recent".
 const HALF_LIFE_HOURS_MAX: u32 = 8_760;
+/// The part of the day's rho that pays for saying when the day is full: a thousandth is an epsilon of
+/// 0.02 at the default budget.
+const USERS_PART: u64 = 1_000;
+/// `users_max` in units of `1 / epsilon` of that comparison: with fewer its noise alone could close
+/// the day, or open it beyond twice `users_max`.
+const USERS_PER_SCALE_MIN: f64 = 100.0;
+/// Most levels of an impression's price: `c` in units of spend then fits 16 bits.
+const SPEND_LEVELS_MAX: u16 = 256;
+/// Highest price that can be the clamp: a thousand units of currency a thousand impressions.
+const SPEND_CPM_MICROS_MAX: u64 = 1_000_000_000;
 
 /// The click rate before any release, where nobody says better: a display ad's, to a factor of
 /// three.
@@ -41,20 +50,30 @@ pub struct Config {
     pub delta: f64,
     /// Accepts an epsilon above 4. Default false.
     pub allow_weak: bool,
-    /// Releases in a UTC day, 1 to 288, evenly spaced. Default 24.
+    /// Releases in a UTC day, 1 to 1,440, evenly spaced. Default 24.
     pub releases_per_day: u16,
     /// Half-life of the released sums that priors are made of, in hours, 1 to 8,760. Default 72.
     pub half_life_hours: u32,
-    /// Users tracked in a day, 1 to 2^26; contributions of later ones are not counted. Default 2^20.
+    /// Users counted in a day, some 5,000 to 2^26, about: a noisy comparison says when they are
+    /// enough, and later ones are not counted. At most `1 / delta`. Default 1,000,000.
     pub users_max: u32,
-    /// Percent of the day's rho kept back for draws beyond the schedule. Default 0.
-    pub reserve_percent: u8,
+    /// Percent of the day's rho for the sizes of segments, 0 to 100. Default 0: none are released.
+    pub segments_rho_percent: u8,
+    /// Percent of the day's rho for learning, 0 to 100. Default 0.
+    pub model_rho_percent: u8,
+    /// The price per thousand at which an impression's spend is clamped, in micros of the account's
+    /// currency, up to 10^9. Default 20,000,000.
+    pub spend_cpm_micros_max: u64,
+    /// Units that the clamped price is divided into, 1 to 256; spend is rounded to them. Default 200.
+    pub spend_levels: u16,
     /// Bound and share of impressions.
     pub impressions: KindConfig,
     /// Bound and share of clicks.
     pub clicks: KindConfig,
     /// Bound and share of conversions.
     pub conversions: KindConfig,
+    /// Bound and share of spend; its bounds are in impressions at the clamped price.
+    pub spend: KindConfig,
 }
 
 /// Bound and share of one kind.
@@ -74,7 +93,7 @@ pub struct KindConfig {
 impl Default for Config {
     /// The split follows relative error: rho in proportion to sensitivity over expected count. At a
     /// click rate of 1 % that is 96:4 between clicks and impressions; conversions, which no prior
-    /// reads yet, get a tenth, taken from the clicks.
+    /// reads yet, get a tenth and spend as much as impressions, both taken from the clicks.
     fn default() -> Self {
         let kind = |per_cell, cells, total, rho_percent| KindConfig {
             per_cell,
@@ -88,11 +107,15 @@ impl Default for Config {
             allow_weak: false,
             releases_per_day: 24,
             half_life_hours: 72,
-            users_max: 1 << 20,
-            reserve_percent: 0,
+            users_max: 1_000_000,
+            segments_rho_percent: 0,
+            model_rho_percent: 0,
+            spend_cpm_micros_max: 20_000_000,
+            spend_levels: 200,
             impressions: kind(4, 8, 12, 4),
-            clicks: kind(1, 3, 3, 86),
+            clicks: kind(1, 3, 3, 82),
             conversions: kind(1, 2, 2, 10),
+            spend: kind(4, 8, 12, 4),
         }
     }
 }
@@ -160,7 +183,7 @@ impl Scale {
 pub struct KindPlan {
     /// What a user may contribute in a day.
     pub bound: Bound,
-    /// What a day of scheduled releases costs; also what one draw beyond the schedule costs.
+    /// What a day of releases costs.
     pub rho: Rho,
     /// The noise of one cell in one interval.
     pub scale: Scale,
@@ -171,7 +194,13 @@ pub struct KindPlan {
 pub struct Plan {
     kinds: [KindPlan; KINDS],
     budget: Rho,
+    users: Rho,
+    segments: Rho,
+    model: Rho,
     delta: f64,
+    segments_delta: f64,
+    spend_unit_nanos: u64,
+    spend_levels: u16,
     releases_per_day: u16,
     half_life_ms: i64,
     users_max: usize,
@@ -205,16 +234,70 @@ impl Plan {
         self.budget
     }
 
-    /// What a day's schedule costs: the sum over kinds, at most the budget.
+    /// What a day costs, part by part; together at most the budget.
     #[must_use]
-    pub fn scheduled(&self) -> Rho {
-        self.kinds.iter().fold(Rho::ZERO, |sum, kind| sum.saturating_add(kind.rho))
+    pub fn parts(&self) -> [(Part, Rho); Part::COUNT] {
+        Part::ALL.map(|part| {
+            let rho = match part {
+                Part::Kind(kind) => self.kind(kind).rho,
+                Part::Users => self.users,
+                Part::Segments => self.segments,
+                Part::Model => self.model,
+            };
+            (part, rho)
+        })
     }
 
-    /// Delta at which epsilon is stated.
+    /// What a whole day costs: the sum of its parts, at most the budget.
+    #[must_use]
+    pub fn scheduled(&self) -> Rho {
+        self.parts().iter().fold(Rho::ZERO, |sum, (_, rho)| sum.saturating_add(*rho))
+    }
+
+    /// Delta of a user-day, all in all.
     #[must_use]
     pub const fn delta(&self) -> f64 {
         self.delta
+    }
+
+    /// The part of delta that the thresholds of segments may use; 0 where none are released.
+    #[must_use]
+    pub const fn segments_delta(&self) -> f64 {
+        self.segments_delta
+    }
+
+    /// Rho of the comparison that says when the day is full. It is noised by a discrete Laplace, so
+    /// its epsilon is `sqrt(2 rho)`.
+    #[must_use]
+    pub const fn users_rho(&self) -> Rho {
+        self.users
+    }
+
+    /// Rho of the segments' sizes.
+    #[must_use]
+    pub const fn segments_rho(&self) -> Rho {
+        self.segments
+    }
+
+    /// Rho of what is learned in a day.
+    #[must_use]
+    pub const fn model_rho(&self) -> Rho {
+        self.model
+    }
+
+    /// What one unit of spend is worth, in nanos of the account's currency.
+    #[must_use]
+    pub const fn spend_unit_nanos(&self) -> u64 {
+        self.spend_unit_nanos
+    }
+
+    /// What an impression at this price per thousand counts as spend: clamped, and rounded to the
+    /// nearest unit.
+    #[must_use]
+    pub fn spend_units(&self, price: Micros) -> u16 {
+        // A price per thousand in micros is what one impression costs in nanos.
+        let units = price.0.saturating_add(self.spend_unit_nanos / 2) / self.spend_unit_nanos;
+        u16::try_from(units).unwrap_or(u16::MAX).min(self.spend_levels)
     }
 
     /// Releases in a UTC day.
@@ -238,7 +321,53 @@ impl Plan {
     /// The claim that the whole budget amounts to.
     #[must_use]
     pub const fn claim(&self) -> Claim {
-        Claim { rho: self.budget, delta: self.delta }
+        Claim { rho: self.budget, delta: self.delta, segments_delta: self.segments_delta }
+    }
+
+    /// The plan for so many users, which a unit test may have fewer of than a claim needs.
+    #[cfg(test)]
+    pub(super) const fn with_users_max(mut self, users_max: usize) -> Self {
+        self.users_max = users_max;
+        self
+    }
+}
+
+/// What a day's budget is spent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// Sums of one kind.
+    Kind(Kind),
+    /// Whether the day is full.
+    Users,
+    /// Sizes of segments.
+    Segments,
+    /// What is learned.
+    Model,
+}
+
+impl Part {
+    /// How many there are.
+    pub const COUNT: usize = KINDS + 3;
+    /// All, in the order in which ledgers write them.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Kind(Kind::Impression),
+        Self::Kind(Kind::Click),
+        Self::Kind(Kind::Conversion),
+        Self::Kind(Kind::Spend),
+        Self::Users,
+        Self::Segments,
+        Self::Model,
+    ];
+
+    /// Its name in tables and metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Kind(kind) => kind.label(),
+            Self::Users => "users",
+            Self::Segments => "segments",
+            Self::Model => "model",
+        }
     }
 }
 
@@ -247,8 +376,10 @@ impl Plan {
 pub struct Claim {
     /// The day's rho.
     pub rho: Rho,
-    /// Delta at which epsilon is stated.
+    /// Delta of a user-day, all in all.
     pub delta: f64,
+    /// The part of it that the thresholds of segments use.
+    pub segments_delta: f64,
 }
 
 impl Claim {
@@ -258,10 +389,16 @@ impl Claim {
         self.over_days(1)
     }
 
-    /// Epsilon of `days` days of one user together, at the same delta.
+    /// Epsilon of `days` days of one user together, at [`Claim::delta_over`] them.
     #[must_use]
     pub fn over_days(&self, days: u32) -> f64 {
-        zcdp::epsilon(self.rho.as_f64() * f64::from(days), self.delta)
+        zcdp::epsilon(self.rho.as_f64() * f64::from(days), self.delta - self.segments_delta)
+    }
+
+    /// Delta of `days` days of one user together: thresholds add up, the rest is chosen once.
+    #[must_use]
+    pub fn delta_over(&self, days: u32) -> f64 {
+        self.delta + f64::from(days.saturating_sub(1)) * self.segments_delta
     }
 }
 
@@ -288,24 +425,36 @@ impl TryFrom<&Config> for Plan {
         in_range("releases_per_day", config.releases_per_day, 1, RELEASES_PER_DAY_MAX)?;
         in_range("half_life_hours", config.half_life_hours, 1, HALF_LIFE_HOURS_MAX)?;
         in_range("users_max", config.users_max, 1, USERS_MAX)?;
-        let kinds = [config.impressions, config.clicks, config.conversions];
-        let percent: u32 = kinds.iter().map(|kind| u32::from(kind.rho_percent)).sum();
-        if percent + u32::from(config.reserve_percent) != 100 {
-            return Err(refuse(
-                "reserve_percent",
-                "the shares of the three kinds and the reserve must add up to 100",
-            ));
-        }
-        let budget = Rho::within(config.epsilon, config.delta);
-        let [impressions, clicks, conversions] = kinds;
+        in_range("spend_levels", config.spend_levels, 1, SPEND_LEVELS_MAX)?;
+        let levels = u64::from(config.spend_levels);
+        in_range(
+            "spend_cpm_micros_max",
+            config.spend_cpm_micros_max,
+            levels,
+            SPEND_CPM_MICROS_MAX,
+        )?;
+        check_shares(config)?;
+        let segments_delta = if config.segments_rho_percent > 0 { config.delta / 2.0 } else { 0.0 };
+        let budget = Rho::within(config.epsilon, config.delta - segments_delta);
+        let users = Rho::from_picos(budget.picos() / USERS_PART);
+        check_users(config, users)?;
+        let shared = Rho::from_picos(budget.picos() - users.picos());
+        let kind = |key, config, levels| plan_kind(key, config, levels, shared);
         Ok(Self {
             kinds: [
-                plan_kind("impressions", impressions, budget)?,
-                plan_kind("clicks", clicks, budget)?,
-                plan_kind("conversions", conversions, budget)?,
+                kind("impressions", config.impressions, 1)?,
+                kind("clicks", config.clicks, 1)?,
+                kind("conversions", config.conversions, 1)?,
+                kind("spend", config.spend, config.spend_levels)?,
             ],
             budget,
+            users,
+            segments: shared.percent(config.segments_rho_percent),
+            model: shared.percent(config.model_rho_percent),
             delta: config.delta,
+            segments_delta,
+            spend_unit_nanos: config.spend_cpm_micros_max.div_ceil(levels),
+            spend_levels: config.spend_levels,
             releases_per_day: config.releases_per_day,
             half_life_ms: i64::from(config.half_life_hours) * 3_600_000,
             users_max: config.users_max as usize,
@@ -347,13 +496,55 @@ fn check_claim(config: &Config) -> Result<(), Error> {
             ),
         ));
     }
-    if !(delta > 0.0 && delta <= DELTA_MAX) {
-        return Err(refuse("delta", format!("{delta} is not above 0 and at most {DELTA_MAX}")));
+    // With more, "expose one user outright" would keep the promise.
+    let delta_max = 1.0 / f64::from(config.users_max.max(1));
+    if !(delta > 0.0 && delta <= delta_max) {
+        return Err(refuse(
+            "delta",
+            format!("{delta} is not above 0 and at most one in users_max, {delta_max:e}"),
+        ));
     }
     Ok(())
 }
 
-fn plan_kind(key: &'static str, config: KindConfig, budget: Rho) -> Result<KindPlan, Error> {
+/// Refuses shares that come to more than there is.
+fn check_shares(config: &Config) -> Result<(), Error> {
+    let Config { segments_rho_percent, model_rho_percent, .. } = *config;
+    let kinds = [config.impressions, config.clicks, config.conversions, config.spend];
+    let kinds = kinds.iter().map(|kind| u32::from(kind.rho_percent));
+    let percent =
+        kinds.sum::<u32>() + u32::from(segments_rho_percent) + u32::from(model_rho_percent);
+    if percent > 100 {
+        return Err(refuse(
+            "clicks.rho_percent",
+            format!("the shares of the day's rho add up to {percent} percent"),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a number of users that the noise of the comparison with it could hide.
+fn check_users(config: &Config, rho: Rho) -> Result<(), Error> {
+    let least = USERS_PER_SCALE_MIN / (2.0 * rho.as_f64()).sqrt();
+    if f64::from(config.users_max) < least {
+        return Err(refuse(
+            "users_max",
+            format!(
+                "{} is below {least:.0}, where noise decides when the day is full",
+                config.users_max
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The plan of a kind of which one contribution has up to `levels` units.
+fn plan_kind(
+    key: &'static str,
+    config: KindConfig,
+    levels: u16,
+    budget: Rho,
+) -> Result<KindPlan, Error> {
     if config.per_cell == 0 || config.total == 0 {
         return Err(refuse(key, "per_cell and total must be at least 1"));
     }
@@ -363,7 +554,12 @@ fn plan_kind(key: &'static str, config: KindConfig, budget: Rho) -> Result<KindP
     if config.rho_percent == 0 || config.rho_percent > 100 {
         return Err(refuse(key, "rho_percent must be 1 to 100"));
     }
-    let bound = Bound { per_cell: config.per_cell, cells: config.cells, total: config.total };
+    let bound = Bound {
+        // Never saturates: `levels` is at most 256.
+        per_cell: u16::from(config.per_cell).saturating_mul(levels),
+        cells: config.cells,
+        total: u32::from(config.total) * u32::from(levels),
+    };
     let rho = budget.percent(config.rho_percent);
     let scale = Scale::for_cost(bound.sensitivity_squared(), rho)
         .ok_or_else(|| refuse(key, "its share of the budget is too small for its bound"))?;
@@ -377,7 +573,7 @@ mod tests {
     #[test]
     fn configurations_that_promise_nothing_are_refused() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 18] = [
+        let cases: [(&str, Change); 23] = [
             ("epsilon", |config| config.epsilon = 0.0),
             ("epsilon", |config| config.epsilon = -1.0),
             ("epsilon", |config| config.epsilon = f64::NAN),
@@ -389,19 +585,21 @@ mod tests {
             }),
             ("delta", |config| config.delta = 0.0),
             ("delta", |config| config.delta = f64::NAN),
-            ("delta", |config| config.delta = 1.1e-3),
+            ("delta", |config| config.delta = 1.1e-6),
+            ("delta", |config| config.users_max = 1_000_001),
             ("releases_per_day", |config| config.releases_per_day = 0),
-            ("releases_per_day", |config| config.releases_per_day = 289),
+            ("releases_per_day", |config| config.releases_per_day = 1_441),
             ("half_life_hours", |config| config.half_life_hours = 0),
             ("users_max", |config| config.users_max = 0),
-            ("reserve_percent", |config| config.reserve_percent = 1),
+            ("users_max", |config| config.users_max = 4_000),
+            ("users_max", |config| config.epsilon = 1e-5),
+            ("clicks.rho_percent", |config| config.model_rho_percent = 1),
+            ("spend_levels", |config| config.spend_levels = 257),
+            ("spend_cpm_micros_max", |config| config.spend_cpm_micros_max = 199),
             ("clicks", |config| config.clicks.per_cell = 0),
             ("clicks", |config| config.clicks.cells = 33),
             ("clicks", |config| config.clicks.total = 0),
-            ("conversions", |config| {
-                config.conversions.rho_percent = 0;
-                config.clicks.rho_percent = 96;
-            }),
+            ("conversions", |config| config.conversions.rho_percent = 0),
         ];
         for (expected, change) in cases {
             let mut config = Config::default();
@@ -428,6 +626,23 @@ mod tests {
             let cost = bound.sensitivity_squared() as f64 / (2.0 * scale.variance());
             assert!(cost <= rho.as_f64(), "{kind:?} costs {cost}, above {rho:?}");
             assert!(cost > rho.as_f64() * 0.999, "{kind:?} wastes its share");
+        }
+    }
+
+    #[test]
+    fn a_price_is_clamped_and_rounded() {
+        let plan = Plan::try_from(&Config::default()).unwrap();
+        assert_eq!(plan.spend_unit_nanos(), 100_000);
+        for (price, units) in [
+            (0, 0),
+            (49_999, 0),
+            (50_000, 1),
+            (1_000_000, 10),
+            (20_000_000, 200),
+            (20_100_000, 200),
+            (u64::MAX, 200),
+        ] {
+            assert_eq!(plan.spend_units(Micros(price)), units, "{price}");
         }
     }
 }

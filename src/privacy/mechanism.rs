@@ -4,11 +4,12 @@
 //! this file, whose one reader is [`Mechanism::release`]. Only admitted contributions get in.
 //!
 //! ```
-//! use outbid::privacy::{Bounder, Config, Kind, Plan, RawCounts};
+//! use outbid::privacy::{Bounder, Config, DayKey, Kind, Plan, RawCounts};
 //! use outbid::units::UserKey;
 //! let plan = Plan::try_from(&Config::default()).unwrap();
+//! let user = DayKey::draw().unwrap().pseudonym(UserKey(1));
 //! let mut raw = RawCounts::default();
-//! raw.count(Bounder::new(&plan, 0).admit(UserKey(1), 0, Kind::Click).unwrap());
+//! raw.count(Bounder::new(&plan, 0).admit(user, 0, Kind::Click, 1).unwrap());
 //! ```
 //! That is all that can be done with them. They cannot be read:
 //! ```compile_fail,E0616
@@ -56,7 +57,7 @@ impl RawCounts {
             cells.resize(admitted.cell() + 1, 0);
         }
         // Saturation never widens a difference, so it keeps the sensitivity.
-        cells[admitted.cell()] = cells[admitted.cell()].saturating_add(1);
+        cells[admitted.cell()] = cells[admitted.cell()].saturating_add(admitted.units().into());
     }
 }
 

@@ -4,8 +4,8 @@
 //! Everything that this room counts about one user on one UTC day reaches anybody else (the scorer,
 //! reports, metrics) only through releases that together are `rho`-zCDP, hence `(epsilon, delta)`-DP
 //! ([`Claim`] prints both; by default epsilon 4 and delta 1e-6 a user-day). Two worlds are
-//! neighbours when one user's day is *replaced* by any other day of that user, the empty one
-//! included. The day is the one on which a contribution is **counted**: an event of 23:59:59 that
+//! neighbours when one user's day is replaced by the *empty* day; to replace it by another day costs
+//! twice the distance (at most four times rho), since both lie one step from the empty one. The day is the one on which a contribution is **counted**: an event of 23:59:59 that
 //! arrives at 00:00:01 belongs to the second day. A user is one `UserKey`: a person with two keys
 //! has half of the protection. Days compose: thirty of them cost what [`Claim::over_days`] says.
 //!
@@ -16,9 +16,9 @@
 //! 2. Each contribution is counted in exactly one interval, so a day's interval vectors are disjoint
 //!    parts of *one* vector: noising each part with `sigma^2` costs the day `S^2 / (2 sigma^2)` once,
 //!    however many intervals there are. It is not divided by their number, nor multiplied.
-//! 3. Replacing a day changes that vector by `a - b` with `a, b >= 0`, so by at most `|a|^2 + |b|^2`:
-//!    `S^2 = 2 min(K c^2, B c)`. The same factor covers the one user whom a full user table turned
-//!    away because of this one (first come, first tracked: at most one user trades places).
+//! 3. Whether one user is counted depends on no other, so taking a day away changes that vector by
+//!    the user's own `d` alone: `S^2 = min(K c^2, B c)`. A day with more users than twice
+//!    `users_max` is not released, which is outside of the claim.
 //! 4. The discrete Gaussian of parameter `sigma` is `S^2 / (2 sigma^2)`-zCDP (Canonne, Kamath,
 //!    Steinke 2020, theorem 4 and its multivariate form); the kinds add up (`sum rho_kind <= rho_day`).
 //! 5. Our ads feed back on the data, so inputs depend on earlier outputs; the bounds are enforced on
@@ -43,6 +43,7 @@ mod aggregate;
 mod bound;
 mod cell;
 mod config;
+mod day_key;
 mod mechanism;
 mod prior;
 mod release;
@@ -58,7 +59,8 @@ pub use actor::{
 pub use aggregate::{AggregateStatus, CAMPAIGNS_MAX, Dropped};
 pub use bound::{Admitted, Bound, Bounder, NotAdmitted};
 pub use cell::{CONTEXT_BUCKETS, Cell, ContextBucket, KINDS, Kind};
-pub use config::{Claim, Config, Error, KindConfig, KindPlan, Plan, Scale};
+pub use config::{Claim, Config, Error, KindConfig, KindPlan, Part, Plan, Scale};
+pub use day_key::{DayKey, Pseudonym};
 pub use mechanism::{Mechanism, NoiseSource, RawCounts, Released};
 pub use prior::{Estimate, Prior, PriorLogits, Releases};
 pub use zcdp::epsilon;

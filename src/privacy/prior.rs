@@ -233,7 +233,12 @@ mod tests {
 
     fn cell(impressions: f64, impressions_var: f64, clicks: f64, clicks_var: f64) -> CellSums {
         let estimate = |value, variance| Estimate { value, variance };
-        [estimate(impressions, impressions_var), estimate(clicks, clicks_var), Estimate::default()]
+        let [none, impressions, clicks] = [
+            Estimate::default(),
+            estimate(impressions, impressions_var),
+            estimate(clicks, clicks_var),
+        ];
+        [impressions, clicks, none, none]
     }
 
     #[test]

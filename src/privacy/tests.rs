@@ -3,7 +3,7 @@
 use super::aggregate::Aggregate;
 use super::release::Publisher;
 use super::*;
-use crate::units::{CampaignId, Timestamp, UserKey};
+use crate::units::{CampaignId, Micros, Timestamp, UserKey};
 use std::path::PathBuf;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -56,7 +56,7 @@ struct Bench {
 
 impl Bench {
     fn new(plan: &Plan, noise: NoiseSource) -> Self {
-        let mut aggregate = Aggregate::new(plan, Timestamp(0));
+        let mut aggregate = Aggregate::new(plan, Timestamp(0)).unwrap();
         aggregate.declare(&[CampaignId(1), CampaignId(2)]);
         Self {
             aggregate,
@@ -70,8 +70,12 @@ impl Bench {
     }
 
     fn count(&mut self, user: u64, cell: Cell, kind: Kind) {
-        let user = Some(UserKey(user));
-        self.aggregate.contribute(user, Timestamp(0), cell, kind);
+        self.contribute(Some(UserKey(user)), Timestamp(0), cell, kind);
+    }
+
+    fn contribute(&mut self, user: Option<UserKey>, at: Timestamp, cell: Cell, kind: Kind) {
+        let price = Micros(if kind == Kind::Impression { 2_000_000 } else { 0 });
+        self.aggregate.contribute(&Contribute { user, at, cell, kind, price });
     }
 
     /// Ticks at `now_ms`; whether something was released.
@@ -122,7 +126,7 @@ fn a_user_who_floods_moves_a_days_releases_by_no_more_than_the_bound() {
 fn a_changed_release_changes_the_prior_and_nothing_else_does() {
     let priors = [3_i64, -3].map(|noise| {
         // A release of two campaigns draws 32 numbers for impressions, then 32 for clicks.
-        let planted = [100_000, 1_000 + noise * 200, 0];
+        let planted = [100_000, 1_000 + noise * 200, 0, 0];
         let mut draws = 0..;
         let source = move || planted[draws.next().unwrap_or(0) / 32];
         let mut bench = Bench::new(&plan(), NoiseSource::planted(source));
@@ -138,30 +142,6 @@ fn a_changed_release_changes_the_prior_and_nothing_else_does() {
     });
     // The counts were the same: only the released numbers differ.
     assert_ne!(priors[0].logit, priors[1].logit);
-}
-
-#[test]
-fn fresh_noise_on_an_unchanged_total_is_charged_again() {
-    let mut config = Config::default();
-    (config.clicks.rho_percent, config.reserve_percent) = (43, 43);
-    let plan = Plan::try_from(&config).unwrap();
-    let mut accountant = Accountant::new(&plan, 0);
-    let mut mechanism = Mechanism::new(&plan, NoiseSource::exact());
-    let raw = RawCounts::default();
-    let slots: Vec<_> = (0..8).collect();
-
-    let mut day = accountant.begin_day(0).unwrap();
-    let scheduled = accountant.spent();
-    let charge = day.take(0, Kind::Click).unwrap();
-    let first = mechanism.release(&raw, &slots, charge).unwrap();
-    assert_eq!(day.take(0, Kind::Click), Err(Refused::AlreadyReleased));
-
-    let charge = accountant.charge(0, Kind::Click).unwrap();
-    let second = mechanism.release(&raw, &slots, charge).unwrap();
-    assert_ne!(first.values(), second.values(), "the noise is fresh");
-    let more = accountant.spent().as_f64() - scheduled.as_f64();
-    assert!((more - plan.kind(Kind::Click).rho.as_f64()).abs() < 1e-12);
-    assert!(matches!(accountant.charge(0, Kind::Click), Err(Refused::Spent { .. })));
 }
 
 #[test]
@@ -186,11 +166,11 @@ fn the_actors_state_charges_a_day_once_and_each_interval_is_released_once() {
 fn what_may_not_be_counted_is_not() {
     let mut bench = Bench::silent(&plan());
     let kind = Kind::Impression;
-    bench.aggregate.contribute(None, Timestamp(0), cell(1, 0), kind);
+    bench.contribute(None, Timestamp(0), cell(1, 0), kind);
     bench.count(1, cell(3, 0), kind);
     let user = Some(UserKey(1));
     let stale = Timestamp(-DAY_MS - 1);
-    bench.aggregate.contribute(user, stale, cell(1, 0), kind);
+    bench.contribute(user, stale, cell(1, 0), kind);
     for _ in 0..7 {
         bench.count(2, cell(2, 5), kind);
     }
@@ -258,8 +238,8 @@ fn discrete_gaussian(variance: f64, span: i64) -> Vec<f64> {
 #[test]
 fn the_declared_noise_keeps_the_claimed_epsilon_and_half_of_it_does_not() {
     let mut config = Config::default();
-    // S^2 = 2 min(2 * 2^2, 4 * 2) = 16, so the worst pair differs by 4 in one cell.
-    config.clicks = KindConfig { per_cell: 2, cells: 2, total: 4, ..config.clicks };
+    // S^2 = min(1 * 4^2, 4 * 4) = 16: the worst pair differs by 4 in one cell.
+    config.clicks = KindConfig { per_cell: 4, cells: 1, total: 4, ..config.clicks };
     let plan = Plan::try_from(&config).unwrap();
     let clicks = plan.kind(Kind::Click);
     assert_eq!(clicks.bound.sensitivity_squared(), 16);

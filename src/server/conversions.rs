@@ -136,6 +136,7 @@ impl Engine {
             at: claim.at,
             cell: Cell { campaign: touch.campaign, bucket },
             kind: Kind::Conversion,
+            price: Micros(0),
         };
         if !self.aggregates.tell(contribution) {
             self.metrics.refused("contribution");

@@ -91,7 +91,8 @@ pub async fn click(desk: Data<Desk>, head: HttpRequest) -> HttpResponse {
         }
         engine.note(Purpose::Click, outcome, opened.entry());
         let user = token.user.filter(|_| token.measure);
-        let clicked = BidClicked { hold: token.hold, user, cell: cell_of(token), at: now };
+        let (hold, price) = (token.hold, token.price);
+        let clicked = BidClicked { hold, user, cell: cell_of(token), at: now, price };
         engine.tell_core(token.hold.lease.core, clicked).await;
     }
     HttpResponse::Found()
@@ -325,7 +326,8 @@ fn shown(charged: Charged, at: Timestamp) -> Consequence {
     let known = token.user.filter(|_| token.store_session);
     let confirmed = known.map(|user| ConfirmShow { user, campaign, creative, hold, at });
     let user = token.user.filter(|_| token.measure);
-    let shown = BidShown { hold, user, cell: cell_of(&token), at };
+    let price = charged.entry.price.unwrap_or(token.price);
+    let shown = BidShown { hold, user, cell: cell_of(&token), at, price };
     Consequence::shown(confirmed, shown, charged)
 }
 
