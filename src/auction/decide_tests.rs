@@ -85,15 +85,6 @@ pub(super) fn world_by(
 
 /// A model that knows the catalog's ads, and has learned something about each.
 fn taught(catalog: &Catalog) -> Arc<ModelSnapshot> {
-    let rates = Rates { vector_init: 0.1, linear_rate: 0.3, ..Rates::default() };
-    let config = Config {
-        rates: vec![rates],
-        linear_bits: 12,
-        vector_bits: 8,
-        click_window_ms: 1,
-        ..Config::default()
-    };
-    let mut learner = Learner::new(&config).expect("a model");
     let mut rng = ChaCha8Rng::seed_from_u64(catalog.campaigns.len() as u64);
     let mut ads = Vec::new();
     for campaign in catalog.all_campaigns() {
@@ -104,6 +95,17 @@ fn taught(catalog: &Catalog) -> Arc<ModelSnapshot> {
             is_active: true,
         }));
     }
+    let rates = Rates { vector_init: 0.1, linear_rate: 0.3, ..Rates::default() };
+    let config = Config {
+        // Catalogs differ in it, so both sizes of rows take part.
+        dim: if ads.len().is_multiple_of(2) { 8 } else { 16 },
+        rates: vec![rates],
+        linear_bits: 12,
+        vector_bits: 8,
+        click_window_ms: 1,
+        ..Config::default()
+    };
+    let mut learner = Learner::new(&config).expect("a model");
     learner.replace_ads(&ads);
     learner.follow(catalog.epoch);
     for (sequence, ad) in (0..).zip(ads.iter().step_by(8)) {

@@ -6,6 +6,7 @@ mod currency;
 mod exchange;
 mod locate;
 mod network;
+mod prediction;
 mod relevance;
 mod secret;
 mod session;
@@ -18,6 +19,7 @@ pub use exchange::{
     Auth, ChargeOn, Exchange, NoBidStyle, PriceForm, SupplyChains, TestRequests, is_within,
 };
 pub use network::Network;
+pub use prediction::Prediction;
 pub use relevance::Relevance;
 pub use secret::{PriceKeys, Secret};
 pub use session::{AliasFrom, Session};
@@ -162,47 +164,6 @@ impl Default for Server {
     }
 }
 
-/// The click model.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Prediction {
-    /// Seconds that an impression waits for its click before it counts as a negative.
-    pub click_window_s: u32,
-    /// Click probability before anything is known.
-    pub base_click_rate: f32,
-    /// Seed of the model's first weights.
-    pub seed: u64,
-    /// The part of shows without a click that is learned from.
-    pub negative_rate: f64,
-    /// Seconds that a click waits for its conversion before it stays a negative.
-    pub conversion_window_s: u32,
-    /// Whether click probabilities are calibrated by exchange and campaign group before they price.
-    pub calibration: bool,
-    /// Seconds between two savings of the model into the state folder; it is saved at the end too.
-    pub save_every_s: u32,
-    /// How often a feature must be seen before the model learns of it, up to 255; 0 and 1 are at
-    /// once.
-    pub admission: u8,
-    /// Hours without a show after which a feature is forgotten; 0 is never.
-    pub ttl_hours: u16,
-}
-
-impl Default for Prediction {
-    fn default() -> Self {
-        Self {
-            click_window_s: 600,
-            base_click_rate: 0.01,
-            seed: 1,
-            calibration: true,
-            negative_rate: 1.0,
-            conversion_window_s: 7 * 86_400,
-            save_every_s: 300,
-            admission: 0,
-            ttl_hours: 30 * 24,
-        }
-    }
-}
-
 /// Leases and pacing.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -340,9 +301,8 @@ impl Config {
         if let Some((key, reason)) = self.store.problem() {
             return problem(key, reason);
         }
-        let rate = self.prediction.base_click_rate;
-        if !(rate > 0.0 && rate < 0.5) {
-            return problem("prediction.base_click_rate", "it lies between 0 and 0.5");
+        if let Some((key, reason)) = self.prediction.problem() {
+            return problem(key, reason);
         }
         Ok(())
     }

@@ -57,6 +57,11 @@ fn wrong_files_are_refused_with_their_line() {
         (format!("{GOOD}[relevance]\nusers_min = 17\n"), "8: relevance.users_min: it lies between"),
         (format!("{GOOD}[relevance]\nitems_max = 0\n"), "8: relevance.items_max: it lies between"),
         (format!("{GOOD}[auction]\ncandidates = 9\n"), "8: unknown field `candidates`"),
+        (format!("{GOOD}[prediction]\ndim = 12\n"), "8: prediction.dim: it is 8 or 16"),
+        (
+            format!("{GOOD}[prediction]\nnegative_rate = nan\n"),
+            "8: prediction.negative_rate: it lies",
+        ),
         (format!("{GOOD}[server]\nexchange_listen = '0.0.0.0:80'\n"), "8: server.exchange_listen"),
         (
             format!("{GOOD}[currency]\nfile = 'f'\nrates = {{ EUR = '1' }}\n"),

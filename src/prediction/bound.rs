@@ -28,8 +28,8 @@ impl Bound {
     const UNKNOWN: Self = Self { own: f32::INFINITY, lengths: [0; AD_FIELDS] };
 
     /// Of one ad.
-    fn of(row: &AdRow) -> Self {
-        Self { own: row.own, lengths: row.lengths().map(rounded_up) }
+    fn of<const K: usize>(row: &AdRow<K>) -> Self {
+        Self { own: row.own.logit, lengths: row.lengths().map(rounded_up) }
     }
 
     /// Of these ads and those.
@@ -100,7 +100,10 @@ impl Bounds {
     }
 
     /// Takes note of the rows in these slots, and bounds their campaigns anew.
-    pub(super) fn follow<'a>(&mut self, rows: impl Iterator<Item = (u32, &'a AdRow)> + Clone) {
+    pub(super) fn follow<'a, const K: usize>(
+        &mut self,
+        rows: impl Iterator<Item = (u32, &'a AdRow<K>)> + Clone,
+    ) {
         for (slot, row) in rows.clone() {
             self.own[slot as usize] = Bound::of(row);
         }

@@ -238,11 +238,13 @@ impl FwfmConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Components of a factor vector, 8 or 16: an ad's row is one cache line or two.
+    pub dim: u8,
     /// Log2 of the number of linear weights, 10 to 24. At 18 they take 2 MB to learn (weight and
     /// accumulator, 8 B) and 1 MB to serve.
     pub linear_bits: u8,
-    /// Log2 of the number of factor vectors, 8 to 22. At 16 they take 4 MB to learn (64 B each)
-    /// and 2 MB to serve.
+    /// Log2 of the number of factor vectors, 8 to 22. At 16 they take 4 MB to learn (64 B each) and
+    /// 2 MB to serve; with 16 components twice that.
     pub vector_bits: u8,
     /// Seeds the vectors' first values.
     pub seed: u64,
@@ -307,6 +309,7 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            dim: 8,
             linear_bits: 18,
             vector_bits: 16,
             seed: 1,
@@ -344,6 +347,7 @@ mod tests {
             };
             assert_eq!(named, Some(key));
         };
+        wrong("dim", |config| config.dim = 12);
         wrong("linear_bits", |config| config.linear_bits = 30);
         wrong("vector_bits", |config| config.vector_bits = 2);
         wrong("base_rate", |config| config.base_rate = f64::NAN);

@@ -3,8 +3,8 @@
 use super::features::{
     AD_FIELD_NAMES, AD_FIELDS, CONTEXT_FIELD_NAMES, CONTEXT_FIELDS, ContextFeatures, Cross,
 };
-use super::row::Vector;
 use super::score::ModelSnapshot;
+use super::served::{Factors, Served};
 use super::strength::FAMILY_NAMES;
 use super::vectors::inner;
 use crate::units::Slot;
@@ -26,8 +26,21 @@ impl ModelSnapshot {
         ad: Slot,
         cross: Cross,
     ) -> Vec<Contribution> {
+        match &self.served {
+            Served::Eight(factors) => self.contributions_of(factors, context, ad, cross),
+            Served::Sixteen(factors) => self.contributions_of(factors, context, ad, cross),
+        }
+    }
+
+    fn contributions_of<const K: usize>(
+        &self,
+        factors: &Factors<K>,
+        context: &ContextFeatures,
+        ad: Slot,
+        cross: Cross,
+    ) -> Vec<Contribution> {
         let mut terms = self.single_terms(context, cross);
-        let vectors = self.context_vectors(context);
+        let vectors = factors.context_vectors(context);
         let mut pairs = Vec::new();
         for (second, own) in vectors.iter().enumerate() {
             for (first, other) in vectors[..second].iter().enumerate() {
@@ -35,16 +48,16 @@ impl ModelSnapshot {
                 pairs.push(pair(names, self.field_weights[first][second] * inner(other, own)));
             }
         }
-        if let Some(row) = self.row(ad) {
+        if let Some(row) = factors.row(ad) {
             let ids = self.ids.get(ad.index as usize).copied().unwrap_or_default();
             let linear = self.ad_linear(&ids);
             let named = AD_FIELD_NAMES.iter().zip(linear);
             terms.extend(named.map(|(name, weight)| ((*name).to_owned(), weight)));
             pairs.extend(self.pairs_with_ad(&vectors, &std::array::from_fn(|at| row.vector(at))));
-            let within = pairs_within_ad(&self.ad_vectors(&ids));
+            let within = pairs_within_ad(&factors.ad_vectors(&ids));
             // The ad's own terms are kept as one number, which learning may have left behind a little.
             let known: f32 = linear.iter().chain(within.iter().map(|(_, nats)| nats)).sum();
-            terms.push(("ad".to_owned(), row.own - known));
+            terms.push(("ad".to_owned(), row.own.logit - known));
             pairs.extend(within);
         }
         pairs.sort_by(|left, right| right.1.abs().total_cmp(&left.1.abs()));
@@ -71,10 +84,10 @@ impl ModelSnapshot {
             .collect()
     }
 
-    fn pairs_with_ad(
+    fn pairs_with_ad<const K: usize>(
         &self,
-        context: &[Vector; CONTEXT_FIELDS],
-        ad: &[Vector; AD_FIELDS],
+        context: &[[f32; K]; CONTEXT_FIELDS],
+        ad: &[[f32; K]; AD_FIELDS],
     ) -> Vec<Contribution> {
         let fields = (0..CONTEXT_FIELDS).flat_map(|own| (0..AD_FIELDS).map(move |of| (own, of)));
         let pair_of = |(own, of): (usize, usize)| {
@@ -87,7 +100,7 @@ impl ModelSnapshot {
 }
 
 /// Pairs of an ad's own fields weigh 1.
-fn pairs_within_ad(vectors: &[Vector; AD_FIELDS]) -> Vec<Contribution> {
+fn pairs_within_ad<const K: usize>(vectors: &[[f32; K]; AD_FIELDS]) -> Vec<Contribution> {
     let fields = (0..AD_FIELDS).flat_map(|second| (0..second).map(move |first| (first, second)));
     let named = |(first, second): (usize, usize)| {
         let names = (AD_FIELD_NAMES[first], AD_FIELD_NAMES[second]);

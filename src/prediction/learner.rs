@@ -122,7 +122,7 @@ impl SavedLearner {
     /// When it cannot be read, or is not one of the model that `config` asks for.
     pub fn read(config: &Config, path: &Path) -> Result<Option<Self>, ModelFileError> {
         let map = map_of(config);
-        let found = model_file::read(path, map)?;
+        let found = model_file::read(path, map).map_err(|error| told_apart(error, config))?;
         Ok(found.map(|(epoch, body)| Self { map, epoch, body }))
     }
 }
@@ -131,6 +131,16 @@ impl SavedLearner {
 fn map_of(config: &Config) -> u64 {
     let names = CONTEXT_FIELD_NAMES.into_iter().chain(AD_FIELD_NAMES);
     model_file::map_digest(names, &fwfm_config(config), &config.rates)
+}
+
+/// Says so where only the size of the vectors is another: the one shape that people change.
+fn told_apart(error: ModelFileError, config: &Config) -> ModelFileError {
+    let ModelFileError::OtherMap { found: map } = error else { return error };
+    let of = |dim| map_of(&Config { dim, ..config.clone() });
+    match [8, 16].into_iter().find(|&dim| of(dim) == map) {
+        Some(found) => ModelFileError::OtherDim { found, expected: config.dim },
+        None => error,
+    }
 }
 
 /// The model, its join table and its figures.

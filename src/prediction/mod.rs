@@ -2,7 +2,7 @@
 //!
 //! What this room promises:
 //! * **One dot product an ad.** A request is reduced once ([`ModelSnapshot::prepare`]); each
-//!   candidate then costs one product over one cache line ([`ModelSnapshot::logits`]). The result is
+//!   candidate then costs one product over one cache line, or two ([`ModelSnapshot::logits`]). The result is
 //!   the full FwFM sum to the rounding of 8-bit components, and the same by every instruction set
 //!   (property tests hold both).
 //! * **Bounds need no row.** No ad of a campaign scores above [`ModelSnapshot::logit_bound`].
@@ -14,7 +14,7 @@
 //! * **What is bid on is calibrated.** A line per exchange and campaign group, learned on what was
 //!   served ([`ExchangeCalibration`]), keeps predicted over actual near 1 and ads in their order.
 //! * **Publication is bounded.** Only chunks of the tables that changed are copied: at most the
-//!   serving tables (3 MB at the default size), and of stale ad rows a thousand are rebuilt, those of
+//!   serving tables (3 MB at the default size, 5 at 16 components), and of stale ad rows a thousand are rebuilt, those of
 //!   the ads that were shown first; all of them where another of the shadows serves from then on.
 //!
 //! [`LearnerActor`] is the only writer; everyone else reads `Arc<ArcSwap<ModelSnapshot>>`.
@@ -43,6 +43,7 @@ mod row;
 mod sample;
 mod saved;
 mod score;
+mod served;
 mod shadows;
 mod stale;
 mod strength;
@@ -80,7 +81,6 @@ pub use learner::{Counters, Learner, LearnerStatus, SavedLearner};
 pub use model_file::{ModelFileError, map_digest};
 pub use publish::Rebuilt;
 pub use quality::{Quality, QualitySummary};
-pub use row::DIM;
 pub use sample::{Feature, Sample, VALUE_ABS_MAX};
 pub use saved::SavedShadows;
 pub use score::{Asked, ModelSnapshot, ScoreScratch, sigmoid};

@@ -52,7 +52,18 @@ pub enum ModelFileError {
     Damaged,
     /// It is of a model with another feature map or shape.
     #[error("it belongs to another feature map, or to a model of another shape")]
-    OtherMap,
+    OtherMap {
+        /// The digest that it was written under.
+        found: u64,
+    },
+    /// It is of a model that differs in the size of its vectors alone.
+    #[error("its vectors have {found} components, and `prediction.dim` is {expected}")]
+    OtherDim {
+        /// Its components.
+        found: u8,
+        /// Those of the model that was to go on with it.
+        expected: u8,
+    },
     /// Its numbers are none that learning can reach.
     #[error("its {0} are not those of a model")]
     Unsound(&'static str),
@@ -126,7 +137,7 @@ pub fn decode<T: DeserializeOwned>(map: u64, bytes: &[u8]) -> Result<(u64, T), M
         return Err(ModelFileError::Damaged);
     }
     if number(12) != map {
-        return Err(ModelFileError::OtherMap);
+        return Err(ModelFileError::OtherMap { found: number(12) });
     }
     match postcard::take_from_bytes(&bytes[HEAD..]) {
         Ok((body, [])) => Ok((number(20), body)),

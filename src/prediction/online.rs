@@ -24,7 +24,7 @@ pub(super) fn fwfm_config(config: &Config) -> FwfmConfig {
     FwfmConfig {
         fields: FIELDS,
         dense: DENSE,
-        dim: super::DIM as u8,
+        dim: config.dim,
         linear_bits: config.linear_bits,
         vector_bits: config.vector_bits,
         seed: config.seed,

@@ -6,16 +6,18 @@ use super::evidence::Evidence;
 use super::features::{AD_FIELDS, AdFeatures, AdIds, CREATIVE, SlotFormat, valued};
 use super::fwfm::Fwfm;
 use super::online::{interest_weights, relevance_weights};
-use super::row::{AdRow, DIM, Vector};
-use super::score::{LINEAR_CHUNK, ModelSnapshot, ROW_CHUNK, VECTOR_CHUNK};
+use super::row::AdRow;
+use super::score::{LINEAR_CHUNK, ModelSnapshot};
+use super::served::{Factors, ROW_CHUNK, Served, VECTOR_CHUNK};
 use super::stale::{Stale, Users};
 use super::tables::{Chunked, Touched};
 use super::vectors::add_scaled;
+use crate::units::Slot;
 use ndarray::Array2;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Most ad slots with a row: 2^18 rows are 16 MB a snapshot. An ad beyond scores as neutral.
+/// Most ad slots with a row: 2^18 rows are 16 MB a snapshot (32 at 16 components). An ad beyond scores as neutral.
 const AD_SLOTS_MAX: usize = 1 << 18;
 
 /// What a publication had to write.
@@ -33,8 +35,7 @@ pub struct Rebuilt {
 pub(super) struct Publisher {
     epoch: u64,
     linear: Chunked<f32, LINEAR_CHUNK>,
-    vectors: Chunked<[f32; DIM], VECTOR_CHUNK>,
-    rows: Chunked<AdRow, ROW_CHUNK>,
+    served: Served,
     ids: Chunked<AdIds, ROW_CHUNK>,
     bounds: Bounds,
     stale: Stale,
@@ -50,8 +51,7 @@ impl Publisher {
         let mut publisher = Self {
             epoch: 0,
             linear: Chunked::filled(model.linear_len(), 0.0),
-            vectors: Chunked::filled(model.vector_len(), [0.0; DIM]),
-            rows: Chunked::filled(0, AdRow::ABSENT),
+            served: Served::filled(model.config().dim, model.vector_len()),
             ids: Chunked::filled(0, AdIds::default()),
             bounds: Bounds::new(&[], 0, |_| true),
             stale: Stale::default(),
@@ -72,12 +72,12 @@ impl Publisher {
         let has_row = |ad: &AdFeatures| ad.is_active && (ad.slot.index as usize) < AD_SLOTS_MAX;
         let kept = ads.iter().filter(|ad| has_row(ad));
         let len = kept.clone().map(|ad| ad.slot.index as usize + 1).max().unwrap_or(0);
-        self.rows = Chunked::filled(len, AdRow::ABSENT);
+        match &mut self.served {
+            Served::Eight(factors) => factors.place(len, kept.clone()),
+            Served::Sixteen(factors) => factors.place(len, kept.clone()),
+        }
         self.ids = Chunked::filled(len, AdIds::default());
         for ad in kept.clone() {
-            let generation = ad.slot.generation;
-            let row = AdRow { generation, is_present: true, ..AdRow::ABSENT };
-            self.rows.set(ad.slot.index as usize, row);
             self.ids.set(ad.slot.index as usize, ad.ids);
         }
         self.catalog = None;
@@ -126,8 +126,7 @@ impl Publisher {
                 std::array::from_fn(|field| field_weights[(context, field)])
             }),
             linear: self.linear.clone(),
-            vectors: self.vectors.clone(),
-            rows: self.rows.clone(),
+            served: self.served.clone(),
             ids: self.ids.clone(),
             bounds: self.bounds.served.clone(),
             catalog: self.catalog,
@@ -142,10 +141,11 @@ impl Publisher {
     }
 
     fn copy_vectors(&mut self, model: &Fwfm, touched: &Touched) -> usize {
-        let copied = touched.iter().map(|index| {
-            self.vectors.set(index, vector_of(model, index));
-        });
-        copied.count()
+        match &mut self.served {
+            Served::Eight(factors) => factors.copy_vectors(model, touched),
+            Served::Sixteen(factors) => factors.copy_vectors(model, touched),
+        }
+        touched.len()
     }
 
     /// How many rows are older than the weights, and wait for the next publications.
@@ -166,22 +166,58 @@ impl Publisher {
     }
 
     fn rebuild(&mut self, model: &Fwfm, slots: &[u32]) {
+        let Self { served, bounds, ids, .. } = self;
+        match served {
+            Served::Eight(factors) => factors.rebuild(model, slots, ids, bounds),
+            Served::Sixteen(factors) => factors.rebuild(model, slots, ids, bounds),
+        }
+    }
+}
+
+impl<const K: usize> Factors<K> {
+    /// Makes room for `len` ads, and gives each of these a row of which nothing is known.
+    fn place<'a>(&mut self, len: usize, ads: impl Iterator<Item = &'a AdFeatures>) {
+        self.rows = Chunked::filled(len, AdRow::ABSENT);
+        for Slot { index, generation } in ads.map(|ad| ad.slot) {
+            self.rows.set(index as usize, AdRow::unknown(generation));
+        }
+    }
+
+    fn copy_vectors(&mut self, model: &Fwfm, touched: &Touched) {
+        for index in touched.iter() {
+            self.vectors.set(index, vector_of(model, index));
+        }
+    }
+
+    /// Builds the rows in these slots anew, and tells the bounds.
+    fn rebuild(
+        &mut self,
+        model: &Fwfm,
+        slots: &[u32],
+        ids: &Chunked<AdIds, ROW_CHUNK>,
+        bounds: &mut Bounds,
+    ) {
         let field_weights = model.field_weights();
         for &slot in slots {
             let slot = slot as usize;
-            let generation = self.rows.get(slot).map_or(0, |row| row.generation);
-            let ids = self.ids.get(slot).copied().unwrap_or_default();
+            let generation = self.rows.get(slot).map_or(0, |row| row.own.generation);
+            let ids = ids.get(slot).copied().unwrap_or_default();
             self.rows.set(slot, build_row(model, &field_weights, ids, generation));
         }
-        let Self { rows, bounds, .. } = self;
+        let rows = &self.rows;
         let rebuilt = slots.iter().filter_map(|slot| Some((*slot, rows.get(*slot as usize)?)));
         bounds.follow(rebuilt);
     }
 }
 
 /// The row of an ad under the model's present weights.
-fn build_row(model: &Fwfm, field_weights: &Array2<f32>, ids: AdIds, generation: u32) -> AdRow {
-    let (mut linear, mut vectors) = ([0.0; AD_FIELDS], [[0.0; DIM]; AD_FIELDS]);
+fn build_row<const K: usize>(
+    model: &Fwfm,
+    field_weights: &Array2<f32>,
+    ids: AdIds,
+    generation: u32,
+) -> AdRow<K> {
+    let (mut linear, mut vectors) = ([0.0; AD_FIELDS], [[0.0; K]; AD_FIELDS]);
     for (field, id, value) in valued(&ids) {
         linear[field] += value * model.linear(model.linear_index(id));
         let vector = vector_of(model, model.vector_index(id));
@@ -189,13 +225,13 @@ fn build_row(model: &Fwfm, field_weights: &Array2<f32>, ids: AdIds, generation: 
     }
     let mut row = AdRow::new(generation, linear, &vectors, field_weights);
     let squares = model.linear_squares(model.linear_index(ids[CREATIVE]));
-    row.evidence = Evidence::of(squares);
+    row.own.evidence = Evidence::of(squares);
     row
 }
 
-/// The vector at `index`; the online core has [`DIM`] components.
-fn vector_of(model: &Fwfm, index: usize) -> Vector {
-    model.vector(index).try_into().unwrap_or_default()
+/// The vector at `index`: a model's tables are as wide as itself.
+fn vector_of<const K: usize>(model: &Fwfm, index: usize) -> [f32; K] {
+    model.vector(index).try_into().unwrap_or([0.0; K])
 }
 
 // The smallest tables that a configuration may ask for are whole numbers of chunks.

@@ -69,11 +69,6 @@ fn what_many_ads_share_reaches_them_in_turn() {
     assert_eq!(status.rebuilt.rows, ROWS_A_TICK_MAX);
     assert_eq!(status.rows_waiting, ads.len() - ROWS_A_TICK_MAX);
     let tolerance = 0.02;
-    println!(
-        "W {} {}",
-        error(&learner, &first, &ads[shown], 1),
-        error(&learner, &first, &ads[shown - 1], 1)
-    );
     assert!(error(&learner, &first, &ads[shown], 1) < tolerance, "the ad that was shown");
     assert!(error(&learner, &first, &ads[shown - 1], 1) > 5.0 * tolerance, "one that waits");
     for waiting in [ads.len() - 2 * ROWS_A_TICK_MAX, 100, 0] {

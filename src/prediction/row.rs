@@ -6,64 +6,76 @@ use super::vectors::inner;
 use crate::units::Slot;
 use ndarray::Array2;
 
-/// Components of a factor vector. 8 is two SSE registers; 16 gained 0.006 of AUC on dense data
-/// (Frappe) and nothing on sparse data, for twice the row.
-pub const DIM: usize = 8;
-/// A factor vector.
-pub(super) type Vector = [f32; DIM];
-/// Length of `U` and of each `Q_a`.
-pub(super) const ROW: usize = (AD_FIELDS * DIM).next_multiple_of(16);
+/// Most components of a factor vector.
+pub(super) const DIM_MAX: usize = 16;
+// The widest instructions take sixteen lanes of a row at once.
+const _: () = assert!((AD_FIELDS * 8).is_multiple_of(16));
 
-/// One ad, reduced: one cache line.
+/// One ad, reduced: one cache line at 8 components, two at 16.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct AdRow {
+pub(super) struct AdRow<const K: usize> {
     /// `Q_a`: the ad's vectors, side by side, in units of `scale`.
-    pub(super) vectors: [i8; ROW],
+    pub(super) vectors: [[i8; K]; AD_FIELDS],
+    /// The rest of it.
+    pub(super) own: AdOwn,
+}
+const _: () = assert!(size_of::<AdRow<8>>() == 64 && size_of::<AdRow<16>>() == 128);
+
+/// What a row says beside its vectors, whatever their size.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct AdOwn {
     pub(super) scale: f32,
     /// `s_a`: the ad's linear weights and the pairs within it.
-    pub(super) own: f32,
+    pub(super) logit: f32,
     pub(super) generation: u32,
     pub(super) is_present: bool,
     /// How much was learned of the ad itself, beyond what it shares with others.
     pub(super) evidence: Evidence,
 }
-const _: () = assert!(size_of::<AdRow>() == 64);
 
-impl AdRow {
+impl AdOwn {
+    /// Of a slot without an ad.
+    const ABSENT: Self =
+        Self { scale: 0.0, logit: 0.0, generation: 0, is_present: false, evidence: Evidence::NONE };
+
+    /// Whether this is of the ad that `slot` means.
+    #[inline(always)]
+    pub(super) fn is_of(&self, slot: Slot) -> bool {
+        self.is_present && self.generation == slot.generation
+    }
+}
+
+impl<const K: usize> AdRow<K> {
     /// A slot without an ad.
-    pub(super) const ABSENT: Self = Self {
-        vectors: [0; ROW],
-        scale: 0.0,
-        own: 0.0,
-        generation: 0,
-        is_present: false,
-        evidence: Evidence::NONE,
-    };
+    pub(super) const ABSENT: Self = Self { vectors: [[0; K]; AD_FIELDS], own: AdOwn::ABSENT };
+
+    /// An ad of which nothing is known.
+    pub(super) const fn unknown(generation: u32) -> Self {
+        let own = AdOwn { generation, is_present: true, ..AdOwn::ABSENT };
+        Self { own, ..Self::ABSENT }
+    }
 
     /// The row of an ad whose fields have these linear weights and vectors.
     pub(super) fn new(
         generation: u32,
         linear: [f32; AD_FIELDS],
-        vectors: &[Vector; AD_FIELDS],
+        vectors: &[[f32; K]; AD_FIELDS],
         field_weights: &Array2<f32>,
     ) -> Self {
-        let mut own: f32 = linear.iter().sum();
+        let mut logit: f32 = linear.iter().sum();
         for first in 0..AD_FIELDS {
             for second in first + 1..AD_FIELDS {
                 let weight = field_weights[(CONTEXT_FIELDS + first, CONTEXT_FIELDS + second)];
-                own += weight * inner(&vectors[first], &vectors[second]);
+                logit += weight * inner(&vectors[first], &vectors[second]);
             }
         }
-        let (vectors, scale) = quantised::<i8>(vectors.as_flattened(), i8::MAX.into());
-        let evidence = Evidence::NONE;
-        Self { vectors, scale, own, generation, is_present: true, evidence }
-    }
-
-    /// Whether this is the row of the ad that `slot` means.
-    #[inline(always)]
-    pub(super) fn is_of(&self, slot: Slot) -> bool {
-        self.is_present && self.generation == slot.generation
+        let mut row = Self::unknown(generation);
+        row.own.logit = logit;
+        let whole = row.vectors.as_flattened_mut();
+        row.own.scale = quantise(vectors.as_flattened(), i8::MAX.into(), whole);
+        row
     }
 
     /// How long the vectors of its fields are.
@@ -75,43 +87,45 @@ impl AdRow {
     }
 
     /// The vector of one of the ad's fields.
-    pub(super) fn vector(&self, field: usize) -> Vector {
-        std::array::from_fn(|component| {
-            f32::from(self.vectors[field * DIM + component]) * self.scale
-        })
+    pub(super) fn vector(&self, field: usize) -> [f32; K] {
+        self.vectors[field].map(|component| f32::from(component) * self.own.scale)
     }
 }
 
-/// `values` in whole numbers of a scale, of which the largest takes `most`. What is not finite
-/// counts as 0.
+/// Puts `values` into `whole`, one to one, in whole numbers of a scale, which it returns and of which
+/// the largest takes `most`. What is not finite counts as 0.
 #[inline(always)]
-pub(super) fn quantised<T: Copy + Default + TryFrom<i32>>(
+pub(super) fn quantise<T: Copy + Default + TryFrom<i32>>(
     values: &[f32],
     most: i32,
-) -> ([T; ROW], f32) {
+    whole: &mut [T],
+) -> f32 {
     let sizes = values.iter().map(|value| value.abs());
     let larger =
         |most: f32, size: f32| if size < f32::INFINITY && size > most { size } else { most };
     let largest = sizes.fold(0.0, larger);
     if largest == 0.0 {
-        return ([T::default(); ROW], 0.0);
+        whole.fill(T::default());
+        return 0.0;
     }
     let scale = largest / most as f32;
     // To the nearest, halves up: `round` is a call where the processor has no instruction for it.
     // The cast cuts off, after a shift that makes all of them positive, and takes NaN alone to 0.
     let shift = most as f32 + 1.0;
     let unit = 1.0 / scale;
-    let whole = |value: f32| {
+    for (place, value) in whole.iter_mut().zip(values) {
         let shifted = (value * unit + (shift + 0.5)) as i32;
         let is_number = shifted != 0;
-        T::try_from(if is_number { shifted - shift as i32 } else { 0 }).unwrap_or_default()
-    };
-    (std::array::from_fn(|lane| values.get(lane).copied().map_or(T::default(), whole)), scale)
+        *place =
+            T::try_from(if is_number { shifted - shift as i32 } else { 0 }).unwrap_or_default();
+    }
+    scale
 }
 
-/// The inner product in whole numbers: at most 48 * 32,767 * 127, which 32 bits hold.
+/// The inner product in whole numbers of two rows of one length: at most 96 * 32,767 * 127, which 32
+/// bits hold.
 pub(super) trait Dot: Copy {
-    fn dot(self, left: &[i16; ROW], right: &[i8; ROW]) -> i32;
+    fn dot(self, left: &[i16], right: &[i8]) -> i32;
 }
 
 /// Any processor. Written so that the compiler multiplies and adds eight pairs in one instruction.
@@ -120,7 +134,7 @@ pub(super) struct Portable;
 
 impl Dot for Portable {
     #[inline(always)]
-    fn dot(self, left: &[i16; ROW], right: &[i8; ROW]) -> i32 {
+    fn dot(self, left: &[i16], right: &[i8]) -> i32 {
         let pairs = left.iter().zip(right);
         pairs.map(|(&left, &right)| i32::from(left) * i32::from(i16::from(right))).sum()
     }
@@ -130,7 +144,7 @@ impl Dot for Portable {
 #[cfg(target_arch = "x86_64")]
 impl Dot for pulp::x86::V3 {
     #[inline(always)]
-    fn dot(self, left: &[i16; ROW], right: &[i8; ROW]) -> i32 {
+    fn dot(self, left: &[i16], right: &[i8]) -> i32 {
         let mut sums = self.avx._mm256_setzero_si256();
         for (left, right) in left.as_chunks::<16>().0.iter().zip(right.as_chunks::<16>().0) {
             let right = self.avx2._mm256_cvtepi8_epi16(pulp::cast(*right));

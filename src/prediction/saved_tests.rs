@@ -121,7 +121,9 @@ fn a_file_that_is_not_ours_is_told_apart() {
     assert!(matches!(refused(map(8), &longer), ModelFileError::Length { .. }));
     let last = sound.len() - 1;
     assert!(matches!(refused(map(8), &spoilt(last, !sound[last])), ModelFileError::Damaged));
-    assert!(matches!(refused(map(16), &sound), ModelFileError::OtherMap));
+    assert!(
+        matches!(refused(map(16), &sound), ModelFileError::OtherMap { found } if found == map(8))
+    );
 }
 
 #[test]
@@ -192,7 +194,15 @@ fn a_file_is_replaced_in_one_step() {
 fn a_learner_is_saved_with_its_calibration_and_counts_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.outbid");
-    let config = Config { linear_bits: 10, vector_bits: 8, ..Config::default() };
+    for dim in [8, 16] {
+        saves_and_counts_on(
+            &path,
+            Config { dim, linear_bits: 10, vector_bits: 8, ..Config::default() },
+        );
+    }
+}
+
+fn saves_and_counts_on(path: &std::path::Path, config: Config) {
     let mut learner = Learner::new(&config).unwrap();
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let (ad, context) = (random_ad(&mut random, 0), random_context(&mut random));
@@ -216,8 +226,8 @@ fn a_learner_is_saved_with_its_calibration_and_counts_on() {
     };
     let before = learner.publish();
     let epoch = before.epoch();
-    write(&path, &learner.to_saved().encode()).unwrap();
-    let saved = SavedLearner::read(&config, &path).unwrap().expect("a file");
+    write(path, &learner.to_saved().encode()).unwrap();
+    let saved = SavedLearner::read(&config, path).unwrap().expect("a file");
     let mut resumed = Learner::resume(&config, saved).unwrap();
     let after = resumed.publish();
     assert_eq!((after.epoch(), says(&after)), (epoch + 1, says(&before)));
@@ -229,7 +239,14 @@ fn a_learner_is_saved_with_its_calibration_and_counts_on() {
         Config { linear_bits: 11, ..config.clone() },
         Config { rates: vec![Rates { rule: Rule::Ftrl, ..Rates::default() }], ..config.clone() },
     ] {
-        let refused = SavedLearner::read(&other, &path);
-        assert!(matches!(refused, Err(ModelFileError::OtherMap)));
+        let refused = SavedLearner::read(&other, path);
+        assert!(matches!(refused, Err(ModelFileError::OtherMap { .. })));
     }
+    let other = Config { dim: 24 - config.dim, ..config.clone() };
+    let refused = SavedLearner::read(&other, path).err().map(|error| error.to_string());
+    let reason = format!(
+        "its vectors have {} components, and `prediction.dim` is {}",
+        config.dim, other.dim
+    );
+    assert_eq!(refused, Some(reason));
 }

@@ -7,9 +7,9 @@
 //! ```text
 //! logit = S_C + s_a + <U, Q_a> + c[interest] + Σ c[relevance] + β (prior − base)
 //! ```
-//! is the same sum in 48 multiplications instead of 2,024. The vectors of an ad are kept in 8 bits a
-//! component, scaled by the largest, so that all of an ad is one cache line: at a few hundred
-//! candidates a request, lines are what a score costs. A component is off by at most 1/254 of the
+//! is the same sum in 48 multiplications instead of 2,024 (96 instead of 4,048 with vectors of 16
+//! components). The vectors of an ad are kept in 8 bits a component, scaled by the largest, so that all
+//! of an ad is one cache line (two): at a few hundred candidates a request, lines are what a score costs. A component is off by at most 1/254 of the
 //! ad's largest, which moves a logit by some thousandths; the sum itself is in integers, and so the
 //! same on every machine.
 
@@ -19,7 +19,8 @@ use super::features::{
     AD_FIELDS, AdIds, CONTEXT_FIELDS, ContextFeatures, Cross, FIELDS, FORMATS, INTEREST_BUCKETS,
     valued,
 };
-use super::row::{AdRow, DIM, Dot, Portable, ROW, Vector, quantised};
+use super::row::{DIM_MAX, Dot, Portable, quantise};
+use super::served::{Factors, ROW_CHUNK, Served};
 use super::strength::{FAMILIES, STRENGTHS};
 use super::tables::Chunked;
 use super::vectors::add_scaled;
@@ -30,17 +31,13 @@ use std::sync::Arc;
 
 /// Linear weights a chunk: 4 kB, one page to copy.
 pub(super) const LINEAR_CHUNK: usize = 1024;
-/// Vectors a chunk: 4 kB.
-pub(super) const VECTOR_CHUNK: usize = 128;
-/// Ad rows a chunk: 4 kB.
-pub(super) const ROW_CHUNK: usize = 64;
 
 /// One request, reduced. Reused from request to request; holds no heap memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
 pub struct ScoreScratch {
-    /// `U`, in units of `scale`.
-    pulls: [i16; ROW],
+    /// `U`, in units of `scale`; zeros behind it where vectors have 8 components.
+    pulls: [i16; AD_FIELDS * DIM_MAX],
     scale: f32,
     /// How long the vectors in `pulls` are at most, field by field.
     lengths: [f32; AD_FIELDS],
@@ -53,7 +50,7 @@ pub struct ScoreScratch {
 impl Default for ScoreScratch {
     fn default() -> Self {
         Self {
-            pulls: [0; ROW],
+            pulls: [0; _],
             scale: 0.0,
             lengths: [0.0; AD_FIELDS],
             interest: [0.0; INTEREST_BUCKETS],
@@ -81,8 +78,7 @@ pub struct ModelSnapshot {
     /// By context field, then by any field.
     pub(super) field_weights: [[f32; FIELDS]; CONTEXT_FIELDS],
     pub(super) linear: Chunked<f32, LINEAR_CHUNK>,
-    pub(super) vectors: Chunked<Vector, VECTOR_CHUNK>,
-    pub(super) rows: Chunked<AdRow, ROW_CHUNK>,
+    pub(super) served: Served,
     /// By ad slot, apart from the rows: one look a bid, not one a candidate.
     pub(super) ids: Chunked<AdIds, ROW_CHUNK>,
     /// By ad slot, of its campaign.
@@ -119,16 +115,29 @@ impl ModelSnapshot {
     /// [`ModelSnapshot::prepare`] by one of the processor's instruction sets. All of them round each
     /// operation alike and do them in one order, so the results are the same to the bit.
     pub fn prepare_by(&self, arch: Arch, context: &ContextFeatures, scratch: &mut ScoreScratch) {
-        let vectors = self.context_vectors(context);
-        arch.dispatch(Prepare { snapshot: self, vectors: &vectors, scratch });
-        let ScoreScratch { pulls, scale, lengths, .. } = scratch;
-        for (length, pull) in lengths.iter_mut().zip(pulls.as_chunks::<DIM>().0) {
-            let squares = pull.iter().map(|pull| f32::from(*pull) * f32::from(*pull));
-            *length = squares.sum::<f32>().sqrt() * *scale;
+        match &self.served {
+            Served::Eight(factors) => self.reduce(arch, factors, context, scratch),
+            Served::Sixteen(factors) => self.reduce(arch, factors, context, scratch),
         }
         let linear = context.ids.iter().map(|&id| self.linear(id));
         scratch.context += self.base_logit + self.bias + linear.sum::<f32>();
         scratch.interest = self.interest[context.format as usize];
+    }
+
+    fn reduce<const K: usize>(
+        &self,
+        arch: Arch,
+        factors: &Factors<K>,
+        context: &ContextFeatures,
+        scratch: &mut ScoreScratch,
+    ) {
+        let vectors = factors.context_vectors(context);
+        arch.dispatch(Prepare { snapshot: self, vectors: &vectors, scratch });
+        let ScoreScratch { pulls, scale, lengths, .. } = scratch;
+        for (length, pull) in lengths.iter_mut().zip(pulls.as_chunks::<K>().0) {
+            let squares = pull.iter().map(|pull| f32::from(*pull) * f32::from(*pull));
+            *length = squares.sum::<f32>().sqrt() * *scale;
+        }
     }
 
     /// The logits of showing each of `asked`, one to one, in `logits`, whose earlier contents do not
@@ -148,16 +157,31 @@ impl ModelSnapshot {
     ) {
         logits.clear();
         logits.reserve(asked.len());
+        match &self.served {
+            Served::Eight(factors) => self.score(arch, factors, requests, asked, logits),
+            Served::Sixteen(factors) => self.score(arch, factors, requests, asked, logits),
+        }
+    }
+
+    fn score<const K: usize>(
+        &self,
+        arch: Arch,
+        factors: &Factors<K>,
+        requests: &[ScoreScratch],
+        asked: &[Asked],
+        logits: &mut Vec<f32>,
+    ) {
         // One call a batch: a call for each product costs what the wider instructions save.
         match arch {
             #[cfg(target_arch = "x86_64")]
             Arch::V3(by) => {
-                let score = Score { by, snapshot: self, requests, asked, logits };
+                let score = Score { by, snapshot: self, factors, requests, asked, logits };
                 pulp::Simd::vectorize(by, score);
             }
             _ => pulp::NullaryFnOnce::call(Score {
                 by: Portable,
                 snapshot: self,
+                factors,
                 requests,
                 asked,
                 logits,
@@ -170,19 +194,30 @@ impl ModelSnapshot {
     #[inline]
     #[must_use]
     pub fn logit(&self, scratch: &ScoreScratch, ad: Slot, cross: Cross) -> f32 {
-        self.logit_of(Portable, scratch, ad, cross)
+        match &self.served {
+            Served::Eight(factors) => self.logit_of(Portable, factors, scratch, ad, cross),
+            Served::Sixteen(factors) => self.logit_of(Portable, factors, scratch, ad, cross),
+        }
     }
 
     #[inline(always)]
-    fn logit_of(&self, by: impl Dot, scratch: &ScoreScratch, ad: Slot, cross: Cross) -> f32 {
+    fn logit_of<const K: usize>(
+        &self,
+        by: impl Dot,
+        factors: &Factors<K>,
+        scratch: &ScoreScratch,
+        ad: Slot,
+        cross: Cross,
+    ) -> f32 {
         let neutral = scratch.context
             + scratch.interest[cross.interest_bucket()]
             + self.relevance_of(cross).iter().sum::<f32>()
             + self.prior_weight * cross.prior_offset(self.base_logit);
-        match self.row(ad) {
+        match factors.row(ad) {
             Some(row) => {
-                let product = by.dot(&scratch.pulls, &row.vectors) as f32;
-                neutral + row.own + product * (scratch.scale * row.scale)
+                let pulls = &scratch.pulls[..AD_FIELDS * K];
+                let product = by.dot(pulls, row.vectors.as_flattened()) as f32;
+                neutral + row.own.logit + product * (scratch.scale * row.own.scale)
             }
             None => neutral,
         }
@@ -237,8 +272,9 @@ impl ModelSnapshot {
     /// Asks for what [`ModelSnapshot::logit`] will read of the ad in slot `ad`.
     #[inline]
     pub fn prefetch(&self, ad: Slot) {
-        if let Some(row) = self.rows.get(ad.index as usize) {
-            prefetch_item(row);
+        match &self.served {
+            Served::Eight(factors) => factors.prefetch(ad),
+            Served::Sixteen(factors) => factors.prefetch(ad),
         }
     }
 
@@ -246,64 +282,56 @@ impl ModelSnapshot {
     /// more or less what the model learned from, of a model that is calibrated.
     #[must_use]
     pub fn shows_known(&self, index: u32, p: f64) -> f64 {
-        self.rows.get(index as usize).map_or(0.0, |row| row.evidence.shows(p))
+        self.served.own(index as usize).map_or(0.0, |own| own.evidence.shows(p))
     }
 
     /// The feature ids of the ad in slot `ad`, for the example to learn from; `None` for an ad that
     /// this snapshot does not know.
     #[must_use]
     pub fn ad_ids(&self, ad: Slot) -> Option<AdIds> {
-        self.row(ad).and_then(|_| self.ids.get(ad.index as usize)).copied()
+        let index = ad.index as usize;
+        let is_known = self.served.own(index).is_some_and(|own| own.is_of(ad));
+        self.ids.get(index).filter(|_| is_known).copied()
     }
 
     /// How many ads have a row.
     #[must_use]
     pub fn ads(&self) -> usize {
-        let rows = (0..self.rows.len()).filter_map(|index| self.rows.get(index));
-        rows.filter(|row| row.is_present).count()
+        let rows = (0..self.served.places()).filter_map(|index| self.served.own(index));
+        rows.filter(|own| own.is_present).count()
     }
 
     /// The most that keeping both sides in whole numbers may move the logit of this ad.
     #[cfg(test)]
     pub(super) fn rounding_max(&self, scratch: &ScoreScratch, ad: Slot) -> f32 {
-        let Some(row) = self.row(ad) else { return 0.0 };
         let sizes = |(pull, own): (&i16, &i8)| {
             let (pull, own) = (f32::from(pull.abs()), f32::from(own.abs()));
             (pull + own) / 2.0 + 0.25
         };
-        let units = scratch.pulls.iter().zip(&row.vectors).map(sizes).sum::<f32>();
-        units * scratch.scale * row.scale
+        let (own, scale) = self.lanes(ad);
+        let units = scratch.pulls.iter().zip(&own).map(sizes).sum::<f32>();
+        units * scratch.scale * scale
     }
 
     /// The most that the product of this ad could be, were each component as large as the largest.
     #[cfg(test)]
     pub(super) fn product_max(&self, scratch: &ScoreScratch, ad: Slot) -> f32 {
-        let Some(row) = self.row(ad) else { return 0.0 };
+        let (own, scale) = self.lanes(ad);
         let pull = scratch.pulls.iter().map(|pull| pull.unsigned_abs()).max();
-        let own = row.vectors.iter().map(|own| own.unsigned_abs()).max();
-        let units = f32::from(pull.unwrap_or(0)) * f32::from(own.unwrap_or(0)) * ROW as f32;
-        units * scratch.scale * row.scale
+        let most = own.iter().map(|own| own.unsigned_abs()).max();
+        let units = f32::from(pull.unwrap_or(0)) * f32::from(most.unwrap_or(0)) * own.len() as f32;
+        units * scratch.scale * scale
     }
 
-    #[inline(always)]
-    pub(super) fn row(&self, ad: Slot) -> Option<&AdRow> {
-        match self.rows.get(ad.index as usize) {
-            Some(row) if row.is_of(ad) => Some(row),
-            _ => None,
-        }
-    }
-
-    pub(super) fn context_vectors(&self, context: &ContextFeatures) -> [Vector; CONTEXT_FIELDS] {
-        context.ids.map(|id| self.vector(id))
-    }
-
-    /// The vectors of an ad's features, as exact as the request's.
-    pub(super) fn ad_vectors(&self, ids: &AdIds) -> [Vector; AD_FIELDS] {
-        let mut vectors = [[0.0; DIM]; AD_FIELDS];
-        for (field, id, value) in valued(ids) {
-            add_scaled(&mut vectors[field], value, &self.vector(id));
-        }
-        vectors
+    /// The whole numbers of an ad's row, and their unit.
+    #[cfg(test)]
+    fn lanes(&self, ad: Slot) -> (Vec<i8>, f32) {
+        let lanes = match &self.served {
+            Served::Eight(factors) => factors.row(ad).map(|row| row.vectors.as_flattened()),
+            Served::Sixteen(factors) => factors.row(ad).map(|row| row.vectors.as_flattened()),
+        };
+        let scale = self.served.own(ad.index as usize).map_or(0.0, |own| own.scale);
+        (lanes.unwrap_or_default().to_vec(), scale)
     }
 
     /// The linear weight of each of an ad's fields.
@@ -311,11 +339,6 @@ impl ModelSnapshot {
         let mut linear = [0.0; AD_FIELDS];
         valued(ids).for_each(|(field, id, value)| linear[field] += value * self.linear(id));
         linear
-    }
-
-    fn vector(&self, id: u32) -> Vector {
-        let index = id as usize & (self.vectors.len() - 1);
-        self.vectors.get(index).copied().unwrap_or_default()
     }
 
     pub(super) fn linear(&self, id: u32) -> f32 {
@@ -339,56 +362,58 @@ pub struct Asked {
 /// waits in the core's buffers.
 const AHEAD: usize = 12;
 
-/// [`ModelSnapshot::logits`], compiled once for each instruction set.
-struct Score<'a, D> {
+/// [`ModelSnapshot::logits`], compiled once for each instruction set and size of vectors.
+struct Score<'a, D, const K: usize> {
     by: D,
     snapshot: &'a ModelSnapshot,
+    factors: &'a Factors<K>,
     requests: &'a [ScoreScratch],
     asked: &'a [Asked],
     logits: &'a mut Vec<f32>,
 }
 
-impl<D: Dot> pulp::NullaryFnOnce for Score<'_, D> {
+impl<D: Dot, const K: usize> pulp::NullaryFnOnce for Score<'_, D, K> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let Self { by, snapshot, requests, asked, logits } = self;
+        let Self { by, snapshot, factors, requests, asked, logits } = self;
         for one in asked.iter().take(AHEAD) {
-            snapshot.prefetch(one.ad);
+            factors.prefetch(one.ad);
         }
         for (number, one) in asked.iter().enumerate() {
             if let Some(later) = asked.get(number + AHEAD) {
-                snapshot.prefetch(later.ad);
+                factors.prefetch(later.ad);
             }
             // No closures here: what the compiler does not inline loses the instruction set.
             logits.push(match requests.get(usize::from(one.request)) {
-                Some(scratch) => snapshot.logit_of(by, scratch, one.ad, one.cross),
+                Some(scratch) => snapshot.logit_of(by, factors, scratch, one.ad, one.cross),
                 None => snapshot.base_logit,
             });
         }
     }
 }
 
-/// The part of [`ModelSnapshot::prepare`] that multiplies, compiled once for each instruction set.
-struct Prepare<'a> {
+/// The part of [`ModelSnapshot::prepare`] that multiplies, compiled once for each instruction set and
+/// size of vectors.
+struct Prepare<'a, const K: usize> {
     snapshot: &'a ModelSnapshot,
-    vectors: &'a [Vector; CONTEXT_FIELDS],
+    vectors: &'a [[f32; K]; CONTEXT_FIELDS],
     scratch: &'a mut ScoreScratch,
 }
 
-impl pulp::NullaryFnOnce for Prepare<'_> {
+impl<const K: usize> pulp::NullaryFnOnce for Prepare<'_, K> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
         let Self { snapshot, vectors, scratch } = self;
         // Lane by lane, and summed at the end: sums within a vector would wait for each other.
-        let mut pairs = [0.0; DIM];
-        let mut pulls = [[0.0; DIM]; AD_FIELDS];
+        let mut pairs = [0.0; K];
+        let mut pulls = [[0.0; K]; AD_FIELDS];
         for (field, vector) in vectors.iter().enumerate() {
             let weights = &snapshot.field_weights[field];
-            let mut before = [0.0; DIM];
+            let mut before = [0.0; K];
             for (&weight, other) in weights.iter().zip(&vectors[..field]) {
                 add_scaled(&mut before, weight, other);
             }
@@ -400,7 +425,8 @@ impl pulp::NullaryFnOnce for Prepare<'_> {
             }
         }
         scratch.context = pairs.iter().sum();
-        (scratch.pulls, scratch.scale) = quantised::<i16>(pulls.as_flattened(), i16::MAX.into());
+        let whole = &mut scratch.pulls[..AD_FIELDS * K];
+        scratch.scale = quantise(pulls.as_flattened(), i16::MAX.into(), whole);
     }
 }
 

@@ -14,6 +14,7 @@ use super::join::Example;
 use super::learner::Learner;
 use super::online::OnlineSample;
 use super::score::{Asked, ModelSnapshot, ScoreScratch};
+use super::served::Served;
 use super::strength::{Strength, Strengths};
 use crate::units::{
     AdvertiserId, CampaignId, CategoryId, CreativeId, HoldId, LeaseId, Slot, Timestamp,
@@ -26,9 +27,11 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Small tables, so that features collide: what must hold, must hold then too.
+/// Small tables, so that features collide: what must hold, must hold then too. Seeds have both rules
+/// with both sizes of vectors.
 pub(super) fn small(seed: u64) -> Config {
     Config {
+        dim: if seed & 2 == 0 { 8 } else { 16 },
         linear_bits: 10,
         vector_bits: 8,
         seed,
@@ -282,6 +285,9 @@ fn publication_writes_only_what_was_touched() {
     let after = learner.publish();
     let rebuilt = learner.status().rebuilt;
     assert_eq!((rebuilt.linear, rebuilt.vectors, rebuilt.rows), (28, 28, 1));
+    let (Served::Eight(after), Served::Eight(before)) = (&after.served, &before.served) else {
+        panic!("the default has 8 components");
+    };
     assert_eq!(after.rows.chunks_unshared_with(&before.rows), 1);
     assert!(after.vectors.chunks_unshared_with(&before.vectors) <= 28);
 }

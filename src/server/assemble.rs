@@ -224,6 +224,7 @@ fn model_config(config: &Config) -> prediction::Config {
         conversion_window_ms: i64::from(config.prediction.conversion_window_s) * 1_000,
         admission: config.prediction.admission,
         ttl_hours: config.prediction.ttl_hours,
+        dim: config.prediction.dim,
         ..prediction::Config::default()
     }
 }
