@@ -43,6 +43,13 @@ impl Rho {
         Self(picos)
     }
 
+    /// `rho` rounded up; one that is no cost (negative or no number) is past any budget.
+    pub(super) fn at_least(rho: f64) -> Self {
+        let picos = (rho * Self::PER_UNIT as f64).next_up().ceil();
+        let is_cost = rho >= 0.0 && picos <= Self::SEARCH_MAX as f64;
+        Self(if is_cost { picos as u64 } else { u64::MAX })
+    }
+
     /// In units of 1e-12.
     pub(super) const fn picos(self) -> u64 {
         self.0

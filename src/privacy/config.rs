@@ -6,10 +6,9 @@
 use super::accountant::Rho;
 use super::bound::Bound;
 use super::cell::{KINDS, Kind};
+use super::mechanism::Scale;
 use super::zcdp;
 use crate::units::Micros;
-use dashu::integer::UBig;
-use dashu::rational::RBig;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -135,47 +134,20 @@ pub enum Error {
     /// The sampler failed or returned a number that does not fit; nothing was released.
     #[error("privacy noise could not be drawn: {0}")]
     Noise(String),
+    /// A counter was asked for more steps than its day has; nothing was released.
+    #[error("all steps of the day were released already")]
+    StepsUsedUp,
+    /// A step with another number of released integers than it has: the record is not of this plan.
+    #[error("a step released {found} integers instead of {expected}")]
+    Released {
+        /// How many there were.
+        found: usize,
+        /// How many a step has there.
+        expected: usize,
+    },
     /// The release thread could not be started.
     #[error("the privacy release thread could not be started: {0}")]
     Thread(String),
-}
-
-/// The noise's standard parameter sigma as a rational, rounded up to a 1,024th.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scale {
-    numerator: u64,
-}
-
-impl Scale {
-    /// Denominator of sigma: rounding up costs at most a 1,024th of one count.
-    const DENOMINATOR: u64 = 1 << 10;
-
-    /// The smallest sigma with `sigma^2 >= sensitivity_squared / (2 rho)`. `None` where it does not
-    /// fit, or `rho` is zero.
-    fn for_cost(sensitivity_squared: u64, rho: Rho) -> Option<Self> {
-        let wanted = u128::from(sensitivity_squared)
-            .checked_mul(u128::from(Rho::PER_UNIT))?
-            .checked_mul(u128::from(Self::DENOMINATOR).pow(2))?;
-        let doubled = u128::from(rho.picos()).checked_mul(2)?;
-        let squared = wanted.checked_add(doubled.checked_sub(1)?)? / doubled;
-        let floor = squared.isqrt();
-        let ceiling = floor + u128::from(floor * floor < squared);
-        let numerator = u64::try_from(ceiling).ok()?;
-        // A sigma above 2^40 would drown any count: the configuration is a mistake.
-        (numerator > 0 && numerator < 1 << 50).then_some(Self { numerator })
-    }
-
-    /// Sigma as the sampler takes it.
-    pub(super) fn rational(self) -> RBig {
-        RBig::from_parts(UBig::from(self.numerator).into(), UBig::from(Self::DENOMINATOR))
-    }
-
-    /// Sigma squared: the declared variance of one released cell. The discrete Gaussian's own
-    /// variance is never above it, and equal within 1e-6 from sigma 1 on.
-    #[must_use]
-    pub fn variance(self) -> f64 {
-        (self.numerator as f64 / Self::DENOMINATOR as f64).powi(2)
-    }
 }
 
 /// Bound, cost and noise of one kind.
@@ -561,7 +533,7 @@ fn plan_kind(
         total: u32::from(config.total) * u32::from(levels),
     };
     let rho = budget.percent(config.rho_percent);
-    let scale = Scale::for_cost(bound.sensitivity_squared(), rho)
+    let scale = Scale::for_cost(bound.sensitivity_squared().into(), rho)
         .ok_or_else(|| refuse(key, "its share of the budget is too small for its bound"))?;
     Ok(KindPlan { bound, rho, scale })
 }

@@ -37,11 +37,24 @@
 //! A release draws all of its noise first, in one batch, on the release thread: how long that takes
 //! does not depend on the counts, and no bid waits for it.
 
+mod above;
+mod continual;
+mod honaker;
+mod noise;
+mod threshold;
+mod toeplitz;
+
+pub use above::AboveThreshold;
+pub use continual::{Continual, RawStream, ReleasedStream};
+pub use honaker::Honaker;
+pub use noise::{Draws, NoiseSource, Scale};
+pub use threshold::{Tail, Threshold, keep_probability};
+pub use toeplitz::Toeplitz;
+
 use super::accountant::Charge;
 use super::bound::Admitted;
 use super::cell::{CONTEXT_BUCKETS, KINDS, Kind};
-use super::config::{Error, Plan, Scale};
-use opendp::traits::samplers::sample_discrete_gaussian;
+use super::config::{Error, Plan};
 
 /// Counts of one interval that nobody has noised yet, by kind and cell index.
 #[derive(Default)]
@@ -58,47 +71,6 @@ impl RawCounts {
         }
         // Saturation never widens a difference, so it keeps the sensitivity.
         cells[admitted.cell()] = cells[admitted.cell()].saturating_add(admitted.units().into());
-    }
-}
-
-/// Where noise comes from: OpenDP's sampler. Unit tests can plant a sequence; nothing else can.
-pub struct NoiseSource(Source);
-
-enum Source {
-    OpenDp,
-    #[cfg(test)]
-    Planted(Box<dyn FnMut() -> i64 + Send>),
-}
-
-impl NoiseSource {
-    /// OpenDP's exact discrete Gaussian, under the operating system's entropy.
-    #[must_use]
-    pub const fn exact() -> Self {
-        Self(Source::OpenDp)
-    }
-
-    /// A sequence that a unit test chose.
-    #[cfg(test)]
-    pub(super) fn planted(next: impl FnMut() -> i64 + Send + 'static) -> Self {
-        Self(Source::Planted(Box::new(next)))
-    }
-
-    /// `count` independent draws of parameter `scale`.
-    fn draw(&mut self, scale: Scale, count: usize) -> Result<Vec<i64>, Error> {
-        match &mut self.0 {
-            Source::OpenDp => {
-                let sigma = scale.rational();
-                let one = |_| {
-                    let noise = sample_discrete_gaussian(sigma.clone())
-                        .map_err(|error| Error::Noise(error.to_string()))?;
-                    i64::try_from(noise)
-                        .map_err(|_| Error::Noise("a draw left the range of i64".to_owned()))
-                };
-                (0..count).map(one).collect()
-            }
-            #[cfg(test)]
-            Source::Planted(next) => Ok((0..count).map(|_| next()).collect()),
-        }
     }
 }
 
@@ -156,19 +128,21 @@ impl Mechanism {
     ) -> Result<Released, Error> {
         let kind = charge.kind();
         let scale = self.plan.kind(kind).scale;
-        let noise = self.noise.draw(scale, slots.len() * CONTEXT_BUCKETS)?;
+        let mut noise = self.noise.gaussian(scale, slots.len() * CONTEXT_BUCKETS)?;
         let counts = &raw.cells[kind.index()];
         let cells = slots.iter().flat_map(|&slot| {
             let first = slot as usize * CONTEXT_BUCKETS;
             first..first + CONTEXT_BUCKETS
         });
-        let values = cells
-            .zip(noise)
-            .map(|(cell, noise)| {
+        let values: Result<_, _> = cells
+            .map(|cell| {
                 let count = counts.get(cell).copied().unwrap_or(0);
-                i64::try_from(count).unwrap_or(i64::MAX).saturating_add(noise)
+                noise.noised(i64::try_from(count).unwrap_or(i64::MAX))
             })
             .collect();
-        Ok(Released { kind, values, variance: scale.variance() })
+        Ok(Released { kind, values: values?, variance: scale.variance() })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,7 @@ mod bound;
 mod cell;
 mod config;
 mod day_key;
+mod gaussian;
 mod mechanism;
 mod prior;
 mod release;
@@ -59,8 +60,12 @@ pub use actor::{
 pub use aggregate::{AggregateStatus, CAMPAIGNS_MAX, Dropped};
 pub use bound::{Admitted, Bound, Bounder, NotAdmitted};
 pub use cell::{CONTEXT_BUCKETS, Cell, ContextBucket, KINDS, Kind};
-pub use config::{Claim, Config, Error, KindConfig, KindPlan, Part, Plan, Scale};
+pub use config::{Claim, Config, Error, KindConfig, KindPlan, Part, Plan};
 pub use day_key::{DayKey, Pseudonym};
-pub use mechanism::{Mechanism, NoiseSource, RawCounts, Released};
+pub use gaussian::epsilon as gaussian_epsilon;
+pub use mechanism::{
+    AboveThreshold, Continual, Draws, Honaker, Mechanism, NoiseSource, RawCounts, RawStream,
+    Released, ReleasedStream, Scale, Tail, Threshold, Toeplitz, keep_probability,
+};
 pub use prior::{Estimate, Prior, PriorLogits, Releases};
-pub use zcdp::epsilon;
+pub use zcdp::{delta, epsilon, epsilon_with_pure};
