@@ -152,7 +152,7 @@ impl<'a> Memory<'a> {
     }
 }
 
-/// The engine's own sessions: seven entries a user, weights by kind, 16 bits a counter.
+/// The engine's own sessions: 14 entries a user of one tenant, weights by kind, 16 bits a counter.
 struct EngineInterest {
     table: Arc<SessionTable>,
     shard: ShardState,

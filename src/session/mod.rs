@@ -24,6 +24,7 @@ mod frequency;
 mod hand_over;
 mod identity;
 mod interest;
+mod level;
 mod profile;
 mod shard;
 mod slab;

@@ -23,7 +23,7 @@ fn a_million_sessions_take_less_than_256_bytes_each() {
     let before = resident_bytes();
     for number in 0..USERS {
         let user = UserKey(hash::mix(number));
-        // One to twelve events in as many categories of three tenants: seven entries at most stay.
+        // One to twelve events in as many categories of three tenants: what fits a session.
         let events: Vec<_> = (0..=hash::mix(user.0) % 12)
             .map(|event| Event {
                 advertiser: AdvertiserId(event % 3 * 2),
