@@ -3,9 +3,9 @@
 //! [`Lenient::read`] answers `false` for a value that says nothing (null, or of a kind that cannot
 //! be understood) and fails only on broken JSON, so one odd optional never costs a whole request.
 
+use super::json::{NotJson, Source};
 use super::limits::{Limits, ParseError};
 use serde::Serialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
@@ -14,7 +14,7 @@ use std::ops::Deref;
 pub(crate) trait Lenient<'de>: Default {
     /// Reads one JSON value of any kind in place of `self`. `false` when it says nothing: then `self`
     /// is as it was. An error only on broken JSON; `self` is of no use then.
-    fn read<D: Deserializer<'de>>(&mut self, source: D) -> Result<bool, D::Error>;
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson>;
 
     /// Whether this is what a missing field would be: then an older spelling may fill it.
     fn is_absent(&self) -> bool;
@@ -25,20 +25,10 @@ pub(crate) trait Lenient<'de>: Default {
     }
 }
 
-/// Carries [`Lenient::read`] into serde's seeds, with the place that is read into.
-pub(crate) struct Seed<'t, T>(pub(crate) &'t mut T);
-
-impl<'de, T: Lenient<'de>> DeserializeSeed<'de> for Seed<'_, T> {
-    type Value = bool;
-    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<bool, D::Error> {
-        self.0.read(source)
-    }
-}
-
 /// Text that borrows from the request's buffer unless the JSON had to be unescaped. Empty text and
 /// missing text are the same thing.
 ///
-/// A newtype with its own visitor: serde's `Cow<str>` behind an alias or in a list is always owned.
+/// A number in place of text is its digits, and of a list its first element counts.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Str<'a>(Cow<'a, str>);
@@ -100,8 +90,21 @@ impl PartialEq<&str> for Str<'_> {
     }
 }
 impl<'de> Lenient<'de> for Str<'de> {
-    fn read<D: Deserializer<'de>>(&mut self, source: D) -> Result<bool, D::Error> {
-        source.deserialize_any(StrVisitor(self))
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
+        let text = match source.peek() {
+            Some(b'"') => source.text()?,
+            Some(b'-' | b'0'..=b'9') => Cow::Owned(source.number()?.to_string()),
+            Some(b'[') => return read_first(source, |source| self.read(source)),
+            _ => {
+                source.skip()?;
+                return Ok(false);
+            }
+        };
+        let is_given = !text.is_empty();
+        if is_given {
+            self.0 = text;
+        }
+        Ok(is_given)
     }
     fn is_absent(&self) -> bool {
         self.0.is_empty()
@@ -115,68 +118,16 @@ impl<'de> Lenient<'de> for Str<'de> {
     }
 }
 
-/// Reads text; of a number its digits, of a list its first element.
-struct StrVisitor<'t, 'de>(&'t mut Str<'de>);
-
-impl<'de> StrVisitor<'_, 'de> {
-    fn put(self, text: Cow<'de, str>) -> bool {
-        let is_given = !text.is_empty();
-        if is_given {
-            self.0.0 = text;
-        }
-        is_given
-    }
-}
-
-impl<'de> Visitor<'de> for StrVisitor<'_, 'de> {
-    type Value = bool;
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("any JSON value")
-    }
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<bool, E> {
-        Ok(self.put(Cow::Borrowed(text)))
-    }
-    fn visit_str<E>(self, text: &str) -> Result<bool, E> {
-        Ok(self.put(Cow::Owned(text.to_owned())))
-    }
-    fn visit_i64<E>(self, number: i64) -> Result<bool, E> {
-        Ok(self.put(Cow::Owned(number.to_string())))
-    }
-    fn visit_u64<E>(self, number: u64) -> Result<bool, E> {
-        Ok(self.put(Cow::Owned(number.to_string())))
-    }
-    fn visit_f64<E>(self, number: f64) -> Result<bool, E> {
-        Ok(self.put(Cow::Owned(number.to_string())))
-    }
-    fn visit_bool<E>(self, _flag: bool) -> Result<bool, E> {
-        Ok(false)
-    }
-    fn visit_unit<E>(self) -> Result<bool, E> {
-        Ok(false)
-    }
-    fn visit_none<E>(self) -> Result<bool, E> {
-        Ok(false)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
-        // Lists in lists recurse; the guard has bounded their depth.
-        let first = list.next_element_seed(Seed(self.0))?;
-        drain_list(list)?;
-        Ok(first.unwrap_or(false))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<bool, A::Error> {
-        drain_object(object)?;
-        Ok(false)
-    }
-}
-
-/// Skips the rest of a list.
-pub(crate) fn drain_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<(), A::Error> {
-    while list.next_element::<IgnoredAny>()?.is_some() {}
-    Ok(())
-}
-
-/// Skips the rest of an object.
-pub(crate) fn drain_object<'de, A: MapAccess<'de>>(mut object: A) -> Result<(), A::Error> {
-    while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-    Ok(())
+/// Reads the first element of a list and skips the others; the default where there is none.
+pub(super) fn read_first<'de, T: Default>(
+    source: &mut Source<'de>,
+    read: impl FnOnce(&mut Source<'de>) -> Result<T, NotJson>,
+) -> Result<T, NotJson> {
+    source.open();
+    let mut is_first = true;
+    // Lists in lists recurse; the guard has bounded their depth.
+    let first =
+        if source.has_element(&mut is_first)? { read(source)? } else { return Ok(T::default()) };
+    source.skip_elements(&mut is_first)?;
+    Ok(first)
 }

@@ -1,13 +1,9 @@
 //! Lists, optional parts and boxes of lenient values.
 
-use super::lenient::{Lenient, drain_list};
+use super::json::{NotJson, Source};
+use super::lenient::Lenient;
 use super::limits::{Limits, ParseError};
-use serde::de::value::{BorrowedStrDeserializer, MapAccessDeserializer};
-use serde::de::{
-    DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
-};
 use smallvec::SmallVec;
-use std::fmt;
 
 /// Bytes of elements kept of any one list, whatever [`Limits`] says: bounds the memory that a body
 /// of `{},{},` can claim before the limits are looked at. Room for 43,690 texts or 1,800 imps.
@@ -17,7 +13,7 @@ const LIST_BYTES_MAX: usize = 1 << 20;
 pub type List<T, const N: usize = 1> = SmallVec<[T; N]>;
 
 impl<'de, T: Lenient<'de>> Lenient<'de> for Option<T> {
-    fn read<D: Deserializer<'de>>(&mut self, source: D) -> Result<bool, D::Error> {
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
         let was_given = self.is_some();
         let is_given = self.get_or_insert_default().read(source)?;
         if !is_given && !was_given {
@@ -34,7 +30,7 @@ impl<'de, T: Lenient<'de>> Lenient<'de> for Option<T> {
 }
 
 impl<'de, T: Lenient<'de>> Lenient<'de> for Box<T> {
-    fn read<D: Deserializer<'de>>(&mut self, source: D) -> Result<bool, D::Error> {
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
         (**self).read(source)
     }
     fn is_absent(&self) -> bool {
@@ -46,9 +42,9 @@ impl<'de, T: Lenient<'de>> Lenient<'de> for Box<T> {
 }
 
 impl<'de, T: Lenient<'de>, const N: usize> Lenient<'de> for List<T, N> {
-    fn read<D: Deserializer<'de>>(&mut self, source: D) -> Result<bool, D::Error> {
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
         let before = self.len();
-        source.deserialize_any(ListVisitor(self))?;
+        read_elements(self, source)?;
         let is_given = self.len() > before;
         if is_given && before > 0 {
             self.drain(..before);
@@ -65,7 +61,7 @@ impl<'de, T: Lenient<'de>, const N: usize> Lenient<'de> for List<T, N> {
 
 /// For what outlives its own borrow: a `SmallVec` ties the lifetimes of its elements down.
 impl<'de, T: Lenient<'de>> Lenient<'de> for Vec<T> {
-    fn read<D: Deserializer<'de>>(&mut self, source: D) -> Result<bool, D::Error> {
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
         let mut list = List::<T>::new();
         let is_given = list.read(source)?;
         if is_given {
@@ -94,72 +90,40 @@ fn audit_list<'de, T: Lenient<'de>>(
     list.iter().try_for_each(|item| item.audit(field, limits))
 }
 
-/// Appends one element, read in its place in the list; one that says nothing is taken off again.
-struct ElementSeed<'t, T, const N: usize>(&'t mut List<T, N>);
-
-impl<'de, T: Lenient<'de>, const N: usize> DeserializeSeed<'de> for ElementSeed<'_, T, N> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<(), D::Error> {
-        self.0.push(T::default());
-        if let Some(place) = self.0.last_mut()
-            && !place.read(source)?
-        {
-            self.0.pop();
-        }
-        Ok(())
-    }
-}
-
 /// Appends the elements of a list; a single value counts as a list of one. Elements that say nothing
 /// are left out.
-struct ListVisitor<'t, T, const N: usize>(&'t mut List<T, N>);
-
-impl<'de, T: Lenient<'de>, const N: usize> ListVisitor<'_, T, N> {
-    fn single<D: Deserializer<'de>>(self, source: D) -> Result<(), D::Error> {
-        ElementSeed(self.0).deserialize(source)
+fn read_elements<'de, T: Lenient<'de>, const N: usize>(
+    list: &mut List<T, N>,
+    source: &mut Source<'de>,
+) -> Result<(), NotJson> {
+    match source.peek() {
+        Some(b'[') => {
+            source.open();
+            let (before, mut is_first) = (list.len(), true);
+            while source.has_element(&mut is_first)? {
+                read_element(list, source)?;
+                if (list.len() - before) * size_of::<T>() >= LIST_BYTES_MAX {
+                    return source.skip_elements(&mut is_first);
+                }
+            }
+            Ok(())
+        }
+        Some(b't' | b'f' | b'n') | None => source.skip(),
+        Some(_) => read_element(list, source),
     }
 }
 
-impl<'de, T: Lenient<'de>, const N: usize> Visitor<'de> for ListVisitor<'_, T, N> {
-    type Value = ();
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list")
+/// Appends one element, read in its place in the list; one that says nothing is taken off again.
+#[inline]
+fn read_element<'de, T: Lenient<'de>, const N: usize>(
+    list: &mut List<T, N>,
+    source: &mut Source<'de>,
+) -> Result<(), NotJson> {
+    list.push(T::default());
+    if let Some(place) = list.last_mut()
+        && !place.read(source)?
+    {
+        list.pop();
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let before = self.0.len();
-        while list.next_element_seed(ElementSeed(self.0))?.is_some() {
-            if (self.0.len() - before) * size_of::<T>() >= LIST_BYTES_MAX {
-                drain_list(list)?;
-                break;
-            }
-        }
-        Ok(())
-    }
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<(), A::Error> {
-        self.single(MapAccessDeserializer::new(object))
-    }
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<(), E> {
-        self.single(BorrowedStrDeserializer::new(text))
-    }
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        self.single(text.into_deserializer())
-    }
-    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
-        self.single(number.into_deserializer())
-    }
-    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
-        self.single(number.into_deserializer())
-    }
-    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
-        self.single(number.into_deserializer())
-    }
-    fn visit_bool<E>(self, _flag: bool) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_none<E>(self) -> Result<(), E> {
-        Ok(())
-    }
+    Ok(())
 }

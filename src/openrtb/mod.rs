@@ -8,6 +8,7 @@
 mod check;
 mod escape;
 mod imp;
+mod json;
 mod lenient;
 mod limits;
 mod list;

@@ -11,14 +11,11 @@ pub use library::{Ask, Image, ImageKind, Library, Text};
 pub use write::{NativeMarkup, write_native};
 
 use super::imp::Native;
+use super::json::{NotJson, Source};
 use super::lenient::{Lenient, Str};
 use super::limits::{DEPTH_MAX, Limits, ParseError, is_deeper_than};
 use super::number::CodeSet;
 use super::object::view;
-use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use std::fmt;
 
 /// `native.request` as it was sent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,13 +30,27 @@ pub enum NativeSource<'a> {
 }
 
 impl<'de> Lenient<'de> for NativeSource<'de> {
-    fn read<D: Deserializer<'de>>(&mut self, source: D) -> Result<bool, D::Error> {
-        let given = source.deserialize_any(SourceVisitor)?;
-        let is_given = given != Self::Absent;
-        if is_given {
-            *self = given;
-        }
-        Ok(is_given)
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
+        let given = match source.peek() {
+            Some(b'"') => {
+                let mut text = Str::default();
+                if !text.read(source)? {
+                    return Ok(false);
+                }
+                Self::Text(text)
+            }
+            Some(b'{') => {
+                let mut object = Box::<NativeRequest<'de>>::default();
+                object.read(source)?;
+                Self::Object(object)
+            }
+            _ => {
+                source.skip()?;
+                return Ok(false);
+            }
+        };
+        *self = given;
+        Ok(true)
     }
     fn is_absent(&self) -> bool {
         *self == Self::Absent
@@ -50,51 +61,6 @@ impl<'de> Lenient<'de> for NativeSource<'de> {
             Self::Text(text) => text.audit(field, limits),
             Self::Object(object) => object.audit(field, limits),
         }
-    }
-}
-
-impl<'a> NativeSource<'a> {
-    fn of_text(text: Str<'a>) -> Self {
-        if text.is_empty() { Self::Absent } else { Self::Text(text) }
-    }
-}
-
-struct SourceVisitor;
-
-impl<'de> Visitor<'de> for SourceVisitor {
-    type Value = NativeSource<'de>;
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a native request")
-    }
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(NativeSource::of_text(Str::from(text)))
-    }
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(NativeSource::of_text(Str::from(text.to_owned())))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        let mut object = Box::<NativeRequest<'de>>::default();
-        object.read(MapAccessDeserializer::new(map))?;
-        Ok(NativeSource::Object(object))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-        super::lenient::drain_list(list)?;
-        Ok(NativeSource::Absent)
-    }
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(NativeSource::Absent)
-    }
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(NativeSource::Absent)
-    }
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(NativeSource::Absent)
-    }
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(NativeSource::Absent)
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(NativeSource::Absent)
     }
 }
 
@@ -199,14 +165,6 @@ view! {
     }
 }
 
-impl<'de> Deserialize<'de> for NativeRequest<'de> {
-    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        let mut request = Self::default();
-        request.read(source)?;
-        Ok(request)
-    }
-}
-
 impl Native<'_> {
     /// What the placement asks for; parses the request's text on each call. `None` when there is no
     /// request, or none that can be understood: then nothing native can be bid.
@@ -220,7 +178,9 @@ impl Native<'_> {
                 if is_deeper_than(text.as_bytes(), DEPTH_MAX) {
                     return None;
                 }
-                serde_json::from_str(text).ok()
+                let (mut request, mut source) = (NativeRequest::default(), Source::new(text));
+                request.read(&mut source).and_then(|_| source.end()).ok()?;
+                Some(request)
             }
         }
     }

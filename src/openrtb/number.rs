@@ -1,14 +1,15 @@
 //! Numbers, flags, prices and sets of codes out of whatever was sent in their place.
 
-use super::lenient::{Lenient, drain_list, drain_object};
+use super::json::{NotJson, Source};
+use super::lenient::{Lenient, read_first};
 use crate::units::Micros;
 use serde::Serialize;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
 /// What a JSON value says as a number; of a list, its first element.
-#[derive(Clone, Copy)]
-enum Number {
+#[derive(Clone, Copy, Default)]
+pub(super) enum Number {
+    #[default]
     Absent,
     Int(i64),
     Uint(u64),
@@ -39,7 +40,7 @@ impl Number {
             .map_or_else(|| Self::of_text(text), |exact| Self::Micros(exact.0))
     }
 
-    fn float(self) -> Option<f64> {
+    pub(super) fn float(self) -> Option<f64> {
         match self {
             Self::Absent => None,
             Self::Int(number) => Some(number as f64),
@@ -73,61 +74,50 @@ impl Number {
     }
 }
 
-/// Reads a [`Number`]; the function reads text. One visitor for all kinds of numbers keeps the code
-/// of the bid path small.
-#[derive(Clone, Copy)]
-struct NumberVisitor(fn(&str) -> Number);
-
-impl<'de> DeserializeSeed<'de> for NumberVisitor {
-    type Value = Number;
-    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Number, D::Error> {
-        source.deserialize_any(self)
+impl From<serde_json::Number> for Number {
+    fn from(number: serde_json::Number) -> Self {
+        match (number.as_u64(), number.as_i64(), number.as_f64()) {
+            (Some(number), ..) => Self::Uint(number),
+            (_, Some(number), _) => Self::Int(number),
+            (.., number) => number.map_or(Self::Absent, Self::Float),
+        }
     }
 }
 
-impl<'de> Visitor<'de> for NumberVisitor {
-    type Value = Number;
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("any JSON value")
+impl fmt::Display for Number {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Absent => Ok(()),
+            Self::Int(number) => write!(formatter, "{number}"),
+            Self::Uint(number) => write!(formatter, "{number}"),
+            Self::Float(number) => write!(formatter, "{number}"),
+            Self::Micros(micros) => write!(formatter, "{}", micros as f64 / 1e6),
+        }
     }
-    fn visit_bool<E>(self, flag: bool) -> Result<Number, E> {
-        Ok(Number::Uint(u64::from(flag)))
-    }
-    fn visit_i64<E>(self, number: i64) -> Result<Number, E> {
-        Ok(Number::Int(number))
-    }
-    fn visit_u64<E>(self, number: u64) -> Result<Number, E> {
-        Ok(Number::Uint(number))
-    }
-    fn visit_f64<E>(self, number: f64) -> Result<Number, E> {
-        Ok(Number::Float(number))
-    }
-    fn visit_str<E>(self, text: &str) -> Result<Number, E> {
-        Ok((self.0)(text))
-    }
-    fn visit_unit<E>(self) -> Result<Number, E> {
-        Ok(Number::Absent)
-    }
-    fn visit_none<E>(self) -> Result<Number, E> {
-        Ok(Number::Absent)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Number, A::Error> {
-        // Lists in lists recurse; the guard has bounded their depth.
-        let first = list.next_element_seed(self)?;
-        drain_list(list)?;
-        Ok(first.unwrap_or(Number::Absent))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Number, A::Error> {
-        drain_object(object)?;
-        Ok(Number::Absent)
+}
+
+/// Reads a [`Number`]; `of_text` reads text.
+fn read_number(source: &mut Source<'_>, of_text: fn(&str) -> Number) -> Result<Number, NotJson> {
+    match source.peek() {
+        Some(b'-' | b'0'..=b'9') => source.number(),
+        Some(b'"') => Ok(of_text(&source.text()?)),
+        Some(b'[') => read_first(source, |source| read_number(source, of_text)),
+        first => {
+            source.skip()?;
+            Ok(match first {
+                Some(b't') => Number::Uint(1),
+                Some(b'f') => Number::Uint(0),
+                _ => Number::Absent,
+            })
+        }
     }
 }
 
 macro_rules! lenient_number {
     ($type:ty, $text:ident, $number:ident => $read:expr) => {
         impl<'de> Lenient<'de> for $type {
-            fn read<D: Deserializer<'de>>(&mut self, source: D) -> Result<bool, D::Error> {
-                let $number = source.deserialize_any(NumberVisitor(Number::$text))?;
+            fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
+                let $number = read_number(source, Number::$text)?;
                 let value: Option<$type> = $read;
                 *self = value.unwrap_or(*self);
                 Ok(value.is_some())
@@ -200,8 +190,23 @@ impl FromIterator<i64> for CodeSet {
 }
 
 impl<'de> Lenient<'de> for CodeSet {
-    fn read<D: Deserializer<'de>>(&mut self, source: D) -> Result<bool, D::Error> {
-        let set = source.deserialize_any(CodeSetVisitor)?;
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
+        let mut set = Self::default();
+        match source.peek() {
+            Some(b'[') => {
+                source.open();
+                let mut is_first = true;
+                while source.has_element(&mut is_first)? {
+                    let number = read_number(source, Number::of_text)?;
+                    number.integer().into_iter().for_each(|code| set.insert(code));
+                }
+            }
+            Some(b'"' | b'-' | b'0'..=b'9') => {
+                let number = read_number(source, Number::of_text)?;
+                number.integer().into_iter().for_each(|code| set.insert(code));
+            }
+            _ => source.skip()?,
+        }
         if set.is_given() {
             *self = set;
         }
@@ -209,46 +214,5 @@ impl<'de> Lenient<'de> for CodeSet {
     }
     fn is_absent(&self) -> bool {
         !self.is_given()
-    }
-}
-
-struct CodeSetVisitor;
-
-macro_rules! single_code {
-    ($($method:ident($type:ty)),*) => {$(
-        fn $method<E: serde::de::Error>(self, value: $type) -> Result<CodeSet, E> {
-            let number = NumberVisitor(Number::of_text).$method::<E>(value)?;
-            Ok(number.integer().into_iter().collect())
-        }
-    )*};
-}
-
-impl<'de> Visitor<'de> for CodeSetVisitor {
-    type Value = CodeSet;
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list of codes")
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<CodeSet, A::Error> {
-        let mut set = CodeSet::default();
-        while let Some(number) = list.next_element_seed(NumberVisitor(Number::of_text))? {
-            if let Some(code) = number.integer() {
-                set.insert(code);
-            }
-        }
-        Ok(set)
-    }
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<CodeSet, A::Error> {
-        drain_object(object)?;
-        Ok(CodeSet::default())
-    }
-    single_code!(visit_i64(i64), visit_u64(u64), visit_f64(f64), visit_str(&str));
-    fn visit_bool<E>(self, _flag: bool) -> Result<CodeSet, E> {
-        Ok(CodeSet::default())
-    }
-    fn visit_unit<E>(self) -> Result<CodeSet, E> {
-        Ok(CodeSet::default())
-    }
-    fn visit_none<E>(self) -> Result<CodeSet, E> {
-        Ok(CodeSet::default())
     }
 }

@@ -180,7 +180,7 @@ fn refusals_have_reasons() {
         assert_eq!(refusal(&body), expected, "{}", &body[..body.len().min(60)]);
     }
     let broken = parse(b"{\"id\":\"r\",\n\n  !}", &Limits::default());
-    assert_eq!(broken, Err(ParseError::NotJson { at: 15 }));
+    assert_eq!(broken, Err(ParseError::NotJson { at: 14 }));
     // What nobody reads has no limit of its own.
     let unread = format!(r#"{{"id":"r","imp":[{{}}],"unread":"{long}","ext":[{many}]}}"#);
     assert_eq!(parsed(&unread).id, "r");

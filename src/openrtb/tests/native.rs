@@ -68,6 +68,11 @@ fn tracking(pixels: &[Template]) -> Tracking<'_> {
     Tracking { values, impressions: pixels, clicks: pixels }
 }
 
+/// A placement that asks by this text.
+fn asking(text: &str) -> Native<'_> {
+    Native { request: NativeSource::Text(Str::from(text)), ..Native::default() }
+}
+
 fn answer(request: &Value, library: &Library) -> Option<Value> {
     let body = json!({ "id": "r", "imp": [{ "native": { "request": request } }] }).to_string();
     let outer = parsed(&body);
@@ -236,7 +241,8 @@ fn the_privacy_link_and_the_version_are_as_asked() {
         let mut request = request;
         request["assets"] = json!([{ "id": 1, "title": {} }]);
         let text = request.to_string();
-        let asked: NativeRequest<'_> = serde_json::from_str(&text).expect("a request");
+        let native = asking(&text);
+        let asked = native.asks().expect("a request");
         let mut out = String::new();
         let ad = NativeMarkup { request: &asked, ver, id: "ad", library: &rich() };
         write_native(&ad, &tracking(&[]), &mut out).expect("an answer");
@@ -253,7 +259,8 @@ proptest! {
     fn native_markup_is_json_whatever_it_carries(text in "[a-z\"\\\\<>\\]\n\u{0}\u{1f}é ]{1,40}") {
         let library = library(&text);
         let request = json!({ "assets": [{ "id": 1, "title": {} }] }).to_string();
-        let asked: NativeRequest<'_> = serde_json::from_str(&request).expect("a request");
+        let native = asking(&request);
+        let asked = native.asks().expect("a request");
         let pixels = [Template::url("https://t.example/${AUCTION_ID}/${OUTBID_SITE}").expect("compiles")];
         let values = MacroValues { auction_id: &text, site: &text, click: &text, ..Default::default() };
         let tracking = Tracking { values, impressions: &pixels, clicks: &pixels };
