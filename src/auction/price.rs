@@ -116,13 +116,13 @@ impl<'w> Terms<'w> {
 const PREFERRED: f64 = 1e20;
 
 /// No price of a campaign whose ads score at most `logit` is above `exp` of this, in CPM micros of the
-/// account's currency: a few additions in place of two exponentials an ad. Caps and floors can only
-/// lower a price.
+/// account's currency: a few additions in place of two exponentials an ad. Floors can only lower a
+/// price.
 pub fn ln_bound(world: &World, seated: Seated, logit: f32, pace: &Pace) -> f32 {
     let ln_multiplier = pace.ln_budget.min(pace.ln_cpa);
     let worth = world.ln_worth_of(seated);
     // ln(sigmoid(x)) is below both x and 0.
-    worth.paced(logit.min(0.0), ln_multiplier) + BOUND_SLACK
+    worth.price(logit.min(0.0), ln_multiplier) + BOUND_SLACK
 }
 
 /// More than the rounding of the few 32-bit sums in a bound: a thousandth of a price.

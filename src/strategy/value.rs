@@ -80,8 +80,9 @@ impl ValueInput {
     }
 }
 
-/// The logarithm of what an impression is worth, as a function of that of the click probability:
-/// enough to see, without an exponential, that a price cannot reach a bar.
+/// The logarithm of a campaign's price, as a function of that of the click probability: enough to see,
+/// without an exponential, that a price cannot reach a bar. The caps are in it, since many a campaign
+/// would pay far more for a click than it lets an impression cost.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LnWorth {
     /// At a click probability of 1; -infinity where there can be no bid.
@@ -90,6 +91,7 @@ pub struct LnWorth {
     slope: f32,
     ln_multiplier_min: f32,
     ln_multiplier_max: f32,
+    ln_cap: f32,
 }
 
 impl LnWorth {
@@ -99,15 +101,15 @@ impl LnWorth {
         slope: 0.0,
         ln_multiplier_min: 0.0,
         ln_multiplier_max: 0.0,
+        ln_cap: f32::NEG_INFINITY,
     };
 
-    /// The logarithm of the CPM micros before caps, with the multiplier brought within its bounds.
+    /// The logarithm of [`Strategy::price`] in CPM micros.
     #[inline]
     #[must_use]
-    pub fn paced(&self, ln_p_click: f32, ln_multiplier: f32) -> f32 {
-        self.at_one
-            + self.slope * ln_p_click
-            + ln_multiplier.clamp(self.ln_multiplier_min, self.ln_multiplier_max)
+    pub fn price(&self, ln_p_click: f32, ln_multiplier: f32) -> f32 {
+        let multiplier = ln_multiplier.clamp(self.ln_multiplier_min, self.ln_multiplier_max);
+        (self.at_one + self.slope * ln_p_click + multiplier).min(self.ln_cap)
     }
 }
 
@@ -217,6 +219,7 @@ impl Strategy {
             slope: if at_half < at_one { 1.0 } else { 0.0 },
             ln_multiplier_min: least.ln() as f32,
             ln_multiplier_max: most.ln() as f32,
+            ln_cap: (self.cap(input).0 as f64).ln() as f32,
         }
     }
 
