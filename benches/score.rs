@@ -90,6 +90,7 @@ impl Stream {
                 logit: f32::NAN,
                 conversion_prior_logit: f32::NAN,
                 calibration_group: 0,
+                user: None,
                 predicted: 0.02,
                 at,
                 arm: 0,

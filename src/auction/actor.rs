@@ -267,6 +267,7 @@ pub(super) fn example_of(
         conversion_prior_logit: conversion_prior_logit(row.bid.expected_cvr_ppm),
         predicted: sigmoid(pick.logit),
         calibration_group: row.calibration_group,
+        user: input.user.filter(|_| input.permissions.measure),
         at: input.now,
         arm: input.arm as u8,
         learn: true,

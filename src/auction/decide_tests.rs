@@ -120,6 +120,7 @@ fn taught(catalog: &Catalog) -> Arc<ModelSnapshot> {
             predicted: 0.01,
             conversion_prior_logit: f32::NAN,
             calibration_group: 0,
+            user: None,
             at: Timestamp(sequence.into()),
             arm: 0,
             learn: true,

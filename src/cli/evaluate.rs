@@ -4,6 +4,7 @@ mod ctr;
 mod figures;
 mod planted;
 mod policy;
+mod private;
 mod sequence;
 
 /// Hold a model or a policy against recorded data.

@@ -32,6 +32,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A private model cannot be made as it is asked for.
+    #[error("the private model: {0}")]
+    Private(&'static str),
 }
 
 impl Error {

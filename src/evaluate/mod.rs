@@ -26,6 +26,7 @@ mod planted;
 mod policy;
 #[cfg(test)]
 mod policy_tests;
+mod private;
 mod progressive;
 mod ranking;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use metrics::{Bin, Metrics, Scored};
 pub use next::{RankerRow, next_category};
 pub use planted::Planted;
 pub use policy::{Estimate, Estimator, Terms, Value};
+pub use private::{PrivateModel, PrivateSetting};
 pub use progressive::Model;
 pub use ranking::{RankQuality, Ranking, rank_of};
 pub use reward::RewardModel;

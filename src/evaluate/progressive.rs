@@ -2,6 +2,7 @@
 
 use super::example::Example;
 use super::metrics::Scored;
+use super::private::PrivateModel;
 use crate::prediction::{Fwfm, Sample, Shadows, sigmoid};
 use crate::units::Timestamp;
 
@@ -11,6 +12,8 @@ pub enum Model {
     One(Box<Fwfm>),
     /// Several; the best of late predicts.
     Shadows(Box<Shadows>),
+    /// A linear one that learns through releases.
+    Private(Box<PrivateModel>),
 }
 
 impl Model {
@@ -23,6 +26,7 @@ impl Model {
         let predicted = match self {
             Self::One(model) => model.learn(&sample, example.is_positive, weight),
             Self::Shadows(models) => models.learn(&sample, example.is_positive, weight),
+            Self::Private(model) => return model.learn(example),
         };
         Scored::new(predicted, example.is_positive, weight)
     }
@@ -33,6 +37,7 @@ impl Model {
         let logit = match self {
             Self::One(model) => model.logit(&sample(example)),
             Self::Shadows(models) => models.logit(&sample(example)),
+            Self::Private(model) => return model.predict(example),
         };
         Scored::new(sigmoid(logit), example.is_positive, example.weight)
     }
@@ -41,7 +46,7 @@ impl Model {
     #[must_use]
     pub fn standing(&self) -> Vec<f64> {
         match self {
-            Self::One(_) => Vec::new(),
+            Self::One(_) | Self::Private(_) => Vec::new(),
             Self::Shadows(models) => models.losses(),
         }
     }
@@ -50,6 +55,7 @@ impl Model {
         match self {
             Self::One(model) => model.advance(now),
             Self::Shadows(models) => models.advance(now),
+            Self::Private(_) => {}
         }
     }
 }

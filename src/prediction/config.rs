@@ -234,6 +234,9 @@ impl FwfmConfig {
     }
 }
 
+/// The fewest vectors that there can be.
+const VECTOR_BITS_MIN: u8 = 8;
+
 /// Settings of the click model and its learner. `Default` is what a new installation runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -268,6 +271,9 @@ pub struct Config {
     pub calibration: bool,
     /// How many shown ads may wait at once, 1 to [`Config::JOIN_MAX`].
     pub join_max: usize,
+    /// Where weights come from releases alone ([`Config::released`]): what a day's gradients count on
+    /// the next, in [0, 1]. `None` where the model learns by itself.
+    pub released_day_decay: Option<f64>,
     /// How fast each of the models that learn side by side does, 1 to [`Shadows::MAX`].
     pub rates: Vec<Rates>,
 }
@@ -295,8 +301,27 @@ impl Config {
         check("conversions_max", max as f64, "1..=262144", is_bounded)?;
         let count = self.rates.len();
         check("rates", count as f64, "1..=4 entries", (1..=Shadows::MAX).contains(&count))?;
+        let decay = self.released_day_decay.unwrap_or(0.0);
+        check("released_day_decay", decay, "[0, 1]", (0.0..=1.0).contains(&decay))?;
         self.rates.iter().try_for_each(Rates::validate)?;
         online::fwfm_config(self).validate()
+    }
+
+    /// The same where weights come from releases alone, with `bits` bits of hashed features: one set of
+    /// weights without vectors, and nothing beside them that outcomes could reach.
+    #[must_use]
+    pub fn released(self, bits: u8, day_decay: f64) -> Self {
+        Self {
+            linear_bits: bits,
+            vector_bits: VECTOR_BITS_MIN,
+            admission: 0,
+            ttl_hours: 0,
+            negative_rate: 1.0,
+            calibration: false,
+            released_day_decay: Some(day_decay),
+            rates: vec![Rates::default()],
+            ..self
+        }
     }
 
     /// The logit of [`Config::base_rate`].
@@ -322,6 +347,7 @@ impl Default for Config {
             conversions_max: 1 << 16,
             calibration: true,
             join_max: 1 << 18,
+            released_day_decay: None,
             rates: Rates::shadows().to_vec(),
         }
     }

@@ -31,6 +31,7 @@ fn clicked(sequence: u32, publisher: u32) -> Example {
         conversion_prior_logit: conversion_prior_logit(DECLARED_PPM),
         predicted: 0.01,
         calibration_group: 0,
+        user: None,
         at: Timestamp(0),
         arm: 0,
         learn: true,

@@ -251,6 +251,19 @@ impl Fwfm {
         &self.state.touched_vectors
     }
 
+    /// Replaces the bias, the dense weights and the linear ones by others, under the Gaussian rule.
+    pub(super) fn adopt(&mut self, (bias, dense, linear): (f32, Vec<f32>, Vec<f32>)) {
+        let give = |weights: &mut [Weight], given: &[f32]| {
+            for (weight, given) in weights.iter_mut().zip(given) {
+                *weight = Weight::given(*given);
+            }
+        };
+        self.state.bias = Weight::given(bias);
+        give(&mut self.state.dense, &dense);
+        give(&mut self.state.linear, &linear);
+        self.touch_all();
+    }
+
     /// Forgets what changed.
     pub(super) fn clear_touched(&mut self) {
         self.state.touched_linear.clear();

@@ -9,7 +9,7 @@
 //! window would teach nothing but clicks, and every growth of traffic too many of them.
 
 use super::features::{AdIds, ContextFeatures, Cross};
-use crate::units::{HoldId, Timestamp};
+use crate::units::{HoldId, Timestamp, UserKey};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry as MapEntry;
@@ -35,6 +35,8 @@ pub struct Example {
     pub predicted: f32,
     /// Hash of the campaign's calibration group.
     pub calibration_group: u16,
+    /// Who saw it, where that may be measured.
+    pub user: Option<UserKey>,
     /// When it was shown.
     pub at: Timestamp,
     /// The experiment's arm; arms from 3 on are counted together.
@@ -44,7 +46,7 @@ pub struct Example {
 }
 
 // A hundred and some bytes each while they wait: `Config::JOIN_MAX` counts on it.
-const _: () = assert!(size_of::<Example>() <= 168);
+const _: () = assert!(size_of::<Example>() <= 184);
 
 /// What became of a show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,16 +3,19 @@
 use super::calibration::{Calibration, Calibrator, EXCHANGES_MAX, SavedCalibration};
 use super::config::{Config, Error};
 use super::conversion::{ConversionCounters, ConversionHead};
+use super::dp_ftrl::DpFtrl;
 use super::features::{AD_FIELD_NAMES, AdFeatures, CONTEXT_FIELD_NAMES};
 use super::join::{Admission, Example, JoinTable, Matched};
 use super::model_file::{self, ModelFileError};
 use super::online::{OnlineSample, fwfm_config};
 use super::publish::{Publisher, Rebuilt};
 use super::quality::{Quality, QualitySummary};
+use super::released::ReleasedModel;
 use super::saved::{SavedFwfm, SavedShadows};
 use super::score::ModelSnapshot;
 use super::shadows::Shadows;
 use crate::hash;
+use crate::privacy::{GradientTotals, Taught};
 use crate::units::{HoldId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -106,8 +109,9 @@ pub struct SavedLearner {
     body: Body,
 }
 
-/// The click models, the calibration and the conversion head.
-type Body = (SavedShadows, Option<SavedCalibration>, SavedFwfm);
+/// The click models, the calibration, the conversion head, and what was released where weights come
+/// from releases.
+type Body = (SavedShadows, Option<SavedCalibration>, SavedFwfm, Option<DpFtrl>);
 
 impl SavedLearner {
     /// The model file's bytes.
@@ -129,7 +133,8 @@ impl SavedLearner {
 
 /// The digest of the engine's feature map.
 fn map_of(config: &Config) -> u64 {
-    let names = CONTEXT_FIELD_NAMES.into_iter().chain(AD_FIELD_NAMES);
+    let kind = config.released_day_decay.map(|_| "dp-ftrl");
+    let names = CONTEXT_FIELD_NAMES.into_iter().chain(AD_FIELD_NAMES).chain(kind);
     model_file::map_digest(names, &fwfm_config(config), &config.rates)
 }
 
@@ -149,6 +154,7 @@ pub struct Learner {
     model: Shadows,
     calibrator: Option<Calibrator>,
     conversions: ConversionHead,
+    released: Option<ReleasedModel>,
     negative_rate: f64,
     publisher: Publisher,
     join: JoinTable,
@@ -178,6 +184,7 @@ impl Learner {
             map: map_of(config),
             model,
             conversions: ConversionHead::new(config)?,
+            released: ReleasedModel::new(config),
             negative_rate: config.negative_rate,
             calibrator: config.calibration.then(|| Calibrator::new(config.base_logit())),
             publisher,
@@ -202,13 +209,19 @@ impl Learner {
     pub fn resume(config: &Config, saved: SavedLearner) -> Result<Self, ModelFileError> {
         let unsound = ModelFileError::Unsound;
         let mut learner = Self::new(config).map_err(|_| unsound("settings"))?;
-        let SavedLearner { epoch, body: (models, calibration, conversions), .. } = saved;
+        let SavedLearner { epoch, body: (models, calibration, conversions, released), .. } = saved;
         learner.model = Shadows::restore(&fwfm_config(config), &config.rates, models)?;
         if let (Some(calibrator), Some(saved)) = (&mut learner.calibrator, calibration) {
             let restored = Calibrator::restore(config.base_logit(), saved);
             *calibrator = restored.ok_or(unsound("calibration"))?;
         }
         learner.conversions.take_over(conversions)?;
+        if let (Some(own), Some(saved)) = (&mut learner.released, released) {
+            if !own.take_over(saved) {
+                return Err(unsound("released sums"));
+            }
+            own.give(learner.model.serving_mut());
+        }
         learner.publisher.count_from(epoch);
         learner.is_changed = true;
         Ok(learner)
@@ -218,7 +231,8 @@ impl Learner {
     #[must_use]
     pub fn to_saved(&self) -> SavedLearner {
         let calibration = self.calibrator.as_ref().map(Calibrator::to_saved);
-        let body = (self.model.to_saved(), calibration, self.conversions.to_saved());
+        let released = self.released.as_ref().map(|released| released.state.clone());
+        let body = (self.model.to_saved(), calibration, self.conversions.to_saved(), released);
         SavedLearner { map: self.map, epoch: self.snapshot.epoch(), body }
     }
 
@@ -237,7 +251,8 @@ impl Learner {
     pub fn click(&mut self, hold: HoldId, at: Timestamp) {
         let counter = match self.join.click(hold, at) {
             Matched::First => {
-                if let Some(example) = self.join.example(hold).filter(|example| example.learn) {
+                let learns = |example: &&Example| example.learn && self.released.is_none();
+                if let Some(example) = self.join.example(hold).filter(learns) {
                     self.conversions.click(example, at);
                 }
                 &mut self.counters.clicks
@@ -278,10 +293,25 @@ impl Learner {
         true
     }
 
+    /// What was taught since this was asked last, for the releases to bound, sum and noise; nothing
+    /// where the model learns by itself.
+    pub fn take_taught(&mut self) -> Vec<Taught> {
+        self.released.as_mut().map(ReleasedModel::take_taught).unwrap_or_default()
+    }
+
+    /// Takes over the weights that follow from what was released.
+    pub fn follow_releases(&mut self, totals: &GradientTotals) {
+        if let Some(released) = &mut self.released {
+            self.is_changed |= released.follow(totals, self.model.serving_mut());
+        }
+    }
+
     /// Replaces the ads that snapshots keep rows of. Takes about 0.3 µs an ad.
     pub fn replace_ads(&mut self, ads: &[AdFeatures]) {
         self.ads = self.publisher.replace_ads(self.model.serving(), ads);
-        self.conversions.replace_ads(ads);
+        if self.released.is_none() {
+            self.conversions.replace_ads(ads);
+        }
         self.is_changed = true;
     }
 
@@ -294,7 +324,8 @@ impl Learner {
     /// The model as it stands, as a snapshot; but for ad rows that only hear of changes which many ads
     /// share some publications later, [`LearnerStatus::rows_waiting`] of them. The same snapshot as before if nothing changed.
     pub fn publish(&mut self) -> Arc<ModelSnapshot> {
-        if self.is_changed || self.conversions.is_changed() {
+        let has_head = self.released.is_none();
+        if self.is_changed || has_head && self.conversions.is_changed() {
             self.rebuilt = self.publisher.refresh(self.model.serving());
             self.model.clear_touched();
             let calibrator = self.calibrator.as_ref();
@@ -302,7 +333,7 @@ impl Learner {
             self.snapshot = self.publisher.snapshot(
                 self.model.serving(),
                 calibration,
-                Some(self.conversions.publish()),
+                has_head.then(|| self.conversions.publish()),
             );
             self.is_changed = self.publisher.waiting() > 0;
         }
@@ -342,6 +373,12 @@ impl Learner {
             self.calibrate(example, is_clicked);
         }
         if !example.learn {
+            return;
+        }
+        if let Some(released) = &mut self.released {
+            let predicted = released.teach(example, is_clicked, self.model.serving());
+            self.progressive.record(predicted, is_clicked);
+            self.counters.learned += 1;
             return;
         }
         if !is_clicked && !self.is_seen(example.hold) {

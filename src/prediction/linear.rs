@@ -50,6 +50,11 @@ impl WeightRule {
 }
 
 impl Weight {
+    /// One that was made elsewhere, under the Gaussian rule; as if nothing had been learned of it.
+    pub(super) const fn given(value: f32) -> Self {
+        Self { state: value.clamp(-WEIGHT_ABS_MAX, WEIGHT_ABS_MAX), spread: 0.0 }
+    }
+
     /// The weight that the state stands for.
     #[inline(always)]
     pub(super) fn value(self, rule: WeightRule) -> f32 {

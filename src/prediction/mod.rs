@@ -27,6 +27,7 @@ mod calibration;
 mod config;
 mod contributions;
 mod conversion;
+mod dp_ftrl;
 mod evidence;
 mod features;
 mod fwfm;
@@ -39,6 +40,7 @@ mod online;
 mod pairs;
 mod publish;
 mod quality;
+mod released;
 mod row;
 mod sample;
 mod saved;
@@ -57,6 +59,8 @@ mod planted_tests;
 #[cfg(test)]
 mod publish_tests;
 #[cfg(test)]
+mod released_tests;
+#[cfg(test)]
 mod saved_tests;
 #[cfg(test)]
 mod tests;
@@ -70,6 +74,7 @@ pub use calibration::{ExchangeCalibration, Platt};
 pub use config::{Config, Error, FwfmConfig, Rates, Rule};
 pub use contributions::{Contribution, keep_strongest_pairs};
 pub use conversion::{ConversionCounters, conversion_prior_logit};
+pub use dp_ftrl::{Coordinates, DpFtrl};
 pub use features::{
     AD_FIELD_NAMES, AD_FIELDS, AdFeatures, AdIds, AdInput, CONTENT_MAX, CONTEXT_FIELD_NAMES,
     CONTEXT_FIELDS, ContextFeatures, ContextInput, Cross, FIELDS, Interest, LastEvent, SlotFormat,
@@ -81,6 +86,7 @@ pub use learner::{Counters, Learner, LearnerStatus, SavedLearner};
 pub use model_file::{ModelFileError, map_digest};
 pub use publish::Rebuilt;
 pub use quality::{Quality, QualitySummary};
+pub use released::gradient_dimensions;
 pub use sample::{Feature, Sample, VALUE_ABS_MAX};
 pub use saved::SavedShadows;
 pub use score::{Asked, ModelSnapshot, ScoreScratch, sigmoid};

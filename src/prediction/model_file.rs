@@ -16,7 +16,7 @@ use std::path::Path;
 
 const MAGIC: [u8; 8] = *b"outbid\x00m";
 /// Grows with every change of what a body consists of.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes of the head.
 const HEAD: usize = 40;
 /// Largest file that is read: four models of 2^22 vectors at k = 16 and 2^24 weights are 2.7 GB, and

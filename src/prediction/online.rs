@@ -13,7 +13,7 @@ use super::strength::{FAMILIES, STRENGTHS};
 const RELEVANCE_FIRST: usize = INTEREST_BUCKETS * (1 + FORMATS);
 /// Dense weights: one a strength of interest, one a strength in each format, and one a step of each
 /// family of relevance. Step 0 has a place and stays 0: what speaks for nothing teaches nothing.
-const DENSE: usize = RELEVANCE_FIRST + FAMILIES * STRENGTHS;
+pub(super) const DENSE: usize = RELEVANCE_FIRST + FAMILIES * STRENGTHS;
 
 /// The core of a click model, with the first of its rates.
 ///

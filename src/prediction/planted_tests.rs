@@ -142,6 +142,7 @@ fn shown(world: &World, draw: &Draw, arm: Arm, number: u32) -> Box<Example> {
         conversion_prior_logit: f32::NAN,
         predicted: 0.1,
         calibration_group: 0,
+        user: None,
         at: Timestamp(number.into()),
         arm: 0,
         learn: true,

@@ -116,6 +116,11 @@ impl Shadows {
         losses.map(|loss| loss / self.standing.mass.max(f64::MIN_POSITIVE)).collect()
     }
 
+    /// The model that serves, to be given weights.
+    pub(super) fn serving_mut(&mut self) -> &mut Fwfm {
+        &mut self.models[self.standing.serving]
+    }
+
     /// Forgets which weights of any model changed.
     pub(super) fn clear_touched(&mut self) {
         self.models.iter_mut().for_each(Fwfm::clear_touched);

@@ -102,6 +102,7 @@ pub(super) fn example(
         conversion_prior_logit: f32::NAN,
         predicted: 0.01,
         calibration_group: 0,
+        user: None,
         at: Timestamp(at),
         arm: 0,
         learn: true,

@@ -24,8 +24,10 @@ impl Rho {
     /// The largest rho looked for; epsilon is never below rho, so this is past any accepted budget.
     const SEARCH_MAX: u64 = 64 * Self::PER_UNIT;
 
-    /// The largest rho whose epsilon at `delta` is at most `epsilon`.
-    pub(super) fn within(epsilon: f64, delta: f64) -> Self {
+    /// The largest rho whose epsilon at `delta` is at most `epsilon`, both as a configuration accepts
+    /// them.
+    #[must_use]
+    pub fn within(epsilon: f64, delta: f64) -> Self {
         let (mut fits, mut exceeds) = (0, Self::SEARCH_MAX);
         while exceeds - fits > 1 {
             let middle = fits + (exceeds - fits) / 2;

@@ -45,6 +45,7 @@ mod cell;
 mod config;
 mod day_key;
 mod gaussian;
+mod gradient;
 mod mechanism;
 mod prior;
 mod release;
@@ -63,6 +64,9 @@ pub use cell::{CONTEXT_BUCKETS, Cell, ContextBucket, KINDS, Kind};
 pub use config::{Claim, Config, Error, KindConfig, KindPlan, Part, Plan};
 pub use day_key::{DayKey, Pseudonym};
 pub use gaussian::epsilon as gaussian_epsilon;
+pub use gradient::{
+    Gradient, GradientPlan, GradientSums, GradientTotals, RawGradients, ReleasedGradients, Taught,
+};
 pub use mechanism::{
     AboveThreshold, Continual, Draws, Honaker, Mechanism, NoiseSource, RawCounts, RawStream,
     Released, ReleasedStream, Scale, Tail, Threshold, Toeplitz, keep_probability,

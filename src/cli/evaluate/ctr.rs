@@ -1,6 +1,6 @@
 //! `outbid evaluate ctr`: the engine's model on labelled examples, progressive and held out.
 
-use super::figures;
+use super::{figures, private};
 use crate::cli::ctr_model::{Kept, NamedModel, Pass, Setting};
 use crate::evaluate::{Examples, FeatureMap, Metrics, Model, Scored, Tolerance};
 use std::path::PathBuf;
@@ -46,6 +46,8 @@ pub struct Args {
     plot: Option<PathBuf>,
     #[command(flatten)]
     setting: Setting,
+    #[command(flatten)]
+    privacy: private::Privacy,
     /// Count and skip lines that cannot be used.
     #[arg(long)]
     lenient: bool,
@@ -67,7 +69,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     anyhow::ensure!((0.0..1.0).contains(&args.from), "--from is at least 0 and below 1");
     anyhow::ensure!((1..=1_000).contains(&args.bins), "--bins is between 1 and 1000");
     anyhow::ensure!(args.window != Some(0), "--window is at least 1");
-    let (kept, models, before) = models(args)?;
+    let (kept, mut models, before) = models(args)?;
+    models.extend(private_models(args, &kept)?);
     let judged = models.into_iter().map(|(name, model)| Judged {
         name,
         model,
@@ -92,6 +95,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             }
         })?;
     }
+    private::check(judged.iter().map(|each| &each.model))?;
     if let Some((file, each)) = args.model.as_ref().zip(judged.first())
         && let Model::Shadows(models) = &each.model
     {
@@ -118,6 +122,17 @@ fn models(args: &Args) -> anyhow::Result<(Kept, Vec<NamedModel>, u64)> {
         }
     };
     Ok((Kept { setting: args.setting, map }, models, 0))
+}
+
+/// The private models to compare with. They are told how long the day is, so the file is read once
+/// more.
+fn private_models(args: &Args, kept: &Kept) -> anyhow::Result<Vec<NamedModel>> {
+    if !args.privacy.is_asked() {
+        return Ok(Vec::new());
+    }
+    let file = Pass { map: &kept.map, what: "counting", is_quiet: args.json };
+    let (rows, _) = file.read(&args.file, &mut Tolerance::new(args.lenient), &mut |_| {})?;
+    args.privacy.models(kept.map.width(), rows, kept.setting.base_rate)
 }
 
 struct Summary<'a> {

@@ -1,6 +1,6 @@
 //! `outbid evaluate planted`: the engine's model on a stream whose best possible figures are known.
 
-use super::figures;
+use super::{figures, private};
 use crate::cli::ctr_model::Setting;
 use crate::cli::show::Progress;
 use crate::evaluate::{Example, Metrics, Planted, Scored};
@@ -21,6 +21,8 @@ pub struct Args {
     world: u64,
     #[command(flatten)]
     setting: Setting,
+    #[command(flatten)]
+    privacy: private::Privacy,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -37,42 +39,66 @@ const BINS: usize = 10;
 pub fn run(args: &Args) -> anyhow::Result<()> {
     anyhow::ensure!((HELD_OUT..=ROWS_MAX).contains(&args.rows), "--rows is 7 to {ROWS_MAX}");
     let mut planted = Planted::new(args.world, Planted::FIELDS, Planted::TOKENS);
-    let mut model = args.setting.shadows(Planted::FIELDS, None)?;
-    let mut progress = Progress::new("learning", args.rows as u64, args.json);
     let held_out = args.rows / HELD_OUT;
+    let learned = args.rows - held_out;
+    let ours = args.setting.shadows(Planted::FIELDS, None)?;
+    let mut models = vec![(format!("k = {}", args.setting.k), ours)];
+    let base = args.setting.base_rate;
+    models.extend(args.privacy.models(Planted::FIELDS, learned as u64, base)?);
+    let mut progress = Progress::new("learning", args.rows as u64, args.json);
     let mut example = Example::default();
-    let (mut known, mut predicted) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    let mut known = [Vec::new(), Vec::new()];
+    let mut predicted: Vec<_> = models.iter().map(|_| [Vec::new(), Vec::new()]).collect();
     for row in 0..args.rows {
-        let is_held_out = row >= args.rows - held_out;
-        let part = usize::from(is_held_out);
+        let part = usize::from(row >= learned);
         known[part].push(planted.draw(&mut example));
-        let scored = if is_held_out { model.predict(&example) } else { model.learn(&example) };
-        predicted[part].push(scored);
+        for ((_, model), predicted) in models.iter_mut().zip(&mut predicted) {
+            let scored = if part == 1 { model.predict(&example) } else { model.learn(&example) };
+            predicted[part].push(scored);
+        }
         progress.step(row as u64);
     }
+    private::check(models.iter().map(|(_, model)| model))?;
     let (rows, seconds) = progress.finish();
-    let optimum = known.map(|scored: Vec<Scored>| Metrics::of(&scored, BINS));
-    let ours = predicted.map(|scored: Vec<Scored>| Metrics::of(&scored, BINS));
-    let closed = closed(&optimum[1], &ours[1]);
+    let judge = |parts: [Vec<Scored>; 2]| parts.map(|scored| Metrics::of(&scored, BINS));
+    let optimum = judge(known);
+    let names = models.into_iter().map(|(name, _)| name);
+    let judged: Vec<_> = names.zip(predicted.into_iter().map(judge)).collect();
+    let rate = rows as f64 / seconds.max(1e-9);
+    show(args, &optimum, &judged, rate);
+    Ok(())
+}
+
+/// Prints what came of the models, the engine's first.
+fn show(args: &Args, optimum: &[Metrics; 2], judged: &[(String, [Metrics; 2])], rate: f64) {
     if args.json {
+        let models = judged.iter().map(|(name, [progressive, test])| {
+            let closed = closed(&optimum[1], test);
+            serde_json::json!({
+                "name": name, "progressive": progressive, "test": test, "gap_closed": closed,
+            })
+        });
         let summary = serde_json::json!({
             "bayes": { "progressive": optimum[0], "test": optimum[1] },
-            "model": { "progressive": ours[0], "test": ours[1] },
-            "gap_closed": closed,
-            "rows_per_second": rows as f64 / seconds.max(1e-9),
+            "models": models.collect::<Vec<_>>(),
+            "rows_per_second": rate,
         });
         println!("{summary}");
-        return Ok(());
+        return;
     }
     let mut table = figures::head();
     for (part, name) in ["progressive", "held out"].iter().enumerate() {
         figures::row(&mut table, "Bayes optimum", name, &optimum[part]);
-        figures::row(&mut table, &format!("k = {}", args.setting.k), name, &ours[part]);
+        for (model, judged) in judged {
+            figures::row(&mut table, model, name, &judged[part]);
+        }
     }
     println!("{table}");
-    println!("{:.1} % of the gap to the optimum is closed on what was held out", closed * 100.0);
-    println!("{:.0} rows/s", rows as f64 / seconds.max(1e-9));
-    Ok(())
+    for (model, [_, test]) in judged {
+        let closed = closed(&optimum[1], test) * 100.0;
+        println!("{model}: {closed:.1} % of the gap to the optimum closed on what was held out");
+    }
+    println!("{rate:.0} rows/s");
 }
 
 /// The part of the way from the base rate's log loss to the optimum's.
