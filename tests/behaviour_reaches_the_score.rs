@@ -41,10 +41,8 @@ fn send(engine: &mut Engine, events: &str) {
     assert_eq!(reply["accepted"], 6, "{reply}");
 }
 
-fn sessions(engine: &mut Engine) -> u64 {
-    let report = engine.report();
-    let shards = report["shards"].as_array().cloned().unwrap_or_default();
-    shards.iter().map(|shard| shard["sessions"].as_u64().expect("a count")).sum()
+fn sessions(engine: &Engine) -> u64 {
+    engine.shards().iter().map(|shard| shard.sessions as u64).sum()
 }
 
 #[test]
@@ -69,7 +67,7 @@ fn events_raise_their_own_tenants_category_in_the_next_decision_alone() {
 fn without_consent_there_is_no_session_and_a_contextual_bid() {
     let mut engine = engine();
     send(&mut engine, &events("bolt", "tents", "refuser", false));
-    assert_eq!(sessions(&mut engine), 0, "events without consent leave nothing");
+    assert_eq!(sessions(&engine), 0, "events without consent leave nothing");
     send(&mut engine, &events("bolt", "tents", "reader", true));
     let mut asked = request("free", "reader");
     assert!(interest(&mut engine, &asked, "tents") > 0.0);
@@ -86,7 +84,7 @@ fn without_consent_there_is_no_session_and_a_contextual_bid() {
             panic!("{field}: no contextual bid: {}", engine.report()["no_bid_reasons"]);
         };
         assert_eq!(engine.fetch(&bid.billed_at("1.00")).status, 200);
-        assert_eq!(sessions(&mut engine), 1, "{field}: only the reader is remembered");
+        assert_eq!(sessions(&engine), 1, "{field}: only the reader is remembered");
     }
 }
 

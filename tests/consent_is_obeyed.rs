@@ -59,10 +59,8 @@ fn remember(engine: &mut Engine, user: &str) {
     assert_eq!(reply["accepted"], 1, "{reply}");
 }
 
-fn sessions(engine: &mut Engine) -> u64 {
-    let report = engine.report();
-    let shards = report["shards"].as_array().cloned().unwrap_or_default();
-    shards.iter().map(|shard| shard["sessions"].as_u64().expect("a count")).sum()
+fn sessions(engine: &Engine) -> u64 {
+    engine.shards().iter().map(|shard| shard.sessions as u64).sum()
 }
 
 /// Contributions that the releases refused because the user may not be measured.
@@ -122,7 +120,7 @@ fn each_permission_is_obeyed_for_itself() {
         engine.at(NOON + 120 * MINUTE);
         let later = engine.bid(&stranger).is_none_or(|bid| bid.campaign != "shoes");
         assert_eq!(later, stored, "{purposes:?}: the show fills the cap");
-        assert_eq!(sessions(&mut engine), 1 + u64::from(stored), "{purposes:?}");
+        assert_eq!(sessions(&engine), 1 + u64::from(stored), "{purposes:?}");
         assert_eq!(unmeasured(&mut engine) == 0, measured, "{purposes:?}");
         let before = unmeasured(&mut engine);
         assert_eq!(engine.fetch(&bid.click).status, 302);
@@ -245,7 +243,7 @@ fn american_choices_are_obeyed() {
     untargeted["regs"]["gpp_sid"] = json!([8]);
     billed(&mut engine, &untargeted);
     assert!(unmeasured(&mut engine) > 0, "a section that is missing leaves nothing");
-    assert_eq!(sessions(&mut engine), 1);
+    assert_eq!(sessions(&engine), 1);
 }
 
 /// What is for adults is shown to no child, wherever the child is.

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Bid, Campaign, Engine, MINUTE, NOON, Site, counter, path_of, request, until};
+use common::{Bid, Campaign, Engine, MINUTE, NOON, Site, path_of, request, until};
 use serde_json::{Value, json};
 
 const HOUR: i64 = 60 * MINUTE;
@@ -62,18 +62,16 @@ impl Shop {
         target.split("obclid=").nth(1).expect("a click id").to_owned()
     }
 
-    fn counted(&mut self, outcome: &str) -> u64 {
-        let name = format!("outbid_conversions_total{{what=\"{outcome}\"}}");
-        counter(&self.engine.admin.get("/metrics").text(), &name)
+    fn counted(&self, outcome: &'static str) -> u64 {
+        self.engine.inside().metrics.exact_conversions(outcome)
     }
 
-    fn last_line(&mut self) -> Value {
-        let reply = self.engine.admin.get("/api/v1/events?kind=conversion&limit=1");
-        serde_json::from_str(&reply.text()).expect("a line")
+    fn last_line(&self) -> Value {
+        self.engine.all_lines(1, "conversion").remove(0)
     }
 
     /// Loads a pixel and holds its answer, counter and line to what is expected.
-    fn pixel(&mut self, path: &str, expected: &str) -> Value {
+    fn pixel(&mut self, path: &str, expected: &'static str) -> Value {
         let before = self.counted(expected);
         let reply = self.engine.public.get(&format!("/pixel/{path}"));
         assert_eq!(

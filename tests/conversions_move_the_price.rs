@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Campaign, Engine, Site, counter, request};
+use common::{Campaign, Engine, Site, request};
 use serde_json::{Value, json};
 
 /// Midnight UTC of Monday, 2 March 2026.
@@ -78,8 +78,7 @@ fn day(per: usize) -> (f64, Third, [Third; 3]) {
         (None, None),
         "private"
     );
-    let metrics = engine.admin.get("/metrics").text();
-    let counted = counter(&metrics, "outbid_conversions_total{what=\"click_through\"}");
+    let counted = engine.inside().metrics.exact_conversions("click_through");
     assert_eq!(counted, (clicks / per) as u64, "a repeated order counts once");
     (ln_cpa, opening, thirds)
 }

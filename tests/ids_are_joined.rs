@@ -6,6 +6,7 @@
 mod common;
 
 use common::{Bid, Campaign, Engine, MINUTE, NOON, Site, counter, request, until};
+use outbid::session::AliasStatus;
 use serde_json::{Value, json};
 
 const CAPPED: Campaign = Campaign {
@@ -40,6 +41,11 @@ fn told(engine: &mut Engine, event: &str, now: i64, id: &str, ids: &Value, conse
     reply.json()
 }
 
+/// The alias table's own figures: metrics tell magnitudes.
+fn aliases(engine: &Engine) -> AliasStatus {
+    engine.inside().aliases.as_ref().map_or_else(AliasStatus::default, |table| table.status())
+}
+
 fn metric(engine: &mut Engine, name: &str) -> u64 {
     counter(&engine.admin.get("/metrics").text(), name)
 }
@@ -54,10 +60,8 @@ fn interest(engine: &mut Engine, request: &Value) -> f64 {
 }
 
 /// Bids of which the users' shards have heard.
-fn pended(engine: &mut Engine) -> usize {
-    let report = engine.report();
-    let shards = report["shards"].as_array().expect("shards");
-    shards.iter().map(|shard| shard["shows_pended"].as_u64().expect("a count") as usize).sum()
+fn pended(engine: &Engine) -> usize {
+    engine.shards().iter().map(|shard| shard.counters.shows_pended as usize).sum()
 }
 
 /// Each id has been shown one ad when a login tells that they are one user: the cap of three leaves
@@ -88,9 +92,7 @@ fn a_cap_holds_over_two_ids_on_four_workers() {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = i64::try_from(now.expect("after 1970").as_millis()).expect("a time");
         told(&mut engine, &format!("login-{user}"), now, &id, &json!([{ "ifa": ifa }]), true);
-        until("one session took over the other", || {
-            (metric(&mut engine, "outbid_sessions_merged_total") > user).then_some(())
-        });
+        until("one session took over the other", || (aliases(&engine).merged > user).then_some(()));
         // The notice names the user as the bid did.
         assert_eq!(engine.fetch(&by_ifa.billed_at("1.00")).status, 200);
         let mut more = Vec::<Bid>::new();
@@ -100,8 +102,8 @@ fn a_cap_holds_over_two_ids_on_four_workers() {
         }
         assert_eq!(more.len(), 1, "of user {user}");
     }
-    assert_eq!(metric(&mut engine, "outbid_alias_joins_total"), 6);
-    assert_eq!(metric(&mut engine, "outbid_aliases"), 12);
+    assert_eq!(aliases(&engine).joined, 6);
+    assert_eq!(aliases(&engine).aliases, 12);
     for what in ["shows", "relays", "joins", "shard"] {
         let refused = format!("outbid_messages_refused_total{{what=\"{what}\"}}");
         assert_eq!(metric(&mut engine, &refused), 0, "{what}");
@@ -121,7 +123,7 @@ fn what_is_known_under_one_id_counts_under_the_other() {
     let ids = json!([{ "ifa": "AB-1" }]);
     told(&mut engine, "e-2", NOON, "reader", &ids, false);
     assert_eq!(interest(&mut engine, &by_ifa), 0.0, "without consent nothing is joined");
-    assert_eq!(metric(&mut engine, "outbid_aliases"), 0);
+    assert_eq!(aliases(&engine).aliases, 0);
 
     told(&mut engine, "e-3", NOON, "reader", &ids, true);
     let strength = interest(&mut engine, &by_id);
@@ -175,7 +177,7 @@ fn requests_join_ids_where_they_may() {
         both["regs"] = json!({ "coppa": coppa });
         assert!(engine.bid(&both).is_some(), "{case}");
         engine.at(NOON + MINUTE);
-        assert_eq!(metric(&mut engine, "outbid_aliases"), 2 * u64::from(is_joined), "{case}");
+        assert_eq!(aliases(&engine).aliases, 2 * u64::from(is_joined), "{case}");
         let strength = interest(&mut engine, &asked(3, "", "ab-1"));
         assert_eq!(strength > 0.0, is_joined, "{case}");
         if is_joined {
@@ -193,6 +195,6 @@ fn a_tenant_joins_no_more_than_that_many_ids() {
         let ids = json!([{ "ifa": format!("ab-{number}") }]);
         told(&mut engine, &format!("e-{number}"), NOON, "reader", &ids, true);
     }
-    assert_eq!(metric(&mut engine, "outbid_aliases"), 8);
-    assert_eq!(metric(&mut engine, "outbid_alias_joins_too_many_total"), 3);
+    assert_eq!(aliases(&engine).aliases, 8);
+    assert_eq!(aliases(&engine).too_many, 3);
 }

@@ -6,6 +6,7 @@
 mod common;
 
 use common::{Bid, Campaign, Process, Site, account, counter, path_of, request, until};
+use serde_json::Value;
 use std::process::{Command, Output, Stdio};
 
 fn site(more: &str) -> Site {
@@ -56,6 +57,9 @@ fn books_outlive_a_kill_and_a_clean_stop() {
         let url = format!("{pixel}o-{order}");
         process.public.get(&url).header("x-outbid-outcome").map(str::to_owned)
     };
+    let asked = process.admin.get("/api/v1/events?auction=r-1").text();
+    let click: Value = serde_json::from_str(&asked).expect("the click's line");
+    let hold = click["hold"].as_str().expect("a hold").to_owned();
     // As many as one click may bring.
     for order in 1..=16 {
         assert_eq!(outcome(&mut process, order).as_deref(), Some("click_through"));
@@ -84,8 +88,10 @@ fn books_outlive_a_kill_and_a_clean_stop() {
         assert_eq!(billed(&mut process), owed, "once");
         assert_eq!(outcome(&mut process, 1).as_deref(), Some("repeated"), "opening {opening}");
         assert_eq!(outcome(&mut process, 17).as_deref(), Some("too_many"), "opening {opening}");
-        let events = process.admin.get("/api/v1/events?kind=conversion&limit=100").text();
-        assert!(events.contains("click_through"), "{events}");
+        let listed = process.admin.get("/api/v1/events?kind=conversion").text();
+        assert!(listed.is_empty(), "no list counts conversions: {listed}");
+        let events = process.admin.get(&format!("/api/v1/events?hold={hold}&limit=100")).text();
+        assert_eq!(events.matches("click_through").count(), 16, "{events}");
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Campaign, Engine, NOON, Site, counter, request};
+use common::{Campaign, Engine, NOON, Site, request};
 use outbid::relevance::sequence::{SequenceModel, TrainConfig, Trainer, Visit, Vocabulary};
 use outbid::server::{self, Keys, Options};
 use outbid::units::CategoryId;
@@ -90,7 +90,7 @@ fn an_event_steps_the_state_that_the_next_decision_reads() {
         assert_eq!(sequence(&mut engine, &asked, "socks"), -1.0, "{user}");
     }
     let metrics = engine.admin.get("/metrics").text();
-    assert_eq!(counter(&metrics, "outbid_sequence_step_seconds_count"), 1);
+    assert!(metrics.contains("outbid_sequence_step_seconds_count 0\n"), "too few to be told");
 }
 
 #[test]

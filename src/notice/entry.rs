@@ -57,6 +57,20 @@ impl Subject {
         }
     }
 
+    /// Whether it tells what a user did beyond what is on a bill. Such entries are shown of a bid that
+    /// is asked for, and never in a list, where they could be counted.
+    #[must_use]
+    pub const fn is_behaviour(self) -> bool {
+        match self {
+            Self::Notice(purpose, outcome) => outcome.is_behaviour(purpose),
+            Self::Conversion(converted) => {
+                !matches!(converted, Converted::Malformed | Converted::UnknownAdvertiser)
+            }
+            Self::Behaviour => true,
+            Self::BehaviourRefused | Self::Suppressed => false,
+        }
+    }
+
     /// Whether nothing came of it, so that it may be counted in place of being written.
     #[must_use]
     pub const fn is_idle(self) -> bool {

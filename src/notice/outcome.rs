@@ -24,6 +24,9 @@ macro_rules! outcomes {
         }
 
         impl Outcome {
+            /// All outcomes, in the order of their numbers.
+            pub const ALL: [Self; [$(Self::$name),*].len()] = [$(Self::$name),*];
+
             /// The label of counters and of the event log.
             #[must_use]
             pub const fn label(self) -> &'static str {
@@ -118,6 +121,24 @@ impl Outcome {
                 | Self::OtherExchange
                 | Self::Expired
         )
+    }
+
+    /// Whether it tells what a user did, of a notice for `purpose`: a genuine click or view that moves
+    /// no money. What charges is on a bill in any case, and what is refused tells of nobody.
+    #[must_use]
+    pub const fn is_behaviour(self, purpose: Purpose) -> bool {
+        matches!(purpose, Purpose::Click | Purpose::View)
+            && matches!(
+                self,
+                Self::Evidence
+                    | Self::EvidenceAfterCharge
+                    | Self::EvidenceAfterLoss
+                    | Self::Clicked
+                    | Self::ClickedBeforeCharge
+                    | Self::ClickedAfterLoss
+                    | Self::Duplicate
+                    | Self::AdGone
+            )
     }
 
     /// Of a charging notice, by what the ledger made of it: `None` when a copy of it, under the

@@ -34,6 +34,19 @@ impl ContextBucket {
         if (index as usize) < CONTEXT_BUCKETS { Some(Self(index)) } else { None }
     }
 
+    /// Its device class and format, for people.
+    #[must_use]
+    pub const fn names(self) -> (&'static str, &'static str) {
+        let devices = ["phone", "tablet", "computer", "other"];
+        let formats = ["banner", "video", "native", "audio"];
+        (devices[self.index() / 4], formats[self.index() % 4])
+    }
+
+    /// All buckets, in the order of their numbers.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..CONTEXT_BUCKETS as u8).map(Self)
+    }
+
     /// The bucket's number, below [`CONTEXT_BUCKETS`].
     #[must_use]
     pub const fn index(self) -> usize {

@@ -46,6 +46,7 @@ mod config;
 mod day_key;
 mod gaussian;
 mod gradient;
+mod magnitude;
 mod mechanism;
 mod prior;
 mod release;
@@ -71,5 +72,6 @@ pub use mechanism::{
     AboveThreshold, Continual, Draws, Honaker, Mechanism, NoiseSource, RawCounts, RawStream,
     Released, ReleasedStream, Scale, Tail, Threshold, Toeplitz, keep_probability,
 };
+pub use magnitude::{MAGNITUDE_MIN, magnitude, rounded};
 pub use prior::{Estimate, Prior, PriorLogits, Releases};
 pub use zcdp::{delta, epsilon, epsilon_with_pure};

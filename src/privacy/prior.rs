@@ -37,7 +37,18 @@ pub struct Estimate {
     pub variance: f64,
 }
 
+/// Standard deviations within which 95 % of a normal distribution lie. Released noise is a sum of
+/// discrete Gaussians, whose tails are no heavier.
+const Z_95: f64 = 1.96;
+
 impl Estimate {
+    /// Bounds within which the true sum lies in 19 cases of 20. They may be negative, as noise is.
+    #[must_use]
+    pub fn interval_95(self) -> [f64; 2] {
+        let margin = Z_95 * self.variance.sqrt();
+        [self.value - margin, self.value + margin]
+    }
+
     /// The sum of two estimates with independent noise.
     pub(super) fn plus(self, other: Self) -> Self {
         Self { value: self.value + other.value, variance: self.variance + other.variance }

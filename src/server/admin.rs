@@ -234,14 +234,33 @@ pub async fn reload(engine: Shared, head: HttpRequest) -> HttpResponse {
     }
 }
 
-/// `GET /api/v1/report`: requests, reasons, accounts, controllers, the model, privacy spent.
+/// What a report is asked for.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ReportQuery {
+    /// One campaign by its name, with its contexts, in place of everything.
+    campaign: Option<String>,
+}
+
+/// `GET /api/v1/report`: requests, reasons, accounts, controllers, the model, privacy spent; with
+/// `?campaign=NAME` what is released of one campaign, by context too.
 pub async fn report(engine: Shared, head: HttpRequest) -> HttpResponse {
     if let Err(refused) = gate(&engine, &head) {
         return refused;
     }
     // In simulation nothing is under way while somebody looks.
     engine.simulate(&head).await;
-    HttpResponse::Ok().json(engine.report().await)
+    let query = match Query::<ReportQuery>::from_query(head.query_string()) {
+        Ok(query) => query.into_inner(),
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let Some(name) = query.campaign else {
+        return HttpResponse::Ok().json(engine.report().await);
+    };
+    match engine.campaign_report(&name) {
+        Some(report) => HttpResponse::Ok().json(report),
+        None => refuse(StatusCode::NOT_FOUND, "no such campaign"),
+    }
 }
 
 /// `GET /api/v1/events` (`?limit=&kind=&hold=&auction=`): what happened, newest first, a line of JSON each.

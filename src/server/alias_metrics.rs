@@ -1,5 +1,6 @@
-//! What the alias table holds and counted, read when somebody looks.
+//! What the alias table holds and counted, in magnitudes, read when somebody looks.
 
+use crate::privacy::magnitude;
 use crate::session::Aliases;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -16,7 +17,8 @@ pub struct AliasMetrics(pub Arc<Aliases>);
 impl Collector for AliasMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let status = self.0.status();
-        let (gauge, help) = (ConstGauge::new(status.aliases as i64), "Ids joined to others");
+        let (gauge, help) =
+            (ConstGauge::new(magnitude(status.aliases as u64)), "Ids joined to others");
         gauge.encode(encoder.encode_descriptor("aliases", help, None, MetricType::Gauge)?)?;
         for (name, help, count) in [
             ("alias_joins", "Joins of ids that were news", status.joined),
@@ -28,7 +30,7 @@ impl Collector for AliasMetrics {
             ("aliases_contended", "Look-ups given up for a lock", status.contended),
             ("sessions_merged", "Sessions that took over another id's", status.merged),
         ] {
-            let counter = ConstCounter::new(count);
+            let counter = ConstCounter::new(magnitude(count));
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
         Ok(())

@@ -1,10 +1,12 @@
-//! What each arm of each traffic split has bid, won and spent, exactly, since the split began or this
-//! process did: by campaign, and never by user. The ledger knows no arms; what it charged for a bid is
-//! counted here for the arm in the bid's token.
+//! What each arm of each traffic split has bid, won and spent since the split began or this process
+//! did: by campaign, and never by user. The ledger knows no arms; what it charged for a bid is counted
+//! here for the arm in the bid's token. Spend is told exactly, as bills are, bids and wins as
+//! magnitudes.
 
 use crate::budget::{ArmBill, DayNumber, Outcome, Settlement};
 use crate::catalog::{Campaign, Catalog, StrategyShare};
 use crate::notice::BidToken;
+use crate::privacy::magnitude;
 use crate::units::{CampaignId, Nanos, Timestamp};
 use arc_swap::ArcSwap;
 use prometheus_client::collector::Collector;
@@ -44,8 +46,11 @@ impl Counts {
         self.spend.fetch_add(u64::try_from(amount.0).unwrap_or(0), Ordering::Relaxed);
     }
 
-    fn read(&self) -> [u64; 3] {
-        [&self.bids, &self.wins, &self.spend].map(|count| count.load(Ordering::Relaxed))
+    /// Bids and wins, and nanos spent.
+    fn shown(&self) -> [u64; 3] {
+        let [bids, wins, spend] =
+            [&self.bids, &self.wins, &self.spend].map(|count| count.load(Ordering::Relaxed));
+        [magnitude(bids), magnitude(wins), spend]
     }
 }
 
@@ -118,7 +123,7 @@ impl ArmBooks {
         let books = self.0.load();
         let book = books.get(&campaign)?;
         let arms = book.arms.iter().map(|(arm, counts)| {
-            let [bids, wins, spend] = counts.read();
+            let [bids, wins, spend] = counts.shown();
             json!({
                 "strategy": arm.name,
                 "share": arm.share,
@@ -127,7 +132,7 @@ impl ArmBooks {
                 "spend_nanos": spend.to_string(),
             })
         });
-        let [_, wins, spend] = book.before.read();
+        let [_, wins, spend] = book.before.shown();
         Some(json!({
             "since": book.since,
             "arms": arms.collect::<Vec<_>>(),
@@ -154,7 +159,7 @@ impl Collector for ArmMetrics {
                     let labels = [("campaign", book.campaign.as_str()), ("strategy", &arm.name)];
                     family
                         .encode_family(&labels)?
-                        .encode_counter::<NoLabelSet, _, u64>(&counts.read()[at], None)?;
+                        .encode_counter::<NoLabelSet, _, u64>(&counts.shown()[at], None)?;
                 }
             }
         }

@@ -166,7 +166,9 @@ pub fn assemble(
     let event_log = EventLog::new(events_log, civil.clone(), keys.boot, events_keep_ms, counters);
     let conversions = Conversions::new(&config.attribution);
     orders.into_iter().for_each(|(order, hold)| conversions.recall(order, hold));
+    let related = relevance.clone();
     let engine = Arc::new(Engine {
+        related,
         hasher: UserHasher::new(keys.user_hash_key),
         nonce_start: nonce_start()?,
         sealer: Sealer::new(&keys.token_key, 1),

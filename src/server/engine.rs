@@ -14,7 +14,7 @@ use crate::notice::Sealer;
 use crate::openrtb::Limits;
 use crate::prediction::LearnerActor;
 use crate::privacy::{AggregateActor, Aggregates};
-use crate::relevance::{RelevanceActor, Visit, Visits};
+use crate::relevance::{RelevanceActor, RelevanceState, Visit, Visits};
 use crate::server::arm_books::ArmBooks;
 use crate::server::conversions::Conversions;
 use crate::server::event_log::EventLog;
@@ -121,6 +121,8 @@ pub struct Engine {
     pub learner: Supervised<LearnerActor>,
     /// What learns from visits.
     pub relevance: Supervised<RelevanceActor>,
+    /// What it has learned, in figures.
+    pub related: RelevanceState,
     /// The market's actor.
     pub market: Supervised<MarketActor>,
     /// What notices tell of the market.

@@ -11,13 +11,18 @@ use crate::auction::{FindAudits, Published};
 use crate::clock::Civil;
 use crate::notice::effect::unescape;
 use crate::notice::entry::{Entry, Subject};
+use crate::privacy::magnitude;
 use crate::server::engine::Engine;
 use crate::server::explain::hold_text;
 use crate::store::{OrderedLog, Position, Record};
 use crate::units::{HoldId, LeaseId, Timestamp};
 use parking_lot::Mutex;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,8 +41,9 @@ const LIMIT_MAX: usize = 10_000;
 /// Milliseconds that a question waits for entries on their way into the log.
 const SETTLE_MS_MAX: u64 = 1_000;
 
-/// What became of entries.
-#[derive(Clone, Default)]
+/// What became of entries. Most tell of users, so that their number is shown as a magnitude; a lost
+/// one is a fault to be seen at once.
+#[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// In the log.
     pub written: Counter,
@@ -45,6 +51,24 @@ pub struct Counters {
     pub suppressed: Counter,
     /// The log did not take them.
     pub lost: Counter,
+}
+
+impl Collector for Counters {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let help = "Entries of the event log, by outcome";
+        let mut family =
+            encoder.encode_descriptor("event_entries", help, None, MetricType::Counter)?;
+        for (what, count) in [
+            ("written", magnitude(self.written.get())),
+            ("suppressed", self.suppressed.get()),
+            ("lost", self.lost.get()),
+        ] {
+            family
+                .encode_family(&[("what", what)])?
+                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
+    }
 }
 
 /// Writes and reads entries.
@@ -219,10 +243,13 @@ impl Question {
         Ok(question)
     }
 
-    /// Whether it is about an entry, if the auction that it names brought `bids`.
+    /// Whether it is about an entry, if the auction that it names brought `bids`. What users did is
+    /// shown of a bid that somebody asks for, so that nobody counts it by looking at a list.
     fn is_about(&self, entry: &Entry, bids: Option<&[HoldId]>) -> bool {
         let hold = entry.of.map(|of| of.hold);
-        self.kind.is_none_or(|kind| entry.subject.kind() == kind)
+        let is_list = self.hold.is_none() && bids.is_none();
+        !(is_list && entry.subject.is_behaviour())
+            && self.kind.is_none_or(|kind| entry.subject.kind() == kind)
             && self.hold.is_none_or(|asked| hold == Some(asked))
             && bids.is_none_or(|bids| hold.is_some_and(|hold| bids.contains(&hold)))
     }
@@ -250,18 +277,25 @@ impl Engine {
             Some(auction) => Some(self.bids_of(auction).await),
             None => None,
         };
+        let is_asked = |entry: &Entry| question.is_about(entry, bids.as_deref());
+        let mut text = String::new();
+        for line in self.event_lines(question.limit, is_asked).await {
+            text.push_str(&line.to_string());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The last entries that `is_asked` picks, newest first; of all of them none but this process may
+    /// know, see [`Subject::is_behaviour`].
+    pub async fn event_lines(&self, limit: usize, is_asked: impl Fn(&Entry) -> bool) -> Vec<Value> {
         self.event_log.settle().await;
         let records = self.event_log.records().await;
         let entries = records.iter().rev().filter_map(|record| {
             let entry = Entry::decode(&record.body)?;
-            question.is_about(&entry, bids.as_deref()).then_some((record, entry))
+            is_asked(&entry).then(|| self.event_json(record, &entry))
         });
-        let mut text = String::new();
-        for (record, entry) in entries.take(question.limit) {
-            text.push_str(&self.event_json(record, &entry).to_string());
-            text.push('\n');
-        }
-        text
+        entries.take(limit).collect()
     }
 
     async fn bids_of(&self, auction: &str) -> Vec<HoldId> {
@@ -279,7 +313,7 @@ impl Engine {
             Some(desk.name.clone())
         });
         let mut line = json!({
-            "position": record.position,
+            // Not the position: gaps would count what a list leaves out.
             "at": record.at,
             "kind": entry.subject.kind(),
             "outcome": entry.subject.outcome(),

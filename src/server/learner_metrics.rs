@@ -1,8 +1,10 @@
-//! What the learner says of itself, as of its last tick: ratios over all campaigns, by exchange, and
-//! what it lost. No count of what users of one campaign did.
+//! What the learner says of itself, as of its last tick: rounded ratios over all campaigns and by
+//! exchange, once enough clicks are behind them, and what it lost. What shows came to is exact, since
+//! each is on a bill; clicks and conversions are magnitudes.
 
 use crate::hash::stable_lower;
 use crate::prediction::{LearnerStatus, QualitySummary, exchange_feature};
+use crate::privacy::{magnitude, rounded};
 use arc_swap::ArcSwap;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
@@ -69,7 +71,9 @@ impl Collector for LearnerMetrics {
         for (name, help, figure) in FIGURES {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (exchange, quality) in self.by_exchange(&status) {
-                family.encode_family(&[("exchange", exchange)])?.encode_gauge(&figure(quality))?;
+                if let Some(shown) = rounded(figure(quality), quality.clicks) {
+                    family.encode_family(&[("exchange", exchange)])?.encode_gauge(&shown)?;
+                }
             }
         }
         let help = "How long the oldest show that could be learned waits";
@@ -85,11 +89,14 @@ impl Collector for LearnerMetrics {
             None,
             MetricType::Gauge,
         )?;
-        family.encode_gauge(&status.conversions.predicted_over_actual())?;
+        let conversions = &status.conversions;
+        if let Some(shown) = rounded(conversions.predicted_over_actual(), conversions.conversions) {
+            family.encode_gauge(&shown)?;
+        }
         let help = "Clicks that wait for conversions";
         let mut family =
             encoder.encode_descriptor("learner_clicks_waiting", help, None, MetricType::Gauge)?;
-        family.encode_gauge(&(status.conversions_waiting as u64))?;
+        family.encode_gauge(&magnitude(status.conversions_waiting as u64))?;
         let help = "Shows in the join table";
         let mut family =
             encoder.encode_descriptor("learner_waiting", help, None, MetricType::Gauge)?;
@@ -102,14 +109,14 @@ impl Collector for LearnerMetrics {
             ("show_duplicate", counters.duplicate_impressions),
             ("show_stale", counters.stale_impressions),
             ("show_dropped", counters.dropped_impressions),
-            ("click_duplicate", counters.duplicate_clicks),
-            ("click_late", counters.late_clicks),
-            ("click_unknown", counters.unknown_clicks),
+            ("click_duplicate", magnitude(counters.duplicate_clicks)),
+            ("click_late", magnitude(counters.late_clicks)),
+            ("click_unknown", magnitude(counters.unknown_clicks)),
             ("exchange_refused", counters.exchanges_refused),
-            ("conversion_click_dropped", status.conversions.dropped_clicks),
-            ("conversion_duplicate", status.conversions.duplicate),
-            ("conversion_late", status.conversions.late),
-            ("conversion_unknown", status.conversions.unknown),
+            ("conversion_click_dropped", magnitude(status.conversions.dropped_clicks)),
+            ("conversion_duplicate", magnitude(status.conversions.duplicate)),
+            ("conversion_late", magnitude(status.conversions.late)),
+            ("conversion_unknown", magnitude(status.conversions.unknown)),
         ] {
             family
                 .encode_family(&[("what", what)])?

@@ -1,5 +1,7 @@
-//! What the logs say of themselves, read when somebody looks.
+//! What the logs say of themselves, read when somebody looks. The log of events is one of clicks and
+//! conversions, so what counts its records is shown as a magnitude.
 
+use crate::privacy::magnitude;
 use crate::store::{COMMIT_BOUNDS_US, Health, LogStatus, OrderedLog};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
@@ -19,8 +21,15 @@ impl fmt::Debug for LogMetrics {
 
 impl Collector for LogMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let logs =
-            self.0.each_ref().map(|(name, log)| ([("log", *name)], log.status(), log.head()));
+        let logs = self.0.each_ref().map(|(name, log)| {
+            let (mut status, mut head) = (log.status(), log.head());
+            if *name == "events" {
+                status.appends = magnitude(status.appends);
+                status.commits = status.commits.map(magnitude);
+                head.0 = magnitude(head.0);
+            }
+            ([("log", *name)], status, head)
+        });
         let help = "Records made durable since the start";
         let mut family =
             encoder.encode_descriptor("log_appends", help, None, MetricType::Counter)?;

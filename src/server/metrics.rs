@@ -1,11 +1,13 @@
 //! Counters for operators, in Prometheus' text format. Labels come from closed lists; nothing here
-//! is counted per user, and per campaign only what the arms of traffic splits bid, won and spent.
+//! is counted per user, and per campaign only what the arms of traffic splits spent. Exact is what
+//! moves with requests or with bills; what users did otherwise is shown as a magnitude.
 
 use crate::auction::NoBid;
 use crate::consent::{Restriction, Restrictions};
 use crate::notice::Purpose;
 use crate::notice::attribution::Converted;
 use crate::notice::outcome::Outcome;
+use crate::server::behaviour::{Behaviour, Notices};
 use crate::server::event_log;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -21,13 +23,6 @@ use std::fmt;
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Label {
     what: &'static str,
-}
-
-/// One label that tells notices apart.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct NoticeLabels {
-    kind: &'static str,
-    outcome: &'static str,
 }
 
 /// What an exchange was refused; exchanges are those of the configuration.
@@ -68,14 +63,12 @@ pub struct Metrics {
     campaigns_stopped: Gauge,
     /// Messages that a full mailbox refused, by what they carried.
     pub refused: Family<Label, Counter>,
-    /// Events by outcome.
-    pub events: Family<Label, Counter>,
+    events: Family<Label, Behaviour>,
     /// Notices, views and clicks by kind and outcome.
-    pub notices: Family<NoticeLabels, Counter>,
+    pub notices: Notices,
     /// What became of first-price bids, by what the notice told of the market.
     pub market: Family<Label, Counter>,
-    /// Conversions by what they are owed to, or why to nothing.
-    pub conversions: Family<Label, Counter>,
+    conversions: Family<Label, Behaviour>,
     /// Entries of the event log.
     pub event_entries: event_log::Counters,
     /// Charges by where their price came from.
@@ -131,24 +124,20 @@ impl Metrics {
         let help = "Campaigns whose edits do not fit their files";
         registry.register("campaigns_stopped", help, campaigns_stopped.clone());
         let refused = family(&mut registry, "messages_refused", "Messages a mailbox refused");
-        let events = family(&mut registry, "events", "Behaviour events, by outcome");
-        let conversions = family(&mut registry, "conversions", "Conversions, by outcome");
+        let events = Family::<Label, Behaviour>::default();
+        registry.register("events", "Behaviour events, by outcome", events.clone());
+        let conversions = Family::<Label, Behaviour>::default();
+        registry.register("conversions", "Conversions, by outcome", conversions.clone());
         let market = family(
             &mut registry,
             "market_observations",
             "First-price bids that ended, by what was told",
         );
-        let entries =
-            family(&mut registry, "event_entries", "Entries of the event log, by outcome");
-        let entry = |what| entries.get_or_create(&Label { what }).clone();
-        let event_entries = event_log::Counters {
-            written: entry("written"),
-            suppressed: entry("suppressed"),
-            lost: entry("lost"),
-        };
+        let event_entries = event_log::Counters::default();
+        registry.register_collector(Box::new(event_entries.clone()));
         let prices = family(&mut registry, "charges", "Charging notices, by the price's source");
-        let notices = Family::<NoticeLabels, Counter>::default();
-        registry.register("notices", "Notices, by kind and outcome", notices.clone());
+        let notices = Notices::default();
+        registry.register_collector(Box::new(notices.clone()));
         Self {
             registry,
             requests,
@@ -245,7 +234,19 @@ impl Metrics {
 
     /// Counts events of one outcome.
     pub fn events(&self, what: &'static str, count: u64) {
-        self.events.get_or_create(&Label { what }).inc_by(count);
+        self.events.get_or_create(&Label { what }).add(count);
+    }
+
+    /// Events of one outcome so far, exactly; no route tells it.
+    #[must_use]
+    pub fn exact_events(&self, what: &'static str) -> u64 {
+        self.events.get(&Label { what }).map_or(0, |count| count.exact())
+    }
+
+    /// Conversions of one outcome so far, exactly; no route tells it.
+    #[must_use]
+    pub fn exact_conversions(&self, what: &'static str) -> u64 {
+        self.conversions.get(&Label { what }).map_or(0, |count| count.exact())
     }
 
     /// Counts what a notice told of the market.
@@ -255,7 +256,7 @@ impl Metrics {
 
     /// Counts a conversion.
     pub fn conversion(&self, converted: Converted) {
-        self.conversions.get_or_create(&Label { what: converted.label() }).inc();
+        self.conversions.get_or_create(&Label { what: converted.label() }).add(1);
     }
 
     /// Counts a charge by where its price came from.
@@ -265,8 +266,7 @@ impl Metrics {
 
     /// Counts a notice.
     pub fn notice(&self, purpose: Purpose, outcome: Outcome) {
-        let labels = NoticeLabels { kind: purpose.label(), outcome: outcome.label() };
-        self.notices.get_or_create(&labels).inc();
+        self.notices.count(purpose, outcome);
     }
 
     /// All counters in Prometheus' text format.

@@ -1,5 +1,6 @@
-//! What relevance holds, read when somebody looks.
+//! What relevance holds, in magnitudes, read when somebody looks.
 
+use crate::privacy::magnitude;
 use crate::relevance::RelevanceState;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -30,7 +31,7 @@ impl Collector for RelevanceMetrics {
             ("relevance_suggested_lists", "Users with ads by sessions", status.suggested_lists),
             ("relevance_lists_waiting", "Lists that are to be made anew", status.waiting),
         ] {
-            let gauge = ConstGauge::new(held as i64);
+            let gauge = ConstGauge::new(magnitude(held as u64));
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
         let publish = ConstGauge::new(self.0.publish_us() as f64 / 1e6);
@@ -44,7 +45,7 @@ impl Collector for RelevanceMetrics {
             ("relevance_items_evicted", "Items that gave way", pairs.items_forgotten),
             ("relevance_sessions_evicted", "Sessions that gave way", sessions.sessions_forgotten),
         ] {
-            let counter = ConstCounter::new(count);
+            let counter = ConstCounter::new(magnitude(count));
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
         Ok(())

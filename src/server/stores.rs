@@ -84,9 +84,9 @@ impl Stores {
         let (events, orders) = open_events(&events_file, civil)?;
         let settings = SqliteConfig::open(&state.join(SETTINGS_FILE))?;
         let log = Arc::new(log);
-        let (position, orders_read) = (ledger.position().0, orders.len());
+        let position = ledger.position().0;
         let took_ms = Mono::now().nanos_since(began) / 1_000_000;
-        tracing::info!(position, snapshot = last.0, orders_read, took_ms, "the logs are read");
+        tracing::info!(position, snapshot = last.0, took_ms, "the logs are read");
         let saver = Saver::new(log.clone(), log.clone(), saving(&config.store), last);
         Ok(Self {
             ledger_log: log,

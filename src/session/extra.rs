@@ -6,6 +6,7 @@ use crate::clock::Mono;
 use crate::relevance::sequence::{SequenceModel, State, Visit};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The rarer part of one session.
 #[derive(Clone, Debug, Default)]
@@ -25,14 +26,20 @@ const _: () = assert!(size_of::<Extra>() <= 240);
 pub struct Sequencer {
     model: Arc<SequenceModel>,
     seconds: Histogram,
+    /// Steps of all shards, to time one in [`TIMED_EVERY`]: relaxed order is enough.
+    steps: Arc<AtomicU64>,
 }
 
+/// Steps of which one is timed: a histogram's count is shown, and must not be that of users' events.
+const TIMED_EVERY: u64 = 50;
+
 impl Sequencer {
-    /// Steps by `model`; what each step took is told to [`Sequencer::seconds`].
+    /// Steps by `model`; what one step in fifty took is told to [`Sequencer::seconds`].
     #[must_use]
     pub fn new(model: Arc<SequenceModel>) -> Self {
         // 1 us to 2 ms: a step takes some 5.
-        Self { model, seconds: Histogram::new(exponential_buckets(1e-6, 2.0, 12)) }
+        let seconds = Histogram::new(exponential_buckets(1e-6, 2.0, 12));
+        Self { model, seconds, steps: Arc::default() }
     }
 
     /// The model.
@@ -41,7 +48,7 @@ impl Sequencer {
         &self.model
     }
 
-    /// Seconds that steps took; its count is that of the steps.
+    /// Seconds that one step in fifty took.
     #[must_use]
     pub const fn seconds(&self) -> &Histogram {
         &self.seconds
@@ -51,7 +58,8 @@ impl Sequencer {
         if !event.pooled {
             return;
         }
-        let start = Mono::now();
+        let number = self.steps.fetch_add(1, Ordering::Relaxed) + 1;
+        let started = number.is_multiple_of(TIMED_EVERY).then(Mono::now);
         let visit = Visit {
             category: self.model.vocabulary().place(event.category),
             item: event.item.unwrap_or(0),
@@ -59,6 +67,8 @@ impl Sequencer {
             at_s: event.at.as_secs_u32(),
         };
         self.model.step(&mut extra.get_or_insert_default().sequence, visit);
-        self.seconds.observe(Mono::now().nanos_since(start) as f64 / 1e9);
+        if let Some(start) = started {
+            self.seconds.observe(Mono::now().nanos_since(start) as f64 / 1e9);
+        }
     }
 }

@@ -86,6 +86,27 @@ impl Engine {
         self.admin.get("/api/v1/report").json()
     }
 
+    /// What the shards count, exactly: reports tell magnitudes.
+    pub fn shards(&self) -> Vec<outbid::session::ShardStatus> {
+        let inside = self.inside();
+        (0..inside.worker_count()).map(|shard| inside.shard(shard).lock().status()).collect()
+    }
+
+    /// The learner's own figures, exactly.
+    pub fn learner(&self) -> outbid::prediction::LearnerStatus {
+        let asked = self.inside().learner.address().send(outbid::prediction::Status);
+        actix_web::rt::System::new().block_on(asked).expect("the learner answers")
+    }
+
+    /// The last lines of one kind in the event log (of any where it is empty), also those that no list
+    /// shows; newest first.
+    pub fn all_lines(&self, limit: usize, kind: &str) -> Vec<Value> {
+        let lines = self
+            .inside()
+            .event_lines(limit, |entry| kind.is_empty() || entry.subject.kind() == kind);
+        actix_web::rt::System::new().block_on(lines)
+    }
+
     /// Everything that is remembered of users, field by field.
     pub fn sessions(&self) -> String {
         format!("{:?}", self.inside().sessions)
