@@ -62,6 +62,8 @@ pub struct CampaignTerms {
     pub multiplier_max_ppm: u64,
     /// What conversions may cost.
     pub target: Option<Target>,
+    /// Whether released conversions count towards it, in place of observed ones.
+    pub counts_releases: bool,
     /// The most that one bid may be.
     pub max_price: Micros,
     /// Its strategies in the order of their names, where several share its users; else none, and what
@@ -356,6 +358,32 @@ impl Handler<Conversion> for BudgetActor {
     }
 }
 
+/// Conversions that were released, in place of [`Conversion`]s.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ConversionsReleased(pub Vec<ReleasedConversions>);
+
+/// Those of one campaign.
+#[derive(Clone, Copy, Debug)]
+pub struct ReleasedConversions {
+    /// Of which campaign.
+    pub campaign: CampaignId,
+    /// Of which UTC day, since 1970.
+    pub day: i32,
+    /// How many that day so far, noise included.
+    pub seen: f64,
+    /// The variance of that noise.
+    pub variance: f64,
+}
+
+impl Handler<ConversionsReleased> for BudgetActor {
+    type Result = ();
+
+    fn handle(&mut self, ConversionsReleased(all): ConversionsReleased, _: &mut Self::Context) {
+        self.shared.state.lock().release(&all);
+    }
+}
+
 /// What the ledger charged for bids of arms of traffic splits.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
@@ -558,4 +586,5 @@ const _: () = {
     assert!(size_of::<Report>() <= 128);
     assert!(size_of::<Conversion>() <= 128);
     assert!(size_of::<ArmsBilled>() <= 128);
+    assert!(size_of::<ConversionsReleased>() <= 128);
 };

@@ -89,6 +89,7 @@ pub(super) fn terms(bids: u64) -> CampaignTerms {
         hours: None,
         multiplier_max_ppm: 1_000_000,
         target: None,
+        counts_releases: false,
         max_price: Micros(CAP),
         arms: Vec::new(),
     }

@@ -38,8 +38,8 @@ mod unset_tests;
 pub use account::{AMOUNT_MAX, Account, Refusal, Sums};
 pub use actor::{
     ArmBill, ArmsBilled, BudgetActor, BudgetStatus, CampaignStatus, CampaignTerms, Conversion,
-    Quiesce, ReadStatement, ReadUnset, Register, Report, Requests, Save, SetCampaigns, Shared,
-    Status, Tick, Unset, WindUp,
+    ConversionsReleased, Quiesce, ReadStatement, ReadUnset, Register, ReleasedConversions, Report,
+    Requests, Save, SetCampaigns, Shared, Status, Tick, Unset, WindUp,
 };
 pub use command::{ADJUST_KEY_BYTES_MAX, AdjustReason, Command, DecodeError, LeaseOp, Notice};
 pub use day::DayNumber;

@@ -1,7 +1,9 @@
 //! What the budget actor owns, without the actor: so that a panic in a handler loses none of it.
 
 use super::account::Refusal;
-use super::actor::{ArmBill, BudgetStatus, CampaignStatus, CampaignTerms, Conversion, Unset};
+use super::actor::{
+    ArmBill, BudgetStatus, CampaignStatus, CampaignTerms, Conversion, ReleasedConversions, Unset,
+};
 use super::command::{Command, LeaseOp};
 use super::day::Day;
 use super::inbox::{LeaseEvent, LeaseInbox, LeaseNews, LeaseTerms};
@@ -329,6 +331,15 @@ impl BudgetState {
         }
     }
 
+    pub(super) fn release(&mut self, released: &[ReleasedConversions]) {
+        for &ReleasedConversions { campaign, day, seen, variance } in released {
+            if let Some(campaign) = self.campaigns.get_mut(&campaign) {
+                campaign.pacing.release(day, seen, variance);
+                campaign.arms.release(day, seen, variance);
+            }
+        }
+    }
+
     pub(super) fn bill_arm(&mut self, bill: &ArmBill) {
         if let Some(campaign) = self.campaigns.get_mut(&bill.campaign) {
             campaign.arms.bill(bill.arm, bill.amount, bill.day == campaign.day.number);
@@ -385,7 +396,8 @@ impl BudgetState {
 /// The controllers of a campaign on these terms: those that it had, where they have the same to do.
 fn controls(known: Option<Campaign>, terms: &CampaignTerms) -> (CampaignPacing, ArmPacing) {
     let fresh = |pacing, target, max_ppm, plan| {
-        CampaignPacing::new(pacing, target).up_to(max_ppm).on_plan(plan, terms.hours)
+        let fresh = CampaignPacing::new(pacing, target).up_to(max_ppm).on_plan(plan, terms.hours);
+        if terms.counts_releases { fresh.on_releases() } else { fresh }
     };
     let (mut pacing, mut arms) = (None, ArmPacing::default());
     if let Some(known) = known.filter(|known| known.terms.has_hours_of(terms)) {

@@ -216,7 +216,14 @@ impl Aggregate {
                     tracing::warn!(%error, "release refused");
                 })
                 .ok()
-                .map(|charges| Closing { campaigns, slots, raw, charges, at: now })
+                .map(|charges| Closing {
+                    campaigns,
+                    slots,
+                    raw,
+                    charges,
+                    day: self.open.day,
+                    at: now,
+                })
         };
         if self.bounder.enter(place.day) {
             self.key =

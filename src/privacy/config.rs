@@ -39,10 +39,31 @@ const SPEND_CPM_MICROS_MAX: u64 = 1_000_000_000;
 /// three.
 pub(super) const BASE_RATE: f64 = 0.002;
 
+/// How much of what others did may decide about a user's bid without being a release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The learned model, co-visitation and observed conversions in the pacer, as the claim says.
+    #[default]
+    Standard,
+    /// Nothing: whatever scoring, pacing and reports read of others is a release.
+    Strict,
+}
+
+impl Mode {
+    /// Whether it is [`Mode::Strict`].
+    #[must_use]
+    pub const fn is_strict(self) -> bool {
+        matches!(self, Self::Strict)
+    }
+}
+
 /// What an operator may set. Unknown keys are refused, and a kind's table must be complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// `standard` (default) or `strict`.
+    pub mode: Mode,
     /// Epsilon of one user-day, (0, 4], or up to 32 with `allow_weak`. Default 4.
     pub epsilon: f64,
     /// Delta of one user-day, (0, 1e-3]. Default 1e-6.
@@ -101,6 +122,7 @@ impl Default for Config {
             rho_percent,
         };
         Self {
+            mode: Mode::default(),
             epsilon: EPSILON_STRONG_MAX,
             delta: 1e-6,
             allow_weak: false,

@@ -89,6 +89,8 @@ pub struct Releases {
     epoch: u64,
     at: Timestamp,
     unknown: Prior,
+    /// The UTC day that was released last, since 1970.
+    day: i32,
     campaigns: FxHashMap<CampaignId, Row>,
 }
 
@@ -114,6 +116,7 @@ struct Row {
     own: Prior,
     priors: [Prior; CONTEXT_BUCKETS],
     sums: CampaignSums,
+    today: CellSums,
 }
 
 impl Releases {
@@ -124,6 +127,7 @@ impl Releases {
             epoch: 0,
             at: Timestamp::default(),
             unknown: Prior::of(base, 0.0),
+            day: 0,
             campaigns: FxHashMap::default(),
         }
     }
@@ -145,10 +149,38 @@ impl Releases {
                     Prior::of(rate, weight)
                 });
                 let (own, sums) = (Prior::of(rate, own_weight), *cells);
-                (campaign, Row { own, priors, sums })
+                (campaign, Row { own, priors, sums, today: CellSums::default() })
             })
             .collect();
-        Self { epoch, at, unknown: Prior::of(global, 0.0), campaigns }
+        Self { epoch, at, unknown: Prior::of(global, 0.0), day: 0, campaigns }
+    }
+
+    /// The same with what was released of the UTC day `day` so far, not decayed, over all contexts of
+    /// each campaign.
+    pub(super) fn with_today(
+        mut self,
+        day: i32,
+        today: impl Iterator<Item = (CampaignId, CellSums)>,
+    ) -> Self {
+        self.day = day;
+        for (campaign, sums) in today {
+            if let Some(row) = self.campaigns.get_mut(&campaign) {
+                row.today = sums;
+            }
+        }
+        self
+    }
+
+    /// The UTC day that was released last, since 1970.
+    #[must_use]
+    pub const fn day(&self) -> i32 {
+        self.day
+    }
+
+    /// What was released of [`Releases::day`] so far, of every campaign: sums over all contexts that do
+    /// not decay. Of a day that is over it is the whole of it.
+    pub fn today(&self, kind: Kind) -> impl Iterator<Item = (CampaignId, Estimate)> {
+        self.campaigns.iter().map(move |(&campaign, row)| (campaign, row.today[kind.index()]))
     }
 
     /// Counts publications from 1; 0 before the first.

@@ -4,7 +4,7 @@ use super::accountant::Charge;
 use super::cell::{CONTEXT_BUCKETS, KINDS};
 use super::config::{Error, Plan};
 use super::mechanism::{Mechanism, NoiseSource, RawCounts};
-use super::prior::{CampaignSums, Estimate, Releases};
+use super::prior::{CampaignSums, CellSums, Estimate, Releases};
 use crate::units::{CampaignId, Timestamp};
 use rustc_hash::FxHashMap;
 
@@ -21,6 +21,8 @@ pub(super) struct Closing {
     pub raw: RawCounts,
     /// One charge a kind.
     pub charges: [Charge; KINDS],
+    /// The UTC day that was counted, since 1970.
+    pub day: i32,
     /// When the interval was closed.
     pub at: Timestamp,
 }
@@ -33,10 +35,14 @@ pub(super) struct Publisher {
     sums: FxHashMap<CampaignId, Known>,
     epoch: u64,
     at: Timestamp,
+    /// The day of the last release.
+    day: i32,
 }
 
 struct Known {
     sums: CampaignSums,
+    /// Of the day of the last release over all contexts, not decayed.
+    today: CellSums,
     declared: Timestamp,
 }
 
@@ -50,6 +56,7 @@ impl Publisher {
             sums: FxHashMap::default(),
             epoch: 0,
             at: Timestamp::default(),
+            day: 0,
         }
     }
 
@@ -65,23 +72,32 @@ impl Publisher {
             released.push(self.mechanism.release(&closing.raw, slots, charge)?);
         }
         self.decay(closing.at);
+        if self.day != closing.day {
+            self.sums.values_mut().for_each(|known| known.today = CellSums::default());
+            self.day = closing.day;
+        }
         for (index, &campaign) in closing.campaigns.iter().enumerate() {
-            let known = self
-                .sums
-                .entry(campaign)
-                .or_insert_with(|| Known { sums: CampaignSums::default(), declared: closing.at });
+            let known = self.sums.entry(campaign).or_insert_with(|| Known {
+                sums: CampaignSums::default(),
+                today: CellSums::default(),
+                declared: closing.at,
+            });
             known.declared = closing.at;
             for release in &released {
                 let values = &release.values()[index * CONTEXT_BUCKETS..][..CONTEXT_BUCKETS];
                 for (cell, &value) in known.sums.iter_mut().zip(values) {
-                    let sum = &mut cell[release.kind().index()];
-                    *sum = sum.plus(Estimate { value: value as f64, variance: release.variance() });
+                    let kind = release.kind().index();
+                    let one = Estimate { value: value as f64, variance: release.variance() };
+                    cell[kind] = cell[kind].plus(one);
+                    known.today[kind] = known.today[kind].plus(one);
                 }
             }
         }
         self.epoch += 1;
         let sums = self.sums.iter().map(|(&id, known)| (id, &known.sums));
-        Ok(Releases::of(self.base_rate, self.epoch, closing.at, sums))
+        let today = self.sums.iter().map(|(&id, known)| (id, known.today));
+        let releases = Releases::of(self.base_rate, self.epoch, closing.at, sums);
+        Ok(releases.with_today(closing.day, today))
     }
 
     /// Ages every sum to `at` and forgets campaigns that were long not declared.

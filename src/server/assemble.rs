@@ -50,7 +50,7 @@ use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 /// What an engine is made of, beside its configuration: the parts that a benchmark or test brings
 /// along.
@@ -192,6 +192,7 @@ pub fn assemble(
         ticks: tokio::sync::Mutex::new(None),
         is_unsettled: AtomicBool::new(true),
         rates_read_at: AtomicI64::new(now.0),
+        paced_on: AtomicU64::new(0),
         exchanges: desks(&config),
         workers: (0..worker_count).map(|_| Default::default()).collect(),
         ledger,
@@ -459,6 +460,7 @@ fn campaign_terms(
         hours: HourMask::parse(&campaign.targeting.hours).unwrap_or_default(),
         multiplier_max_ppm: first.map_or(1_000_000, |arm| arm.multiplier_max_ppm),
         target: first.and_then(|arm| arm.target),
+        counts_releases: engine.config.privacy.mode.is_strict(),
         max_price: campaign.bid.max_cpm,
         arms: if campaign.is_split() { terms } else { Vec::new() },
     }

@@ -146,6 +146,10 @@ impl Engine {
         if converted == Converted::ClickThrough && !self.learner.tell(clicked) {
             self.metrics.refused("conversion_learned");
         }
+        if self.config.privacy.mode.is_strict() {
+            // The pacer counts released ones.
+            return converted;
+        }
         let message = budget::Conversion {
             campaign: touch.campaign,
             strategy_arm: touch.strategy_arm,

@@ -37,7 +37,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 /// One exchange as workers use it.
 #[derive(Clone)]
@@ -145,6 +145,8 @@ pub struct Engine {
     pub is_unsettled: AtomicBool,
     /// Civil time at which the rates table was read last, in Unix milliseconds.
     pub rates_read_at: AtomicI64,
+    /// Epoch of the releases whose conversions the pacers know. Only the money's ticks touch it.
+    pub paced_on: AtomicU64,
     /// Ticks of simulated time, one at a time.
     pub ticks: tokio::sync::Mutex<Option<Timestamp>>,
     pub(super) exchanges: BTreeMap<String, ExchangeDesk>,

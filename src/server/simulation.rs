@@ -82,6 +82,25 @@ impl Engine {
             self.market.address().send(market::Tick { now }).await.is_err(),
             self.catalog.address().send(catalog::Tick { now }).await.is_err(),
         ]);
+        if self.config.privacy.mode.is_strict() {
+            self.tell_pacers().await;
+        }
+    }
+
+    /// Tells the pacers of conversions that were released, once a release.
+    async fn tell_pacers(&self) {
+        let releases = self.published.releases.load_full();
+        if self.paced_on.swap(releases.epoch(), Ordering::Relaxed) == releases.epoch() {
+            return;
+        }
+        let day = releases.day();
+        let released = releases.today(privacy::Kind::Conversion).map(|(campaign, sum)| {
+            budget::ReleasedConversions { campaign, day, seen: sum.value, variance: sum.variance }
+        });
+        let message = budget::ConversionsReleased(released.collect());
+        if self.budget.address().send(message).await.is_err() {
+            self.metrics.refused("conversions_released");
+        }
     }
 
     /// The part that waits for whatever is still to be learned.

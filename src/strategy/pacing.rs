@@ -123,6 +123,7 @@ pub struct PacingStatus {
 pub struct CampaignPacing {
     kind: PacingKind,
     cpa: Option<Cpa>,
+    is_on_releases: bool,
     ln_budget: f64,
     ln_cap: f64,
     flight: InFlight,
@@ -150,6 +151,7 @@ impl CampaignPacing {
             kind,
             ln_budget: if kind.is_controlled() { 0.0 } else { ln_cap },
             cpa,
+            is_on_releases: false,
             ln_cap,
             flight: InFlight::default(),
             plan: Plan::new(PlanKind::default(), None),
@@ -188,12 +190,24 @@ impl CampaignPacing {
         self
     }
 
+    /// The same, counting released conversions in place of observed ones.
+    #[must_use]
+    pub fn on_releases(mut self) -> Self {
+        self.is_on_releases = true;
+        self.cpa = self.cpa.map(Cpa::on_releases);
+        self
+    }
+
     /// Takes another target, or none, and keeps all that does not depend on it. What is known of
     /// conversions stays where the new target counts them in the same way.
     pub fn aim_at(&mut self, target: Option<Target>) {
         let before = self.cpa.take();
         self.cpa = target.map(|target| {
-            before.and_then(|cpa| cpa.aimed_at(target)).unwrap_or_else(|| Cpa::new(target))
+            let kept = before.and_then(|cpa| cpa.aimed_at(target));
+            kept.unwrap_or_else(|| {
+                let fresh = Cpa::new(target);
+                if self.is_on_releases { fresh.on_releases() } else { fresh }
+            })
         });
     }
 
@@ -214,6 +228,14 @@ impl CampaignPacing {
     pub fn convert(&mut self, at: Timestamp, touched_at: Timestamp, value: Nanos) {
         if let Some(cpa) = &mut self.cpa {
             cpa.convert(at, touched_at, value);
+        }
+    }
+
+    /// The conversions that were released of a UTC day so far, with the variance of their noise. Without
+    /// [`CampaignPacing::on_releases`] they are not heard, as with it observed ones are not.
+    pub fn release(&mut self, day: i32, seen: f64, variance: f64) {
+        if let Some(cpa) = &mut self.cpa {
+            cpa.release(day, seen, variance);
         }
     }
 

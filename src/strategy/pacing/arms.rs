@@ -114,6 +114,15 @@ impl ArmPacing {
         }
     }
 
+    /// Released conversions of the campaign; see [`CampaignPacing::release`]. They know no arms, so each
+    /// arm has its share of them.
+    pub fn release(&mut self, day: i32, seen: f64, variance: f64) {
+        for arm in &mut self.0 {
+            let share = f64::from(arm.terms.share) / 100.0;
+            arm.pacing.release(day, share * seen, share * share * variance);
+        }
+    }
+
     /// A new day begins.
     pub fn turn_day(&mut self) {
         self.0.iter_mut().for_each(|arm| arm.today = Nanos::ZERO);

@@ -7,15 +7,21 @@
 //! `delay` is the maximum-likelihood mean for conversions that are censored by the present (Chapelle
 //! 2014, "Modeling delayed feedback in display advertising", without covariates).
 //!
+//! On private releases ([`released`]) single conversions are not heard. The calibration is then of
+//! released ones, delays are those of the first guess, and the feedback counts what the calibration
+//! says that shows will have brought.
+//!
 //! A return on ad spend is the same with an order's value in place of its count: a unit is the order
 //! that the campaign expects, and a dearer one counts for more. Nothing but observed conversions moves
 //! the calibration, and nothing here touches a budget.
 
 mod change;
+mod released;
 
 use super::{DAY_MS, LN_CPA_MAX, LN_CPA_MIN, Target};
 use crate::units::{Nanos, Timestamp};
 use change::ChangeDetector;
+use released::Released;
 use std::collections::VecDeque;
 
 /// Gain of the feedback in a period.
@@ -69,6 +75,8 @@ pub(super) struct Cpa {
     pub(super) seen: u64,
     moved: Option<Timestamp>,
     change: ChangeDetector,
+    /// Released conversions, where those are counted in place of observed ones.
+    released: Option<Released>,
 }
 
 /// What was shown within some time.
@@ -103,8 +111,9 @@ struct Sums {
     /// What the feedback answers to.
     lately: Balance,
     overall: Balance,
-    /// Units that young cohorts should have brought since the last period.
-    news: f64,
+    /// Units that were predicted to come since the last period: from all, and from young cohorts.
+    newly_due: f64,
+    young_due: f64,
 }
 
 /// Units that there will have been, and the nanos that they cost.
@@ -139,6 +148,19 @@ impl Cpa {
             seen: 0,
             moved: None,
             change: ChangeDetector::default(),
+            released: None,
+        }
+    }
+
+    /// The same, counting released conversions in place of observed ones.
+    pub(super) fn on_releases(self) -> Self {
+        Self { released: Some(Released::default()), ..self }
+    }
+
+    /// The conversions that were released of a UTC day so far, with the variance of their noise.
+    pub(super) fn release(&mut self, day: i32, seen: f64, variance: f64) {
+        if let Some(released) = &mut self.released {
+            released.take(day, seen, variance);
         }
     }
 
@@ -163,6 +185,9 @@ impl Cpa {
     /// A conversion of `value`, owed to what was shown at `began`. What was shown before the first cohort
     /// has neither promise nor cost here.
     pub(super) fn convert(&mut self, at: Timestamp, began: Timestamp, value: Nanos) {
+        if self.released.is_some() {
+            return;
+        }
         self.seen += 1;
         let units = match self.target.order_value {
             Some(usual) => (value.0 as f64 / (usual.0 as f64).max(1.0)).clamp(0.0, UNITS_MAX),
@@ -197,15 +222,20 @@ impl Cpa {
 
     fn learn(&mut self, now: Timestamp, period_ms: f64, is_held_lower: bool) {
         let sums = self.sums(now, period_ms);
-        self.change.judge(now, sums.news);
-        self.steady_ratio = (sums.all_seen + PRIOR) / (sums.all_due + PRIOR);
-        let delays_ms = sums.delays_ms + DELAY_PRIOR * DELAY_PRIOR_MS;
-        // One step of expectation and maximisation a period; the tenth keeps it above zero.
-        self.delay_ms = (delays_ms / (sums.all_seen + DELAY_PRIOR)).max(period_ms / 10.0);
+        let ratio = if let Some(released) = &mut self.released {
+            released.expect(sums.newly_due);
+            released.ratio()
+        } else {
+            self.change.judge(now, self.ratio * sums.young_due);
+            self.steady_ratio = (sums.all_seen + PRIOR) / (sums.all_due + PRIOR);
+            let delays_ms = sums.delays_ms + DELAY_PRIOR * DELAY_PRIOR_MS;
+            // One step of expectation and maximisation a period; the tenth keeps it above zero.
+            self.delay_ms = (delays_ms / (sums.all_seen + DELAY_PRIOR)).max(period_ms / 10.0);
+            (sums.seen + PRIOR) / (sums.due + PRIOR)
+        };
         if sums.overall.units < ESTIMATED_MIN {
             return;
         }
-        let ratio = (sums.seen + PRIOR) / (sums.due + PRIOR);
         self.ratio = ratio.clamp(1.0 / RATIO_MAX, RATIO_MAX);
         if sums.lately.cost > 0.0 {
             let target = self.target.cost.0 as f64;
@@ -234,14 +264,19 @@ impl Cpa {
             sums.all_due += due;
             sums.delays_ms +=
                 cohort.delays_ms + self.steady_ratio * pending * cohort.promised * age_ms;
-            let units = cohort.seen + self.ratio * pending * cohort.promised;
+            let units = match self.released {
+                Some(_) => self.ratio * cohort.promised,
+                None => cohort.seen + self.ratio * pending * cohort.promised,
+            };
             // At today's bids it would have cost another price.
             let cost = cohort.cost * (PRICE_SLOPE * (self.ln() - cohort.ln)).exp();
             sums.lately.add((-age_ms / LATELY_MS).exp2(), units, cost);
             sums.overall.add((-age_ms / OVERALL_MS).exp2(), units, cohort.cost);
+            let before = (-(age_ms - period_ms).max(0.0) / self.delay_ms).exp();
+            let newly_due = (before - pending) * cohort.promised;
+            sums.newly_due += newly_due;
             if ChangeDetector::hears(age_ms) {
-                let before = (-(age_ms - period_ms).max(0.0) / self.delay_ms).exp();
-                sums.news += self.ratio * (before - pending) * cohort.promised;
+                sums.young_due += newly_due;
             }
         }
         sums

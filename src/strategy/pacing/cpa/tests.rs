@@ -133,3 +133,38 @@ fn months_fit_into_the_cohorts_and_nothing_is_lost_of_one() {
     cpa.tick(Timestamp(70 * DAY_PERIODS * PERIOD_MS), 0.0, PERIOD_MS, false);
     assert_eq!(cpa.cohorts.len(), 1, "the rest is forgotten");
 }
+
+/// The same shows and conversions as [`run`], told as a sum with noise every twenty periods.
+fn run_on_releases(rate: f64, noise: impl Fn(i64) -> f64, variance: f64) -> Cpa {
+    let mut cpa = Cpa::new(target()).on_releases();
+    cpa.release(0, 0.0, 0.0);
+    let mut sum = 0.0;
+    for period in 0..DAY_PERIODS {
+        let now = Timestamp(period * PERIOD_MS);
+        if period > 0 && period % 20 == 0 {
+            cpa.release(0, sum + noise(period), variance);
+        }
+        cpa.tick(now, 10.0 * period as f64 * target().cost.0 as f64, PERIOD_MS, false);
+        cpa.show(10.0);
+        cpa.convert(now, now, Nanos::ZERO);
+        // Half an hour late, as the first guess has them on average.
+        sum = rate * 10.0 * (period as f64 - DELAY_PRIOR_MS / PERIOD_MS as f64).max(0.0);
+    }
+    cpa
+}
+
+#[test]
+fn on_releases_the_calibration_is_of_released_conversions() {
+    for rate in [0.5, 1.0, 1.5] {
+        let cpa =
+            run_on_releases(rate, |period| if period % 40 == 0 { 30.0 } else { -30.0 }, 900.0);
+        assert!((cpa.ratio / rate - 1.0).abs() < 0.1, "{rate}: {}", cpa.ratio);
+        assert_eq!(cpa.seen, 0, "single ones are not heard");
+    }
+    // Noise that hides everything leaves the promise as it is, and no sum below zero breaks it.
+    let hidden = run_on_releases(0.5, |_| -1e6, 1e12);
+    assert!((hidden.ratio - 1.0).abs() < 0.01 && hidden.ln().is_finite(), "{}", hidden.ratio);
+    let (fewer, more) =
+        (run_on_releases(0.5, |_| 0.0, 900.0), run_on_releases(1.5, |_| 0.0, 900.0));
+    assert!(fewer.ln() < more.ln() - 1.0, "{} {}", fewer.ln(), more.ln());
+}
