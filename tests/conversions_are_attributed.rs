@@ -63,7 +63,7 @@ impl Shop {
     }
 
     fn counted(&self, outcome: &'static str) -> u64 {
-        self.engine.inside().metrics.exact_conversions(outcome)
+        self.engine.inside().metrics.conversions.exact(outcome)
     }
 
     fn last_line(&self) -> Value {

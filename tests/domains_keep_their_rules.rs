@@ -92,7 +92,7 @@ fn health_behaviour_leaves_no_byte_and_changes_no_bid() {
         assert_eq!(engine.sessions(), before, "{advertiser} {category}");
         assert_eq!(explanation(&mut engine, &asked), explained, "{advertiser} {category}");
     }
-    assert_eq!(engine.inside().metrics.exact_events("unkept"), 35);
+    assert_eq!(engine.inside().metrics.events.exact("unkept"), 35);
     // The same acts elsewhere do both.
     send(&mut engine, &acts("acme", "running-shoes"));
     assert_ne!(engine.sessions(), sessions);

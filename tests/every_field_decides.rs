@@ -132,8 +132,8 @@ fn teach(engine: &mut Engine) {
         assert_eq!(engine.fetch(&bid.billed_at("1")).status, 200);
     }
     engine.at(NOON + 2_000);
+    let shown = engine.report()["learner"]["progressive"]["log_loss"].take();
     assert!(engine.learner().progressive.log_loss > 0.0);
-    let shown = &engine.report()["learner"]["progressive"]["log_loss"];
     assert!(shown.is_null(), "figures over so few are not told: {shown}");
 }
 

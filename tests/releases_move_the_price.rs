@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Campaign, Engine, Site, request};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Midnight UTC of Monday, 2 March 2026: a day of two releases begins, at noon and at midnight.
 const MIDNIGHT: i64 = 1_772_409_600_000;
@@ -96,6 +96,29 @@ fn many_clicks_move_a_score_when_they_are_released_and_not_before() {
     assert_eq!(second, "shoes");
     assert_eq!((second_price * 1e6).round(), released[0].price_micros as f64, "as explained");
     assert!(second_price > 2.0 * first_price, "{second_price} after {first_price}");
+
+    // The report reads the same release, says which, and how far it may be off.
+    let report = engine.report();
+    assert_eq!(report["releases"], json!({ "epoch": 1, "at": noon }));
+    let shoes =
+        report["campaigns"].as_array().and_then(|all| all.iter().find(|c| c["id"] == "shoes"));
+    let clicked = shoes.expect("the campaign")["clicks"].clone();
+    let figure =
+        |pointer: &str| clicked.pointer(pointer).and_then(Value::as_f64).expect("a figure");
+    let (low, high) = (figure("/interval_95/0"), figure("/interval_95/1"));
+    assert!(low < figure("/value") && figure("/value") < high && high - low > 1.0, "{clicked}");
+    // Five deviations, so that noise fails it once in a million.
+    let off = (figure("/value") - USERS as f64) / figure("/standard_error");
+    assert!(off.abs() < 5.0, "{clicked}");
+    let asked = |engine: &mut Engine| engine.admin.get("/api/v1/report?campaign=shoes").json();
+    let one = asked(&mut engine);
+    assert_eq!((&one["clicks"], &one["releases"]), (&clicked, &report["releases"]));
+    let contexts = one["contexts"].as_array().expect("contexts");
+    let of_contexts: f64 = contexts.iter().filter_map(|one| one["clicks"]["value"].as_f64()).sum();
+    assert!((of_contexts - figure("/value")).abs() < 1e-6 && contexts.len() == 16, "{one}");
+    engine.at(noon + 1);
+    assert_eq!(asked(&mut engine), one, "the same question has the same answer");
+    assert_eq!(engine.admin.get("/api/v1/report?campaign=nobody").status, 404);
 
     // The day's epsilon is spent. Whatever is clicked now waits: no tick may show it earlier.
     let spent = epsilon(&mut engine, "epsilon_spent");

@@ -19,7 +19,7 @@ use crate::catalog::HourMask;
 use crate::clock::Civil;
 use crate::store::{AppendError, Batch, Position};
 use crate::strategy::pacing::{
-    ArmTerms, LocalReport, PacingKind, PacingSnapshot, PacingStatus, PlanKind, Target,
+    ArmTerms, LocalReport, PacingKind, PacingSnapshot, PacingStatus, PlanKind, ReleasedSum, Target,
 };
 use crate::units::{AdvertiserId, CampaignId, Micros, Nanos, Slot, Timestamp};
 use actix::fut::{ActorFutureExt, WrapFuture};
@@ -368,12 +368,8 @@ pub struct ConversionsReleased(pub Vec<ReleasedConversions>);
 pub struct ReleasedConversions {
     /// Of which campaign.
     pub campaign: CampaignId,
-    /// Of which UTC day, since 1970.
-    pub day: i32,
-    /// How many that day so far, noise included.
-    pub seen: f64,
-    /// The variance of that noise.
-    pub variance: f64,
+    /// How many.
+    pub released: ReleasedSum,
 }
 
 impl Handler<ConversionsReleased> for BudgetActor {

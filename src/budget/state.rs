@@ -332,10 +332,10 @@ impl BudgetState {
     }
 
     pub(super) fn release(&mut self, released: &[ReleasedConversions]) {
-        for &ReleasedConversions { campaign, day, seen, variance } in released {
+        for &ReleasedConversions { campaign, released } in released {
             if let Some(campaign) = self.campaigns.get_mut(&campaign) {
-                campaign.pacing.release(day, seen, variance);
-                campaign.arms.release(day, seen, variance);
+                campaign.pacing.release(released);
+                campaign.arms.release(released);
             }
         }
     }

@@ -3,6 +3,7 @@
 use crate::auction::Arms;
 use crate::catalog::{CatalogKeeper, Resumed};
 use crate::config::{Config, StoreKind};
+use crate::privacy::Plan;
 use crate::server::SETTINGS_FILE;
 use crate::store::embedded::read_config;
 use crate::store::{ConfigStore, MemoryConfig};
@@ -27,10 +28,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     let mut counts = (0, 0, 0);
+    let mut claim = None;
     match Config::load(&args.config) {
         Ok(config) => {
             warnings.clone_from(&config.warnings);
             check(&config, &mut problems, &mut warnings, &mut counts);
+            claim = claim_of(&config, &mut problems);
         }
         Err(error) => problems.push(error.to_string()),
     }
@@ -43,6 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "strategies": strategies,
             "campaigns": campaigns,
             "ads": ads,
+            "privacy": claim,
         });
         println!("{report}");
     } else {
@@ -50,10 +54,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         problems.iter().for_each(|problem| println!("{problem}"));
         if problems.is_empty() {
             println!("ok: {strategies} strategies, {campaigns} campaigns, {ads} ads");
+            claim.iter().for_each(|claim| println!("privacy: {claim}"));
         }
     }
     anyhow::ensure!(problems.is_empty(), "{} problem(s) found", problems.len());
     Ok(())
+}
+
+/// What the configuration promises to users, in a line.
+fn claim_of(config: &Config, problems: &mut Vec<String>) -> Option<String> {
+    match Plan::try_from(&config.privacy) {
+        Ok(plan) => Some(format!("{}; {}", plan.claim(), config.privacy.mode.words())),
+        Err(error) => {
+            problems.push(error.to_string());
+            None
+        }
+    }
 }
 
 fn check(

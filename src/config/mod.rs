@@ -295,6 +295,7 @@ impl Config {
         if let Some((key, reason)) = self.relevance.problem() {
             return problem(key, &reason);
         }
+        self.check_strict()?;
         if let Some((key, reason)) = self.session.problem() {
             return problem(key, &reason);
         }
@@ -305,6 +306,20 @@ impl Config {
             return problem(key, reason);
         }
         Ok(())
+    }
+
+    /// Strict mode leaves nothing of others but releases, so what is learned of them without is off.
+    fn check_strict(&self) -> Result<(), Problem> {
+        if !self.privacy.mode.is_strict() {
+            return Ok(());
+        }
+        if self.relevance.collaborative {
+            let reason = "it must be false where privacy.mode is strict: what users of the pool visit \
+                          together is no release";
+            return Err(Problem::at("relevance.collaborative", reason.to_owned()));
+        }
+        let reason = "it cannot be strict yet: the click model learns without noise";
+        Err(Problem::at("privacy.mode", reason.to_owned()))
     }
 
     fn check_exchanges(&self) -> Result<(), Problem> {

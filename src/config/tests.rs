@@ -56,6 +56,15 @@ fn wrong_files_are_refused_with_their_line() {
         (format!("{GOOD}[relevance]\nusers_min = 0\n"), "8: relevance.users_min: it lies between"),
         (format!("{GOOD}[relevance]\nusers_min = 17\n"), "8: relevance.users_min: it lies between"),
         (format!("{GOOD}[relevance]\nitems_max = 0\n"), "8: relevance.items_max: it lies between"),
+        (
+            format!("{GOOD}[privacy]\nmode = 'strict'\n[relevance]\ncollaborative = true\n"),
+            "10: relevance.collaborative: it must be false where privacy.mode is strict",
+        ),
+        (
+            format!("{GOOD}[privacy]\nmode = 'strict'\n[relevance]\ncollaborative = false\n"),
+            "8: privacy.mode: it cannot be strict yet",
+        ),
+        (format!("{GOOD}[privacy]\nmode = 'loose'\n"), "8: unknown variant"),
         (format!("{GOOD}[auction]\ncandidates = 9\n"), "8: unknown field `candidates`"),
         (format!("{GOOD}[prediction]\ndim = 12\n"), "8: prediction.dim: it is 8 or 16"),
         (

@@ -7,6 +7,7 @@ use super::accountant::Rho;
 use super::bound::Bound;
 use super::cell::{KINDS, Kind};
 use super::mechanism::Scale;
+use super::mode::Mode;
 use super::zcdp;
 use crate::units::Micros;
 use serde::{Deserialize, Serialize};
@@ -38,25 +39,6 @@ const SPEND_CPM_MICROS_MAX: u64 = 1_000_000_000;
 /// The click rate before any release, where nobody says better: a display ad's, to a factor of
 /// three.
 pub(super) const BASE_RATE: f64 = 0.002;
-
-/// How much of what others did may decide about a user's bid without being a release.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// The learned model, co-visitation and observed conversions in the pacer, as the claim says.
-    #[default]
-    Standard,
-    /// Nothing: whatever scoring, pacing and reports read of others is a release.
-    Strict,
-}
-
-impl Mode {
-    /// Whether it is [`Mode::Strict`].
-    #[must_use]
-    pub const fn is_strict(self) -> bool {
-        matches!(self, Self::Strict)
-    }
-}
 
 /// What an operator may set. Unknown keys are refused, and a kind's table must be complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -48,6 +48,7 @@ mod gaussian;
 mod gradient;
 mod magnitude;
 mod mechanism;
+mod mode;
 mod prior;
 mod release;
 mod zcdp;
@@ -68,10 +69,11 @@ pub use gaussian::epsilon as gaussian_epsilon;
 pub use gradient::{
     Gradient, GradientPlan, GradientSums, GradientTotals, RawGradients, ReleasedGradients, Taught,
 };
+pub use magnitude::{MAGNITUDE_MIN, magnitude, rounded};
 pub use mechanism::{
     AboveThreshold, Continual, Draws, Honaker, Mechanism, NoiseSource, RawCounts, RawStream,
     Released, ReleasedStream, Scale, Tail, Threshold, Toeplitz, keep_probability,
 };
-pub use magnitude::{MAGNITUDE_MIN, magnitude, rounded};
+pub use mode::Mode;
 pub use prior::{Estimate, Prior, PriorLogits, Releases};
 pub use zcdp::{delta, epsilon, epsilon_with_pure};

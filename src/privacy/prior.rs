@@ -55,7 +55,8 @@ impl Estimate {
     }
 
     /// The estimate scaled by `factor`.
-    pub(super) fn times(self, factor: f64) -> Self {
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
         Self { value: self.value * factor, variance: self.variance * factor * factor }
     }
 }

@@ -17,8 +17,7 @@ pub struct AliasMetrics(pub Arc<Aliases>);
 impl Collector for AliasMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let status = self.0.status();
-        let (gauge, help) =
-            (ConstGauge::new(magnitude(status.aliases as u64)), "Ids joined to others");
+        let (gauge, help) = (ConstGauge::new(magnitude(status.aliases)), "Ids joined to others");
         gauge.encode(encoder.encode_descriptor("aliases", help, None, MetricType::Gauge)?)?;
         for (name, help, count) in [
             ("alias_joins", "Joins of ids that were news", status.joined),

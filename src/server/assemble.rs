@@ -113,7 +113,7 @@ pub fn assemble(
     let arms = Arms::from_shares(&config.experiment.arms).map_err(anyhow::Error::msg)?;
     let plan = Plan::try_from(&config.privacy).context("privacy")?;
     let plan = plan.with_base_rate(f64::from(config.prediction.base_click_rate));
-    tracing::info!("privacy: {}", plan.claim());
+    tracing::info!("privacy: {}; {}", plan.claim(), config.privacy.mode.words());
     let privacy = Aggregates::start(&plan, now).context("privacy")?;
     let model = model_config(&config);
     let saved_model =

@@ -3,40 +3,55 @@
 use crate::notice::Purpose;
 use crate::notice::outcome::Outcome;
 use crate::privacy::magnitude;
+use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A counter over users, of which `/metrics` tells the magnitude. Only sums: relaxed order is enough.
-#[derive(Clone, Debug, Default)]
-pub struct Behaviour(Arc<AtomicU64>);
+/// What users did by its kind, of which `/metrics` tells magnitudes. A kind that is not told has no
+/// line, since a line of 0 would say that there was one.
+#[derive(Clone, Debug)]
+pub struct Behaviour {
+    name: &'static str,
+    help: &'static str,
+    // Held for one look-up in a handful of kinds.
+    counts: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+}
 
 impl Behaviour {
-    /// Counts `count` more.
-    pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
+    /// Nothing counted.
+    pub fn new(name: &'static str, help: &'static str) -> Self {
+        Self { name, help, counts: Arc::default() }
+    }
+
+    /// Counts `count` more of a kind.
+    pub fn add(&self, what: &'static str, count: u64) {
+        *self.counts.lock().entry(what).or_default() += count;
     }
 
     /// The count itself, which no route tells.
-    pub fn exact(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    pub fn exact(&self, what: &str) -> u64 {
+        self.counts.lock().get(what).copied().unwrap_or(0)
     }
 }
 
-impl TypedMetric for Behaviour {
-    const TYPE: MetricType = MetricType::Counter;
-}
-
-impl EncodeMetric for Behaviour {
-    fn encode(&self, mut encoder: MetricEncoder) -> Result<(), fmt::Error> {
-        encoder.encode_counter::<NoLabelSet, _, u64>(&magnitude(self.exact()), None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        Self::TYPE
+impl Collector for Behaviour {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let kind = MetricType::Counter;
+        let mut family = encoder.encode_descriptor(self.name, self.help, None, kind)?;
+        for (what, count) in &*self.counts.lock() {
+            let shown = magnitude(*count);
+            if shown > 0 {
+                family
+                    .encode_family(&[("what", *what)])?
+                    .encode_counter::<NoLabelSet, _, u64>(&shown, None)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -91,7 +106,7 @@ mod tests {
 
     #[test]
     fn clicks_are_shown_by_their_magnitude_and_bills_as_they_are() {
-        let (notices, events) = (Notices::default(), Behaviour::default());
+        let (notices, events) = (Notices::default(), Behaviour::new("events", "Events"));
         for _ in 0..67 {
             notices.count(Purpose::Billing, Outcome::Charged);
             notices.count(Purpose::Click, Outcome::Clicked);
@@ -100,22 +115,23 @@ mod tests {
             notices.count(Purpose::View, Outcome::Evidence);
             notices.count(Purpose::Click, Outcome::Forged);
         }
-        events.add(1_234);
+        events.add("accepted", 1_234);
+        events.add("rejected", 49);
         let mut registry = Registry::default();
         registry.register_collector(Box::new(notices.clone()));
-        registry.register("events", "Events", events.clone());
+        registry.register_collector(Box::new(events.clone()));
         let mut text = String::new();
         encode(&mut text, &registry).expect("a text");
         for line in [
             "notices_total{kind=\"billing\",outcome=\"charged\"} 67",
             "notices_total{kind=\"click\",outcome=\"clicked\"} 60",
             "notices_total{kind=\"click\",outcome=\"forged\"} 49",
-            "events_total 1200",
+            "events_total{what=\"accepted\"} 1200",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
-        assert!(!text.contains("view"), "49 views are hidden: {text}");
+        assert!(!text.contains("view") && !text.contains("rejected"), "49 are hidden: {text}");
         let exact = notices.exact(Purpose::Click, Outcome::Clicked);
-        assert_eq!((exact, events.exact()), (67, 1_234));
+        assert_eq!((exact, events.exact("rejected")), (67, 49));
     }
 }

@@ -114,7 +114,7 @@ impl Engine {
             Err(converted) => (converted, None),
         };
         let value = self.worth(claim);
-        self.metrics.conversion(converted);
+        self.metrics.conversions.add(converted.label(), 1);
         self.event_log.write(&Entry {
             advertiser: Some(claim.advertiser),
             of: touch.map(|Touch { hold, campaign, creative, .. }| Of { hold, campaign, creative }),
@@ -196,7 +196,7 @@ impl Engine {
             counted.by_hold.note(hold);
         }
         if counted.orders.note(order) {
-            self.metrics.events("order_forgotten", 1);
+            self.metrics.events.add("order_forgotten", 1);
         }
         Ok((through, touch))
     }
@@ -208,7 +208,7 @@ impl Engine {
         let account = catalog.advertiser(claim.advertiser).map(|advertiser| advertiser.currency);
         let (Some(from), Some(to)) = (currency.or(account), account) else { return Micros(0) };
         self.published.rates.load().convert(value, from, to).unwrap_or_else(|| {
-            self.metrics.events("value_unconverted", 1);
+            self.metrics.events.add("value_unconverted", 1);
             Micros(0)
         })
     }
@@ -262,7 +262,7 @@ pub async fn pixel(
     }
     let id = AdvertiserId::of(&advertiser);
     let refused = |converted: Converted| {
-        engine.metrics.conversion(converted);
+        engine.metrics.conversions.add(converted.label(), 1);
         engine.event_log.write(&Entry::of(Subject::Conversion(converted)));
         image(converted.label())
     };

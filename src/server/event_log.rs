@@ -11,7 +11,6 @@ use crate::auction::{FindAudits, Published};
 use crate::clock::Civil;
 use crate::notice::effect::unescape;
 use crate::notice::entry::{Entry, Subject};
-use crate::privacy::magnitude;
 use crate::server::engine::Engine;
 use crate::server::explain::hold_text;
 use crate::store::{OrderedLog, Position, Record};
@@ -41,8 +40,8 @@ const LIMIT_MAX: usize = 10_000;
 /// Milliseconds that a question waits for entries on their way into the log.
 const SETTLE_MS_MAX: u64 = 1_000;
 
-/// What became of entries. Most tell of users, so that their number is shown as a magnitude; a lost
-/// one is a fault to be seen at once.
+/// What became of entries. How many were written is not shown: beside the known number of bills it
+/// would count clicks and conversions.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// In the log.
@@ -55,14 +54,10 @@ pub struct Counters {
 
 impl Collector for Counters {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let help = "Entries of the event log, by outcome";
+        let help = "Entries that the event log does not have, by outcome";
         let mut family =
             encoder.encode_descriptor("event_entries", help, None, MetricType::Counter)?;
-        for (what, count) in [
-            ("written", magnitude(self.written.get())),
-            ("suppressed", self.suppressed.get()),
-            ("lost", self.lost.get()),
-        ] {
+        for (what, count) in [("suppressed", self.suppressed.get()), ("lost", self.lost.get())] {
             family
                 .encode_family(&[("what", what)])?
                 .encode_counter::<NoLabelSet, _, u64>(&count, None)?;

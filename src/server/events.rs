@@ -50,9 +50,9 @@ pub async fn events(
     let (hasher, now) = (&engine.hasher, engine.civil.now());
     let cleaner = Cleaner { hasher, tenant: &tenant, keeps: &keeps, now };
     let cleaned = cleaner.clean(&body);
-    engine.metrics.events("accepted", cleaned.accepted.len() as u64);
-    engine.metrics.events("unkept", cleaned.unkept.len() as u64);
-    engine.metrics.events("rejected", cleaned.rejected.len() as u64);
+    engine.metrics.events.add("accepted", cleaned.accepted.len() as u64);
+    engine.metrics.events.add("unkept", cleaned.unkept.len() as u64);
+    engine.metrics.events.add("rejected", cleaned.rejected.len() as u64);
     note(&engine, Subject::Behaviour, &cleaned.accepted, cleaned.accepted.len());
     note(&engine, Subject::Behaviour, &cleaned.unkept, cleaned.unkept.len());
     note(&engine, Subject::BehaviourRefused, &[], cleaned.rejected.len());

@@ -1,7 +1,6 @@
-//! What the logs say of themselves, read when somebody looks. The log of events is one of clicks and
-//! conversions, so what counts its records is shown as a magnitude.
+//! What the logs say of themselves, read when somebody looks. The log of events has a record
+//! for each bill, which are known, and for each click and conversion, so its records are not counted.
 
-use crate::privacy::magnitude;
 use crate::store::{COMMIT_BOUNDS_US, Health, LogStatus, OrderedLog};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
@@ -21,19 +20,13 @@ impl fmt::Debug for LogMetrics {
 
 impl Collector for LogMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let logs = self.0.each_ref().map(|(name, log)| {
-            let (mut status, mut head) = (log.status(), log.head());
-            if *name == "events" {
-                status.appends = magnitude(status.appends);
-                status.commits = status.commits.map(magnitude);
-                head.0 = magnitude(head.0);
-            }
-            ([("log", *name)], status, head)
-        });
+        let logs =
+            self.0.each_ref().map(|(name, log)| ([("log", *name)], log.status(), log.head()));
+        let counted = || logs.iter().filter(|(log, ..)| log[0].1 != "events");
         let help = "Records made durable since the start";
         let mut family =
             encoder.encode_descriptor("log_appends", help, None, MetricType::Counter)?;
-        for (log, status, _) in &logs {
+        for (log, status, _) in counted() {
             family
                 .encode_family(log)?
                 .encode_counter::<NoLabelSet, _, u64>(&status.appends, None)?;
@@ -42,7 +35,7 @@ impl Collector for LogMetrics {
         let seconds = Some(&Unit::Seconds);
         let mut family =
             encoder.encode_descriptor("log_commit", help, seconds, MetricType::Histogram)?;
-        for (log, status, _) in &logs {
+        for (log, status, _) in counted() {
             let buckets = buckets(status);
             let count = status.commits.iter().sum();
             family.encode_family(log)?.encode_histogram::<NoLabelSet>(
@@ -67,7 +60,7 @@ impl Collector for LogMetrics {
         }
         let mut family =
             encoder.encode_descriptor("log_position", "Last position", None, MetricType::Gauge)?;
-        for (log, _, head) in &logs {
+        for (log, _, head) in counted() {
             family.encode_family(log)?.encode_gauge(&head.0)?;
         }
         Ok(())

@@ -5,7 +5,6 @@
 use crate::auction::NoBid;
 use crate::consent::{Restriction, Restrictions};
 use crate::notice::Purpose;
-use crate::notice::attribution::Converted;
 use crate::notice::outcome::Outcome;
 use crate::server::behaviour::{Behaviour, Notices};
 use crate::server::event_log;
@@ -63,12 +62,14 @@ pub struct Metrics {
     campaigns_stopped: Gauge,
     /// Messages that a full mailbox refused, by what they carried.
     pub refused: Family<Label, Counter>,
-    events: Family<Label, Behaviour>,
+    /// Events by outcome.
+    pub events: Behaviour,
     /// Notices, views and clicks by kind and outcome.
     pub notices: Notices,
     /// What became of first-price bids, by what the notice told of the market.
     pub market: Family<Label, Counter>,
-    conversions: Family<Label, Behaviour>,
+    /// Conversions by what they are owed to, or why to nothing.
+    pub conversions: Behaviour,
     /// Entries of the event log.
     pub event_entries: event_log::Counters,
     /// Charges by where their price came from.
@@ -124,10 +125,10 @@ impl Metrics {
         let help = "Campaigns whose edits do not fit their files";
         registry.register("campaigns_stopped", help, campaigns_stopped.clone());
         let refused = family(&mut registry, "messages_refused", "Messages a mailbox refused");
-        let events = Family::<Label, Behaviour>::default();
-        registry.register("events", "Behaviour events, by outcome", events.clone());
-        let conversions = Family::<Label, Behaviour>::default();
-        registry.register("conversions", "Conversions, by outcome", conversions.clone());
+        let events = Behaviour::new("events", "Behaviour events, by outcome");
+        registry.register_collector(Box::new(events.clone()));
+        let conversions = Behaviour::new("conversions", "Conversions, by outcome");
+        registry.register_collector(Box::new(conversions.clone()));
         let market = family(
             &mut registry,
             "market_observations",
@@ -232,31 +233,9 @@ impl Metrics {
         self.refused.get_or_create(&Label { what }).inc_by(count);
     }
 
-    /// Counts events of one outcome.
-    pub fn events(&self, what: &'static str, count: u64) {
-        self.events.get_or_create(&Label { what }).add(count);
-    }
-
-    /// Events of one outcome so far, exactly; no route tells it.
-    #[must_use]
-    pub fn exact_events(&self, what: &'static str) -> u64 {
-        self.events.get(&Label { what }).map_or(0, |count| count.exact())
-    }
-
-    /// Conversions of one outcome so far, exactly; no route tells it.
-    #[must_use]
-    pub fn exact_conversions(&self, what: &'static str) -> u64 {
-        self.conversions.get(&Label { what }).map_or(0, |count| count.exact())
-    }
-
     /// Counts what a notice told of the market.
     pub fn market(&self, what: &'static str) {
         self.market.get_or_create(&Label { what }).inc();
-    }
-
-    /// Counts a conversion.
-    pub fn conversion(&self, converted: Converted) {
-        self.conversions.get_or_create(&Label { what: converted.label() }).add(1);
     }
 
     /// Counts a charge by where its price came from.

@@ -8,7 +8,7 @@ use crate::budget;
 use crate::hash::stable_lower;
 use crate::market;
 use crate::prediction;
-use crate::privacy::{ContextBucket, Estimate, Kind, Releases, magnitude, rounded};
+use crate::privacy::{ContextBucket, Estimate, Kind, Plan, Releases, magnitude, rounded};
 use crate::server::engine::Engine;
 use crate::session;
 use serde_json::{Value, json};
@@ -72,10 +72,20 @@ fn with_interval(estimate: Estimate) -> Value {
     })
 }
 
-/// One entry for each kind of release.
-fn by_kind(of: impl Fn(Kind) -> Option<Estimate>) -> serde_json::Map<String, Value> {
-    let shown = |kind| (kind, of(kind).map_or(Value::Null, with_interval));
-    Kind::ALL.map(shown).into_iter().map(|(kind, value)| (kind.label().to_owned(), value)).collect()
+/// One entry for each kind of release; spend in nanos, of which a unit has so many.
+fn by_kind(
+    spend_unit_nanos: f64,
+    of: impl Fn(Kind) -> Option<Estimate>,
+) -> serde_json::Map<String, Value> {
+    let entry = |kind: Kind| {
+        let (name, unit) = match kind {
+            Kind::Spend => ("spend_nanos", spend_unit_nanos),
+            _ => (kind.label(), 1.0),
+        };
+        let shown = of(kind).map_or(Value::Null, |sum| with_interval(sum.times(unit)));
+        (name.to_owned(), shown)
+    };
+    Kind::ALL.map(entry).into_iter().collect()
 }
 
 impl Engine {
@@ -117,11 +127,16 @@ impl Engine {
         json!({ "epoch": releases.epoch(), "at": releases.at() })
     }
 
+    /// What a unit of released spend is worth. The plan was checked at the start.
+    fn spend_unit_nanos(&self) -> f64 {
+        Plan::try_from(&self.config.privacy).map_or(0.0, |plan| plan.spend_unit_nanos() as f64)
+    }
+
     /// Released behaviour by campaign.
     fn campaign_reports(&self, releases: &Releases) -> Vec<Value> {
-        let catalog = self.published.catalog.load();
+        let (catalog, unit) = (self.published.catalog.load(), self.spend_unit_nanos());
         let campaigns = catalog.all_campaigns().map(|campaign| {
-            let mut report = by_kind(|kind| releases.total(campaign.id, kind));
+            let mut report = by_kind(unit, |kind| releases.total(campaign.id, kind));
             report.insert("id".to_owned(), campaign.name.clone().into());
             let split = self.arm_books.report(campaign.id).unwrap_or_default();
             report.insert("split".to_owned(), split);
@@ -135,15 +150,15 @@ impl Engine {
     pub fn campaign_report(&self, name: &str) -> Option<Value> {
         let catalog = self.published.catalog.load();
         let id = catalog.all_campaigns().find(|campaign| campaign.name == name)?.id;
-        let releases = self.published.releases.load();
+        let (releases, unit) = (self.published.releases.load(), self.spend_unit_nanos());
         let contexts = ContextBucket::all().map(|bucket| {
             let (device, format) = bucket.names();
-            let mut report = by_kind(|kind| releases.estimate(id, bucket, kind));
+            let mut report = by_kind(unit, |kind| releases.estimate(id, bucket, kind));
             report.insert("device".to_owned(), device.into());
             report.insert("format".to_owned(), format.into());
             Value::from(report)
         });
-        let mut report = by_kind(|kind| releases.total(id, kind));
+        let mut report = by_kind(unit, |kind| releases.total(id, kind));
         report.insert("id".to_owned(), name.into());
         report.insert("releases".to_owned(), Self::released(&releases));
         report.insert("contexts".to_owned(), contexts.collect());

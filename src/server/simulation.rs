@@ -11,6 +11,7 @@ use crate::privacy;
 use crate::relevance;
 use crate::server::engine::Engine;
 use crate::session;
+use crate::strategy::pacing::ReleasedSum;
 use crate::units::Timestamp;
 use actix::MailboxError;
 use actix_web::HttpRequest;
@@ -95,7 +96,8 @@ impl Engine {
         }
         let day = releases.day();
         let released = releases.today(privacy::Kind::Conversion).map(|(campaign, sum)| {
-            budget::ReleasedConversions { campaign, day, seen: sum.value, variance: sum.variance }
+            let released = ReleasedSum { day, seen: sum.value, variance: sum.variance };
+            budget::ReleasedConversions { campaign, released }
         });
         let message = budget::ConversionsReleased(released.collect());
         if self.budget.address().send(message).await.is_err() {

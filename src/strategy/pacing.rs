@@ -20,6 +20,7 @@ mod target;
 mod tests;
 
 pub use arms::{ArmPacing, ArmTerms};
+pub use cpa::ReleasedSum;
 pub use local::{LocalEntry, LocalPacing, LocalReport};
 pub use plan::{DaySpan, PlanKind, Traffic};
 pub use snapshot::{Pace, PacingSnapshot};
@@ -231,11 +232,11 @@ impl CampaignPacing {
         }
     }
 
-    /// The conversions that were released of a UTC day so far, with the variance of their noise. Without
-    /// [`CampaignPacing::on_releases`] they are not heard, as with it observed ones are not.
-    pub fn release(&mut self, day: i32, seen: f64, variance: f64) {
+    /// Conversions that were released. Without [`CampaignPacing::on_releases`] they are not heard, as with
+    /// it observed ones are not.
+    pub fn release(&mut self, released: ReleasedSum) {
         if let Some(cpa) = &mut self.cpa {
-            cpa.release(day, seen, variance);
+            cpa.release(released);
         }
     }
 

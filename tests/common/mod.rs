@@ -50,10 +50,16 @@ pub struct Engine {
 impl Engine {
     /// Starts over `site`; with `now` in simulation mode.
     pub fn start(site: Site, now: Option<i64>) -> Self {
+        let config = site.config();
+        Self::start_as(config, site, now)
+    }
+
+    /// The same with a configuration that no file could have.
+    pub fn start_as(config: outbid::config::Config, site: Site, now: Option<i64>) -> Self {
         let (keys, fresh) = Keys::ephemeral().expect("keys");
         let simulation = now.map(Timestamp);
         let options = Options { simulation, keys: Some(keys), parts: None };
-        let running = server::start(site.config(), options).expect("the server starts");
+        let running = server::start(config, options).expect("the server starts");
         let at = running.addresses();
         Self {
             exchange: Http::new(at.exchange, None),

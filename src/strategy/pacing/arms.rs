@@ -7,7 +7,8 @@
 //! share by what it spends from one tick to the next, but never over the budget, which is the ledger's.
 
 use super::{
-    CampaignPacing, LocalEntry, Pace, PacingKind, PacingStatus, PlanKind, Target, TickInput,
+    CampaignPacing, LocalEntry, Pace, PacingKind, PacingStatus, PlanKind, ReleasedSum, Target,
+    TickInput,
 };
 use crate::units::{Nanos, Slot, Timestamp};
 
@@ -116,10 +117,9 @@ impl ArmPacing {
 
     /// Released conversions of the campaign; see [`CampaignPacing::release`]. They know no arms, so each
     /// arm has its share of them.
-    pub fn release(&mut self, day: i32, seen: f64, variance: f64) {
+    pub fn release(&mut self, released: ReleasedSum) {
         for arm in &mut self.0 {
-            let share = f64::from(arm.terms.share) / 100.0;
-            arm.pacing.release(day, share * seen, share * share * variance);
+            arm.pacing.release(released.part(f64::from(arm.terms.share) / 100.0));
         }
     }
 

@@ -22,6 +22,7 @@ use super::{DAY_MS, LN_CPA_MAX, LN_CPA_MIN, Target};
 use crate::units::{Nanos, Timestamp};
 use change::ChangeDetector;
 use released::Released;
+pub use released::ReleasedSum;
 use std::collections::VecDeque;
 
 /// Gain of the feedback in a period.
@@ -157,10 +158,10 @@ impl Cpa {
         Self { released: Some(Released::default()), ..self }
     }
 
-    /// The conversions that were released of a UTC day so far, with the variance of their noise.
-    pub(super) fn release(&mut self, day: i32, seen: f64, variance: f64) {
+    /// Conversions that were released.
+    pub(super) fn release(&mut self, sum: ReleasedSum) {
         if let Some(released) = &mut self.released {
-            released.take(day, seen, variance);
+            released.take(sum);
         }
     }
 

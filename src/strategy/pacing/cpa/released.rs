@@ -10,6 +10,24 @@
 
 use super::PRIOR;
 
+/// How many conversions were released of a UTC day so far.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReleasedSum {
+    /// The day, since 1970.
+    pub day: i32,
+    /// How many, noise included: may be negative.
+    pub seen: f64,
+    /// The variance of the noise.
+    pub variance: f64,
+}
+
+impl ReleasedSum {
+    /// A part of it, which is as noisy for its size.
+    pub(in super::super) fn part(self, part: f64) -> Self {
+        Self { day: self.day, seen: part * self.seen, variance: part * part * self.variance }
+    }
+}
+
 /// What a day still counts for on the next one.
 const KEPT: f64 = 0.25;
 
@@ -60,7 +78,7 @@ impl Released {
 
     /// The sum that was released of a UTC day, with the variance of its noise. The first one is of what
     /// was before, since nothing was due then.
-    pub(super) fn take(&mut self, day: i32, seen: f64, variance: f64) {
+    pub(super) fn take(&mut self, ReleasedSum { day, seen, variance }: ReleasedSum) {
         match self.day {
             Some(known) if day < known => return,
             Some(known) if day == known => {}
@@ -98,11 +116,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn sum(day: i32, seen: f64, variance: f64) -> ReleasedSum {
+        ReleasedSum { day, seen, variance }
+    }
+
     fn of(due: f64, seen: f64, variance: f64) -> f64 {
         let mut released = Released::default();
-        released.take(1, 0.0, 0.0);
+        released.take(sum(1, 0.0, 0.0));
         released.expect(due);
-        released.take(1, seen, variance);
+        released.take(sum(1, seen, variance));
         released.ratio()
     }
 
@@ -126,19 +148,19 @@ mod tests {
     fn what_was_before_is_nobodys_and_a_new_day_begins_from_nothing() {
         let mut released = Released::default();
         released.expect(500.0);
-        released.take(7, 900.0, 4.0);
+        released.take(sum(7, 900.0, 4.0));
         assert_eq!(released.ratio(), 1.0, "the first release is the base");
         released.expect(100.0);
-        released.take(7, 950.0, 4.0);
+        released.take(sum(7, 950.0, 4.0));
         let ratio = released.ratio();
         assert!((ratio - (1.0 - 50.0 / (100.0 + 20.0 * 1.08))).abs() < 1e-12, "{ratio}");
         // 30 more are due after the last release of the day, and counted on the next one.
         released.expect(30.0);
-        released.take(8, 60.0, 4.0);
+        released.take(sum(8, 60.0, 4.0));
         let Evidence { seen, due, .. } = released.today;
         assert_eq!((seen, due), (60.0, 30.0));
         assert_eq!(released.before, Evidence { seen: 50.0, variance: 8.0, due: 100.0 }.times(KEPT));
-        released.take(7, 1e9, 0.0);
+        released.take(sum(7, 1e9, 0.0));
         assert_eq!(released.today.seen, 60.0, "yesterday is over");
     }
 
@@ -150,7 +172,7 @@ mod tests {
             let mut released = Released::default();
             for (day, seen, variance, due) in releases {
                 released.expect(due);
-                released.take(day, seen, variance);
+                released.take(sum(day, seen, variance));
                 prop_assert!(released.ratio().is_finite());
             }
         }
