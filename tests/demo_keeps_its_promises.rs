@@ -35,7 +35,8 @@ fn a_small_day_keeps_the_books_and_tells_everything() {
     }
     assert!(summary["epsilon_spent"].as_f64().is_some_and(|spent| spent <= 4.0));
     assert!(summary["no_bid_reasons"].is_object());
-    for arm in ["full", "random", "popularity", "no-interest", "no-learning"] {
+    let others = ["random", "popularity", "no-interest", "no-learning", "no-relevance"];
+    for arm in ["full"].into_iter().chain(others) {
         let arm = &summary["arms"][arm];
         assert!(arm["impressions"].as_u64().is_some_and(|count| count > 0), "{arm}");
         assert!(arm["clicks"].is_u64() && arm["ctr"].is_f64(), "{arm}");

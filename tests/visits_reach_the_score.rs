@@ -136,6 +136,20 @@ fn an_item_speaks_for_its_ads_at_once_and_for_others_at_the_next_tick() {
 }
 
 #[test]
+fn an_arm_without_relevance_knows_interest_alone() {
+    let mut engine = engine("[experiment.arms]\nno-relevance = 100\n");
+    others(&mut engine);
+    visit(&mut engine, "reader", "acme", "shoe-1");
+    engine.at(NOON + 1_000);
+    let asked = request("r", "reader");
+    for campaign in ["shoes", "tents"] {
+        assert!(sources(&mut engine, &asked, campaign).is_empty(), "{campaign}");
+    }
+    let price = engine.explained(&asked, "shoes")["price"].take();
+    assert!(price["interest"].as_f64().is_some_and(|interest| interest > 0.5), "{price}");
+}
+
+#[test]
 fn who_may_not_be_profiled_is_shown_nothing_by_visits() {
     let mut engine = engine("");
     others(&mut engine);

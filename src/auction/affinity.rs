@@ -12,6 +12,11 @@ pub(super) fn knows_interest(input: &AuctionInput) -> bool {
     input.permissions.personalise && !input.facts.minor && input.arm != Arm::NoInterest
 }
 
+/// Whether the items that the user looked at, and the order of his acts, may enter it.
+pub(super) fn knows_relevance(input: &AuctionInput) -> bool {
+    knows_interest(input) && input.arm != Arm::NoRelevance
+}
+
 /// What is known of the user, for the model's context.
 pub(super) fn interest_of(input: &AuctionInput) -> Interest {
     if knows_interest(input) {
@@ -43,7 +48,7 @@ impl Affinities {
     /// The affinity to what the campaign sells, `[0, 1]`; negative where nothing is known of it or of
     /// the user, or it may not count.
     pub(super) fn of(&mut self, world: &World, input: &AuctionInput, row: &CampaignRow) -> f32 {
-        if !(knows_interest(input) && row.features.has(FeatureGroups::SEQUENCE)) {
+        if !(knows_relevance(input) && row.features.has(FeatureGroups::SEQUENCE)) {
             return -1.0;
         }
         let known = world

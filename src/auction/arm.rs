@@ -19,12 +19,21 @@ pub enum Arm {
     NoInterest = 3,
     /// The model as it was before it learned anything.
     NoLearning = 4,
+    /// The model and the user's interest in categories, without what the items that he looked at speak
+    /// for and without what the order of his acts says.
+    NoRelevance = 5,
 }
 
 impl Arm {
     /// All arms, in the order of their numbers.
-    pub const ALL: [Self; 5] =
-        [Self::Full, Self::Random, Self::Popularity, Self::NoInterest, Self::NoLearning];
+    pub const ALL: [Self; 6] = [
+        Self::Full,
+        Self::Random,
+        Self::Popularity,
+        Self::NoInterest,
+        Self::NoLearning,
+        Self::NoRelevance,
+    ];
 
     /// The name in configuration, answers and reports.
     #[must_use]
@@ -35,6 +44,7 @@ impl Arm {
             Self::Popularity => "popularity",
             Self::NoInterest => "no-interest",
             Self::NoLearning => "no-learning",
+            Self::NoRelevance => "no-relevance",
         }
     }
 
@@ -42,6 +52,12 @@ impl Arm {
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// Whether the model as it has learned ranks the ads, with all that the arm lets it know.
+    #[must_use]
+    pub const fn is_by_model(self) -> bool {
+        matches!(self, Self::Full | Self::NoInterest | Self::NoRelevance)
     }
 }
 
@@ -106,6 +122,6 @@ mod tests {
         for arm in Arm::ALL {
             assert_eq!(Arm::from_number(arm as u8), Some(arm));
         }
-        assert_eq!(Arm::from_number(5), None);
+        assert_eq!(Arm::from_number(6), None);
     }
 }

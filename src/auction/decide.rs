@@ -362,8 +362,8 @@ impl Auctioneer {
         position: usize,
         row: &CampaignRow,
     ) -> Option<Platt> {
-        let is_by_model = matches!(input.arm, Arm::Full | Arm::NoInterest)
-            && input.imps.get(position)?.given_p_click.is_none();
+        let is_by_model =
+            input.arm.is_by_model() && input.imps.get(position)?.given_p_click.is_none();
         let calibration = self.scoring.calibration(world).filter(|_| is_by_model)?;
         Some(calibration.of(row.calibration_group))
     }

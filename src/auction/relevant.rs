@@ -1,7 +1,7 @@
 //! What the user's recent visits speak for, in one auction: looked up once, before candidates are
 //! scored.
 
-use crate::auction::affinity::knows_interest;
+use crate::auction::affinity::knows_relevance;
 use crate::auction::contenders::{Contenders, Fit};
 use crate::auction::input::AuctionInput;
 use crate::auction::world::World;
@@ -21,7 +21,7 @@ pub struct Relevant {
 impl Relevant {
     /// Looks up which ads the user's last items speak for; none where interest may not count.
     pub fn read(&mut self, world: &World, input: &AuctionInput) {
-        if knows_interest(input) {
+        if knows_relevance(input) {
             let items = input.profile.recent_items();
             self.list.fill(&world.relevance, input.user, items, input.now);
         } else {
@@ -96,7 +96,7 @@ pub struct ExplainedRelevance {
 /// All that speaks for an ad, strongest first.
 pub fn explain_relevance(world: &World, input: &AuctionInput, ad: Slot) -> Vec<ExplainedRelevance> {
     let mut said = Vec::new();
-    if !knows_interest(input) {
+    if !knows_relevance(input) {
         return said;
     }
     let items = input.profile.recent_items();

@@ -119,7 +119,7 @@ impl Scoring {
                 contender.ln_bound = f32::NEG_INFINITY;
             } else if is_ranked_by_worth(world, input, contender)
                 // A predicted conversion rate may be far above the declared one.
-                && !(is_by_model(input) && conversions::is_asked(world, contender))
+                && !(input.arm.is_by_model() && conversions::is_asked(world, contender))
             {
                 let ad = fits.get(contender.range.start).map(|fit| fit.ad);
                 let logit = match (&ceiling, ad) {
@@ -169,7 +169,7 @@ impl Scoring {
         turns: Range<usize>,
     ) {
         self.ask(world, input, contenders, turns.clone());
-        let calibration = self.calibration(world).filter(|_| is_by_model(input));
+        let calibration = self.calibration(world).filter(|_| input.arm.is_by_model());
         if calibration.is_some() {
             world.model.logits(&self.requests, &self.asked, &mut self.logits);
         } else {
@@ -248,7 +248,7 @@ impl Scoring {
         world: &'w World,
         input: &AuctionInput,
     ) -> Option<(Ceiling, ExchangeCalibration<'w>)> {
-        let is_scored = is_by_model(input)
+        let is_scored = input.arm.is_by_model()
             && world.model.catalog() == Some(world.catalog.epoch)
             && input.imps.iter().all(|imp| imp.given_p_click.is_none());
         let calibration = self.calibration(world).filter(|_| is_scored)?;
@@ -260,11 +260,6 @@ impl Scoring {
         let priors = (0..self.imps).map(|imp| prior_in(world, contender, self.bucket(imp)));
         priors.fold(f32::NEG_INFINITY, f32::max)
     }
-}
-
-/// Whether the model scores, and not the arm of an experiment.
-const fn is_by_model(input: &AuctionInput) -> bool {
-    matches!(input.arm, Arm::Full | Arm::NoInterest)
 }
 
 /// How the model's logits of a contender are calibrated: never so that a higher one becomes lower.

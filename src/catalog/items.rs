@@ -33,6 +33,10 @@ pub struct Item {
     pub category: CategoryId,
     /// That category's name, in lower case.
     pub category_name: String,
+    /// As it was written; empty where there is none.
+    pub brand: String,
+    /// In the advertiser's currency.
+    pub price: Option<Micros>,
     /// What it is about.
     pub about: About,
 }
@@ -233,6 +237,8 @@ impl Reader<'_> {
             advertiser: advertiser.id,
             category: CategoryId::of(&raw.category),
             category_name: raw.category.trim().to_lowercase(),
+            brand: raw.brand.unwrap_or_default(),
+            price: raw.price.map(|price| Micros(price.0)),
             about,
         };
         self.items.push(faults.finish(item)?);

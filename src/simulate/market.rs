@@ -74,8 +74,7 @@ impl Imp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulate::SlotKind;
-    use crate::simulate::{Ads, Spec};
+    use crate::simulate::{Ads, Seen, SlotKind, Spec};
     use smallvec::smallvec;
 
     #[test]
@@ -115,7 +114,15 @@ mod tests {
             .map(|number| {
                 let at = Timestamp(20 * 3_600_000);
                 let slots = smallvec![SlotKind::Rectangle, SlotKind::Instream];
-                Opportunity { number, at, user: 0, intent: 0, publisher: 0, slots }
+                Opportunity {
+                    number,
+                    at,
+                    user: 0,
+                    intent: 0,
+                    seen: Seen::new(),
+                    publisher: 0,
+                    slots,
+                }
             })
             .map(|opportunity| {
                 let first = world.competing_price(&opportunity, 0);

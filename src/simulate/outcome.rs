@@ -23,6 +23,8 @@ pub(super) struct Clicked {
     number: u64,
     user: u32,
     campaign: String,
+    /// The item that the ad shows, which the landing page sells.
+    good: Option<u16>,
     /// Whether a purchase follows the click, after how long.
     purchase_ms: Option<i64>,
     url: Option<String>,
@@ -149,6 +151,7 @@ impl Run<'_> {
             at: shown,
             user: opportunity.user,
             intent: opportunity.intent,
+            seen: &opportunity.seen,
             publisher: opportunity.publisher,
             slot,
             campaign: bid.campaign(),
@@ -177,6 +180,7 @@ impl Run<'_> {
                 number,
                 user: opportunity.user,
                 campaign: bid.campaign().to_owned(),
+                good: self.world.shown_by(bid.creative()).first().copied(),
                 purchase_ms: buys.then_some(delay),
                 url: simulated.click.clone(),
             };
@@ -286,6 +290,7 @@ impl Run<'_> {
             behaviour: Behaviour::View,
             category,
             item: (clicked.number % 40) as u8,
+            good: clicked.good,
             click: Some(token),
             advertiser,
         };

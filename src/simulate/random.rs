@@ -20,6 +20,9 @@ pub(super) enum Purpose {
     Placement,
     Campaign,
     Shop,
+    Good,
+    Liking,
+    Style,
 }
 
 /// The stream of the `number`th thing of this purpose in the world of `seed`.

@@ -3,6 +3,7 @@
 //! same bytes.
 
 use super::consent::{Choice, GPP_ALLOWED, GPP_OPTED_OUT, GPP_UNTARGETED, tcf};
+use super::goods::Seen;
 use super::random::{Purpose, stream};
 use super::slot::SlotKind;
 use super::spec::{Dialect, Law, Medium, Publisher};
@@ -25,6 +26,8 @@ pub struct Opportunity {
     pub user: u32,
     /// The category that the user looks for now; hidden from the engine.
     pub intent: u16,
+    /// The items that he looked at lately; hidden too, but for what shops report.
+    pub seen: Seen,
     /// The publisher's number.
     pub publisher: u16,
     /// One placement an imp, 1 to 3.

@@ -33,8 +33,10 @@ pub struct ShopEvent {
     pub behaviour: Behaviour,
     /// In which category.
     pub category: u16,
-    /// Which item, 0 to 39 within its category.
+    /// Which item, 0 to 39 within its category, where shops have nothing particular.
     pub item: u8,
+    /// Which item of the world's stock.
+    pub good: Option<u16>,
     /// The token of the click that led here, as the landing page got it.
     pub click: Option<String>,
     /// The shop, where it is known which; otherwise one that sells the category.
@@ -54,17 +56,24 @@ impl World {
             UserId::Anonymous => json!({ "id": format!("account-{}", event.user) }),
         };
         let category = self.category(event.category);
+        let good = event.good.and_then(|good| self.good(good));
+        let shop = event.advertiser.as_deref().or(good.map(|good| good.shop.as_str()));
+        let item = match good {
+            Some(good) => good.id.clone(),
+            None => format!("{}-{}", category.name, event.item),
+        };
         let mut line = json!({
             "id": event.id, "type": event.behaviour, "ts": event.at.0, "user": id,
-            "advertiser": event.advertiser.as_deref().or(self.shop(event)).unwrap_or("shop"),
-            "category": category.name, "item": format!("{}-{}", category.name, event.item),
+            "advertiser": shop.or(self.shop(event)).unwrap_or("shop"),
+            "category": category.name, "item": item,
             "consent": user.choice.personalises() && user.id != UserId::Anonymous,
         });
         match event.behaviour {
             Behaviour::Search => line["query"] = json!(category.name.replace('-', " ")),
             Behaviour::Purchase => {
-                let factor = 0.6 + 0.02 * f64::from(event.item);
-                line["price"] = json!(format!("{:.2}", category.order_usd * factor));
+                let usual = category.order_usd * (0.6 + 0.02 * f64::from(event.item));
+                let named = good.map(|good| good.price_usd).filter(|price| *price > 0.0);
+                line["price"] = json!(format!("{:.2}", named.unwrap_or(usual)));
                 line["currency"] = json!("USD");
                 line["order_id"] = json!(format!("o-{}", event.id));
             }

@@ -23,6 +23,8 @@ pub struct Spec {
     pub rates: BTreeMap<String, f64>,
     /// What makes people click.
     pub click: Click,
+    /// What makes people prefer one item of a category to another.
+    pub goods: Goods,
     /// What makes people buy after a click.
     pub conversion: Conversion,
     /// Product categories.
@@ -55,6 +57,25 @@ pub struct Click {
     pub placement_sd: f64,
     /// Standard deviation of a user's readiness to click.
     pub user_sd: f64,
+}
+
+/// Why an item is browsed and its ad clicked rather than another's of its category: log-odds, added
+/// up.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Goods {
+    /// Added for the brand that the user likes best in the category.
+    pub brand: f64,
+    /// Added for the user's style, which items have and no attribute says.
+    pub style: f64,
+    /// Taken off for each factor of two between an item's price and what the user has in mind.
+    pub price: f64,
+    /// Standard deviation of the logarithm of that price, around the middle of the category.
+    pub price_sd: f64,
+    /// Added to a click on what the user looked at lately.
+    pub looked_at: f64,
+    /// Share of looks that go back to an item that was looked at lately.
+    pub again: f64,
 }
 
 /// The true conversion model after a click: log-odds, added up, and the delay.

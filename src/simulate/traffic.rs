@@ -2,6 +2,7 @@
 //! publishers' pages (bid requests), with an intent that lasts a while and then changes. One
 //! time-ordered stream, the same for the same seed, whatever the engine does.
 
+use super::goods::{Seen, look};
 use super::random::{Purpose, Weighted, log_normal, stream};
 use super::request::Opportunity;
 use super::shop::{Behaviour, ShopEvent};
@@ -60,21 +61,23 @@ impl World {
             starts.push((start.0 + at, self.activity.pick(&mut rng) as u32));
         }
         starts.sort_unstable();
-        // An intent outlives its session: the walk of a user's sessions goes in order of time.
-        let mut intents: Vec<Option<u16>> = vec![None; self.users.len()];
+        // Intents and what was seen outlive a session: the walk of a user's sessions goes in order of time.
+        let mut minds = vec![(None, Seen::new()); self.users.len()];
         let mut steps = Vec::new();
         for (number, (at, user)) in starts.into_iter().enumerate() {
             let number = combine(day, number as u64);
+            let (intent, seen) = std::mem::take(&mut minds[user as usize]);
             let mut walk = Walk {
                 world: self,
                 rng: stream(self.seed, Purpose::Session, number),
                 number: number << 8,
                 user,
                 at: Timestamp(at),
-                intent: intents[user as usize],
+                intent,
+                seen,
             };
             walk.run(start.plus_millis(DAY_MS), &mut steps);
-            intents[user as usize] = walk.intent;
+            minds[user as usize] = (walk.intent, walk.seen);
         }
         steps.sort_by_key(|step: &Step| step.at); // stable: sessions keep their order
         steps
@@ -89,6 +92,7 @@ struct Walk<'a> {
     user: u32,
     at: Timestamp,
     intent: Option<u16>,
+    seen: Seen,
 }
 
 impl Walk<'_> {
@@ -144,6 +148,10 @@ impl Walk<'_> {
                 point if point < 0.97 => Behaviour::AddToCart,
                 _ => Behaviour::Purchase,
             };
+            let good = self.world.browse(self.user, category, &self.seen, &mut self.rng);
+            if let Some(good) = good {
+                look(&mut self.seen, good);
+            }
             events.push(ShopEvent {
                 id: format!("e{:x}-{position}", self.number + u64::from(page)),
                 at: self.at,
@@ -151,6 +159,7 @@ impl Walk<'_> {
                 behaviour,
                 category,
                 item: self.rng.random_range(0..40),
+                good,
                 click: None,
                 advertiser: None,
             });
@@ -178,6 +187,7 @@ impl Walk<'_> {
             at: self.at,
             user: self.user,
             intent: self.intent(),
+            seen: self.seen.clone(),
             publisher,
             slots,
         })

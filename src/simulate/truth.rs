@@ -18,6 +18,8 @@ pub struct Showing<'a> {
     pub user: u32,
     /// What he looks for now.
     pub intent: u16,
+    /// The items that he looked at lately.
+    pub seen: &'a [u16],
     /// The publisher's number.
     pub publisher: u16,
     /// The placement on its page.
@@ -61,6 +63,7 @@ impl World {
             if !group.is_empty() && *group == publisher.group {
                 logit += click.page;
             }
+            logit += self.good_effect(showing.user, category, showing.creative, showing.seen);
         }
         logistic(logit)
     }
@@ -109,6 +112,7 @@ mod tests {
             at: Timestamp(i64::from(n) * 977_000),
             user: n,
             intent: world.user(n).tastes[n as usize % 3].0,
+            seen: &[],
             publisher: n as u16 * 7,
             slot: world.publisher(n as u16 * 7).slots[0],
             campaign,

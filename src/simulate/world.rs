@@ -2,6 +2,7 @@
 //! engine never sees it; it sees bid requests, events and clicks that come of it.
 
 use super::consent::Choice;
+use super::goods::Goods;
 use super::random::{Purpose, Weighted, normal, stream};
 use super::spec::{Category, Medium, Publisher, Spec};
 use crate::hash::mix;
@@ -84,6 +85,7 @@ pub struct World {
     pub(super) shops: Vec<Vec<String>>,
     pub(super) popularity: Weighted,
     pub(super) activity: Weighted,
+    pub(super) goods: Goods,
     category_by_name: BTreeMap<String, u16>,
 }
 
@@ -115,7 +117,19 @@ impl World {
         let users: Vec<_> = (0..users.clamp(1, USERS_MAX)).map(draw).collect();
         let activity = Weighted::new(users.iter().map(|user: &User| user.activity));
         let shops = shops(&categories, &ads, seed);
-        Self { seed, spec, categories, users, ads, shops, popularity, activity, category_by_name }
+        let goods = Goods::default();
+        Self {
+            seed,
+            spec,
+            categories,
+            users,
+            ads,
+            shops,
+            popularity,
+            activity,
+            goods,
+            category_by_name,
+        }
     }
 
     /// The seed that this world was drawn from.
@@ -132,7 +146,12 @@ impl World {
 
     /// The category of a campaign's ads; `None` for a campaign that nobody told us about.
     pub(super) fn category_of(&self, campaign: &str) -> Option<u16> {
-        self.category_by_name.get(&self.ads.get(campaign)?.category).copied()
+        self.numbered(&self.ads.get(campaign)?.category)
+    }
+
+    /// The number of a category that somebody looks for.
+    pub(super) fn numbered(&self, category: &str) -> Option<u16> {
+        self.category_by_name.get(category).copied()
     }
 
     pub(super) fn category(&self, number: u16) -> &Category {

@@ -1,9 +1,12 @@
 //! One simulated day against an engine of its own.
 
+use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::rates::Rate;
+use crate::rates::{Rate, Rates};
 use crate::server::{self, FreshKeys, Keys, Options, Running};
-use crate::simulate::{Ad, Ads, DayPlan, DayResult, Endpoints, Progress, Spec, World, run_day};
+use crate::simulate::{
+    Ad, Ads, DayPlan, DayResult, Endpoints, Item, Progress, Spec, Stock, World, run_day,
+};
 use crate::units::{CurrencyCode, Nanos, Timestamp};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
@@ -90,7 +93,8 @@ impl Pass {
             days_of.insert(campaign.name.clone(), days);
             names.insert(campaign.id.0, campaign.name.clone());
         }
-        let world = World::new(Spec::built_in()?, ads, plan.users, seed);
+        let stock = stock_of(&catalog, &rates);
+        let world = World::new(Spec::built_in()?, ads, plan.users, seed).stocked(stock);
         let bar = bar(plan, seed, is_paced);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let day_plan = DayPlan::new(DAY_START, plan.requests);
@@ -125,6 +129,31 @@ impl Pass {
         println!("admin key  {}", self.keys.admin);
         running.wait()
     }
+}
+
+/// What shops sell by the catalog's feed, and what its ads show: what any visitor sees.
+fn stock_of(catalog: &Catalog, rates: &Rates) -> Stock {
+    let mut stock = Stock::default();
+    for item in catalog.items() {
+        let shop = catalog.advertiser(item.advertiser);
+        let currency = shop.map_or(CurrencyCode::USD, |shop| shop.currency);
+        // A rate is in units of 1e-12.
+        let rate = rates.rate(currency, CurrencyCode::USD).unwrap_or(Rate::ONE).0 as f64 / 1e12;
+        let price = item.price.map_or(0.0, |price| price.0 as f64 / 1e6);
+        stock.items.push(Item {
+            shop: shop.map_or(String::new(), |shop| shop.name.clone()),
+            id: item.id.clone(),
+            category: item.category_name.clone(),
+            brand: item.brand.clone(),
+            price_usd: price * rate,
+        });
+    }
+    let position = |key: &u32| catalog.items().binary_search_by_key(key, |item| item.key).ok();
+    for ad in catalog.all_campaigns().flat_map(|campaign| catalog.ads_of(campaign)) {
+        let shown = ad.items.iter().filter_map(position);
+        stock.shown.insert(ad.name.clone(), shown.map(|place| place as u16).collect());
+    }
+    stock
 }
 
 fn bar(plan: &PassPlan, seed: u64, is_paced: bool) -> ProgressBar {
