@@ -4,6 +4,7 @@ mod ctr;
 mod figures;
 mod planted;
 mod policy;
+mod privacy;
 mod private;
 mod sequence;
 
@@ -12,7 +13,8 @@ mod sequence;
 #[command(after_help = "Examples:\n  \
     outbid evaluate ctr --file train.tsv --map fixtures/maps/criteo.toml\n  \
     outbid evaluate planted --k 16\n  \
-    outbid evaluate policy --file log.csv --target greedy")]
+    outbid evaluate policy --file log.csv --target greedy\n  \
+    outbid evaluate privacy --worlds 1")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -23,6 +25,7 @@ enum What {
     Ctr(ctr::Args),
     Planted(planted::Args),
     Policy(policy::Args),
+    Privacy(privacy::Args),
     Sequence(sequence::Args),
 }
 
@@ -32,6 +35,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         What::Ctr(args) => ctr::run(args),
         What::Planted(args) => planted::run(args),
         What::Policy(args) => policy::run(args),
+        What::Privacy(args) => privacy::run(args),
         What::Sequence(args) => sequence::run(args),
     }
 }

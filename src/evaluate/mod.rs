@@ -10,6 +10,7 @@
 //! * **Reproducible.** What is drawn comes from a seed, and nothing depends on the order of a hash map.
 
 mod bandit;
+mod choices;
 mod combine;
 mod error;
 mod example;
@@ -39,6 +40,7 @@ mod table;
 mod vw;
 
 pub use bandit::{ACTIONS_MAX, Actions, BanditLog, Columns, Decision, Survey, TargetFile};
+pub use choices::{ChoiceSetting, ChoiceValue, choice_value};
 pub use error::{Error, Tolerance};
 pub use example::{Example, FEATURES_MAX};
 pub use examples::Examples;

@@ -69,7 +69,8 @@ impl Rho {
     }
 
     /// `share` percent of this, rounded down.
-    pub(super) const fn percent(self, share: u8) -> Self {
+    #[must_use]
+    pub const fn percent(self, share: u8) -> Self {
         Self(self.0 / 100 * share as u64)
     }
 }

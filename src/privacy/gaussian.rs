@@ -48,6 +48,12 @@ pub fn epsilon(rho: f64, delta: f64) -> f64 {
     }
 }
 
+/// The delta of Gaussian mechanisms that together cost `rho`, at `epsilon`: what no event can pass.
+#[cfg(test)]
+pub(super) fn delta(rho: f64, epsilon: f64) -> f64 {
+    loss((2.0 * rho).sqrt(), epsilon)
+}
+
 /// Delta of a shift by `mu` at `epsilon`. With `a = epsilon/mu - mu/2` both parts have the factor
 /// `phi(a)`, so it is `phi(a) (M(a) - M(a + mu))` of Mills' ratio `M`: nothing large cancels.
 fn loss(mu: f64, epsilon: f64) -> f64 {

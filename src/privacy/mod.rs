@@ -54,6 +54,8 @@ mod release;
 mod zcdp;
 
 #[cfg(test)]
+mod falsifier_tests;
+#[cfg(test)]
 mod tests;
 
 pub use accountant::{Accountant, Charge, DayCharge, Refused, Rho};
@@ -75,5 +77,5 @@ pub use mechanism::{
     Released, ReleasedStream, Scale, Tail, Threshold, Toeplitz, keep_probability,
 };
 pub use mode::Mode;
-pub use prior::{Estimate, Prior, PriorLogits, Releases};
+pub use prior::{CampaignSums, CellSums, Estimate, Prior, PriorLogits, Releases};
 pub use zcdp::{delta, epsilon, epsilon_with_pure};

@@ -62,9 +62,9 @@ impl Estimate {
 }
 
 /// What releases say of one cell, by kind.
-pub(super) type CellSums = [Estimate; KINDS];
+pub type CellSums = [Estimate; KINDS];
 /// What releases say of one campaign, by context.
-pub(super) type CampaignSums = [CellSums; CONTEXT_BUCKETS];
+pub type CampaignSums = [CellSums; CONTEXT_BUCKETS];
 
 /// What is believed of the click rate of a campaign in a context.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,7 +134,7 @@ impl Releases {
     }
 
     /// The snapshot of these released sums.
-    pub(super) fn of<'a>(
+    pub fn of<'a>(
         base: f64,
         epoch: u64,
         at: Timestamp,
