@@ -196,10 +196,7 @@ impl Counting<'_> {
 ///
 /// # Errors
 /// [`Error::Noise`], and [`Error::Config`] for an epsilon or ticks that no mechanism has.
-pub fn choice_value(
-    setting: &ChoiceSetting,
-    mut done: impl FnMut(),
-) -> Result<ChoiceValue, Error> {
+pub fn choice_value(setting: &ChoiceSetting, mut done: impl FnMut()) -> Result<ChoiceValue, Error> {
     let mut random = ChaCha8Rng::seed_from_u64(setting.seed);
     let world = World::new(&mut random);
     let refused = || Error::Config { key: "epsilon", problem: "no mechanism has it".to_owned() };

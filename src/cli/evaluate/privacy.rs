@@ -110,13 +110,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reads one estimate's value.
+type Part = fn(&Row) -> f64;
+
+/// What is drawn of a row.
+const ESTIMATES: [(&str, Part); 2] = [("noise-aware", |row| row.aware), ("naive", |row| row.naive)];
+
 /// Value against epsilon, a line for each volume and estimate.
 fn draw(file: &std::path::Path, impressions: &[u64], rows: &[Row]) -> anyhow::Result<()> {
     let mut lines: Vec<Line> = Vec::new();
     for &volume in impressions {
-        let estimates: [(&str, fn(&Row) -> f64); 2] =
-            [("noise-aware", |row| row.aware), ("naive", |row| row.naive)];
-        for (name, value) in estimates {
+        for (name, value) in ESTIMATES {
             let of_volume = rows.iter().filter(|row| row.impressions == volume);
             let mut points: Vec<_> =
                 of_volume.filter_map(|row| Some((row.epsilon?, value(row)))).collect();
