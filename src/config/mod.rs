@@ -255,6 +255,8 @@ impl Config {
         for (name, exchange) in &mut self.exchanges {
             exchange.read_secrets(name, folder, env, &mut self.warnings)?;
         }
+        let read = self.session.read_secrets(folder, env, &mut self.warnings);
+        read.map_err(|reason| Problem::at("session.key_file", reason))?;
         Ok(())
     }
 

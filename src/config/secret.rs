@@ -39,7 +39,7 @@ impl Secret {
 
     /// A key of 32 bytes as exchanges write them: base64, also for URLs, with or without padding,
     /// or 64 hexadecimal digits.
-    fn of_key(text: &str) -> Option<Self> {
+    pub(super) fn of_key(text: &str) -> Option<Self> {
         let text = text.trim();
         let mut bytes = vec![0; KEY_BYTES];
         if text.len() == 2 * KEY_BYTES && text.is_ascii() {
@@ -54,7 +54,7 @@ impl Secret {
     }
 }
 
-/// Bytes of each key of encrypted prices.
+/// Bytes of each key.
 const KEY_BYTES: usize = 32;
 
 /// The two keys of encrypted prices.
@@ -99,7 +99,7 @@ impl PriceKeys {
     }
 }
 
-fn read(file: &Path, warnings: &mut Vec<String>) -> Result<String, String> {
+pub(super) fn read(file: &Path, warnings: &mut Vec<String>) -> Result<String, String> {
     let refuse = |error: std::io::Error| format!("{}: {error}", file.display());
     let open = std::fs::File::open(file).map_err(refuse)?;
     #[cfg(unix)]

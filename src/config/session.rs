@@ -1,6 +1,8 @@
 //! User sessions, and the ids that lead to them.
 
+use super::secret::Secret;
 use serde::Deserialize;
+use std::path::{Path, PathBuf};
 
 /// Ids beyond are gigabytes; fewer than the table's least bound would not be kept to.
 const ALIASES: std::ops::RangeInclusive<usize> = 1_024..=50_000_000;
@@ -13,6 +15,15 @@ pub struct Session {
     pub sessions_max: usize,
     /// Seconds without a touch after which a session is dropped.
     pub idle_s: u32,
+    /// Seconds between savings of all sessions; 0 saves them at a graceful end alone.
+    pub save_every_s: u32,
+    /// The file with the key that seals saved sessions: 32 bytes in base64 or hexadecimal, relative to
+    /// the configuration. A second line may hold the key before, which opens and does not seal. Without
+    /// it, and without `OUTBID_SESSION_KEY`, the state folder has a key of its own.
+    pub key_file: Option<PathBuf>,
+    /// The keys, once [`super::Config::load`] has read them; the first seals.
+    #[serde(skip)]
+    pub seal_keys: Vec<Secret>,
     /// Who may say that several ids are one user.
     pub alias_from: AliasFrom,
     /// Ids that are joined to others, at most; the least recently used go first.
@@ -56,6 +67,9 @@ impl Default for Session {
         Self {
             sessions_max: 2_000_000,
             idle_s: 14 * 86_400,
+            save_every_s: 300,
+            key_file: None,
+            seal_keys: Vec::new(),
             alias_from: AliasFrom::Both,
             alias_max: 1_000_000,
             alias_ttl_s: 30 * 86_400,
@@ -65,6 +79,25 @@ impl Default for Session {
 }
 
 impl Session {
+    /// Reads the keys that seal saved sessions, where the environment or a file has them.
+    pub(super) fn read_secrets(
+        &mut self,
+        folder: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), String> {
+        let text = match (env("OUTBID_SESSION_KEY"), &self.key_file) {
+            (Some(text), _) => text,
+            (None, Some(file)) => super::secret::read(&folder.join(file), warnings)?,
+            (None, None) => return Ok(()),
+        };
+        let keys: Option<Vec<_>> = text.split_whitespace().map(Secret::of_key).collect();
+        self.seal_keys = keys
+            .filter(|keys| matches!(keys.len(), 1 | 2))
+            .ok_or("one or two keys of 32 bytes are needed, in base64 or hexadecimal")?;
+        Ok(())
+    }
+
     /// The first wrong key, and why.
     pub(super) fn problem(&self) -> Option<(&'static str, String)> {
         if !ALIASES.contains(&self.alias_max) {

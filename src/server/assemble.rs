@@ -12,7 +12,7 @@ use crate::clock::{Civil, Mono};
 use crate::config::{self, AliasFrom, Config};
 use crate::consent;
 use crate::exchange::{Bucket, Gate, PriceCipher};
-use crate::hash::{UserHasher, stable_lower};
+use crate::hash::{UserHasher, stable, stable_lower};
 use crate::latency::LatencyBoard;
 use crate::market::{self, MarketActor};
 use crate::notice::Sealer;
@@ -28,16 +28,19 @@ use crate::server::arm_books::{ArmBooks, ArmMetrics};
 use crate::server::conversions::Conversions;
 use crate::server::engine::{Engine, ExchangeDesk, NODE};
 use crate::server::event_log::EventLog;
+use crate::server::forgotten::Forgotten;
 use crate::server::keys::Keys;
 use crate::server::learner_metrics::LearnerMetrics;
 use crate::server::log_metrics::LogMetrics;
 use crate::server::metrics::Metrics;
 use crate::server::relevance_metrics::RelevanceMetrics;
 use crate::server::saved_model::SavedModel;
+use crate::server::saved_sessions::{SavedSessions, Users};
 use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
 use crate::session::{
     AliasConfig, Aliases, Sequencer, SessionConfig, SessionTable, ShardMap, ShardState,
+    WINDOW_S_MAX,
 };
 use crate::store::{ConfigStore, OrderedLog};
 use crate::strategy::pacing::{ArmTerms, PacingKind, PlanKind};
@@ -119,6 +122,17 @@ pub fn assemble(
     let saved_model =
         SavedModel::open(&config, &model, stores.saver.is_some()).context("prediction")?;
     let learner = saved_model.learner().clone();
+    let sequencer = sequencer(&config)?;
+    let forgotten =
+        Forgotten::open(stores.forgotten.clone(), civil.clone(), wishes_keep_ms(&config))?;
+    let forgotten = Arc::new(forgotten);
+    let saved_sessions = SavedSessions::open(
+        (&config, &keys),
+        (&civil, stores.saver.is_some()),
+        forgotten.clone(),
+        sequencer.as_ref().map_or(0, |one| stable(&one.model().to_bytes())),
+        || Users { sessions: Arc::new(session_table(&config)), aliases: aliases(&config) },
+    );
     let Stores { ledger_log, events_log, ledger: folded, saver, events_keep_ms, orders, .. } =
         stores;
     let ledger = LedgerWriter::new(ledger_log, keys.boot);
@@ -129,7 +143,6 @@ pub fn assemble(
     let catalog = parts.keeper.published();
     let market_inbox = market::Inbox::default();
     let learns_market = market_inbox.clone();
-    let sequencer = sequencer(&config)?;
     let relevance = relevance_state(&config);
     let published = Published {
         sequence: sequencer.as_ref().map(|sequencer| sequencer.model().clone()),
@@ -145,9 +158,9 @@ pub fn assemble(
         base_logit: model.base_logit(),
         limits: config.auction,
     };
-    let aliases = aliases(&config);
+    let Users { sessions, aliases } = saved_sessions.users();
     let several = (sequencer.as_ref(), aliases.as_ref());
-    let (sessions, shard_map, shards) = sessions(&config, worker_count, several);
+    let (shard_map, shards) = shards(&sessions, worker_count, several);
     let aggregates = privacy.clone();
     let keeper = parts.keeper;
     let mut metrics = Metrics::new();
@@ -158,6 +171,7 @@ pub fn assemble(
     let named = config.exchanges.keys().cloned();
     metrics.watch(LearnerMetrics::new(learner.last_status(), named));
     metrics.watch(saved_model.metrics());
+    metrics.watch(saved_sessions.metrics());
     metrics.watch(ArmMetrics(arm_books.clone()));
     if let Some(sequencer) = &sequencer {
         metrics.time_steps(sequencer.seconds().clone());
@@ -187,6 +201,8 @@ pub fn assemble(
         catalog: Supervised::start(control, move || CatalogActor::new(keeper.clone())),
         event_log,
         saved_model,
+        saved_sessions,
+        forgotten,
         arm_books,
         conversions,
         ticks: tokio::sync::Mutex::new(None),
@@ -286,23 +302,33 @@ fn aliases(config: &Config) -> Option<Arc<Aliases>> {
     (session.alias_from != AliasFrom::Off).then(|| Arc::new(Aliases::new(config)))
 }
 
-fn sessions(
-    config: &Config,
-    workers: usize,
-    (sequencer, aliases): (Option<&Arc<Sequencer>>, Option<&Arc<Aliases>>),
-) -> (Arc<SessionTable>, ShardMap, Shards) {
-    let table = Arc::new(SessionTable::new(SessionConfig {
+fn session_table(config: &Config) -> SessionTable {
+    SessionTable::new(SessionConfig {
         sessions_max: config.session.sessions_max,
         idle_s: config.session.idle_s,
         ..SessionConfig::default()
-    }));
+    })
+}
+
+/// Milliseconds for which it is remembered that a user is to be forgotten: as long as anything that
+/// was saved of him would be read.
+fn wishes_keep_ms(config: &Config) -> i64 {
+    let session = &config.session;
+    i64::from(WINDOW_S_MAX.max(session.idle_s).max(session.alias_ttl_s)) * 1_000
+}
+
+fn shards(
+    table: &Arc<SessionTable>,
+    workers: usize,
+    (sequencer, aliases): (Option<&Arc<Sequencer>>, Option<&Arc<Aliases>>),
+) -> (ShardMap, Shards) {
     let map = ShardMap::even(workers);
     let shards = (0..workers)
         .map(|shard| ShardState::new(table.clone(), shard, map.clone()))
         .map(|state| state.with_sequencer(sequencer.cloned()).with_aliases(aliases.cloned()))
         .map(|state| Arc::new(Mutex::new(state)))
         .collect();
-    (table, map, shards)
+    (map, shards)
 }
 
 /// Tells everybody who works from the catalog of its state: the learner of the ads, the ledger of

@@ -18,10 +18,12 @@ use crate::relevance::{RelevanceActor, RelevanceState, Visit, Visits};
 use crate::server::arm_books::ArmBooks;
 use crate::server::conversions::Conversions;
 use crate::server::event_log::EventLog;
+use crate::server::forgotten::Forgotten;
 use crate::server::keys::{Keys, Scope};
 use crate::server::metrics::Metrics;
 use crate::server::post::Post;
 use crate::server::saved_model::SavedModel;
+use crate::server::saved_sessions::SavedSessions;
 use crate::server::shows::Shows;
 use crate::server::supervised::Supervised;
 use crate::session::{
@@ -135,6 +137,10 @@ pub struct Engine {
     pub event_log: EventLog,
     /// Where the click model is kept.
     pub saved_model: SavedModel,
+    /// Where sessions are kept.
+    pub saved_sessions: SavedSessions,
+    /// Who asked to be forgotten.
+    pub forgotten: Arc<Forgotten>,
     /// What the arms of traffic splits came to.
     pub arm_books: Arc<ArmBooks>,
     /// Conversions: windows, last touches, orders that were counted.

@@ -24,6 +24,8 @@ struct Stored {
     boot: u32,
     user_hash_key: String,
     token_key: String,
+    // Files of before have none.
+    seal_key: Option<String>,
     admin_key_sha256: String,
     events_key_sha256: String,
 }
@@ -35,6 +37,8 @@ pub struct Keys {
     pub user_hash_key: [u8; 16],
     /// Seals notice tokens.
     pub token_key: [u8; 32],
+    /// Seals saved sessions, where the configuration brings no key.
+    pub seal_key: [u8; 32],
     /// Counts the starts; part of every lease id.
     pub boot: u32,
     admin_sha256: [u8; 32],
@@ -67,6 +71,9 @@ impl Keys {
             }
             Err(error) => return Err(error.into()),
         };
+        if stored.seal_key.is_none() {
+            stored.seal_key = Some(random_hex::<32>()?);
+        }
         let next = stored.boot.checked_add(1).ok_or_else(|| anyhow::anyhow!("boots ran out"))?;
         stored.boot = u32::try_from(now.0 / 1_000).unwrap_or(0).max(next);
         write_private(&file, &toml::to_string(&stored)?)?;
@@ -107,6 +114,7 @@ impl Stored {
             boot: 0,
             user_hash_key: random_hex::<16>()?,
             token_key: random_hex::<32>()?,
+            seal_key: Some(random_hex::<32>()?),
             admin_key_sha256: sha256(&fresh.admin),
             events_key_sha256: sha256(&fresh.events),
         };
@@ -115,9 +123,11 @@ impl Stored {
 
     fn open(&self) -> anyhow::Result<Keys> {
         anyhow::ensure!(self.version == 1, "keys.toml: version {} is not known", self.version);
+        let seal_key = self.seal_key.as_deref().unwrap_or_default();
         Ok(Keys {
             user_hash_key: from_hex(&self.user_hash_key)?,
             token_key: from_hex(&self.token_key)?,
+            seal_key: from_hex(seal_key)?,
             boot: self.boot,
             admin_sha256: from_hex(&self.admin_key_sha256)?,
             events_sha256: from_hex(&self.events_key_sha256)?,

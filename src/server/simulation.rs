@@ -112,6 +112,7 @@ impl Engine {
             self.relevance.address().send(relevance::Tick { now }).await.is_err(),
         ]);
         self.saved_model.tick();
+        self.saved_sessions.tick();
     }
 
     fn count_failed<const N: usize>(&self, failed: [bool; N]) {

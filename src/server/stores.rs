@@ -32,6 +32,8 @@ pub struct Stores {
     pub events_log: Arc<dyn OrderedLog>,
     /// What was changed over the API.
     pub settings: Arc<dyn ConfigStore>,
+    /// Users who asked to be forgotten, and which saving of sessions was the last.
+    pub forgotten: Arc<dyn ConfigStore>,
     /// The ledger as of its log.
     pub ledger: Ledger,
     /// What saves the ledger, where that has a use.
@@ -61,6 +63,7 @@ impl Stores {
             ledger_log,
             events_log: Arc::new(memory(events_pauses())?),
             settings: Arc::new(MemoryConfig::default()),
+            forgotten: Arc::new(MemoryConfig::default()),
             ledger: Ledger::default(),
             saver: None,
             events_keep_ms: None,
@@ -83,6 +86,7 @@ impl Stores {
         let (log, ledger, last) = open_ledger(&ledger_file, civil, pauses)?;
         let (events, orders) = open_events(&events_file, civil)?;
         let settings = SqliteConfig::open(&state.join(SETTINGS_FILE))?;
+        let forgotten = SqliteConfig::open(&state.join(FORGOTTEN_FILE))?;
         let log = Arc::new(log);
         let position = ledger.position().0;
         let took_ms = Mono::now().nanos_since(began) / 1_000_000;
@@ -92,6 +96,7 @@ impl Stores {
             ledger_log: log,
             events_log: Arc::new(events),
             settings: Arc::new(settings),
+            forgotten: Arc::new(forgotten),
             ledger,
             saver: Some(saver),
             events_keep_ms: Some(i64::from(config.store.events_keep_days) * 86_400_000),
@@ -104,6 +109,8 @@ impl Stores {
 pub const LEDGER_FILE: &str = "ledger.db";
 /// What was changed over the API, within the state folder.
 pub const SETTINGS_FILE: &str = "config.db";
+/// Who is to be forgotten, within the state folder.
+pub const FORGOTTEN_FILE: &str = "forgotten.db";
 /// The ledger's log and the log of events.
 pub const LOG_FILES: [&str; 2] = [LEDGER_FILE, "events.db"];
 

@@ -10,6 +10,10 @@
 //! * Bids only try to read. One mutex orders all joins: they are few, no bid takes it, and groups stay
 //!   exact without messages between the shards that share one.
 
+mod saved;
+
+pub(super) use saved::SavedGroup;
+
 use crate::units::{Timestamp, UserKey};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
@@ -108,18 +112,21 @@ struct Groups {
     free: Vec<u32>,
     /// Where the search for a victim, and where the sweep goes on.
     hands: (usize, usize),
+    /// While the table is being saved: groups that were made.
+    made: Option<Vec<u32>>,
     /// The present second, and the joins made in it, by who said so.
     second: (u32, FxHashMap<u64, u32>),
 }
 
 impl Groups {
     fn keep(&mut self, group: Group) -> u32 {
-        if let Some(number) = self.free.pop() {
-            self.all[number as usize] = group;
-            return number;
-        }
-        self.all.push(group);
-        self.all.len() as u32 - 1
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.all.push(group);
+            self.all.len() as u32 - 1
+        });
+        self.all[number as usize] = group;
+        self.made.iter_mut().for_each(|made| made.push(number));
+        number
     }
 
     fn release(&mut self, number: u32) {

@@ -9,6 +9,7 @@
 //!   and creative where there are such, else into a record that counts against every cap.
 //! * Keys are 32-bit tags: a collision counts a show twice.
 
+use super::saved::Reader;
 use crate::hash;
 use crate::units::{CampaignId, CreativeId, HoldId, Timestamp};
 
@@ -218,6 +219,33 @@ impl ShowLog {
 
     pub(super) fn as_slice(&self) -> &[Show] {
         &self.0
+    }
+
+    /// Writes the records, 20 bytes each.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        for Show { campaign, creative, at_s, mark, count } in &self.0 {
+            for word in [campaign, creative, at_s] {
+                out.extend(word.to_le_bytes());
+            }
+            for half in mark.0.iter().chain([count]) {
+                out.extend(half.to_le_bytes());
+            }
+        }
+    }
+
+    /// Reads `len` records; `None` where there are fewer, or no log has so many.
+    pub(super) fn load(len: usize, reader: &mut Reader<'_>) -> Option<Self> {
+        let mut load = || {
+            Some(Show {
+                campaign: reader.u32()?,
+                creative: reader.u32()?,
+                at_s: reader.u32()?,
+                mark: Mark([reader.u16()?, reader.u16()?, reader.u16()?]),
+                count: reader.u16()?,
+            })
+        };
+        let shows = (0..len.min(SHOWS_MAX)).map(|_| load()).collect::<Option<_>>()?;
+        (len <= SHOWS_MAX).then_some(Self(shows))
     }
 
     /// A show that may happen until `expires`.

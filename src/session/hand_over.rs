@@ -176,6 +176,7 @@ impl ShardState {
         }
         let merged = self.write(home, true, now, |session| session.adopt(&mut moved));
         self.counters.shows_merged += merged.unwrap_or(0);
+        self.table.note_adoption(home);
         if let Some(aliases) = &self.aliases {
             aliases.count_merge();
         }

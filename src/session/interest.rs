@@ -11,6 +11,7 @@
 //! written once: an entry takes 9 bytes, a tenant 8.
 
 use super::level::{Decay, Level};
+use super::saved::Reader;
 use crate::units::{AdvertiserId, CategoryId, Timestamp};
 use smallvec::SmallVec;
 
@@ -137,6 +138,31 @@ impl Interests {
 
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    pub(super) const fn len(&self) -> u8 {
+        self.entries
+    }
+
+    /// Writes the latest event's second and the entries, each with its tenant in 16 bytes.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        out.extend(self.kept_s.to_le_bytes());
+        for (tenant, entry) in self.known() {
+            let words = tenant.0.into_iter().chain(entry.cell());
+            words.for_each(|word| out.extend(word.to_le_bytes()));
+        }
+    }
+
+    /// Reads `len` entries; `None` where there are fewer, or no session has so many.
+    pub(super) fn load(len: u8, reader: &mut Reader<'_>) -> Option<Self> {
+        let kept_s = reader.u32()?;
+        let mut interests = Self { kept_s, ..Self::default() };
+        for _ in 0..len {
+            let tenant = Tenant([reader.u32()?, reader.u32()?]);
+            let entry = Entry::of_cell([reader.u32()?, reader.u32()?]);
+            interests.insert(tenant, entry, kept_s);
+        }
+        (usize::from(len) <= ENTRIES_MAX).then_some(interests)
     }
 
     /// Adds `weight` to what `advertiser` knows of `category`. Where there is no room the weakest

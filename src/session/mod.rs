@@ -26,6 +26,7 @@ mod identity;
 mod interest;
 mod level;
 mod profile;
+mod saved;
 mod shard;
 mod slab;
 mod state;
@@ -44,6 +45,7 @@ pub use hand_over::Relay;
 pub use identity::{ID_BYTES_MAX, Namespace, UserId};
 pub use interest::{HALF_LIFE_FAST_S, HALF_LIFE_SLOW_S, SLOW_WEIGHT};
 pub use profile::{Profile, ReadOutcome};
+pub use saved::{Malformed, Restorer, save};
 pub use shard::{
     ApplyEvents, Carry, ChangeShows, JoinIds, SHARD_MAILBOX_MAX, SendRelays, SessionShard, Status,
     TellVisits, Tick,

@@ -2,6 +2,7 @@
 
 use super::frequency::Show;
 use super::profile::{Profile, ReadOutcome};
+use super::saved::{Reader, SESSIONS_PER_LOCK};
 use super::slab::Slab;
 use super::table::SessionConfig;
 use super::user::UserSession;
@@ -130,6 +131,78 @@ impl Stripe {
             }
         }
         (visited, (place < self.sessions.len()).then_some(place))
+    }
+
+    /// Writes up to [`SESSIONS_PER_LOCK`] of the live sessions before the place `before`, the last first.
+    /// Returns the place before which to go on; 0 at the end.
+    pub(super) fn save(
+        &self,
+        before: usize,
+        (config, now_s): (&SessionConfig, u32),
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let before = before.min(self.sessions.len());
+        let until = before.saturating_sub(SESSIONS_PER_LOCK);
+        let sessions = (until..before).rev().filter_map(|place| self.sessions.get(place));
+        // A place that was freed to be overwritten still holds whom it held.
+        let is_listed = |session: &&UserSession| {
+            self.index.get(&session.user.0).is_some() && !session.is_expired(config, now_s)
+        };
+        sessions.filter(is_listed).for_each(|session| session.save(out));
+        until
+    }
+
+    /// Writes `user`'s session, if there is one.
+    pub(super) fn save_one(&self, user: UserKey, out: &mut Vec<u8>) {
+        let session = self.index.get(&user.0).and_then(|place| self.sessions.get(*place as usize));
+        session.into_iter().for_each(|session| session.save(out));
+    }
+
+    /// Takes over a session that was saved, in the place of one of the same user. Whether anything of
+    /// it is left.
+    pub(super) fn restore(
+        &mut self,
+        mut session: UserSession,
+        config: &SessionConfig,
+        now: Timestamp,
+        turnover: &mut Turnover,
+    ) -> bool {
+        session.tidy(config, now.as_secs_u32());
+        if session.is_empty() {
+            return false;
+        }
+        let user = session.user;
+        let place = match self.index.get(&user.0) {
+            Some(&place) => place as usize,
+            None => self.admit(user, config, now, turnover),
+        };
+        if let Some(known) = self.sessions.get_mut(place) {
+            *known = session;
+        }
+        true
+    }
+
+    /// Lets go of all that is known of `user`. Whether there was a session.
+    pub(super) fn erase(&mut self, user: UserKey) -> bool {
+        let place = self.index.get(&user.0).copied();
+        place.iter().for_each(|place| self.remove(*place as usize));
+        place.is_some()
+    }
+
+    /// Writes what was forgotten, 1 kB. Whether there was anything.
+    pub(super) fn save_forgotten(&self, out: &mut Vec<u8>) -> bool {
+        let slots = self.forgotten.iter().flat_map(|slots| slots.iter());
+        slots.for_each(|latest_s| out.extend(latest_s.to_le_bytes()));
+        self.forgotten.is_some()
+    }
+
+    /// Takes over what was forgotten.
+    pub(super) fn restore_forgotten(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        let slots = self.forgotten.get_or_insert_with(|| Box::new([0; FORGOTTEN_SLOTS]));
+        for slot in slots.iter_mut() {
+            *slot = reader.u32()?.max(*slot);
+        }
+        Some(())
     }
 
     /// A fresh session for `user`, in the place of another if the stripe is full.

@@ -5,10 +5,11 @@
 
 use super::frequency::{Show, WINDOW_S_MAX};
 use super::profile::{Profile, ReadOutcome};
+use super::saved::Reader;
 use super::stripe::{Stripe, Turnover};
 use super::user::UserSession;
 use crate::units::{Timestamp, UserKey};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is moved between shards (and, in a cluster, between nodes) as a whole.
@@ -61,6 +62,8 @@ pub struct SessionTable {
     config: SessionConfig,
     // A count that nothing else is ordered by.
     contended: AtomicU64,
+    /// While the table is being saved: whose sessions took over others'. Hand-overs are few.
+    adopted: Mutex<Option<Vec<UserKey>>>,
 }
 
 impl SessionTable {
@@ -76,6 +79,7 @@ impl SessionTable {
             stripes: (0..STRIPES).map(|_| Padded::default()).collect(),
             config,
             contended: AtomicU64::new(0),
+            adopted: Mutex::default(),
         }
     }
 
@@ -179,6 +183,58 @@ impl SessionTable {
             Some(stripe) => stripe.0.write().sweep(place, slots, (&self.config, now), turnover),
             None => (0, None),
         }
+    }
+
+    /// Lets go of all that is known of `user`, whoever's partition it is in; for his own shard. Whether
+    /// there was a session.
+    pub(super) fn erase(&self, user: UserKey) -> bool {
+        self.stripe(user).write().erase(user)
+    }
+
+    pub(super) const fn stripe_count(&self) -> usize {
+        STRIPES
+    }
+
+    /// See `Stripe::save`.
+    pub(super) fn save_some(
+        &self,
+        stripe: usize,
+        before: usize,
+        now: Timestamp,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        self.stripes[stripe].0.read().save(before, (&self.config, now.as_secs_u32()), out)
+    }
+
+    pub(super) fn save_one(&self, user: UserKey, out: &mut Vec<u8>) {
+        self.stripe(user).read().save_one(user, out);
+    }
+
+    pub(super) fn save_forgotten(&self, stripe: usize, out: &mut Vec<u8>) -> bool {
+        self.stripes[stripe].0.read().save_forgotten(out)
+    }
+
+    pub(super) fn restore(&self, session: UserSession, now: Timestamp) -> bool {
+        let mut turnover = Turnover::default();
+        self.stripe(session.user).write().restore(session, &self.config, now, &mut turnover)
+    }
+
+    pub(super) fn restore_forgotten(&self, stripe: usize, reader: &mut Reader<'_>) -> Option<()> {
+        self.stripes.get(stripe)?.0.write().restore_forgotten(reader)
+    }
+
+    /// From here on it is noted whose sessions take over others'.
+    pub(super) fn watch_adoptions(&self) {
+        *self.adopted.lock() = Some(Vec::new());
+    }
+
+    pub(super) fn note_adoption(&self, user: UserKey) {
+        self.adopted.lock().iter_mut().for_each(|users| users.push(user));
+    }
+
+    /// Whose did, since.
+    pub(super) fn take_adoptions(&self) -> Vec<UserKey> {
+        self.adopted.lock().take().unwrap_or_default()
     }
 
     pub(super) fn stripe(&self, user: UserKey) -> &RwLock<Stripe> {

@@ -5,6 +5,7 @@ mod caps;
 mod extra;
 mod hand_over;
 mod memory;
+mod saved;
 mod table;
 
 use super::*;

@@ -4,7 +4,9 @@ use super::behaviour::Event;
 use super::extra::{Extra, Sequencer};
 use super::frequency::{Noted, Show, ShowLog};
 use super::interest::Interests;
+use super::saved::Reader;
 use super::table::SessionConfig;
+use crate::relevance::sequence::State;
 use crate::units::{Timestamp, UserKey};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -111,6 +113,40 @@ impl UserSession {
         if let Some(sequencer) = sequencer {
             sequencer.step(&mut self.extra, event);
         }
+    }
+
+    /// Writes it.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        out.extend(self.user.0.to_le_bytes());
+        out.extend(self.seen_s.to_le_bytes());
+        let (items, shows) = (self.items.as_slice(), self.shows.as_slice());
+        let has_state = u8::from(self.extra.is_some());
+        out.extend([self.interests.len(), items.len() as u8, shows.len() as u8, has_state]);
+        self.interests.save(out);
+        items.iter().for_each(|item| out.extend(item.to_le_bytes()));
+        self.shows.save(out);
+        self.extra.iter().for_each(|extra| out.extend(extra.sequence.to_bytes()));
+    }
+
+    /// Reads it; `None` where it is none.
+    pub(super) fn load(reader: &mut Reader<'_>) -> Option<Self> {
+        let (user, seen_s) = (UserKey(reader.u64()?), reader.u32()?);
+        let [interests, items, shows, has_state] = reader.bytes()?;
+        let interests = Interests::load(interests, reader)?;
+        let mut recent = RecentItems::default();
+        for item in recent.0.get_mut(..items.into())? {
+            *item = reader.u32()?;
+        }
+        let shows = ShowLog::load(shows.into(), reader)?;
+        let mut state = || Some(Box::new(Extra { sequence: State::from_bytes(&reader.bytes()?) }));
+        let extra = if has_state == 0 { None } else { Some(state()?) };
+        let is_used = AtomicBool::new(false);
+        Some(Self { user, shows, interests, items: recent, extra, seen_s, is_used })
+    }
+
+    /// Drops the sequence model's state.
+    pub(super) fn drop_state(&mut self) {
+        self.extra = None;
     }
 
     /// Takes out what the user did, and copies what was shown.

@@ -16,6 +16,7 @@ mod conformance;
 pub mod embedded;
 mod log;
 mod memory;
+mod sealed;
 mod snapshots;
 #[cfg(test)]
 mod tests;
@@ -26,4 +27,5 @@ pub use log::{
     Position, Record, Tail, Trimmed,
 };
 pub use memory::{Faults, MemoryLog, Pauses};
+pub use sealed::{Head, PIECE_BYTES_MAX, SealKey, SealedError, SealedReader, SealedWriter};
 pub use snapshots::{NotSaved, Saved, Snapshots};

@@ -44,6 +44,30 @@ impl State {
         self.at_s != 0
     }
 
+    /// As it is kept in a file.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 72] {
+        let mut bytes = [0; 72];
+        let (units, rest) = bytes.split_at_mut(HIDDEN_MAX);
+        units.iter_mut().zip(self.units).for_each(|(byte, unit)| *byte = unit as u8);
+        rest[..4].copy_from_slice(&self.scale.to_le_bytes());
+        rest[4..].copy_from_slice(&self.at_s.to_le_bytes());
+        bytes
+    }
+
+    /// From what [`State::to_bytes`] made; a scale that none has is taken as that of an empty state.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; 72]) -> Self {
+        let mut state = Self::default();
+        let (units, rest) = bytes.split_at(HIDDEN_MAX);
+        state.units.iter_mut().zip(units).for_each(|(unit, byte)| *unit = *byte as i8);
+        let [a, b, c, d, e, f, g, h] = std::array::from_fn(|place| rest[place]);
+        let scale = f32::from_le_bytes([a, b, c, d]);
+        state.scale = if (0.0..=1.0 / 127.0).contains(&scale) { scale } else { 0.0 };
+        state.at_s = u32::from_le_bytes([e, f, g, h]);
+        state
+    }
+
     fn load(&self, h: &mut [f32]) {
         for (h, &unit) in h.iter_mut().zip(&self.units) {
             *h = f32::from(unit) * self.scale;
