@@ -172,3 +172,46 @@ fn the_files_that_the_page_names_are_there() {
     let missing: Vec<_> = named.filter(|file| !root().join(Path::new(file)).exists()).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+/// The table of what is stored for how long names the configuration's own defaults.
+#[test]
+fn what_is_stored_for_how_long_is_what_the_page_says() {
+    let page = std::fs::read_to_string(root().join("docs/privacy.md")).expect("the page");
+    let (_, section) = page.split_once("## What is stored").expect("the section");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("outbid.toml");
+    std::fs::write(
+        &file,
+        "version = 1\n[paths]\ncatalog = 'c'\nstrategies = 's'\nstate = 'v'\n[exchange.x]\n",
+    )
+    .expect("written");
+    let config = Config::load(&file).expect("defaults");
+    let mut expected = BTreeMap::from([
+        ("session.idle_s", u64::from(config.session.idle_s)),
+        ("session.alias_ttl_s", config.session.alias_ttl_s.into()),
+        ("session.save_every_s", config.session.save_every_s.into()),
+        ("session.user_key_days", config.session.user_key_days.into()),
+        ("session.user_key_grace_s", config.session.user_key_grace_s.into()),
+        ("attribution.click_window_s", config.attribution.click_window_s.into()),
+        ("attribution.view_window_s", config.attribution.view_window_s.into()),
+        ("prediction.click_window_s", config.prediction.click_window_s.into()),
+        ("prediction.conversion_window_s", config.prediction.conversion_window_s.into()),
+        ("store.events_keep_days", config.store.events_keep_days.into()),
+        ("store.ledger_keep_records", config.store.ledger_keep_records),
+    ]);
+    let rows = section.lines().filter(|line| line.starts_with('|'));
+    for row in rows.skip(2) {
+        let settings = row.rsplit('|').nth(1).expect("a last column");
+        for setting in settings.split("`").skip(1).collect::<Vec<_>>().chunks(2) {
+            let default: String = setting[1]
+                .chars()
+                .skip_while(|c| !c.is_ascii_digit())
+                .take_while(char::is_ascii_digit)
+                .collect();
+            let known = expected.get(setting[0]).copied();
+            assert_eq!(Some(default), known.map(|value| value.to_string()), "{}", setting[0]);
+        }
+    }
+    expected.retain(|name, _| !section.contains(&format!("`{name}`")));
+    assert!(expected.is_empty(), "not in the table: {expected:?}");
+}

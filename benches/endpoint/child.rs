@@ -91,7 +91,9 @@ async fn fill(engine: &Engine) {
         let mut batch = Vec::new();
         for user in first..(first + BATCH_USERS).min(USERS) {
             let ifa = ifa(user);
-            let Some(user) = UserId::Ifa(&ifa).key(&engine.hasher) else { continue };
+            let Some(user) = UserId::Ifa(&ifa).key(&engine.user_keys.load().newest) else {
+                continue;
+            };
             for number in 0..EVENTS_PER_USER {
                 id += 1;
                 let place = rng.random_range(0..CAMPAIGNS as u32);

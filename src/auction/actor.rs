@@ -162,12 +162,14 @@ impl Core {
 
     /// Counts a show, once: its features are in the ring until then.
     fn show(&mut self, shown: BidShown) {
-        let BidShown { hold, user, cell, at, price } = shown;
+        let BidShown { hold, user, is_forgotten, cell, at, price } = shown;
         let Some(Bid { pace, promised, mut example }) = self.ring.take(hold) else { return };
         example.at = at;
         self.pacing.on_show(pace, promised);
         self.outbox.contribute(Contribute { user, at, cell, kind: Kind::Impression, price });
-        self.outbox.learn(example);
+        if !is_forgotten {
+            self.outbox.learn(example);
+        }
     }
 
     /// Frees what was held for answers that nobody waited for.
@@ -385,6 +387,8 @@ pub struct BidShown {
     pub hold: HoldId,
     /// Who saw it, where that may be measured.
     pub user: Option<UserKey>,
+    /// Whether the user asked to be forgotten since the bid: nothing is learned from it.
+    pub is_forgotten: bool,
     /// Where it is counted.
     pub cell: Cell,
     /// When.
@@ -401,6 +405,8 @@ pub struct BidClicked {
     pub hold: HoldId,
     /// Who clicked, where that may be measured.
     pub user: Option<UserKey>,
+    /// Whether the user asked to be forgotten since the bid.
+    pub is_forgotten: bool,
     /// Where it is counted.
     pub cell: Cell,
     /// When.
@@ -490,11 +496,11 @@ impl Handler<BidClicked> for AuctionActor {
             return;
         }
         core.clicked.put(clicked.hold, ());
-        let BidClicked { hold, user, cell, at, price } = clicked;
+        let BidClicked { hold, user, is_forgotten, cell, at, price } = clicked;
         // Whatever was clicked was shown, also where the bill takes longer than the user: the
         // learner must have the show before the click.
         if core.ring.contains(hold) {
-            core.show(BidShown { hold, user, cell, at, price });
+            core.show(BidShown { hold, user, is_forgotten, cell, at, price });
         }
         core.outbox.click(Click { hold, at });
         let price = Micros(0);

@@ -24,6 +24,11 @@ pub struct Session {
     /// The keys, once [`super::Config::load`] has read them; the first seals.
     #[serde(skip)]
     pub seal_keys: Vec<Secret>,
+    /// Days after which users get names under a new key; 0 for never.
+    pub user_key_days: u32,
+    /// Seconds for which who was known under the key before is still found, and moves to the new one.
+    /// Then the old key is destroyed.
+    pub user_key_grace_s: u32,
     /// Who may say that several ids are one user.
     pub alias_from: AliasFrom,
     /// Ids that are joined to others, at most; the least recently used go first.
@@ -70,6 +75,8 @@ impl Default for Session {
             save_every_s: 300,
             key_file: None,
             seal_keys: Vec::new(),
+            user_key_days: 0,
+            user_key_grace_s: 30 * 86_400,
             alias_from: AliasFrom::Both,
             alias_max: 1_000_000,
             alias_ttl_s: 30 * 86_400,
@@ -103,6 +110,13 @@ impl Session {
         if !ALIASES.contains(&self.alias_max) {
             let reason = format!("it lies between {} and {}", ALIASES.start(), ALIASES.end());
             return Some(("session.alias_max", reason));
+        }
+        if self.user_key_days > 0
+            && u64::from(self.user_key_grace_s) > u64::from(self.user_key_days) * 86_400
+        {
+            // Two keys before the newest would have to be tried.
+            let reason = "it is longer than user_key_days".to_owned();
+            return Some(("session.user_key_grace_s", reason));
         }
         let zero = [
             ("session.alias_ttl_s", self.alias_ttl_s),

@@ -219,6 +219,13 @@ impl Touches {
         shard.get(key)
     }
 
+    /// Forgets what is remembered of `user` with `advertiser`.
+    pub fn forget(&self, user: UserKey, advertiser: AdvertiserId) {
+        let (key, mut shard) = self.shard(user, advertiser);
+        shard.newer.remove(&key);
+        shard.older.remove(&key);
+    }
+
     /// Touches that were pushed out before their time.
     #[must_use]
     pub fn pushed_out(&self) -> u64 {

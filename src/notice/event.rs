@@ -22,7 +22,7 @@ mod fields;
 mod tests;
 
 use crate::catalog::item_key;
-use crate::hash::{self, UserHasher};
+use crate::hash::{self, UserHasher, UserHashers};
 use crate::session::{Behaviour, Conversion, Event, IDS_MAX, Ids, Join, UserId};
 use crate::units::{AdvertiserId, CategoryId, CurrencyCode, Timestamp, UserKey};
 use fields::{Fault, Fields};
@@ -67,8 +67,10 @@ pub enum Tenant {
 
 /// What cleaning needs to know.
 pub struct Cleaner<'a> {
-    /// Replaces raw ids.
-    pub hasher: &'a UserHasher,
+    /// Replace raw user ids.
+    pub hashers: &'a UserHashers,
+    /// Hashes ids of events and orders.
+    pub marks: &'a UserHasher,
     /// Who may send events, and whose interest is pooled.
     pub tenant: &'a dyn Fn(AdvertiserId) -> Tenant,
     /// Whether behaviour that an advertiser reports, in a category of this name and on an item with
@@ -88,6 +90,9 @@ pub struct Cleaned {
     pub unkept: Vec<Event>,
     /// Ids that accepted events with consent name together, by whom.
     pub joins: Vec<Join>,
+    /// While keys are changed: what each id of an accepted event with consent was named before, beside
+    /// its present name.
+    pub renamed: Vec<[UserKey; 2]>,
     /// What cannot, in the order of the body.
     pub rejected: Vec<Rejection>,
 }
@@ -142,9 +147,12 @@ impl Cleaner<'_> {
                 continue;
             }
             match self.event(text) {
-                Ok((event, ids, true)) => {
-                    if event.consent && ids.len() > 1 {
-                        cleaned.joins.push(Join { ids, source: event.advertiser.0 });
+                Ok((event, named, true)) => {
+                    if event.consent {
+                        cleaned.renamed.extend(named.renamed);
+                    }
+                    if event.consent && named.ids.len() > 1 {
+                        cleaned.joins.push(Join { ids: named.ids, source: event.advertiser.0 });
                     }
                     cleaned.accepted.push(event);
                 }
@@ -155,7 +163,7 @@ impl Cleaner<'_> {
     }
 
     /// An event, all ids of its user, and whether it may be kept of him.
-    fn event(&self, text: &str) -> Result<(Event, Ids, bool), Fault> {
+    fn event(&self, text: &str) -> Result<(Event, Named, bool), Fault> {
         if text.len() > LINE_BYTES_MAX {
             return Err(Fault::whole(Reason::TooLarge));
         }
@@ -163,7 +171,7 @@ impl Cleaner<'_> {
         let id = fields.required_text("id", EVENT_ID_BYTES_MAX)?;
         let kind: Behaviour = fields.required("type")?;
         let at = self.time(fields.required("ts")?)?;
-        let ids = self.user(fields.required("user")?)?;
+        let named = self.named(fields.required("user")?)?;
         let consent: bool = fields.required("consent")?;
         let name = fields.required_text("advertiser", NAME_BYTES_MAX)?;
         let advertiser = AdvertiserId::of(&name);
@@ -179,8 +187,8 @@ impl Cleaner<'_> {
         let item = item.map(|item| item_key(advertiser, &item));
         let is_kept = (self.keeps)(advertiser, &category, item);
         let event = Event {
-            id: self.hasher.user(&format!("event:{name}"), &id).0,
-            user: ids[0],
+            id: self.marks.mark(&format!("event:{name}"), &id),
+            user: named.ids[0],
             kind,
             at,
             advertiser,
@@ -191,7 +199,7 @@ impl Cleaner<'_> {
             pooled: consent && tenant == Tenant::InPool,
             conversion,
         };
-        Ok((event, ids, is_kept))
+        Ok((event, named, is_kept))
     }
 
     fn time(&self, ts: i64) -> Result<Timestamp, Fault> {
@@ -206,51 +214,12 @@ impl Cleaner<'_> {
         }
     }
 
-    /// The user id that an event names, and then others of the same user from its list `ids`. A list
-    /// with a wrong id is wrong as a whole: whoever joins ids should know them.
-    fn user(&self, raw: &RawValue) -> Result<Ids, Fault> {
-        let mut fields = Fields::parse(raw.get()).map_err(|fault| fault.within("user"))?;
-        let others: Option<Vec<&RawValue>> =
-            fields.optional("ids").map_err(|fault| fault.within("user"))?;
-        let mut ids = Ids::new();
-        ids.push(self.user_id(&fields)?);
-        let others = others.unwrap_or_default();
-        if others.len() >= IDS_MAX {
-            return Err(Fault::of("user.ids", Reason::TooLong));
-        }
-        for other in others {
-            let fields = Fields::parse(other.get()).map_err(|fault| fault.within("user.ids"))?;
-            ids.push(self.user_id(&fields)?);
-        }
-        Ok(ids)
-    }
-
-    /// One id, in a namespace that bids use too.
-    fn user_id(&self, fields: &Fields<'_>) -> Result<UserKey, Fault> {
-        let invalid = |_| Fault::of("user", Reason::Invalid);
-        let (namespace, value) = fields.only().ok_or(Fault::of("user", Reason::NotOneUserId))?;
-        let parse_text = || serde_json::from_str::<String>(value.get()).map_err(invalid);
-        let parse_pair = |first: &'static str| {
-            let mut pair = Fields::parse(value.get()).map_err(|fault| fault.within("user"))?;
-            let first = pair.required::<String>(first).map_err(|fault| fault.within("user"))?;
-            let id = pair.required::<String>("id").map_err(|fault| fault.within("user"))?;
-            pair.finish().map_err(|fault| fault.within("user"))?;
-            Ok((first, id))
-        };
-        let key = match namespace {
-            "ifa" => UserId::Ifa(&parse_text()?).key(self.hasher),
-            "id" => UserId::Id(&parse_text()?).key(self.hasher),
-            "buyeruid" => {
-                let (exchange, id) = parse_pair("exchange")?;
-                UserId::Buyeruid { exchange: &exchange, id: &id }.key(self.hasher)
-            }
-            "eid" => {
-                let (source, id) = parse_pair("source")?;
-                UserId::Eid { source: &source, id: &id }.key(self.hasher)
-            }
-            _ => return Err(Fault::of("user", Reason::NotOneUserId)),
-        };
-        key.ok_or(Fault::of("user", Reason::Invalid))
+    fn named(&self, raw: &RawValue) -> Result<Named, Fault> {
+        let ids = user_ids(&self.hashers.newest, raw)?;
+        let before = self.hashers.before.as_ref().map(|before| user_ids(before, raw));
+        let before = before.transpose()?.unwrap_or_default();
+        let renamed = ids.iter().zip(before).map(|(new, old)| [*new, old]).collect();
+        Ok(Named { ids, renamed })
     }
 
     /// What a purchase with an order is worth. A price without an order could be counted twice, so
@@ -273,7 +242,7 @@ impl Cleaner<'_> {
         let click_token = fields.text("click", TOKEN_BYTES_MAX)?;
         match (kind, order, price) {
             (Behaviour::Purchase, Some(order), price) => Ok(Some(Conversion {
-                order: order_key(self.hasher, advertiser, &order),
+                order: order_key(self.marks, advertiser, &order),
                 value_micros: price.unwrap_or(0),
                 currency,
                 click_token: click_token.map(Cow::into_owned),
@@ -292,10 +261,71 @@ impl Cleaned {
     }
 }
 
+/// The ids of one user.
+struct Named {
+    ids: Ids,
+    renamed: Vec<[UserKey; 2]>,
+}
+
+/// The ids of a user as events name them, under this key.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn named_ids(hasher: &UserHasher, raw: &RawValue) -> Result<Ids, Reason> {
+    user_ids(hasher, raw).map_err(|fault| fault.reason)
+}
+
+/// The user id that an event names, and then others of the same user from its list `ids`. A list with a
+/// wrong id is wrong as a whole: whoever joins ids should know them.
+fn user_ids(hasher: &UserHasher, raw: &RawValue) -> Result<Ids, Fault> {
+    let mut fields = Fields::parse(raw.get()).map_err(|fault| fault.within("user"))?;
+    let others: Option<Vec<&RawValue>> =
+        fields.optional("ids").map_err(|fault| fault.within("user"))?;
+    let mut ids = Ids::new();
+    ids.push(user_id(hasher, &fields)?);
+    let others = others.unwrap_or_default();
+    if others.len() >= IDS_MAX {
+        return Err(Fault::of("user.ids", Reason::TooLong));
+    }
+    for other in others {
+        let fields = Fields::parse(other.get()).map_err(|fault| fault.within("user.ids"))?;
+        ids.push(user_id(hasher, &fields)?);
+    }
+    Ok(ids)
+}
+
+/// One id, in a namespace that bids use too.
+fn user_id(hasher: &UserHasher, fields: &Fields<'_>) -> Result<UserKey, Fault> {
+    let invalid = |_| Fault::of("user", Reason::Invalid);
+    let (namespace, value) = fields.only().ok_or(Fault::of("user", Reason::NotOneUserId))?;
+    let parse_text = || serde_json::from_str::<String>(value.get()).map_err(invalid);
+    let parse_pair = |first: &'static str| {
+        let mut pair = Fields::parse(value.get()).map_err(|fault| fault.within("user"))?;
+        let first = pair.required::<String>(first).map_err(|fault| fault.within("user"))?;
+        let id = pair.required::<String>("id").map_err(|fault| fault.within("user"))?;
+        pair.finish().map_err(|fault| fault.within("user"))?;
+        Ok((first, id))
+    };
+    let key = match namespace {
+        "ifa" => UserId::Ifa(&parse_text()?).key(hasher),
+        "id" => UserId::Id(&parse_text()?).key(hasher),
+        "buyeruid" => {
+            let (exchange, id) = parse_pair("exchange")?;
+            UserId::Buyeruid { exchange: &exchange, id: &id }.key(hasher)
+        }
+        "eid" => {
+            let (source, id) = parse_pair("source")?;
+            UserId::Eid { source: &source, id: &id }.key(hasher)
+        }
+        _ => return Err(Fault::of("user", Reason::NotOneUserId)),
+    };
+    key.ok_or(Fault::of("user", Reason::Invalid))
+}
+
 /// Which order of an advertiser: the same from a page and from a server, so that it counts once.
 #[must_use]
-pub fn order_key(hasher: &UserHasher, advertiser: AdvertiserId, order: &str) -> u64 {
-    hasher.user(&format!("order:{}", advertiser.0), order.trim()).0
+pub fn order_key(marks: &UserHasher, advertiser: AdvertiserId, order: &str) -> u64 {
+    marks.mark(&format!("order:{}", advertiser.0), order.trim())
 }
 
 /// A query by its words: lower case, single spaces.

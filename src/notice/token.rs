@@ -147,6 +147,18 @@ impl BidToken {
     /// When the tokens of a test end: before they began, so that whatever comes back is refused.
     pub const TEST_EXPIRES: Timestamp = Timestamp(0);
 
+    /// Takes back what the user allowed: he asked to be forgotten since.
+    pub const fn withhold(&mut self) {
+        self.measure = false;
+        self.store_session = false;
+    }
+
+    /// Whether nothing may be kept of the user, who let himself be known when the bid was made.
+    #[must_use]
+    pub const fn is_withheld(&self) -> bool {
+        self.user.is_some() && !self.measure && !self.store_session
+    }
+
     /// Whether it belongs to a test request, of which nothing may follow.
     #[must_use]
     pub fn is_test(&self) -> bool {

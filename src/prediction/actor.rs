@@ -6,7 +6,7 @@ use super::join::Example;
 use super::learner::{Learner, LearnerStatus, SavedLearner};
 use super::model_file::ModelFileError;
 use super::score::ModelSnapshot;
-use crate::units::{HoldId, Timestamp};
+use crate::units::{HoldId, Timestamp, UserKey};
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -123,6 +123,11 @@ pub struct Converted {
     pub at: Timestamp,
 }
 
+/// These users are to be forgotten, with all that waits of them. Answers how much that was.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "usize")]
+pub struct Forget(pub Vec<UserKey>);
+
 /// The catalog changed: these are all ads now.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
@@ -183,6 +188,14 @@ impl Handler<Converted> for LearnerActor {
 
     fn handle(&mut self, message: Converted, _: &mut Self::Context) {
         self.state.learner.lock().convert(message.hold, message.at);
+    }
+}
+
+impl Handler<Forget> for LearnerActor {
+    type Result = usize;
+
+    fn handle(&mut self, Forget(users): Forget, _: &mut Self::Context) -> usize {
+        self.state.learner.lock().forget(&users)
     }
 }
 

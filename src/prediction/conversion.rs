@@ -19,7 +19,7 @@ use super::online::{OnlineSample, fwfm_config};
 use super::publish::Publisher;
 use super::saved::SavedFwfm;
 use super::score::ModelSnapshot;
-use crate::units::{HoldId, Timestamp};
+use crate::units::{HoldId, Timestamp, UserKey};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -195,6 +195,20 @@ impl ConversionHead {
             self.waiting.remove(&hold);
         }
         true
+    }
+
+    /// Drops the clicks of these users, which stay the negatives that they are. Returns how many.
+    pub(super) fn forget(&mut self, users: &[UserKey]) -> usize {
+        let deadlines = &mut self.deadlines;
+        let before = self.waiting.len();
+        self.waiting.retain(|hold, Clicked { deadline, example, .. }| {
+            let is_theirs = example.user.is_some_and(|user| users.contains(&user));
+            if is_theirs {
+                deadlines.remove(&(*deadline, *hold));
+            }
+            !is_theirs
+        });
+        before - self.waiting.len()
     }
 
     /// Replaces the ads that snapshots keep rows of.

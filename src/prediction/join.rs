@@ -136,6 +136,20 @@ impl JoinTable {
         }
     }
 
+    /// Drops the shows of these users. Returns how many.
+    pub(super) fn forget(&mut self, users: &[UserKey]) -> usize {
+        let deadlines = &mut self.deadlines;
+        let before = self.waiting.len();
+        self.waiting.retain(|hold, Waiting { deadline, example, .. }| {
+            let is_theirs = example.user.is_some_and(|user| users.contains(&user));
+            if is_theirs {
+                deadlines.remove(&(*deadline, *hold));
+            }
+            !is_theirs
+        });
+        before - self.waiting.len()
+    }
+
     /// The waiting show of this hold.
     pub(super) fn example(&self, hold: HoldId) -> Option<&Example> {
         self.waiting.get(&hold).map(|waiting| &*waiting.example)

@@ -16,7 +16,7 @@ use super::score::ModelSnapshot;
 use super::shadows::Shadows;
 use crate::hash;
 use crate::privacy::{GradientTotals, Taught};
-use crate::units::{HoldId, Timestamp};
+use crate::units::{HoldId, Timestamp, UserKey};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -267,6 +267,12 @@ impl Learner {
     /// A click became a conversion, which was at `at`.
     pub fn convert(&mut self, hold: HoldId, at: Timestamp) {
         self.conversions.convert(hold, at);
+    }
+
+    /// Drops what waits of these users: shows for their clicks, clicks for their conversions. Returns
+    /// how much.
+    pub fn forget(&mut self, users: &[UserKey]) -> usize {
+        self.join.forget(users) + self.conversions.forget(users)
     }
 
     /// Moves the present to `now` (never back).

@@ -66,8 +66,8 @@ mod saved_tests;
 mod tests;
 
 pub use actor::{
-    AdsChanged, Click, Converted, Impressions, LEARNED_MAX, LearnerActor, LearnerState, Published,
-    Status, Tick,
+    AdsChanged, Click, Converted, Forget, Impressions, LEARNED_MAX, LearnerActor, LearnerState,
+    Published, Status, Tick,
 };
 pub use bound::Ceiling;
 pub use calibration::{ExchangeCalibration, Platt};

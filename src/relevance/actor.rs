@@ -5,7 +5,7 @@ use super::learned::{Learned, RelevanceStatus, Visit};
 use super::snapshot::RelevanceSnapshot;
 use super::{CoVisitConfig, KnnConfig};
 use crate::clock::Mono;
-use crate::units::Timestamp;
+use crate::units::{Timestamp, UserKey};
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -83,6 +83,11 @@ impl Actor for RelevanceActor {
 #[rtype(result = "()")]
 pub struct Visits(pub Vec<Visit>);
 
+/// These users are to be forgotten. The answer comes when no snapshot names them.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Forget(pub Vec<UserKey>);
+
 /// The catalog is another: what its items and ads are about.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -104,6 +109,18 @@ impl Handler<Visits> for RelevanceActor {
     fn handle(&mut self, Visits(visits): Visits, _: &mut Self::Context) {
         let mut learned = self.state.learned.lock();
         visits.iter().for_each(|visit| learned.visit(visit));
+    }
+}
+
+impl Handler<Forget> for RelevanceActor {
+    type Result = ();
+
+    fn handle(&mut self, Forget(users): Forget, _: &mut Self::Context) {
+        let mut learned = self.state.learned.lock();
+        learned.forget(&users);
+        if let Some(snapshot) = learned.publish(Timestamp(i64::MIN)) {
+            self.state.published.store(snapshot);
+        }
     }
 }
 

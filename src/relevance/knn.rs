@@ -252,6 +252,15 @@ impl SessionKnn {
         }
     }
 
+    /// Forgets all sessions of `user`: what is left of one has no user and no items.
+    pub fn forget(&mut self, user: UserKey) {
+        for session in self.sessions.iter_mut().filter(|session| session.user == user) {
+            (session.user, session.len) = (UserKey(0), 0);
+            self.sessions_forgotten += 1;
+        }
+        self.open.remove(&user);
+    }
+
     /// Forgets all sessions.
     pub fn clear(&mut self) {
         self.sessions.clear();

@@ -163,6 +163,18 @@ impl Learned {
         self.visits += 1;
     }
 
+    /// Forgets the trails of these users, and what was made of them. What their visits had a part in,
+    /// the pairs of items, names nobody and cannot be told apart.
+    pub fn forget(&mut self, users: &[UserKey]) {
+        for user in users {
+            self.knn.forget(*user);
+            self.suggested.set(user.0, &[], 0);
+        }
+        self.users_waiting.waiting.retain(|user| !users.contains(user));
+        users.iter().for_each(|user| _ = self.users_waiting.known.remove(user));
+        self.is_changed = true;
+    }
+
     /// The catalog is another. Where a tenant has left the pool, all that was learned of pooled visits
     /// is forgotten: what its visits had a part in cannot be told apart.
     pub fn adopt(&mut self, content: Arc<Content>) {

@@ -28,7 +28,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Adopt, RelevanceActor, RelevanceState, Tick, Visits};
+pub use actor::{Adopt, Forget, RelevanceActor, RelevanceState, Tick, Visits};
 pub use content::{Content, Like};
 pub use covisit::{CoVisitConfig, CoVisitStatus, CoVisits, USERS_MIN_MAX};
 pub use knn::{KnnConfig, KnnStatus, SessionKnn, TRAIL_MAX};

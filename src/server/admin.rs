@@ -207,6 +207,12 @@ pub async fn reload(engine: Shared, head: HttpRequest) -> HttpResponse {
         }
         Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "the server stops"),
     };
+    if let Err(error) = engine.user_keys.reload(engine.civil.now()) {
+        return refuse(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &format!("all stays as it was: {error:#}"),
+        );
+    }
     let names = Some(strategies.known());
     match engine.catalog.address().send(Reload { strategies: names }).await {
         Ok(Ok(catalog)) => {

@@ -38,6 +38,7 @@ use crate::server::saved_model::SavedModel;
 use crate::server::saved_sessions::{SavedSessions, Users};
 use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
+use crate::server::user_keys::UserKeys;
 use crate::session::{
     AliasConfig, Aliases, Sequencer, SessionConfig, SessionTable, ShardMap, ShardState,
     WINDOW_S_MAX,
@@ -123,6 +124,7 @@ pub fn assemble(
         SavedModel::open(&config, &model, stores.saver.is_some()).context("prediction")?;
     let learner = saved_model.learner().clone();
     let sequencer = sequencer(&config)?;
+    let user_keys = UserKeys::open(&config, &keys, stores.saver.is_some(), now)?;
     let forgotten =
         Forgotten::open(stores.forgotten.clone(), civil.clone(), wishes_keep_ms(&config))?;
     let forgotten = Arc::new(forgotten);
@@ -172,6 +174,7 @@ pub fn assemble(
     metrics.watch(LearnerMetrics::new(learner.last_status(), named));
     metrics.watch(saved_model.metrics());
     metrics.watch(saved_sessions.metrics());
+    metrics.watch(user_keys.metrics());
     metrics.watch(ArmMetrics(arm_books.clone()));
     if let Some(sequencer) = &sequencer {
         metrics.time_steps(sequencer.seconds().clone());
@@ -183,7 +186,8 @@ pub fn assemble(
     let related = relevance.clone();
     let engine = Arc::new(Engine {
         related,
-        hasher: UserHasher::new(keys.user_hash_key),
+        user_keys,
+        marks: UserHasher::new(keys.mark_key),
         nonce_start: nonce_start()?,
         sealer: Sealer::new(&keys.token_key, 1),
         consent: consent::Policy::try_from(&config.consent).map_err(anyhow::Error::msg)?,
@@ -291,7 +295,7 @@ fn sequencer(config: &Config) -> anyhow::Result<Option<Arc<Sequencer>>> {
     Ok(Some(Arc::new(Sequencer::new(Arc::new(model)))))
 }
 
-/// The table of ids that are one user, where anybody may say so.
+/// The table of ids that are one user, where anybody may say so or users get new names.
 fn aliases(config: &Config) -> Option<Arc<Aliases>> {
     let session = &config.session;
     let config = AliasConfig {
@@ -299,7 +303,8 @@ fn aliases(config: &Config) -> Option<Arc<Aliases>> {
         ttl_s: session.alias_ttl_s,
         joins_per_s: session.alias_joins_per_s,
     };
-    (session.alias_from != AliasFrom::Off).then(|| Arc::new(Aliases::new(config)))
+    let is_used = session.alias_from != AliasFrom::Off || session.user_key_days > 0;
+    is_used.then(|| Arc::new(Aliases::new(config)))
 }
 
 fn session_table(config: &Config) -> SessionTable {

@@ -177,7 +177,8 @@ pub fn prepare(
     if permissions.store_session {
         find_user(engine, desk, request, user, input);
     } else if permissions.measure {
-        let named = user.or_else(|| ids_of(engine, desk, request).next());
+        let hashers = engine.user_keys.load();
+        let named = user.or_else(|| ids_of(&hashers, desk, request).next());
         input.user = named.map(|(_, id)| id);
     }
     recorder.record(Stage::Session, Mono::now().nanos_since(consented));

@@ -13,6 +13,7 @@ use crate::prediction;
 use crate::privacy::{Cell, ContextBucket, Contribute, Kind};
 use crate::server::engine::Engine;
 use crate::server::recent::Recent;
+use crate::session::Ids;
 use crate::units::{AdvertiserId, CurrencyCode, HoldId, Micros, Nanos, Timestamp, UserKey};
 use actix_web::http::Method;
 use actix_web::http::header::{
@@ -70,6 +71,12 @@ impl Conversions {
         if let Some(hold) = hold.filter(|_| order.is_from_browser) {
             counted.by_hold.note(hold.key());
         }
+    }
+
+    /// Forgets the last clicks and views of a user with this advertiser.
+    pub fn forget(&self, user: UserKey, advertiser: AdvertiserId) {
+        self.clicks.forget(user, advertiser);
+        self.views.forget(user, advertiser);
     }
 
     /// Clicks and views that were forgotten before their windows ended.
@@ -171,8 +178,10 @@ impl Engine {
         }
         let last = |table: &Touches| {
             let user = claim.user?;
-            let through_alias = table.last(self.root_of(user), claim.advertiser);
-            through_alias.or_else(|| table.last(user, claim.advertiser))
+            let ids = self.aliases.as_ref().map(|aliases| aliases.ids_of(user));
+            let ids = ids.unwrap_or_else(|| Ids::from_slice(&[user]));
+            let touches = ids.iter().filter_map(|id| table.last(*id, claim.advertiser));
+            touches.max_by_key(|touch| touch.at)
         };
         let proofs = Proofs {
             token: token.as_ref().map(|(purpose, token)| (*purpose, token)),
@@ -219,7 +228,8 @@ impl Engine {
         let (exchange, text) = obclid.split_once('.')?;
         let desk = self.exchange(exchange)?;
         let mut proofs = [Purpose::Click, Purpose::View].into_iter().filter_map(|purpose| {
-            Some((purpose, self.sealer.open_expired(purpose, desk.key, text).ok()?))
+            let token = self.sealer.open_expired(purpose, desk.key, text).ok()?;
+            Some((purpose, self.without_forgotten(token)))
         });
         proofs.next().filter(|(_, token)| !token.is_test())
     }
@@ -281,7 +291,7 @@ fn claim_of(engine: &Engine, advertiser: AdvertiserId, query: &str) -> Option<Cl
     let token = obclid.map(|text| engine.open_proof(&text));
     Some(Claim {
         advertiser,
-        order: order.map(|order| order_key(&engine.hasher, advertiser, &order)),
+        order: order.map(|order| order_key(&engine.marks, advertiser, &order)),
         token,
         user: token.and_then(|token| measured_user(&token?.1)),
         value: (value.unwrap_or_default(), currency),

@@ -26,6 +26,7 @@ use crate::server::saved_model::SavedModel;
 use crate::server::saved_sessions::SavedSessions;
 use crate::server::shows::Shows;
 use crate::server::supervised::Supervised;
+use crate::server::user_keys::UserKeys;
 use crate::session::{
     Aliases, ChangeShows, SessionShard, SessionTable, ShardMap, ShardState, ShowChange,
 };
@@ -85,8 +86,10 @@ pub struct Engine {
     pub civil: Civil,
     /// Secrets.
     pub keys: Keys,
-    /// Replaces raw user ids.
-    pub hasher: UserHasher,
+    /// Replace raw user ids.
+    pub user_keys: UserKeys,
+    /// Hashes ids of events and orders.
+    pub marks: UserHasher,
     /// Ten random bytes, drawn at this start, from which the workers' nonces count on.
     pub nonce_start: [u8; 10],
     /// Seals and opens notice tokens.

@@ -47,8 +47,8 @@ pub async fn events(
         catalog.keeps_behaviour(advertiser, category)
             && item.is_none_or(|item| catalog.keeps_behaviour_on(item))
     };
-    let (hasher, now) = (&engine.hasher, engine.civil.now());
-    let cleaner = Cleaner { hasher, tenant: &tenant, keeps: &keeps, now };
+    let (hashers, now) = (&**engine.user_keys.load(), engine.civil.now());
+    let cleaner = Cleaner { hashers, marks: &engine.marks, tenant: &tenant, keeps: &keeps, now };
     let cleaned = cleaner.clean(&body);
     engine.metrics.events.add("accepted", cleaned.accepted.len() as u64);
     engine.metrics.events.add("unkept", cleaned.unkept.len() as u64);
@@ -57,6 +57,8 @@ pub async fn events(
     note(&engine, Subject::Behaviour, &cleaned.unkept, cleaned.unkept.len());
     note(&engine, Subject::BehaviourRefused, &[], cleaned.rejected.len());
     let accepted = cleaned.accepted.len() + cleaned.unkept.len();
+    // Before what they do is looked at: it is done by who they were.
+    join(&engine, engine.moves(&cleaned.renamed)).await;
     let mut conversions = BTreeMap::new();
     for event in cleaned.accepted.iter().chain(&cleaned.unkept) {
         if let Some(conversion) = &event.conversion {

@@ -176,7 +176,7 @@ impl Engine {
             }
             _ => UserId::Id(text),
         };
-        Some((id.namespace(), id.key(&self.hasher)?))
+        Some((id.namespace(), self.present_key(&id)?))
     }
 
     /// Says beside each campaign what the ledger knows of its money: decisions are explained as if

@@ -1,5 +1,6 @@
 //! Secrets of one installation: made at the first start, kept in the state folder, shown once.
 
+use crate::hash::UserHasher;
 use crate::units::Timestamp;
 use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -22,19 +23,58 @@ pub enum Scope {
 struct Stored {
     version: u32,
     boot: u32,
-    user_hash_key: String,
+    // Of before keys followed each other; read and not written.
+    #[serde(default, skip_serializing)]
+    user_hash_key: Option<String>,
+    // Files of before have none.
+    mark_key: Option<String>,
     token_key: String,
     // Files of before have none.
     seal_key: Option<String>,
     admin_key_sha256: String,
     events_key_sha256: String,
+    #[serde(default)]
+    user_key: Vec<StoredUserKey>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredUserKey {
+    id: u8,
+    since_ms: i64,
+    key: String,
+}
+
+/// A key of users, and from when on it names them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UserKeySince {
+    /// The key with its number.
+    pub hasher: UserHasher,
+    /// From when on.
+    pub since: Timestamp,
+    key: [u8; 16],
+}
+
+impl UserKeySince {
+    /// A new key.
+    ///
+    /// # Errors
+    /// The machine has no random source.
+    pub fn fresh(number: u8, since: Timestamp) -> anyhow::Result<Self> {
+        let mut key = [0; 16];
+        let filled = SystemRandom::new().fill(&mut key);
+        filled.map_err(|_| anyhow::anyhow!("the machine gave no random bytes"))?;
+        Ok(Self { hasher: UserHasher::of_generation(key, number), since, key })
+    }
 }
 
 /// The secrets of a running server.
 #[derive(Clone)]
 pub struct Keys {
-    /// Replaces raw user ids.
-    pub user_hash_key: [u8; 16],
+    /// Replace raw user ids, each from its time on.
+    pub user_keys: Vec<UserKeySince>,
+    /// Hashes ids of events and orders, which are remembered longer than users' keys.
+    pub mark_key: [u8; 16],
     /// Seals notice tokens.
     pub token_key: [u8; 32],
     /// Seals saved sessions, where the configuration brings no key.
@@ -66,7 +106,8 @@ impl Keys {
         let (mut stored, fresh) = match std::fs::read_to_string(&file) {
             Ok(text) => (toml::from_str::<Stored>(&text)?, None),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let (stored, fresh) = Stored::generate()?;
+                let (mut stored, fresh) = Stored::generate()?;
+                stored.user_key.iter_mut().for_each(|key| key.since_ms = now.0);
                 (stored, Some(fresh))
             }
             Err(error) => return Err(error.into()),
@@ -74,10 +115,52 @@ impl Keys {
         if stored.seal_key.is_none() {
             stored.seal_key = Some(random_hex::<32>()?);
         }
+        if stored.mark_key.is_none() {
+            stored.mark_key = Some(random_hex::<16>()?);
+        }
+        if let Some(key) = stored.user_hash_key.take() {
+            stored.user_key.push(StoredUserKey { id: 0, since_ms: 0, key });
+        }
         let next = stored.boot.checked_add(1).ok_or_else(|| anyhow::anyhow!("boots ran out"))?;
         stored.boot = u32::try_from(now.0 / 1_000).unwrap_or(0).max(next);
         write_private(&file, &toml::to_string(&stored)?)?;
         Ok((stored.open()?, fresh))
+    }
+
+    /// The keys of users below `state`, as they are now.
+    ///
+    /// # Errors
+    /// The file cannot be read or understood, or has two keys of one number.
+    pub fn read_user_keys(state: &Path) -> anyhow::Result<Vec<UserKeySince>> {
+        Self::stored(state)?.user_keys()
+    }
+
+    /// Puts these keys in the place of all others, whose bytes are overwritten: the disk's own
+    /// copies, where it keeps some, are out of reach.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn write_user_keys(state: &Path, keys: &[UserKeySince]) -> anyhow::Result<()> {
+        use std::io::Write as _;
+        let file = state.join("keys.toml");
+        let keys = keys.iter().map(|key| StoredUserKey {
+            id: key.hasher.generation(),
+            since_ms: key.since.0,
+            key: to_hex(&key.key),
+        });
+        let stored = Stored { user_key: keys.collect(), ..Self::stored(state)? };
+        let mut old = std::fs::OpenOptions::new().write(true).open(&file)?;
+        let length = old.metadata()?.len() as usize;
+        write_private(&file, &toml::to_string(&stored)?)?;
+        // By now the name is the new file's.
+        old.write_all(&vec![0; length])?;
+        Ok(old.sync_all()?)
+    }
+
+    fn stored(state: &Path) -> anyhow::Result<Stored> {
+        let text = std::fs::read_to_string(state.join("keys.toml"))?;
+        // What the parser would say may quote a key.
+        toml::from_str(&text).map_err(|_| anyhow::anyhow!("keys.toml cannot be understood"))
     }
 
     /// Secrets for one run, kept nowhere.
@@ -112,7 +195,9 @@ impl Stored {
         let stored = Self {
             version: 1,
             boot: 0,
-            user_hash_key: random_hex::<16>()?,
+            user_hash_key: None,
+            mark_key: Some(random_hex::<16>()?),
+            user_key: vec![StoredUserKey { id: 0, since_ms: 0, key: random_hex::<16>()? }],
             token_key: random_hex::<32>()?,
             seal_key: Some(random_hex::<32>()?),
             admin_key_sha256: sha256(&fresh.admin),
@@ -125,13 +210,30 @@ impl Stored {
         anyhow::ensure!(self.version == 1, "keys.toml: version {} is not known", self.version);
         let seal_key = self.seal_key.as_deref().unwrap_or_default();
         Ok(Keys {
-            user_hash_key: from_hex(&self.user_hash_key)?,
+            user_keys: self.user_keys()?,
+            mark_key: from_hex(self.mark_key.as_deref().unwrap_or_default())?,
             token_key: from_hex(&self.token_key)?,
             seal_key: from_hex(seal_key)?,
             boot: self.boot,
             admin_sha256: from_hex(&self.admin_key_sha256)?,
             events_sha256: from_hex(&self.events_key_sha256)?,
         })
+    }
+}
+
+impl Stored {
+    fn user_keys(&self) -> anyhow::Result<Vec<UserKeySince>> {
+        let key = |stored: &StoredUserKey| {
+            let key = from_hex(&stored.key)?;
+            let hasher = UserHasher::of_generation(key, stored.id);
+            anyhow::Ok(UserKeySince { hasher, since: Timestamp(stored.since_ms), key })
+        };
+        let mut numbers: Vec<_> = self.user_key.iter().map(|key| key.id).collect();
+        numbers.sort_unstable();
+        let is_twice = numbers.windows(2).any(|pair| pair[0] == pair[1]);
+        anyhow::ensure!(!is_twice, "keys.toml: two keys of users have one number");
+        anyhow::ensure!(!numbers.is_empty(), "keys.toml: it has no key of users");
+        self.user_key.iter().map(key).collect()
     }
 }
 
@@ -193,7 +295,8 @@ mod tests {
         let (second, shown) = Keys::open(folder.path(), Timestamp(0)).expect("read");
         assert!(shown.is_none());
         assert_eq!((first.boot, second.boot), (1, 2));
-        assert_eq!(first.user_hash_key, second.user_hash_key);
+        assert!(first.user_keys == second.user_keys);
+        assert_eq!(first.mark_key, second.mark_key);
         assert!(second.admits(Scope::Events, &fresh.events));
 
         let boot_at = |ms| Keys::open(folder.path(), Timestamp(ms)).expect("read").0.boot;

@@ -59,6 +59,7 @@ pub struct Metrics {
     pub sessions_contended: Counter,
     adjustments: Family<Label, Counter>,
     edits: Family<Label, Counter>,
+    forgotten: Family<Label, Counter>,
     campaigns_stopped: Gauge,
     /// Messages that a full mailbox refused, by what they carried.
     pub refused: Family<Label, Counter>,
@@ -120,6 +121,7 @@ impl Metrics {
         let rates_reloads =
             family(&mut registry, "rates_reloads", "Reloads of the rates table, by outcome");
         let adjustments = family(&mut registry, "adjustments", "Adjustments by what came of them");
+        let forgotten = family(&mut registry, "forgotten", "Wishes to be forgotten by outcome");
         let edits = family(&mut registry, "edits", "Edits of campaigns by what came of them");
         let campaigns_stopped = Gauge::default();
         let help = "Campaigns whose edits do not fit their files";
@@ -156,6 +158,7 @@ impl Metrics {
             sessions_contended,
             adjustments,
             edits,
+            forgotten,
             campaigns_stopped,
             refused,
             events,
@@ -216,6 +219,11 @@ impl Metrics {
     /// Counts an edit of a campaign.
     pub fn edited(&self, what: &'static str) {
         self.edits.get_or_create(&Label { what }).inc();
+    }
+
+    /// Counts what came of a wish to be forgotten.
+    pub fn forgot(&self, what: &'static str) {
+        self.forgotten.get_or_create(&Label { what }).inc();
     }
 
     /// Says how many campaigns are stopped because of their edits.

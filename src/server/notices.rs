@@ -91,8 +91,9 @@ pub async fn click(desk: Data<Desk>, head: HttpRequest) -> HttpResponse {
         }
         engine.note(Purpose::Click, outcome, opened.entry());
         let user = token.user.filter(|_| token.measure);
-        let (hold, price) = (token.hold, token.price);
-        let clicked = BidClicked { hold, user, cell: cell_of(token), at: now, price };
+        let (hold, cell, is_forgotten) = (token.hold, cell_of(token), token.is_withheld());
+        let price = token.price;
+        let clicked = BidClicked { hold, user, is_forgotten, cell, at: now, price };
         engine.tell_core(token.hold.lease.core, clicked).await;
     }
     HttpResponse::Found()
@@ -287,7 +288,10 @@ async fn open<'a>(
     })?;
     let now = engine.civil.now();
     match engine.sealer.open(purpose, exchange.key, query.token, now) {
-        Ok(token) => Ok(Opened { exchange, token, query, is_look }),
+        Ok(token) => {
+            let token = engine.without_forgotten(token);
+            Ok(Opened { exchange, token, query, is_look })
+        }
         Err(error) => {
             let others = engine.desks().map(|desk| desk.key).take(OTHERS_MAX);
             let cause = match error {
@@ -327,7 +331,8 @@ fn shown(charged: Charged, at: Timestamp) -> Consequence {
     let confirmed = known.map(|user| ConfirmShow { user, campaign, creative, hold, at });
     let user = token.user.filter(|_| token.measure);
     let price = charged.entry.price.unwrap_or(token.price);
-    let shown = BidShown { hold, user, cell: cell_of(&token), at, price };
+    let is_forgotten = token.is_withheld();
+    let shown = BidShown { hold, user, is_forgotten, cell: cell_of(&token), at, price };
     Consequence::shown(confirmed, shown, charged)
 }
 

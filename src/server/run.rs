@@ -9,7 +9,7 @@ use crate::server::keys::{FreshKeys, Keys};
 use crate::server::simulation::{tick_learning_in_real_time, tick_money_in_real_time};
 use crate::server::stores::Stores;
 use crate::server::worker::Worker;
-use crate::server::{admin, bid, conversions, events, explain, ledger, notices, rates};
+use crate::server::{admin, bid, conversions, events, explain, forget, ledger, notices, rates};
 use crate::store::Position;
 use crate::units::Timestamp;
 use actix::prelude::*;
@@ -364,6 +364,7 @@ fn admin_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<Se
             .route("/api/v1/campaigns/{id}/edits", web::delete().to(admin::reset_campaign))
             .route("/api/v1/campaigns/{id}/adjustments", web::post().to(ledger::adjust))
             .route("/api/v1/ledger", web::get().to(ledger::statement))
+            .route("/api/v1/privacy/forget", web::post().to(forget::forget))
             .route("/api/v1/simulation/clock", web::post().to(admin::clock))
     });
     Ok(server

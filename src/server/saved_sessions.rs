@@ -8,10 +8,12 @@
 use crate::clock::{Civil, Mono};
 use crate::config::Config;
 use crate::hash;
+use crate::privacy::magnitude;
 use crate::server::forgotten::Forgotten;
 use crate::server::keys::Keys;
 use crate::session::{self, Aliases, Restorer, SessionTable};
 use crate::store::{Head, SealKey, SealedError, SealedReader, SealedWriter};
+use crate::units::Timestamp;
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::UNIX_EPOCH;
 
 /// Sessions within the state folder.
 pub const SESSIONS_FILE: &str = "sessions.outbid";
@@ -84,6 +87,8 @@ struct Saver {
     model: u64,
     civil: Civil,
     forgotten: Arc<Forgotten>,
+    /// Milliseconds that a file that was refused is kept.
+    refused_keep_ms: i64,
     metrics: SessionMetrics,
 }
 
@@ -127,8 +132,17 @@ impl SavedSessions {
         let metrics = SessionMetrics { found, restored, done, failed, bytes, millis };
         let [key, ..] = seal_keys;
         let boot = keys.boot;
-        let saver =
-            Saver { users, file, key, boot, model, civil: civil.clone(), forgotten, metrics };
+        let saver = Saver {
+            users,
+            file,
+            key,
+            boot,
+            model,
+            civil: civil.clone(),
+            forgotten,
+            refused_keep_ms: i64::from(config.session.idle_s) * 1_000,
+            metrics,
+        };
         Self {
             saver: Arc::new(saver),
             is_kept,
@@ -222,6 +236,12 @@ fn put_aside(file: &Path, error: &Refused) {
     tracing::error!(%error, %file, %aside, ?moved, "saved sessions are refused, and begin anew");
 }
 
+/// When a file was written last, if there is one.
+fn written(file: &Path) -> Option<Timestamp> {
+    let since = std::fs::metadata(file).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok().map(Timestamp)
+}
+
 impl Saver {
     fn save(&self) {
         let began = Mono::now();
@@ -239,6 +259,13 @@ impl Saver {
             }
         };
         counter.fetch_add(1, Ordering::Relaxed);
+        let aside = self.file.with_extension("refused");
+        if written(&aside)
+            .is_some_and(|at| self.civil.now().millis_since(at) > self.refused_keep_ms)
+        {
+            let removed = std::fs::remove_file(&aside);
+            tracing::info!(file = %aside.display(), ?removed, "a refused file has had its time");
+        }
     }
 
     fn write(&self) -> anyhow::Result<u64> {
@@ -277,10 +304,11 @@ impl Collector for SessionMetrics {
             let is_it = u64::from(self.found == found);
             family.encode_family(&[("found", label)])?.encode_gauge(&is_it)?;
         }
-        let millis = self.millis.load(Ordering::Relaxed);
+        let [bytes, millis] =
+            [&self.bytes, &self.millis].map(|count| count.load(Ordering::Relaxed));
         for (name, help, value) in [
-            ("sessions_restored", "Sessions that the start brought back", self.restored),
-            ("session_save_bytes", "Bytes of the last saving", self.bytes.load(Ordering::Relaxed)),
+            ("sessions_restored", "Sessions that the start brought back", magnitude(self.restored)),
+            ("session_save_bytes", "Bytes of the last saving", magnitude(bytes)),
             ("session_save_millis", "Milliseconds that the last saving took", millis),
         ] {
             let gauge = ConstGauge::new(value);

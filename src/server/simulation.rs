@@ -113,6 +113,10 @@ impl Engine {
         ]);
         self.saved_model.tick();
         self.saved_sessions.tick();
+        if let Err(error) = self.user_keys.tick(now) {
+            tracing::error!(%error, "the keys of users stay as they are");
+            self.metrics.refused("user_keys");
+        }
     }
 
     fn count_failed<const N: usize>(&self, failed: [bool; N]) {

@@ -1,12 +1,14 @@
 //! Which user a bid request names, and what its ids say of each other.
 
 use crate::auction::AuctionInput;
+use crate::config::AliasFrom;
+use crate::hash::UserHashers;
 use crate::openrtb::{BidRequest, Eid};
 use crate::server::engine::{Engine, ExchangeDesk};
 use crate::session::{
     self, Carry, IDS_MAX, Ids, Join, JoinIds, Namespace, ReadOutcome, Relay, UserId,
 };
-use crate::units::UserKey;
+use crate::units::{Timestamp, UserKey};
 use smallvec::smallvec;
 
 /// Finds the request's user, or `user` in his stead, and reads what is known of him. Only for
@@ -20,19 +22,28 @@ pub fn find_user(
 ) {
     let sessions = (&*engine.sessions, engine.aliases.as_deref());
     let (now, profile) = (input.now, &mut input.profile);
+    let hashers = &**engine.user_keys.load();
+    let is_alone = engine.config.session.alias_from == AliasFrom::Off;
+    let most = if is_alone { hashers.all().count() } else { usize::MAX };
     input.found = match user {
         Some(user) => session::find(sessions, std::iter::once(user), now, profile),
-        None => session::find(sessions, ids_of(engine, desk, request), now, profile),
+        None => session::find(sessions, ids_of(hashers, desk, request).take(most), now, profile),
     };
     let Some(found) = input.found else { return };
     input.user = Some(found.user);
     if found.outcome == ReadOutcome::Contended {
         engine.metrics.sessions_contended.inc();
     }
+    if user.is_none() && hashers.before.is_some() && found.outcome == ReadOutcome::Known {
+        input.to_join = engine.move_of(found.user, names_of(hashers, desk, request), now);
+        if !input.to_join.is_empty() {
+            return;
+        }
+    }
     // Ids of strangers are not joined: there is nothing yet that could follow.
     let is_joining = user.is_none() && found.outcome == ReadOutcome::Known && desk.joins_ids;
     if let Some(aliases) = engine.aliases.as_deref().filter(|_| is_joining) {
-        let ids = ids_of(engine, desk, request).map(|(_, id)| id);
+        let ids = names_of(hashers, desk, request).map(|(_, id, _)| id);
         input.to_join.extend(ids.take(IDS_MAX));
         if input.to_join.len() < 2 || aliases.are_one(&input.to_join, now) {
             input.to_join.clear();
@@ -41,44 +52,91 @@ pub fn find_user(
 }
 
 /// The ids that name the request's user, in the order of how long ids live: device, exchange match,
-/// the exchange's own, shared ids.
+/// the exchange's own, shared ids. Each under the newest key, and while keys are changed then under
+/// the one before.
 pub fn ids_of<'a>(
-    engine: &'a Engine,
+    hashers: &'a UserHashers,
     desk: &'a ExchangeDesk,
     request: &'a BidRequest<'_>,
 ) -> impl Iterator<Item = (Namespace, UserKey)> + 'a {
+    let names = names_of(hashers, desk, request);
+    names.flat_map(|(by, new, old)| std::iter::once(new).chain(old).map(move |id| (by, id)))
+}
+
+/// A namespace, an id's name under the newest key, and that under the key before, while it is tried.
+type Names = (Namespace, UserKey, Option<UserKey>);
+
+fn names_of<'a>(
+    hashers: &'a UserHashers,
+    desk: &'a ExchangeDesk,
+    request: &'a BidRequest<'_>,
+) -> impl Iterator<Item = Names> + 'a {
     let user = &request.user;
     let ids = [
         UserId::Ifa(&request.device.ifa),
         UserId::Buyeruid { exchange: &desk.name, id: &user.buyeruid },
         UserId::Id(&user.id),
     ];
-    let own = ids.into_iter().filter_map(|id| Some((id.namespace(), id.key(&engine.hasher)?)));
-    own.chain(shared_ids(engine, &desk.config.eid_sources, &user.eids))
+    let own = ids.into_iter().filter_map(|id| names(hashers, &id));
+    own.chain(shared_ids(hashers, &desk.config.eid_sources, &user.eids))
+}
+
+fn names(hashers: &UserHashers, id: &UserId<'_>) -> Option<Names> {
+    let old = hashers.before.as_ref().and_then(|before| id.key(before));
+    Some((id.namespace(), id.key(&hashers.newest)?, old))
 }
 
 /// The first usable id of each trusted source, in the order of trust; where none is named, the first
 /// usable id as sent, since anybody may have put it there.
 fn shared_ids<'a>(
-    engine: &'a Engine,
+    hashers: &'a UserHashers,
     trusted: &'a [String],
     eids: &'a [Eid<'_>],
-) -> impl Iterator<Item = (Namespace, UserKey)> + 'a {
-    let key = |eid: &Eid<'_>| {
+) -> impl Iterator<Item = Names> + 'a {
+    let named = |eid: &Eid<'_>| {
         let ids = eid.uids.iter().map(|uid| UserId::Eid { source: &eid.source, id: &uid.id });
-        ids.into_iter().find_map(|id| id.key(&engine.hasher))
+        ids.into_iter().find_map(|id| names(hashers, &id))
     };
-    let any = std::iter::once_with(move || eids.iter().find_map(key)).flatten();
+    let any = std::iter::once_with(move || eids.iter().find_map(named)).flatten();
     let any = trusted.is_empty().then_some(any);
     let of_source = move |source: &'a String| {
         let is_its = move |eid: &&Eid<'_>| eid.source.trim().eq_ignore_ascii_case(source);
-        eids.iter().filter(is_its).find_map(key)
+        eids.iter().filter(is_its).find_map(named)
     };
-    let found = trusted.iter().filter_map(of_source).chain(any.into_iter().flatten());
-    found.map(|id| (Namespace::Eid, id))
+    trusted.iter().filter_map(of_source).chain(any.into_iter().flatten())
 }
 
 impl Engine {
+    /// While keys are changed: the two names of the id by which `user` was found, where they do not
+    /// lead to one session yet.
+    fn move_of(&self, user: UserKey, names: impl Iterator<Item = Names>, now: Timestamp) -> Ids {
+        let Some(aliases) = &self.aliases else { return Ids::new() };
+        let olds = names.filter_map(|(_, new, old)| Some((new, old?)));
+        let mut found = olds.filter(|(_, old)| aliases.are_one(&[*old, user], now));
+        let found = found.next().filter(|(new, old)| !aliases.are_one(&[*new, *old], now));
+        found.map_or_else(Ids::new, |(new, old)| Ids::from_slice(&[new, old]))
+    }
+
+    /// Of names and those before, the ones of users who were known under the one before.
+    pub fn moves(&self, renamed: &[[UserKey; 2]]) -> Vec<Join> {
+        let now = self.civil.now();
+        let Some(aliases) = &self.aliases else { return Vec::new() };
+        let was_known = |[new, old]: &&[UserKey; 2]| {
+            (self.sessions.knows(*old) || aliases.root(*old, now) != *old)
+                && !aliases.are_one(&[*new, *old], now)
+        };
+        let known = renamed.iter().filter(was_known);
+        known.map(|pair| Join { ids: Ids::from_slice(pair), source: 0 }).collect()
+    }
+
+    /// The name under which what is known of an id is found now.
+    pub fn present_key(&self, id: &UserId<'_>) -> Option<UserKey> {
+        let hashers = self.user_keys.load();
+        let (_, new, old) = names(&hashers, id)?;
+        let leads = |id: &UserKey| self.sessions.knows(*id) || self.root_of(*id) != *id;
+        Some(old.filter(|old| !leads(&new) && leads(old)).unwrap_or(new))
+    }
+
     /// Tells a shard of ids that a request names together, without waiting. What a full mailbox
     /// refuses is counted, and said again by the next request.
     pub fn join_later(&self, source: u64, ids: Ids) {

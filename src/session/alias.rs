@@ -14,6 +14,7 @@ mod saved;
 
 pub(super) use saved::SavedGroup;
 
+use crate::hash::generation;
 use crate::units::{Timestamp, UserKey};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
@@ -23,6 +24,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 /// Ids of one user: two devices, their matches at two exchanges, an account and some shared ids. Who
 /// says more is wrong or hostile, and a wrong join spoils no more users than that.
 pub const IDS_MAX: usize = 8;
+
+/// Ids of one user with those under the key before, while keys are changed.
+pub(super) const NAMES_MAX: usize = 2 * IDS_MAX;
 
 /// Ids of one user, in the order in which they were named.
 pub type Ids = SmallVec<[UserKey; IDS_MAX]>;
@@ -59,6 +63,13 @@ pub struct Join {
     pub source: u64,
 }
 
+impl Join {
+    /// Whether it is one id under two keys: nobody says so but we.
+    fn is_move(&self) -> bool {
+        self.ids.iter().any(|id| generation(*id) != generation(self.ids[0]))
+    }
+}
+
 /// Where an id leads.
 #[derive(Debug)]
 pub(super) struct Alias {
@@ -86,21 +97,16 @@ impl Alias {
 struct Padded(RwLock<FxHashMap<u64, Alias>>);
 
 /// The ids of one user: the root, which stays as long as the group, and then the others.
-#[derive(Clone, Copy, Debug)]
-struct Group {
-    ids: [UserKey; IDS_MAX],
-    len: u8,
-}
+#[derive(Clone, Debug)]
+struct Group(Ids);
 
 impl Group {
     fn of(ids: &[UserKey]) -> Self {
-        let mut group = Self { ids: [UserKey(0); IDS_MAX], len: ids.len() as u8 };
-        group.ids[..ids.len()].copy_from_slice(ids);
-        group
+        Self(Ids::from_slice(ids))
     }
 
     fn ids(&self) -> &[UserKey] {
-        &self.ids[..usize::from(self.len)]
+        &self.0
     }
 }
 
@@ -121,7 +127,7 @@ struct Groups {
 impl Groups {
     fn keep(&mut self, group: Group) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
-            self.all.push(group);
+            self.all.push(Group::of(&[]));
             self.all.len() as u32 - 1
         });
         self.all[number as usize] = group;
@@ -130,7 +136,7 @@ impl Groups {
     }
 
     fn release(&mut self, number: u32) {
-        self.all[number as usize].len = 0;
+        self.all[number as usize].0 = Ids::new();
         self.free.push(number);
     }
 
@@ -149,7 +155,7 @@ impl Groups {
 /// Takes steps until one leads nowhere. No path is longer than a group: steps go to smaller keys.
 fn follow(id: UserKey, next: impl Fn(UserKey) -> UserKey) -> UserKey {
     let mut id = id;
-    for _ in 1..IDS_MAX {
+    for _ in 1..NAMES_MAX {
         let to = next(id);
         if to == id {
             break;
@@ -298,7 +304,8 @@ impl Aliases {
         }
         let now_s = now.as_secs_u32();
         let mut groups = self.groups.lock();
-        if !groups.admits(join.source, self.config.joins_per_s, now_s) {
+        // Who moves to his new key does so once.
+        if !join.is_move() && !groups.admits(join.source, self.config.joins_per_s, now_s) {
             count(&self.counters.rate_limited);
             return Joined::RateLimited;
         }
@@ -315,9 +322,16 @@ impl Aliases {
         }
         members.sort_unstable();
         members.dedup();
-        if members.len() > IDS_MAX {
+        let mut by_key = members.chunk_by(|one, other| generation(*one) == generation(*other));
+        if by_key.any(|ids| ids.len() > IDS_MAX) {
             count(&self.counters.too_many);
             return Joined::TooMany;
+        }
+        // The largest are of the oldest key, whose grace is over.
+        let gone = members.drain(members.len().min(NAMES_MAX)..).collect::<Ids>();
+        for id in gone {
+            self.pass_by(&members, id);
+            self.remove(id);
         }
         let dropped = self.make_room(&mut groups, &members, &numbers);
         numbers.iter().for_each(|number| groups.release(*number));
@@ -332,7 +346,7 @@ impl Aliases {
         let groups = self.groups.lock();
         let number = self.stripe(id).read().get(&id.0).map(|alias| alias.group as usize);
         let group = number.and_then(|number| groups.all.get(number));
-        if let Some(group) = group.filter(|group| group.ids[0] != id) {
+        if let Some(group) = group.filter(|group| group.ids().first() != Some(&id)) {
             self.pass_by(group.ids(), id);
         }
     }
@@ -377,7 +391,7 @@ impl Aliases {
     /// Drops the ids of a group that expired; the root stays, under which the session lies, until it
     /// is alone.
     fn tidy(&self, groups: &mut Groups, number: u32, now_s: u32) {
-        let Some(group) = groups.all.get(number as usize).copied() else { return };
+        let Some(group) = groups.all.get(number as usize).cloned() else { return };
         let Some((&root, others)) = group.ids().split_first() else { return };
         let is_live = |id: &UserKey| {
             let stripe = self.stripe(*id).read();
@@ -404,11 +418,11 @@ impl Aliases {
     /// Lets other groups go until the members fit.
     fn make_room(&self, groups: &mut Groups, members: &[UserKey], kept: &[u32]) -> Vec<Ids> {
         let known: usize = kept.iter().map(|number| groups.all[*number as usize].ids().len()).sum();
-        let more = members.len() - known;
+        let more = members.len().saturating_sub(known);
         let mut dropped = Vec::new();
         while self.len.load(Ordering::Relaxed) + more > self.config.aliases_max {
             let Some(victim) = self.choose_victim(groups, kept) else { break };
-            let group = groups.all[victim as usize];
+            let group = groups.all[victim as usize].clone();
             dropped.push(Ids::from_slice(group.ids()));
             group.ids().iter().for_each(|id| self.remove(*id));
             self.counters.evicted.fetch_add(group.ids().len() as u64, Ordering::Relaxed);
@@ -428,7 +442,7 @@ impl Aliases {
             let place = groups.hands.0 % groups.all.len();
             groups.hands.0 = place + 1;
             let group = &groups.all[place];
-            if group.len == 0 || kept.contains(&(place as u32)) {
+            if group.ids().is_empty() || kept.contains(&(place as u32)) {
                 continue;
             }
             let last_s = group.ids().iter().map(used_s).max().unwrap_or(0);

@@ -1,6 +1,6 @@
 //! Who a bid request speaks of: the first of its ids that leads to somebody whom we know.
 
-use super::alias::{Aliases, IDS_MAX};
+use super::alias::{Aliases, NAMES_MAX};
 use super::identity::Namespace;
 use super::profile::{Profile, ReadOutcome};
 use super::table::SessionTable;
@@ -34,11 +34,11 @@ pub fn find(
     now: Timestamp,
     profile: &mut Profile,
 ) -> Option<Found> {
-    let ids_max = if aliases.is_some() { IDS_MAX } else { 1 };
+    let ids_max = if aliases.is_some() { NAMES_MAX } else { 1 };
     let mut first = None;
     for (by, id) in ids.take(ids_max) {
         let (mut user, mut outcome) = (id, table.read(id, now, profile));
-        for _ in 1..IDS_MAX {
+        for _ in 1..NAMES_MAX {
             let next = aliases.map_or(user, |aliases| aliases.try_next(user, now));
             if next == user || outcome == ReadOutcome::Contended {
                 break;

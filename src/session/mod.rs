@@ -47,8 +47,8 @@ pub use interest::{HALF_LIFE_FAST_S, HALF_LIFE_SLOW_S, SLOW_WEIGHT};
 pub use profile::{Profile, ReadOutcome};
 pub use saved::{Malformed, Restorer, save};
 pub use shard::{
-    ApplyEvents, Carry, ChangeShows, JoinIds, SHARD_MAILBOX_MAX, SendRelays, SessionShard, Status,
-    TellVisits, Tick,
+    ApplyEvents, Carry, ChangeShows, ForgetUsers, JoinIds, SHARD_MAILBOX_MAX, SendRelays,
+    SessionShard, Status, TellVisits, Tick,
 };
 pub use state::{
     CancelShow, ConfirmShow, PendShow, ShardCounters, ShardState, ShardStatus, ShowChange,

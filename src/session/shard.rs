@@ -1,6 +1,6 @@
 //! The actor of one shard: a mailbox before [`ShardState`], which lives outside of it.
 
-use super::alias::Join;
+use super::alias::{Ids, Join};
 use super::behaviour::Event;
 use super::hand_over::Relay;
 use super::state::{ShardState, ShardStatus, ShowChange};
@@ -46,6 +46,13 @@ pub struct ChangeShows(pub Vec<ShowChange>);
 pub struct JoinIds(pub SmallVec<[Join; 1]>);
 
 const _: () = assert!(size_of::<JoinIds>() <= 128);
+
+/// Users of this shard are to be forgotten. Answers how many sessions that were.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "usize")]
+pub struct ForgetUsers(pub Ids);
+
+const _: () = assert!(size_of::<ForgetUsers>() <= 128);
 
 /// What another shard has for this one.
 #[derive(Debug, Message)]
@@ -146,6 +153,13 @@ impl Handler<Carry> for SessionShard {
     fn handle(&mut self, Carry(relay): Carry, _: &mut Self::Context) {
         let visit = self.change(|state, now| state.receive(relay, now));
         self.tell(Vec::from_iter(visit));
+    }
+}
+
+impl Handler<ForgetUsers> for SessionShard {
+    type Result = usize;
+    fn handle(&mut self, ForgetUsers(users): ForgetUsers, _: &mut Self::Context) -> usize {
+        self.change(|state, _| state.forget(&users))
     }
 }
 

@@ -281,6 +281,12 @@ impl ShardState {
         self.sweep_aliases(now);
     }
 
+    /// Forgets those of the users who are its own. Returns how many sessions that were.
+    pub fn forget(&mut self, users: &[UserKey]) -> usize {
+        let own = users.iter().filter(|user| self.map.shard_of(**user) == self.shard);
+        own.filter(|user| self.table.erase(**user)).count()
+    }
+
     /// What it holds and counted.
     #[must_use]
     pub fn status(&self) -> ShardStatus {

@@ -125,7 +125,8 @@ impl SessionTable {
     }
 
     /// Whether there is anything of `user`, live or not. May wait for a writer.
-    pub(super) fn knows(&self, user: UserKey) -> bool {
+    #[must_use]
+    pub fn knows(&self, user: UserKey) -> bool {
         self.stripe(user).read().knows(user)
     }
 

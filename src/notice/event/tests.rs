@@ -1,6 +1,7 @@
 //! Cleaning, as tables of one event each, then as whole bodies.
 
 use super::*;
+use crate::hash::UserHashers;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -15,7 +16,14 @@ fn clean(body: &[u8]) -> Cleaned {
     let keeps = |id, category: &str, item| {
         (id != AdvertiserId::of("bolt") || category != "pills") && item != Some(pill)
     };
-    Cleaner { hasher: &hasher, tenant: &tenant, keeps: &keeps, now: NOW }.clean(body)
+    Cleaner {
+        hashers: &UserHashers::only(hasher.clone()),
+        marks: &hasher,
+        tenant: &tenant,
+        keeps: &keeps,
+        now: NOW,
+    }
+    .clean(body)
 }
 
 /// A valid event with some fields replaced (`None` removes one).

@@ -1,6 +1,6 @@
 //! Groups of ids as bytes, and how a user's ids are forgotten.
 
-use super::{Alias, Aliases, Group, IDS_MAX, Ids};
+use super::{Alias, Aliases, Group, Ids, NAMES_MAX};
 use crate::session::saved::Reader;
 use crate::units::UserKey;
 use smallvec::SmallVec;
@@ -15,15 +15,15 @@ pub struct SavingStep(usize);
 
 /// A group as it was saved: the root first, each id with the place of the one that it leads to and when
 /// it was used.
-pub struct SavedGroup(SmallVec<[(UserKey, u8, u32); IDS_MAX]>);
+pub struct SavedGroup(SmallVec<[(UserKey, u8, u32); NAMES_MAX]>);
 
 impl SavedGroup {
-    /// Reads one; `None` where it is none: two to eight ids, the smallest first, of which each leads to
+    /// Reads one; `None` where it is none: two to sixteen ids, the smallest first, of which each leads to
     /// itself or a smaller one.
     pub(in crate::session) fn load(reader: &mut Reader<'_>) -> Option<Self> {
         let len = usize::from(reader.u8()?);
         let mut ids = SmallVec::new();
-        for _ in 0..len.min(IDS_MAX) {
+        for _ in 0..len.min(NAMES_MAX) {
             ids.push((UserKey(reader.u64()?), reader.u8()?, reader.u32()?));
         }
         let group = Self(ids);
@@ -34,7 +34,7 @@ impl SavedGroup {
         let is_sound = root.1 == 0 && others.iter().all(leads_down);
         let is_twice = |at: usize| group.0[..at].iter().any(|one| one.0 == group.0[at].0);
         let is_one_each = !(1..group.0.len()).any(is_twice);
-        (len >= 2 && len <= IDS_MAX && is_sound && is_one_each).then_some(group)
+        (len >= 2 && len <= NAMES_MAX && is_sound && is_one_each).then_some(group)
     }
 
     /// Its ids.
@@ -70,10 +70,10 @@ impl Aliases {
     }
 
     fn write(&self, group: &Group, out: &mut Vec<u8>) {
-        if group.len < 2 {
+        if group.ids().len() < 2 {
             return;
         }
-        out.push(group.len);
+        out.push(group.ids().len() as u8);
         for id in group.ids() {
             let stripe = self.stripe(*id).read();
             let (next, used_s) = stripe
@@ -93,7 +93,7 @@ impl Aliases {
         for id in saved.ids() {
             let known = self.stripe(id).read().get(&id.0).map(|alias| alias.group);
             if let Some(number) = known {
-                let group = groups.all[number as usize];
+                let group = groups.all[number as usize].clone();
                 group.ids().iter().for_each(|id| self.remove(*id));
                 groups.release(number);
             }
@@ -126,7 +126,7 @@ impl Aliases {
         for id in ids {
             let number = self.stripe(*id).read().get(&id.0).map(|alias| alias.group);
             if let Some(number) = number {
-                let group = groups.all[number as usize];
+                let group = groups.all[number as usize].clone();
                 group.ids().iter().for_each(|id| self.remove(*id));
                 groups.release(number);
             }

@@ -1,7 +1,9 @@
 //! What is saved comes back as it was, whatever changes meanwhile.
 
 use super::*;
+use crate::clock::Mono;
 use crate::hash;
+use crate::store::{Head, SealKey, SealedReader, SealedWriter};
 use proptest::prelude::*;
 
 /// Everything that a table hands out to be saved.
@@ -190,4 +192,39 @@ proptest! {
         let _ = restorer.take(&bytes);
         let _ = answers(&table, UserKey(1), at(0));
     }
+}
+
+/// `cargo test --lib session::tests::saved -- --ignored --nocapture`
+#[test]
+#[ignore = "takes a gigabyte and minutes where nothing is optimised; prints figures"]
+fn a_million_sessions_are_saved_and_come_back() {
+    const USERS: u64 = 1_000_000;
+    let config = SessionConfig { sessions_max: 2 * USERS as usize, ..SessionConfig::default() };
+    let (table, mut state) = shard(config);
+    for number in 0..USERS {
+        let user = UserKey(hash::mix(number));
+        for event in 0..=hash::mix(user.0) % 12 {
+            state.record(&view(0, user, (user.0 as u32).wrapping_add(event as u32), at(0)), at(20));
+        }
+        state.confirm(&confirm_of(user, number as u32, at(20)), at(20));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, key) = (folder.path().join("sessions"), SealKey::new([1; 32]));
+    let head = Head { kind: 1, boot: 1, sequence: 1, at: at(20) };
+    let began = Mono::now();
+    let mut writer = SealedWriter::begin(&path, &key, &head).expect("begun");
+    save(&table, None, 0, at(20), &mut |piece| writer.add(piece)).expect("saved");
+    let bytes = writer.finish().expect("written");
+    let saved_ms = Mono::now().nanos_since(began) / 1_000_000;
+    let began = Mono::now();
+    let mut reader = SealedReader::open(&path, &[key], 1).expect("ours").expect("a file");
+    let back = SessionTable::new(config);
+    let mut restorer = restorer(&back, None, at(21), &|_| false);
+    while let Some(piece) = reader.next().expect("sound") {
+        restorer.take(&piece).expect("ours");
+    }
+    assert_eq!(restorer.sessions, USERS);
+    let read_ms = Mono::now().nanos_since(began) / 1_000_000;
+    println!("{} B a session, saved in {saved_ms} ms, read in {read_ms} ms", bytes / USERS);
+    assert!(bytes / USERS < 256);
 }
