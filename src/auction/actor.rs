@@ -397,23 +397,10 @@ pub struct BidShown {
     pub price: Micros,
 }
 
-/// A bid's ad was clicked.
+/// A bid's ad was clicked: who, when, and the price that is held for it.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub struct BidClicked {
-    /// The bid's hold.
-    pub hold: HoldId,
-    /// Who clicked, where that may be measured.
-    pub user: Option<UserKey>,
-    /// Whether the user asked to be forgotten since the bid.
-    pub is_forgotten: bool,
-    /// Where it is counted.
-    pub cell: Cell,
-    /// When.
-    pub at: Timestamp,
-    /// The price that is held for it, a CPM in the account's currency.
-    pub price: Micros,
-}
+pub struct BidClicked(pub BidShown);
 
 /// Time has passed: leases are renewed or given back, histograms handed out.
 #[derive(Clone, Copy, Debug, Message)]
@@ -489,18 +476,18 @@ impl Handler<EndBids> for AuctionActor {
 impl Handler<BidClicked> for AuctionActor {
     type Result = ();
 
-    fn handle(&mut self, clicked: BidClicked, _: &mut Self::Context) {
+    fn handle(&mut self, BidClicked(clicked): BidClicked, _: &mut Self::Context) {
         let mut core = self.core.borrow_mut();
-        if core.clicked.contains(clicked.hold) {
+        let BidShown { hold, user, cell, at, .. } = clicked;
+        if core.clicked.contains(hold) {
             core.clicks_repeated += 1;
             return;
         }
-        core.clicked.put(clicked.hold, ());
-        let BidClicked { hold, user, is_forgotten, cell, at, price } = clicked;
+        core.clicked.put(hold, ());
         // Whatever was clicked was shown, also where the bill takes longer than the user: the
         // learner must have the show before the click.
         if core.ring.contains(hold) {
-            core.show(BidShown { hold, user, is_forgotten, cell, at, price });
+            core.show(clicked);
         }
         core.outbox.click(Click { hold, at });
         let price = Micros(0);

@@ -4,6 +4,7 @@
 mod check;
 mod ctr_model;
 mod demo;
+mod discretion;
 mod evaluate;
 mod event_stream;
 mod exchange;
@@ -11,6 +12,7 @@ mod explain;
 mod ledger;
 mod ledger_repair;
 mod plot;
+mod privacy;
 mod replay;
 mod serve;
 mod show;
@@ -18,6 +20,9 @@ mod train;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[derive(Parser)]
 #[command(name = "outbid", version, about = "A real-time bidding engine for OpenRTB", long_about = None)]
@@ -34,6 +39,7 @@ enum Command {
     Exchange(exchange::Args),
     Explain(explain::Args),
     Ledger(ledger::Args),
+    Privacy(privacy::Args),
     Replay(replay::Args),
     Evaluate(evaluate::Args),
     Train(train::Args),
@@ -50,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Exchange(args) => exchange::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Ledger(args) => ledger::run(&args),
+        Command::Privacy(args) => privacy::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Train(args) => train::run(&args),
@@ -68,6 +75,6 @@ fn start_log(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("OUTBID_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     // A second initialisation, as in tests that run several commands, keeps the first.
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = lines.finish().with(filter_fn(discretion::may_be_logged)).try_init();
 }

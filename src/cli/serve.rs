@@ -1,5 +1,6 @@
 //! `outbid serve`: the server.
 
+use super::discretion;
 use crate::config::Config;
 use crate::server::{self, Options};
 use crate::units::Timestamp;
@@ -24,6 +25,7 @@ pub struct Args {
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     super::start_log("info,actix_server=warn");
+    discretion::keep();
     let mut config = Config::load(&args.config)?;
     for warning in &config.warnings {
         tracing::warn!(%warning, "the configuration works, and should be changed");

@@ -93,7 +93,7 @@ pub async fn click(desk: Data<Desk>, head: HttpRequest) -> HttpResponse {
         let user = token.user.filter(|_| token.measure);
         let (hold, cell, is_forgotten) = (token.hold, cell_of(token), token.is_withheld());
         let price = token.price;
-        let clicked = BidClicked { hold, user, is_forgotten, cell, at: now, price };
+        let clicked = BidClicked(BidShown { hold, user, is_forgotten, cell, at: now, price });
         engine.tell_core(token.hold.lease.core, clicked).await;
     }
     HttpResponse::Found()

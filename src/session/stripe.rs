@@ -146,7 +146,7 @@ impl Stripe {
         let sessions = (until..before).rev().filter_map(|place| self.sessions.get(place));
         // A place that was freed to be overwritten still holds whom it held.
         let is_listed = |session: &&UserSession| {
-            self.index.get(&session.user.0).is_some() && !session.is_expired(config, now_s)
+            self.index.contains_key(&session.user.0) && !session.is_expired(config, now_s)
         };
         sessions.filter(is_listed).for_each(|session| session.save(out));
         until

@@ -34,7 +34,7 @@ impl SavedGroup {
         let is_sound = root.1 == 0 && others.iter().all(leads_down);
         let is_twice = |at: usize| group.0[..at].iter().any(|one| one.0 == group.0[at].0);
         let is_one_each = !(1..group.0.len()).any(is_twice);
-        (len >= 2 && len <= NAMES_MAX && is_sound && is_one_each).then_some(group)
+        ((2..=NAMES_MAX).contains(&len) && is_sound && is_one_each).then_some(group)
     }
 
     /// Its ids.
