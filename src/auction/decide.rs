@@ -84,6 +84,9 @@ pub struct Auctioneer {
     /// What draws of click probabilities make of ads; empty where no campaign explores.
     explorers: Vec<Shortlist>,
     page: Page,
+    /// What an imported model was asked about.
+    #[cfg(feature = "onnx")]
+    rerank: rerank::Rerank,
 }
 
 impl Auctioneer {
@@ -109,6 +112,8 @@ impl Auctioneer {
         // What the last request left must not be priced for this one.
         self.scoring.clear();
         self.contenders.clear();
+        #[cfg(feature = "onnx")]
+        self.rerank.clear();
         world.catalog.eligible(&input.facts, &mut self.eligibility, &mut self.eligible);
         let eligible = Mono::now();
         recorder.record(Stage::Eligibility, eligible.nanos_since(start));
@@ -131,6 +136,8 @@ impl Auctioneer {
         self.price(world, input, priced..self.scoring.turns().len(), &mut gate);
         let priced = Mono::now();
         recorder.record(Stage::Price, priced.nanos_since(scored));
+        #[cfg(feature = "onnx")]
+        let priced = self.rerank(world, input, priced, recorder, &mut gate);
         self.select(world, purse, input, &mut gate);
         recorder.record(Stage::Hold, Mono::now().nanos_since(priced));
         if input.outcome.picks.is_empty() {
@@ -202,6 +209,10 @@ impl Auctioneer {
                 if explores {
                     let list = &mut self.explorers[usize::from(scored.imp)];
                     explore(list, world, input, &terms, (contender, spread), scored);
+                }
+                #[cfg(feature = "onnx")]
+                if !self.rerank.admits(scored) {
+                    continue;
                 }
                 let Priced::Bid(price) = terms.price(scored) else { continue };
                 *gate = (*gate).max(NoBid::PageRules);
@@ -461,6 +472,12 @@ pub fn shaded(
     let seed = hash::combine(input.seed, u64::from(ad));
     world.market.shade(&input.place(imp), paced, floor, seed).price.min(price)
 }
+
+#[cfg(feature = "onnx")]
+#[path = "rerank.rs"]
+mod rerank;
+#[cfg(feature = "onnx")]
+pub use rerank::{RERANK_BOUNDS_US, Reranker};
 
 #[cfg(test)]
 #[path = "decide_tests.rs"]

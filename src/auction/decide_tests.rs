@@ -35,7 +35,7 @@ pub(super) fn strategies(exploration: &str) -> Strategies {
 }
 
 /// A world of generated campaigns that are paced each in its own way.
-fn world(seed: u64) -> World {
+pub(super) fn world(seed: u64) -> World {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     world_of(generated(600, seed, 0.1), || rng.random_range(-4.0..0.0))
 }
@@ -80,6 +80,8 @@ pub(super) fn world_by(
         fits_max: 0,
         base_logit: -4.6,
         limits: crate::config::Auction::default(),
+        #[cfg(feature = "onnx")]
+        reranker: None,
     })
 }
 

@@ -474,6 +474,11 @@ fn contributions(
     let mut parts = world.model.contributions(context, ad.slot, cross);
     let row = world.catalog.row(scored.campaign);
     if let Some(platt) = row.and_then(|row| auctioneer.calibration(world, input, position, row)) {
+        #[cfg(feature = "onnx")]
+        if auctioneer.is_reranked(scored) {
+            let ours: f32 = parts.iter().map(|(_, nats)| nats).sum();
+            parts.push(("onnx".to_owned(), platt.invert(scored.logit) - ours));
+        }
         parts.push(("calibration".to_owned(), scored.logit - platt.invert(scored.logit)));
     }
     parts

@@ -39,6 +39,8 @@ pub use actor::{
 pub use arm::{Arm, Arms};
 pub use audit::{AUDITS_MAX, Audit, FindAudits};
 pub use decide::{Auctioneer, Scored};
+#[cfg(feature = "onnx")]
+pub use decide::{RERANK_BOUNDS_US, Reranker};
 pub use explain::{
     Controllers, End, ExplainedAd, ExplainedBid, ExplainedCampaign, ExplainedPrice, Explanation,
     explain,

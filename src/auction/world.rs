@@ -1,5 +1,7 @@
 //! What one request sees of the world: one epoch of each snapshot, pinned for its whole length.
 
+#[cfg(feature = "onnx")]
+use crate::auction::decide::Reranker;
 use crate::auction::diversity::ShownCategories;
 use crate::auction::input::AuctionInput;
 use crate::auction::price;
@@ -48,6 +50,9 @@ pub struct Published {
     pub base_logit: f32,
     /// What keeps pages and users from being flooded.
     pub limits: config::Auction,
+    /// An imported model that is asked about the best candidates.
+    #[cfg(feature = "onnx")]
+    pub reranker: Option<Arc<Reranker>>,
 }
 
 /// One epoch of everything.
@@ -76,6 +81,9 @@ pub struct World {
     pub base_logit: f32,
     /// What keeps pages and users from being flooded.
     pub limits: config::Auction,
+    /// An imported model that is asked about the best candidates.
+    #[cfg(feature = "onnx")]
+    pub reranker: Option<Arc<Reranker>>,
     /// What campaigns sell, as sessions know them.
     pub shown: ShownCategories,
     seats: Seats,
@@ -181,6 +189,8 @@ impl World {
             seats: Seats::of(&catalog, &strategies, &releases, published.sequence.as_deref()),
             shown: ShownCategories::of(&catalog, &published.limits.diversity),
             limits: published.limits,
+            #[cfg(feature = "onnx")]
+            reranker: published.reranker.clone(),
             catalog,
             model: published.model.load_full(),
             pacing: published.pacing.load_full(),

@@ -92,6 +92,10 @@ fn check(
     if let Err(error) = Arms::from_shares(&config.experiment.arms) {
         problems.push(error);
     }
+    #[cfg(feature = "onnx")]
+    if let Err(error) = crate::server::open_reranker(config) {
+        problems.push(format!("{error:#}"));
+    }
     let names = strategies.known();
     match CatalogKeeper::open(config.paths.catalog.clone(), names) {
         Ok(keeper) => {

@@ -2,6 +2,8 @@
 
 mod ctr;
 mod figures;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod planted;
 mod policy;
 mod privacy;

@@ -19,7 +19,7 @@ pub use exchange::{
     Auth, ChargeOn, Exchange, NoBidStyle, PriceForm, SupplyChains, TestRequests, is_within,
 };
 pub use network::Network;
-pub use prediction::Prediction;
+pub use prediction::{OnnxReranker, Prediction};
 pub use relevance::Relevance;
 pub use secret::{PriceKeys, Secret};
 pub use session::{AliasFrom, Session};
@@ -241,6 +241,7 @@ impl Config {
                 .into_iter()
                 .chain(&mut config.currency.file)
                 .chain(&mut config.relevance.sequence_model)
+                .chain(config.prediction.onnx.as_mut().map(|onnx| &mut onnx.file))
         {
             *path = folder.join(&*path);
         }

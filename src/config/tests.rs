@@ -67,6 +67,19 @@ fn wrong_files_are_refused_with_their_line() {
         (format!("{GOOD}[privacy]\nmode = 'loose'\n"), "8: unknown variant"),
         (format!("{GOOD}[auction]\ncandidates = 9\n"), "8: unknown field `candidates`"),
         (format!("{GOOD}[prediction]\ndim = 12\n"), "8: prediction.dim: it is 8 or 16"),
+        (format!("{GOOD}[prediction.onnx]\nvocabulary = 9\n"), "missing field `file`"),
+        #[cfg(not(feature = "onnx"))]
+        (format!("{GOOD}[prediction.onnx]\nfile = 'm'\nvocabulary = 9\n"), "knows no ONNX"),
+        #[cfg(feature = "onnx")]
+        (
+            format!("{GOOD}[prediction.onnx]\nfile = 'm'\nvocabulary = 1\n"),
+            "9: prediction.onnx.vocabulary: it lies between",
+        ),
+        #[cfg(feature = "onnx")]
+        (
+            format!("{GOOD}[prediction.onnx]\nfile = 'm'\nvocabulary = 9\ntop = 65\n"),
+            "10: prediction.onnx.top: it lies between",
+        ),
         (
             format!("{GOOD}[prediction]\nnegative_rate = nan\n"),
             "8: prediction.negative_rate: it lies",

@@ -15,6 +15,8 @@ mod combine;
 mod error;
 mod example;
 mod examples;
+#[cfg(feature = "onnx")]
+mod imported;
 mod input;
 mod libsvm;
 mod lines;
@@ -44,6 +46,8 @@ pub use choices::{ChoiceSetting, ChoiceValue, choice_value};
 pub use error::{Error, Tolerance};
 pub use example::{Example, FEATURES_MAX};
 pub use examples::Examples;
+#[cfg(feature = "onnx")]
+pub use imported::{Imported, Latency, ids_of};
 pub use input::Position;
 pub use map::{Cross, FeatureMap, Field, Format, Label, Scale, Time};
 pub use metrics::{Bin, Metrics, Scored};

@@ -1,6 +1,8 @@
 //! Models that are judged while they learn: each example is predicted first, then learned.
 
 use super::example::Example;
+#[cfg(feature = "onnx")]
+use super::imported::Imported;
 use super::metrics::Scored;
 use super::private::PrivateModel;
 use crate::prediction::{Fwfm, Sample, Shadows, sigmoid};
@@ -14,6 +16,9 @@ pub enum Model {
     Shadows(Box<Shadows>),
     /// A linear one that learns through releases.
     Private(Box<PrivateModel>),
+    /// A model of somebody else's, which learns nothing.
+    #[cfg(feature = "onnx")]
+    Imported(Box<Imported>),
 }
 
 impl Model {
@@ -27,6 +32,11 @@ impl Model {
             Self::One(model) => model.learn(&sample, example.is_positive, weight),
             Self::Shadows(models) => models.learn(&sample, example.is_positive, weight),
             Self::Private(model) => return model.learn(example),
+            #[cfg(feature = "onnx")]
+            Self::Imported(model) => {
+                model.keep(example);
+                model.predict(example)
+            }
         };
         Scored::new(predicted, example.is_positive, weight)
     }
@@ -34,12 +44,14 @@ impl Model {
     /// Predicts an example and learns nothing.
     #[must_use]
     pub fn predict(&self, example: &Example) -> Scored {
-        let logit = match self {
-            Self::One(model) => model.logit(&sample(example)),
-            Self::Shadows(models) => models.logit(&sample(example)),
+        let predicted = match self {
+            Self::One(model) => sigmoid(model.logit(&sample(example))),
+            Self::Shadows(models) => sigmoid(models.logit(&sample(example))),
+            #[cfg(feature = "onnx")]
+            Self::Imported(model) => model.predict(example),
             Self::Private(model) => return model.predict(example),
         };
-        Scored::new(sigmoid(logit), example.is_positive, example.weight)
+        Scored::new(predicted, example.is_positive, example.weight)
     }
 
     /// The log loss of late of each set of rates that learns side by side.
@@ -48,6 +60,8 @@ impl Model {
         match self {
             Self::One(_) | Self::Private(_) => Vec::new(),
             Self::Shadows(models) => models.losses(),
+            #[cfg(feature = "onnx")]
+            Self::Imported(_) => Vec::new(),
         }
     }
 
@@ -56,6 +70,8 @@ impl Model {
             Self::One(model) => model.advance(now),
             Self::Shadows(models) => models.advance(now),
             Self::Private(_) => {}
+            #[cfg(feature = "onnx")]
+            Self::Imported(_) => {}
         }
     }
 }

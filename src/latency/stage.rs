@@ -25,11 +25,14 @@ pub enum Stage {
     Encode = 7,
     /// From the last byte received to the answer handed to the socket.
     Total = 8,
+    /// Asking an imported model about the best, and pricing them anew.
+    #[cfg(feature = "onnx")]
+    Rerank = 9,
 }
 
 impl Stage {
     /// How many there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 9 + cfg!(feature = "onnx") as usize;
 
     /// All stages, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
@@ -42,6 +45,8 @@ impl Stage {
         Self::Hold,
         Self::Encode,
         Self::Total,
+        #[cfg(feature = "onnx")]
+        Self::Rerank,
     ];
 
     /// The name in JSON, metrics and files.
@@ -57,6 +62,8 @@ impl Stage {
             Self::Hold => "hold",
             Self::Encode => "encode",
             Self::Total => "total",
+            #[cfg(feature = "onnx")]
+            Self::Rerank => "rerank",
         }
     }
 }

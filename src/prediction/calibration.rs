@@ -108,6 +108,12 @@ impl Cell {
         self.slope_variance * distance * distance + self.shift_variance
     }
 
+    /// May move again as freely as at first.
+    fn loosen(&mut self, (slope_variance, shift_variance): (f32, f32)) {
+        self.slope_variance = self.slope_variance.max(slope_variance);
+        self.shift_variance = self.shift_variance.max(shift_variance);
+    }
+
     /// Takes its part of an error of `innovation` logits, `spread` the variance of all that made it.
     fn correct(&mut self, distance: f32, innovation: f32, spread: f32) {
         for (value, variance, by) in [
@@ -226,6 +232,17 @@ impl Calibrator {
             one.own.correct(distance, innovation, spread);
             one.groups[group].correct(distance, innovation, spread);
             one.published.set(group, one.groups[group].delta());
+        }
+    }
+
+    /// Another model is served from now on. What was learned of the one before is the best guess at what
+    /// it errs by, since both saw the same shows, and no more than a guess.
+    pub(super) fn loosen(&mut self) {
+        let [everything, exchange, group] = VARIANCES;
+        self.everything.loosen(everything);
+        for one in &mut self.exchanges {
+            one.own.loosen(exchange);
+            one.groups.iter_mut().for_each(|cell| cell.loosen(group));
         }
     }
 

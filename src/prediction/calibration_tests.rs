@@ -123,3 +123,27 @@ proptest! {
         }
     }
 }
+
+/// Where another model serves, the line of the one before is where learning begins, and not where it
+/// has nearly ended.
+#[test]
+fn another_model_is_calibrated_soon() {
+    let (high, low) = (|logit: f32| logit - 0.5, |logit: f32| logit + 0.3);
+    let mut random = ChaCha8Rng::seed_from_u64(8);
+    let mut calibrator = Calibrator::new(BASE);
+    show(&mut calibrator, &mut random, (1, 1), 100_000, high);
+    let before = ratio(&calibrator, (1, 1), BASE + 1.0, high);
+    calibrator.loosen();
+    let after = ratio(&calibrator, (1, 1), BASE + 1.0, high);
+    assert_eq!(before, after, "no price jumps");
+    let mut held = Calibrator::restore(BASE, calibrator.to_saved()).expect("sound");
+    let one = &mut held.exchanges[0];
+    for cell in [&mut held.everything, &mut one.own, &mut one.groups[1]] {
+        (cell.slope_variance, cell.shift_variance) = (VARIANCE_MIN, VARIANCE_MIN);
+    }
+    for calibrator in [&mut calibrator, &mut held] {
+        show(calibrator, &mut random, (1, 1), 4_000, low);
+    }
+    let [loose, tight] = [&calibrator, &held].map(|one| ratio(one, (1, 1), BASE + 1.0, low));
+    assert!((loose - 1.0).abs() < 0.25 && tight < 0.65, "{loose} {tight}");
+}

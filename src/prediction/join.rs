@@ -178,6 +178,11 @@ impl JoinTable {
         self.now.0.saturating_sub(oldest.0).max(0)
     }
 
+    /// The present.
+    pub(super) const fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// How many shows wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()

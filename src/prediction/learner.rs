@@ -156,6 +156,9 @@ pub struct Learner {
     conversions: ConversionHead,
     released: Option<ReleasedModel>,
     negative_rate: f64,
+    /// Shows from before were scored by a model that no longer serves, and tell nothing of the present
+    /// one's errors.
+    calibrates_from: Timestamp,
     publisher: Publisher,
     join: JoinTable,
     snapshot: Arc<ModelSnapshot>,
@@ -186,6 +189,7 @@ impl Learner {
             conversions: ConversionHead::new(config)?,
             released: ReleasedModel::new(config),
             negative_rate: config.negative_rate,
+            calibrates_from: Timestamp(i64::MIN),
             calibrator: config.calibration.then(|| Calibrator::new(config.base_logit())),
             publisher,
             join: JoinTable::new(config.click_window_ms, config.join_max),
@@ -393,7 +397,12 @@ impl Learner {
         }
         let base_logit = self.model.serving().base_logit();
         let online = OnlineSample::new(&example.context, &example.ad, example.cross, base_logit);
+        let served = self.model.serving_number();
         let predicted = self.model.learn(&online.sample(), is_clicked, 1.0);
+        if self.model.serving_number() != served {
+            self.calibrates_from = self.join.now();
+            self.calibrator.iter_mut().for_each(Calibrator::loosen);
+        }
         let among_seen = self.model.serving().among_seen(predicted);
         self.progressive.record(among_seen, is_clicked);
         self.counters.learned += 1;
@@ -420,7 +429,8 @@ impl Learner {
             Some((_, quality)) => quality.record(example.predicted, is_clicked),
             None => self.counters.exchanges_refused += 1,
         }
-        if let Some(calibrator) = &mut self.calibrator {
+        let is_of_present = example.at >= self.calibrates_from;
+        if let Some(calibrator) = self.calibrator.as_mut().filter(|_| is_of_present) {
             calibrator.learn(exchange, example.calibration_group, example.logit, is_clicked);
             self.is_changed = true;
         }

@@ -37,6 +37,8 @@ mod learner;
 mod linear;
 pub mod model_file;
 mod online;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod pairs;
 mod publish;
 mod quality;
@@ -84,6 +86,10 @@ pub use fwfm::Fwfm;
 pub use join::Example;
 pub use learner::{Counters, Learner, LearnerStatus, SavedLearner};
 pub use model_file::{ModelFileError, map_digest};
+#[cfg(all(test, feature = "onnx"))]
+pub(crate) use onnx::sample as onnx_sample;
+#[cfg(feature = "onnx")]
+pub use onnx::{ONNX_BATCH_MAX, ONNX_COLUMNS, OnnxAsked, OnnxError, OnnxModel};
 pub use publish::Rebuilt;
 pub use quality::{Quality, QualitySummary};
 pub use released::gradient_dimensions;

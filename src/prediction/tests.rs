@@ -386,6 +386,46 @@ fn what_is_sampled_is_measured_among_what_is_seen() {
     assert!((0.8..1.2).contains(&ratio), "{ratio}");
 }
 
+/// Shows that wait when another of the shadows takes over were scored by the one before.
+#[test]
+fn a_model_is_not_calibrated_by_what_another_said() {
+    let mut random = ChaCha8Rng::seed_from_u64(6);
+    let (ad, context) = (random_ad(&mut random, 0), random_context(&mut random));
+    let [slow, quick] = [1e-6, 0.05].map(|variance| Rates {
+        linear_variance: variance,
+        dense_variance: variance,
+        // Pairs would learn the rate too.
+        vector_init: 0.0,
+        ..Rates::default()
+    });
+    let config = Config { rates: vec![slow, quick], join_max: 1_000, ..small(2) };
+    let mut learner = Learner::new(&config).unwrap();
+    let mut show = |learner: &mut Learner, sequence: u32, at: i64| {
+        let mut shown = example(sequence, at, context, &ad);
+        shown.logit = -3.0;
+        learner.impression(shown);
+        if random.random() {
+            learner.click(hold(sequence), Timestamp(at));
+        }
+    };
+    (0..400).for_each(|sequence| show(&mut learner, sequence, 0));
+    learner.advance(Timestamp(1_000));
+    let said = |learner: &mut Learner| learner.publish().calibration(&context).of(0).apply(-3.0);
+    let mut before = said(&mut learner);
+    while learner.status().serving == 0 {
+        learner.learn_ended(1);
+        let after = said(&mut learner);
+        assert_ne!(before, after, "it learns while its own shows come");
+        before = after;
+    }
+    assert!(learner.status().counters.learned < 300, "others still wait");
+    learner.expire(Timestamp(1_000));
+    assert_eq!(said(&mut learner), before);
+    show(&mut learner, 1_000, 1_000);
+    learner.expire(Timestamp(2_000));
+    assert_ne!(said(&mut learner), before, "its own shows");
+}
+
 #[test]
 fn an_arm_that_may_not_teach_is_still_measured() {
     let mut random = ChaCha8Rng::seed_from_u64(1);

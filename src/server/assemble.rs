@@ -159,6 +159,8 @@ pub fn assemble(
         rates: Arc::new(ArcSwap::from_pointee(rates)),
         base_logit: model.base_logit(),
         limits: config.auction,
+        #[cfg(feature = "onnx")]
+        reranker: super::reranker::open(&config)?,
     };
     let Users { sessions, aliases } = saved_sessions.users();
     let several = (sequencer.as_ref(), aliases.as_ref());
@@ -175,6 +177,8 @@ pub fn assemble(
     metrics.watch(saved_model.metrics());
     metrics.watch(saved_sessions.metrics());
     metrics.watch(user_keys.metrics());
+    #[cfg(feature = "onnx")]
+    metrics.watch(super::reranker::RerankMetrics(published.reranker.clone()));
     metrics.watch(ArmMetrics(arm_books.clone()));
     if let Some(sequencer) = &sequencer {
         metrics.time_steps(sequencer.seconds().clone());

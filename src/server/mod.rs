@@ -34,6 +34,8 @@ mod rates;
 mod recent;
 mod relevance_metrics;
 mod report;
+#[cfg(feature = "onnx")]
+mod reranker;
 mod run;
 mod saved_model;
 mod saved_sessions;
@@ -51,5 +53,7 @@ pub use engine::Engine;
 pub use event_log::hold_of;
 pub use explain::{Asked, Pairs, hold_text};
 pub use keys::{FreshKeys, Keys, Scope};
+#[cfg(feature = "onnx")]
+pub use reranker::open as open_reranker;
 pub use run::{Addresses, Options, Running, start, start_unheard};
 pub use stores::{LEDGER_FILE, LOG_FILES, SETTINGS_FILE};

@@ -48,6 +48,9 @@ pub struct Args {
     setting: Setting,
     #[command(flatten)]
     privacy: private::Privacy,
+    #[cfg(feature = "onnx")]
+    #[command(flatten)]
+    onnx: super::onnx::Onnx,
     /// Count and skip lines that cannot be used.
     #[arg(long)]
     lenient: bool,
@@ -71,6 +74,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     anyhow::ensure!(args.window != Some(0), "--window is at least 1");
     let (kept, mut models, before) = models(args)?;
     models.extend(private_models(args, &kept)?);
+    #[cfg(feature = "onnx")]
+    models.extend(args.onnx.read(kept.map.width())?);
     let judged = models.into_iter().map(|(name, model)| Judged {
         name,
         model,
@@ -80,6 +85,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut judged: Vec<_> = judged.collect();
     let mut tolerance = Tolerance::new(args.lenient);
     let file = Pass { map: &kept.map, what: "learning", is_quiet: args.json };
+    #[cfg(feature = "onnx")]
+    args.onnx.write_ids(&file, &args.file, &mut Tolerance::new(args.lenient))?;
     let (rows, seconds) = file.read(&args.file, &mut tolerance, &mut |example| {
         for each in &mut judged {
             let scored = each.model.learn(example);
@@ -169,6 +176,11 @@ impl Summary<'_> {
                     "rates": each.model.standing(),
                 })
             });
+            #[cfg(feature = "onnx")]
+            let models = models.zip(&parts).map(|(mut told, (each, ..))| {
+                told["imported"] = super::onnx::figures(&each.model);
+                told
+            });
             let summary = serde_json::json!({
                 "fields": self.map.names(),
                 "from": self.args.from,
@@ -201,6 +213,8 @@ impl Summary<'_> {
                 println!("rates {}: log loss {loss:.4} of late", number + 1);
             }
         }
+        #[cfg(feature = "onnx")]
+        parts.iter().for_each(|(each, ..)| super::onnx::show(&each.model));
         println!("{} fields, {:.0} rows/s", self.map.width(), self.rate);
         if let Some(first) = self.tolerance.first() {
             println!("{} lines skipped; the first: {first}", self.tolerance.skipped());
