@@ -3,8 +3,8 @@
 
 use actix::prelude::*;
 use outbid::privacy::{
-    Accountant, AggregateStatus, Aggregates, CONTEXT_BUCKETS, Cell, Config, ContextBucket,
-    Contribute, DeclareCells, Kind, Plan, Refused, Releases, Status, Tick,
+    AggregateStatus, Aggregates, CONTEXT_BUCKETS, Cell, Config, ContextBucket, Contribute,
+    DeclareCells, Kind, Opening, Plan, Releases, Status, Tick,
 };
 use outbid::units::{CampaignId, Micros, Timestamp, UserKey};
 use std::sync::Arc;
@@ -13,7 +13,8 @@ const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
 fn plan() -> Plan {
-    Plan::try_from(&Config::default()).expect("the default configuration is valid")
+    let config = Config { releases_per_day: 24, ..Config::default() };
+    Plan::try_from(&config).expect("a valid configuration")
 }
 
 fn bucket(index: usize) -> ContextBucket {
@@ -29,7 +30,8 @@ struct Driver {
 impl Driver {
     /// An actor at time 0 that has `campaigns` declared, numbered from 0.
     async fn start(campaigns: u64) -> Self {
-        let aggregates = Aggregates::start(&plan(), Timestamp(0)).expect("a thread");
+        let aggregates =
+            Aggregates::start(&plan(), Timestamp(0), Opening::in_memory()).expect("a thread");
         let actor = aggregates.actor().start();
         let driver = Self { actor, aggregates };
         let declared: Arc<[_]> = (0..campaigns).map(CampaignId).collect();
@@ -98,9 +100,12 @@ async fn over_ten_thousand_releases_the_error_has_the_declared_variance() {
         // Five standard errors of a mean over 10^4 draws.
         assert!(mean.abs() < 5.0 * declared.sqrt() / 100.0, "{kind:?}: mean {mean}");
         // And what is declared is what the budget of the kind asks for.
-        let kind_plan = plan();
-        let kind_plan = kind_plan.kind(kind);
-        let cost = kind_plan.bound.sensitivity_squared() as f64 / (2.0 * declared);
+        let plan = plan();
+        let kind_plan = plan.kind(kind);
+        let mechanism = plan.continual();
+        let unit = mechanism.variance(1, kind_plan.scale) / kind_plan.scale.variance();
+        let sensitivity = kind_plan.bound.sensitivity_squared() as f64;
+        let cost = sensitivity * mechanism.norm_squared() as f64 / (2.0 * declared / unit);
         assert!(cost <= kind_plan.rho.as_f64(), "{kind:?} costs {cost}");
     }
 }
@@ -184,16 +189,4 @@ async fn an_actor_that_is_lost_takes_no_bound_and_no_charge_with_it() {
     assert_eq!(status.rho_spent, spent.rho_spent, "the day stays charged once");
     assert_eq!((spent.dropped.over_bound, status.dropped.over_bound), (1, 2));
     assert_eq!(driver.aggregates.epsilon_spent(), status.epsilon_spent);
-}
-
-#[test]
-fn fresh_noise_on_an_unchanged_total_is_refused() {
-    let plan = plan();
-    let mut accountant = Accountant::new(&plan, 0);
-    let mut day = accountant.begin_day(0).unwrap();
-    let scheduled = accountant.spent();
-    assert!(day.take(0, Kind::Click).is_ok());
-    assert_eq!(day.take(0, Kind::Click), Err(Refused::AlreadyReleased));
-    assert!(accountant.begin_day(0).is_err());
-    assert_eq!(accountant.spent(), scheduled);
 }

@@ -1,10 +1,13 @@
-//! `outbid privacy`: what is known of users, and how it goes.
+//! `outbid privacy`: the privacy ledger without a server, and what is known of users and how it goes.
 
+mod fold;
 mod forget;
+mod show;
+mod verify;
 
 use clap::Subcommand;
 
-/// What is known of users, and how it goes.
+/// The privacy ledger, what is known of users, and how it goes.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -14,11 +17,15 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     Forget(forget::Args),
+    Show(show::Args),
+    Verify(verify::Args),
 }
 
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Forget(args) => forget::run(args),
+        Command::Show(args) => show::run(args),
+        Command::Verify(args) => verify::run(args),
     }
 }

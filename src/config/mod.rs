@@ -308,6 +308,10 @@ impl Config {
         if let Some((key, reason)) = self.prediction.problem() {
             return problem(key, reason);
         }
+        if let Err(privacy::Error::Config { key, problem }) = privacy::Plan::try_from(&self.privacy)
+        {
+            return Err(Problem::at(&format!("privacy.{key}"), problem));
+        }
         Ok(())
     }
 

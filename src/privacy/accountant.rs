@@ -3,14 +3,20 @@
 //! Costs are zCDP's rho, which adds up. They are integers (a millionth of a millionth), so that no
 //! rounding lets a release through: budgets are rounded down, noise is rounded up.
 //!
-//! A release takes a [`Charge`] by value, and only the accountant makes one: nothing is released
-//! uncharged, and no charge is used twice. A day's whole schedule is charged at once, before its
-//! first release ([`Accountant::begin_day`]); each (interval, kind) is then drawn from it once, and
-//! nothing is drawn beside it, since averaging draws would wash the noise out.
+//! A release takes a [`Charge`] by value, and only a paid day gives one, for each interval once:
+//! nothing is released uncharged, and no charge is used twice, since averaging draws would wash the
+//! noise out. A day is paid for as a whole, before its first draw; the account is a part of what the
+//! ledger's records lead to ([`Books`](super::Books)), so a restart neither forgets a charge nor makes
+//! it again.
 
-use super::cell::{KINDS, Kind};
-use super::config::{Claim, Plan};
+use super::config::{Part, Plan};
+use super::gaussian;
+use super::ledger::DayCost;
 use super::zcdp;
+use serde::Serialize;
+
+/// Days that are remembered: a year and some weeks, more than any figure looks at.
+const DAYS_MAX: usize = 400;
 
 /// A zCDP cost in units of 1e-12. Range: 0 to 64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,24 +82,24 @@ impl Rho {
 }
 
 /// Why a charge is refused. Nothing was spent.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
-    /// The budget of the day does not hold this much more.
-    #[error("the day's privacy budget is spent: {wanted:?} wanted, {left:?} left")]
+    /// The day's parts come to more than its budget.
+    #[error("a day of {wanted:?} is above the budget of {budget:?}")]
     Spent {
-        /// What the release would cost.
+        /// What the day would cost.
         wanted: Rho,
-        /// What is left today.
-        left: Rho,
+        /// What a day may cost.
+        budget: Rho,
     },
-    /// The day is earlier than one that was charged already.
-    #[error("the clock went back: day {day} is over")]
+    /// The day was charged already, or is earlier than one that was.
+    #[error("day {day} was charged already, or is over")]
     DayIsOver {
         /// The refused day, UTC days since 1970.
         day: i32,
     },
-    /// This interval was released for this kind, or the day's schedule was charged, already.
+    /// This interval, or a later one, was released already.
     #[error("already released: a second draw needs a charge of its own")]
     AlreadyReleased,
     /// The day has fewer intervals.
@@ -101,131 +107,182 @@ pub enum Refused {
     NoSuchInterval(u16),
 }
 
-/// Pays for one release of one kind. Cannot be copied, and only the accountant makes one.
-#[derive(Debug, PartialEq)]
+/// Pays for one interval's release. Cannot be copied, and only a [`PaidDay`] makes one.
+#[derive(Debug, PartialEq, Eq)]
 #[must_use = "it is spent: release with it"]
 pub struct Charge {
-    kind: Kind,
+    interval: u16,
 }
 
 impl Charge {
     /// What may be released with it.
     #[must_use]
-    pub const fn kind(&self) -> Kind {
-        self.kind
+    pub const fn interval(&self) -> u16 {
+        self.interval
     }
 }
 
-/// A day's schedule, charged: one draw for each interval and kind, in the order of time.
+/// A day whose charge is durable: one draw for each interval, in the order of time.
 #[derive(Debug)]
-pub struct DayCharge {
+pub struct PaidDay {
     day: i32,
     intervals: u16,
-    next: [u16; KINDS],
+    next: u16,
 }
 
-impl DayCharge {
+impl PaidDay {
     /// The day it is for, UTC days since 1970.
     #[must_use]
     pub const fn day(&self) -> i32 {
         self.day
     }
 
-    /// The charge for one interval (from 0) of one kind, once. Intervals may be skipped (their
-    /// counts are then in the next one), never taken back.
+    /// The charge for one interval (from 0), once. Intervals may be skipped (their counts are then in
+    /// the next one), never taken back.
     ///
     /// # Errors
     /// [`Refused::AlreadyReleased`] and [`Refused::NoSuchInterval`].
-    pub fn take(&mut self, interval: u16, kind: Kind) -> Result<Charge, Refused> {
+    pub fn take(&mut self, interval: u16) -> Result<Charge, Refused> {
         if interval >= self.intervals {
             return Err(Refused::NoSuchInterval(interval));
         }
-        let next = &mut self.next[kind.index()];
-        if interval < *next {
+        if interval < self.next {
             return Err(Refused::AlreadyReleased);
         }
-        *next = interval + 1;
-        Ok(Charge { kind })
+        self.next = interval + 1;
+        Ok(Charge { interval })
     }
 }
 
-/// Says what has been spent of the current UTC day, and refuses what would exceed it.
-#[derive(Debug)]
-pub struct Accountant {
-    plan: Plan,
-    day: i32,
-    spent: Rho,
-    is_scheduled: bool,
+impl DayCost {
+    /// What `day` costs by this plan.
+    pub(super) fn of(plan: &Plan, day: i32) -> Self {
+        let picos = plan.parts().iter().map(|(_, rho)| rho.0).collect();
+        Self { day, picos, delta: plan.delta(), segments_delta: plan.segments_delta() }
+    }
+
+    /// What one part costs.
+    #[must_use]
+    pub fn part(&self, part: Part) -> Rho {
+        let place = Part::ALL.iter().position(|one| *one == part);
+        Rho(place.and_then(|place| self.picos.get(place)).copied().unwrap_or(0))
+    }
+
+    /// What all parts cost together.
+    #[must_use]
+    pub fn rho(&self) -> Rho {
+        self.picos.iter().fold(Rho::ZERO, |sum, picos| sum.saturating_add(Rho(*picos)))
+    }
+
+    /// Whether it is the cost of a day at all.
+    pub(super) fn is_sound(&self) -> bool {
+        let is_delta = self.delta > 0.0 && self.delta < 1.0;
+        let is_part = self.segments_delta >= 0.0 && self.segments_delta < self.delta;
+        self.picos.len() == Part::COUNT && is_delta && is_part && self.rho().0 <= Rho::SEARCH_MAX
+    }
 }
 
-impl Accountant {
-    /// An accountant of which nothing is spent on `day`.
+/// What some days together cost one user who was there on all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Figures {
+    /// Days that were charged.
+    pub days: u32,
+    /// Their rho.
+    pub rho: f64,
+    /// Their epsilon at `delta`, from zCDP (Canonne, Kamath, Steinke 2020).
+    pub epsilon: f64,
+    /// Their epsilon at `delta` by the analytic Gaussian mechanism (Balle, Wang 2018) of the Gaussian
+    /// parts, the pure epsilons of the others added: tighter, and for continuous noise.
+    pub epsilon_analytic: f64,
+    /// Delta of all of them.
+    pub delta: f64,
+}
+
+/// What each day has cost, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Account {
+    days: Vec<DayCost>,
+}
+
+impl Account {
+    /// An account of these days.
     #[must_use]
-    pub fn new(plan: &Plan, day: i32) -> Self {
-        Self::resume(plan, day, Rho::ZERO)
+    pub(super) fn new(days: Vec<DayCost>) -> Self {
+        Self { days }
     }
 
-    /// An accountant that goes on where a ledger says an earlier one stopped.
-    #[must_use]
-    pub fn resume(plan: &Plan, day: i32, spent: Rho) -> Self {
-        Self { plan: plan.clone(), day, spent, is_scheduled: false }
-    }
-
-    /// Charges the whole schedule of `day`, once.
+    /// What `day` may be charged.
     ///
     /// # Errors
-    /// [`Refused`] where the day is over, was scheduled already, or its budget does not hold it.
-    pub fn begin_day(&mut self, day: i32) -> Result<DayCharge, Refused> {
-        self.enter(day)?;
-        if self.is_scheduled {
-            return Err(Refused::AlreadyReleased);
-        }
-        self.spend(self.plan.scheduled())?;
-        self.is_scheduled = true;
-        Ok(DayCharge { day, intervals: self.plan.releases_per_day(), next: [0; KINDS] })
-    }
-
-    /// The day that is being spent, UTC days since 1970.
-    #[must_use]
-    pub const fn day(&self) -> i32 {
-        self.day
-    }
-
-    /// Spent of the current day.
-    #[must_use]
-    pub const fn spent(&self) -> Rho {
-        self.spent
-    }
-
-    /// Epsilon that was spent of the current day, at the configured delta.
-    #[must_use]
-    pub fn epsilon_spent(&self) -> f64 {
-        let claim = Claim { rho: self.spent, ..self.plan.claim() };
-        claim.epsilon()
-    }
-
-    /// A later day renews the budget, since what is protected is a user's day; an earlier one is
-    /// refused.
-    fn enter(&mut self, day: i32) -> Result<(), Refused> {
-        if day < self.day {
+    /// [`Refused::DayIsOver`] and [`Refused::Spent`].
+    pub fn ask(&self, plan: &Plan, day: i32) -> Result<DayCost, Refused> {
+        if self.last().is_some_and(|last| day <= last.day) {
             return Err(Refused::DayIsOver { day });
         }
-        if day > self.day {
-            self.day = day;
-            self.spent = Rho::ZERO;
-            self.is_scheduled = false;
+        let cost = DayCost::of(plan, day);
+        if cost.rho() > plan.budget() {
+            return Err(Refused::Spent { wanted: cost.rho(), budget: plan.budget() });
         }
-        Ok(())
+        Ok(cost)
     }
 
-    fn spend(&mut self, wanted: Rho) -> Result<(), Refused> {
-        let sum = self.spent.saturating_add(wanted);
-        if sum > self.plan.budget() {
-            let left = Rho(self.plan.budget().0.saturating_sub(self.spent.0));
-            return Err(Refused::Spent { wanted, left });
+    /// Notes a charge that is durable. `false` where its day was charged already or is over.
+    pub(super) fn note(&mut self, cost: DayCost) -> bool {
+        let is_next = self.last().is_none_or(|last| cost.day > last.day);
+        if is_next {
+            if self.days.len() == DAYS_MAX {
+                self.days.remove(0);
+            }
+            self.days.push(cost);
         }
-        self.spent = sum;
-        Ok(())
+        is_next
+    }
+
+    /// The right to release the last day's intervals from `from` on. Whoever asks has the charge's
+    /// record from a log that keeps it.
+    pub(super) fn paid(&self, intervals: u16, from: u16) -> Option<PaidDay> {
+        self.last().map(|last| PaidDay { day: last.day, intervals, next: from })
+    }
+
+    /// The last day that was charged.
+    #[must_use]
+    pub fn last(&self) -> Option<&DayCost> {
+        self.days.last()
+    }
+
+    /// All days that are remembered.
+    #[must_use]
+    pub fn days(&self) -> &[DayCost] {
+        &self.days
+    }
+
+    /// What the `span` days that end with `today` cost.
+    #[must_use]
+    pub fn figures(&self, today: i32, span: i32) -> Figures {
+        let first = today.saturating_sub(span - 1);
+        let days = self.days.iter().filter(|cost| (first..=today).contains(&cost.day));
+        let mut figures = Figures::default();
+        let (mut gaussian, mut pure, mut own_delta, mut thresholds) = (0.0, 0.0, 0.0_f64, 0.0);
+        for cost in days {
+            figures.days += 1;
+            figures.rho += cost.rho().as_f64();
+            for part in Part::ALL {
+                let rho = cost.part(part).as_f64();
+                match part {
+                    Part::Kind(_) | Part::Model => gaussian += rho,
+                    // Noised by Laplace: purely epsilon-private, with epsilon^2 / 2 = rho.
+                    Part::Users | Part::Segments => pure += (2.0 * rho).sqrt(),
+                }
+            }
+            own_delta = own_delta.max(cost.delta - cost.segments_delta);
+            thresholds += cost.segments_delta;
+        }
+        if figures.days > 0 {
+            figures.delta = own_delta + thresholds;
+            figures.epsilon = zcdp::epsilon(figures.rho, own_delta);
+            figures.epsilon_analytic = gaussian::epsilon(gaussian, own_delta) + pure;
+        }
+        figures
     }
 }
 
@@ -250,26 +307,52 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_with_a_ledger_does_not_renew_the_day() {
-        let plan = plan();
-        let mut accountant = Accountant::resume(&plan, 5, plan.scheduled());
-        assert!(matches!(accountant.begin_day(5), Err(Refused::Spent { .. })));
-        assert!(accountant.begin_day(6).is_ok());
-        assert_eq!(accountant.begin_day(5).unwrap_err(), Refused::DayIsOver { day: 5 });
+    fn an_interval_is_paid_for_once_and_in_order() {
+        let mut account = Account::default();
+        assert!(account.paid(24, 0).is_none(), "nothing is paid for");
+        let cost = account.ask(&plan(), 5).unwrap();
+        assert!(account.note(cost.clone()) && !account.note(cost));
+        let mut day = account.paid(24, 3).unwrap();
+        assert_eq!(day.take(2), Err(Refused::AlreadyReleased), "before the restart");
+        assert!(day.take(3).is_ok() && day.take(7).is_ok());
+        assert_eq!(day.take(7), Err(Refused::AlreadyReleased));
+        assert_eq!(day.take(5), Err(Refused::AlreadyReleased));
+        assert_eq!(day.take(24), Err(Refused::NoSuchInterval(24)));
+    }
+
+    #[test]
+    fn figures_add_up_the_days_of_their_span() {
+        let mut account = Account::default();
+        for day in [1, 2, 5] {
+            let cost = account.ask(&plan(), day).unwrap();
+            assert!(account.note(cost));
+        }
+        let day = account.figures(5, 1);
+        assert_eq!(day.days, 1);
+        assert!(day.epsilon > 3.99 && day.epsilon <= 4.0 && day.delta == 1e-6, "{day:?}");
+        assert!(day.epsilon_analytic < day.epsilon && day.epsilon_analytic > 3.0, "{day:?}");
+        assert_eq!(account.figures(6, 1), Figures::default(), "nothing was charged");
+        let week = account.figures(6, 7);
+        assert_eq!(week.days, 3);
+        assert!((week.rho - 3.0 * day.rho).abs() < 1e-9 && week.epsilon > day.epsilon);
+        assert_eq!(account.figures(6, 5).days, 2, "from day 2 on");
     }
 
     proptest! {
         #[test]
-        fn no_order_of_charges_exceeds_a_days_budget(days in prop::collection::vec(0i32..4, 0..60)) {
+        fn no_order_of_charges_charges_a_day_twice(days in prop::collection::vec(0i32..4, 0..60)) {
             let plan = plan();
-            let mut accountant = Accountant::new(&plan, 0);
-            let mut made = std::collections::HashMap::<i32, u64>::new();
+            let mut account = Account::default();
+            let mut last = None;
             for day in days {
-                let cost = accountant.begin_day(day).map(|_| plan.scheduled());
-                *made.entry(day).or_default() += cost.unwrap_or_default().0;
-                prop_assert_eq!(accountant.spent().0, made[&accountant.day()]);
+                let asked = account.ask(&plan, day);
+                prop_assert_eq!(asked.is_ok(), last.is_none_or(|last| day > last));
+                if let Ok(cost) = asked {
+                    prop_assert!(cost.rho() <= plan.budget());
+                    prop_assert!(account.note(cost));
+                    last = Some(day);
+                }
             }
-            prop_assert!(made.values().all(|&spent| spent <= plan.budget().0));
         }
     }
 }

@@ -1,27 +1,31 @@
 //! The aggregate actor: counts contributions, closes intervals on ticks, answers for the account.
 //!
-//! Noise is drawn on a thread of its own, so that a large release (seconds of sampling) holds up
-//! neither the actor nor its arbiter; a tick is answered when that thread has published everything
-//! that was closed before. The counts live in [`Aggregates`], outside the actor value: a panic that
+//! Noise is drawn and the ledger written on a thread of its own, so that a large release (a second of
+//! sampling) or a slow disk holds up neither the actor nor its arbiter; a tick is answered when that
+//! thread has published everything that was closed before. One interval is on its way at a time:
+//! while it waits for the ledger none is closed, and the open one grows longer. The counts live in [`Aggregates`], outside the actor value: a panic that
 //! costs the actor costs no bound and no charge, and [`Aggregates::actor`] makes another.
 
 use super::aggregate::{Aggregate, AggregateStatus};
 use super::cell::{Cell, Kind};
 use super::config::{Error, Plan};
 use super::mechanism::NoiseSource;
+use super::opening::Opening;
 use super::prior::Releases;
-use super::release::{Closing, Publisher};
+use super::release::{Closing, LedgerStatus, Publisher, Unreleased};
+use super::stop::{Stop, Why};
 use crate::units::{CampaignId, Micros, Timestamp, UserKey};
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 /// Most ticks that wait for the release thread: a minute of ticks at one a second. Beyond it a tick
-/// is answered at once and closes nothing; the next one will.
+/// is answered at once.
 const ORDERS_MAX: usize = 64;
 /// The actor's mailbox: contributions are small and come in bursts.
 const MAILBOX_MAX: usize = 4_096;
@@ -81,7 +85,41 @@ struct Progress {
     waiting: AtomicUsize,
     published: AtomicU64,
     failed: AtomicU64,
+    /// An interval is on its way: no other may be closed. Set by who closes it, before the order is
+    /// sent, and cleared by the release thread when it is through; the channel orders the two.
+    is_under_way: AtomicBool,
+    /// The day that takes nobody new, since 1970; none is full at the beginning.
+    full_day: AtomicI32,
+    stop: Mutex<Option<Stop>>,
+    ledger: ArcSwap<LedgerStatus>,
     releases: Arc<ArcSwap<Releases>>,
+}
+
+impl Progress {
+    /// Why nothing may be released on `day`.
+    fn stopped(&self, day: i32) -> Option<Stop> {
+        self.stop.lock().clone().filter(|stop| stop.holds(day))
+    }
+
+    fn stop(&self, stop: Stop) {
+        tracing::error!(%stop, "nothing is released");
+        *self.stop.lock() = Some(stop);
+    }
+}
+
+/// The release thread. It ends with the last handle, which waits for it: its log is free then.
+struct ReleaseThread {
+    orders: Option<SyncSender<Order>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for ReleaseThread {
+    fn drop(&mut self) {
+        self.orders = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the release thread panicked");
+        }
+    }
 }
 
 /// The aggregates of this process: the handle that outlives the actor. Its release thread ends with
@@ -90,39 +128,46 @@ struct Progress {
 pub struct Aggregates {
     // Only the actor locks it, one message at a time: never contended, never held across an await.
     aggregate: Arc<Mutex<Aggregate>>,
-    orders: SyncSender<Order>,
+    thread: Arc<ReleaseThread>,
     progress: Arc<Progress>,
 }
 
 impl Aggregates {
-    /// Opens the interval that `now` is in and starts the release thread.
+    /// Goes on where `opening` stands, in the interval that `now` is in, and starts the release thread.
     ///
     /// # Errors
-    /// [`Error::Thread`] where the system gives no thread.
-    pub fn start(plan: &Plan, now: Timestamp) -> Result<Self, Error> {
-        Self::start_with(plan, now, NoiseSource::exact())
+    /// [`Error::Thread`] where the system gives no thread, [`Error::Noise`] where it gives no key.
+    pub fn start(plan: &Plan, now: Timestamp, opening: Opening) -> Result<Self, Error> {
+        Self::start_with(plan, now, opening, NoiseSource::exact())
     }
 
     pub(super) fn start_with(
         plan: &Plan,
         now: Timestamp,
+        mut opening: Opening,
         noise: NoiseSource,
     ) -> Result<Self, Error> {
+        let aggregate = Arc::new(Mutex::new(Aggregate::new(plan, now, &opening)?));
+        let stop = opening.stop.take();
+        let publisher = Publisher::new(plan, noise, opening);
         let progress = Arc::new(Progress {
             waiting: AtomicUsize::new(0),
             published: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            releases: Arc::new(ArcSwap::from_pointee(Releases::none(plan.base_rate()))),
+            is_under_way: AtomicBool::new(false),
+            full_day: AtomicI32::new(i32::MIN),
+            stop: Mutex::new(stop),
+            ledger: ArcSwap::from_pointee(publisher.status()),
+            releases: Arc::new(ArcSwap::from_pointee(publisher.snapshot(now))),
         });
         let (orders, received) = sync_channel(ORDERS_MAX);
-        let publisher = Publisher::new(plan, noise);
         let reported = Arc::clone(&progress);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("outbid-privacy".to_owned())
             .spawn(move || publish_all(publisher, &received, &reported))
             .map_err(|error| Error::Thread(error.to_string()))?;
-        let aggregate = Arc::new(Mutex::new(Aggregate::new(plan, now)?));
-        Ok(Self { aggregate, orders, progress })
+        let thread = ReleaseThread { orders: Some(orders), thread: Some(thread) };
+        Ok(Self { aggregate, thread: Arc::new(thread), progress })
     }
 
     /// The published snapshot, replaced with each release.
@@ -146,22 +191,35 @@ impl Aggregates {
     /// The account so far.
     #[must_use]
     pub fn status(&self) -> AggregateStatus {
-        let published = self.progress.published.load(Ordering::Relaxed);
-        let failed = self.progress.failed.load(Ordering::Relaxed);
-        self.aggregate.lock().status(published, failed)
+        let Progress { published, failed, ledger, .. } = &*self.progress;
+        let (published, failed) =
+            (published.load(Ordering::Relaxed), failed.load(Ordering::Relaxed));
+        let aggregate = self.aggregate.lock();
+        let stop = self.progress.stopped(aggregate.day());
+        aggregate.status(published, failed, &ledger.load(), stop.as_ref())
+    }
+
+    /// What the ledger says of itself.
+    #[must_use]
+    pub fn ledger(&self) -> Arc<LedgerStatus> {
+        self.progress.ledger.load_full()
     }
 
     /// Closes what is due and hands it to the release thread; the receiver hears when that thread
     /// is through with it and with all before it.
     fn tick(&self, now: Timestamp) -> Option<oneshot::Receiver<()>> {
         if self.progress.waiting.load(Ordering::Relaxed) >= ORDERS_MAX {
-            tracing::warn!("release thread is behind, tick closes nothing");
+            tracing::warn!("release thread is behind");
             return None;
         }
-        let closing = self.aggregate.lock().advance(now);
+        let closing =
+            if self.progress.is_under_way.load(Ordering::Acquire) { None } else { self.close(now) };
+        self.progress.is_under_way.fetch_or(closing.is_some(), Ordering::AcqRel);
         let (done, is_done) = oneshot::channel();
         self.progress.waiting.fetch_add(1, Ordering::Relaxed);
-        if self.orders.try_send(Order { closing, done }).is_err() {
+        let order = Order { closing, done };
+        let orders = self.thread.orders.as_ref();
+        if orders.is_none_or(|orders| orders.try_send(order).is_err()) {
             // Full is impossible below the limit above, so the thread is gone. What was closed is
             // lost unseen: priors stand still, and status says so.
             self.progress.failed.fetch_add(1, Ordering::Relaxed);
@@ -170,22 +228,66 @@ impl Aggregates {
         }
         Some(is_done)
     }
+
+    /// Closes what is due, unless nothing may be released: then it is forgotten.
+    fn close(&self, now: Timestamp) -> Option<Closing> {
+        let mut aggregate = self.aggregate.lock();
+        let day = aggregate.day();
+        if aggregate.is_overrun() && self.progress.stopped(day).is_none() {
+            self.progress.stop(Stop::for_day(Why::UsersOverrun, day, "its counts are forgotten"));
+        }
+        let stopped = self.progress.stopped(day);
+        let closing = aggregate.advance(now)?;
+        match stopped {
+            None => Some(closing),
+            Some(_) => {
+                aggregate.refuse();
+                None
+            }
+        }
+    }
+
+    /// The counts, closed to new users where the day was found full.
+    fn counting(&self) -> MutexGuard<'_, Aggregate> {
+        let mut aggregate = self.aggregate.lock();
+        if self.progress.full_day.load(Ordering::Relaxed) == aggregate.day() {
+            aggregate.close();
+        }
+        aggregate
+    }
 }
 
 /// The release thread: one order after the other until the last sender is gone.
 fn publish_all(mut publisher: Publisher, orders: &Receiver<Order>, progress: &Progress) {
     for Order { closing, done } in orders {
-        match closing.map(|closing| publisher.publish(closing)) {
-            Some(Ok(releases)) => {
+        match publisher.publish(closing) {
+            Ok(Some(releases)) => {
                 progress.releases.store(Arc::new(releases));
                 progress.published.fetch_add(1, Ordering::Relaxed);
             }
-            Some(Err(error)) => {
+            Ok(None) => {}
+            Err(error) => {
                 progress.failed.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(%error, "release failed");
+                tracing::error!(%error, "an interval is not released");
+                match error {
+                    Unreleased::Stopped(stop) => progress.stop(stop),
+                    Unreleased::Later(why) => {
+                        *progress.stop.lock() = Some(Stop::for_good(Why::LedgerRefuses, why));
+                    }
+                    Unreleased::Lost(_) => {}
+                }
             }
-            None => {}
         }
+        if !publisher.is_blocked() {
+            let mut stop = progress.stop.lock();
+            *stop = stop.take().filter(|stop| stop.why() != Why::LedgerRefuses);
+        }
+        let status = publisher.status();
+        if let Some(day) = status.day.filter(|_| status.is_full) {
+            progress.full_day.store(day, Ordering::Relaxed);
+        }
+        progress.ledger.store(Arc::new(status));
+        progress.is_under_way.store(publisher.is_blocked(), Ordering::Release);
         progress.waiting.fetch_sub(1, Ordering::Relaxed);
         // Whoever asked may have gone; the release stands.
         let _ = done.send(());
@@ -211,7 +313,7 @@ impl Handler<ContributeAll> for AggregateActor {
     type Result = ();
 
     fn handle(&mut self, ContributeAll(all): ContributeAll, _: &mut Self::Context) {
-        let mut aggregate = self.aggregates.aggregate.lock();
+        let mut aggregate = self.aggregates.counting();
         for contribution in &all {
             aggregate.contribute(contribution);
         }
@@ -222,7 +324,7 @@ impl Handler<Contribute> for AggregateActor {
     type Result = ();
 
     fn handle(&mut self, contribution: Contribute, _: &mut Self::Context) {
-        self.aggregates.aggregate.lock().contribute(&contribution);
+        self.aggregates.counting().contribute(&contribution);
     }
 }
 

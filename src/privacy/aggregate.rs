@@ -4,21 +4,26 @@
 //! the UTC day, never because of what was counted. A tick that comes late closes one longer
 //! interval; one that names an earlier time closes nothing.
 
-use super::accountant::{Accountant, Charge, DayCharge, Refused};
+use super::accountant::Figures;
 use super::actor::Contribute;
 use super::bound::{Bounder, NotAdmitted};
-use super::cell::{CONTEXT_BUCKETS, KINDS, Kind};
-use super::config::{Error, Plan};
-use super::day_key::DayKey;
+use super::cell::{CONTEXT_BUCKETS, COUNTERS, Kind};
+use super::config::{Error, Part, Plan};
+use super::day_key::{Admission, DayKey, Pseudonym};
 use super::mechanism::RawCounts;
-use super::release::Closing;
+use super::opening::Opening;
+use super::release::{Closing, LedgerStatus};
+use super::stop::Stop;
 use crate::units::{CampaignId, Timestamp};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
-/// Most campaigns declared in one day: 48 cells each, each one draw an interval of about 4 µs on the
-/// release thread, so at most 20 s an interval and 40 MB of counts.
+/// Most campaigns declared in one day, however few its releases are: 64 counters each.
 pub const CAMPAIGNS_MAX: usize = 100_000;
+/// What a day's counters may remember: each takes 16 bytes a release of the day, half of it raw and
+/// half of it released. With 288 releases a day, 14,500 campaigns fit.
+const HISTORY_BYTES_MAX: usize = 4 << 30;
 /// Milliseconds in a UTC day.
 const DAY_MS: i64 = 86_400_000;
 /// A contribution that happened longer before the open day is not counted: a log that is read again
@@ -61,6 +66,10 @@ pub struct AggregateStatus {
     pub day: i32,
     /// The open interval of that day, from 0.
     pub interval: u16,
+    /// Why nothing is released: one of a few words.
+    pub stopped: Option<&'static str>,
+    /// The same for a person.
+    pub stopped_because: Option<String>,
     /// Epsilon spent of the open day, at `delta`.
     pub epsilon_spent: f64,
     /// Epsilon that a day may cost.
@@ -73,9 +82,21 @@ pub struct AggregateStatus {
     pub rho_spent: f64,
     /// Rho that a day may cost.
     pub rho_budget: f64,
+    /// Rho spent of the open day, by part.
+    pub parts: BTreeMap<&'static str, f64>,
+    /// What the open day, the last 7 and the last 30 days cost.
+    pub spent_over: BTreeMap<&'static str, Figures>,
+    /// Whether the open day takes nobody new.
+    pub is_full: bool,
+    /// The run of mechanisms within the day that was charged last, from 1.
+    pub segment: u16,
+    /// Where the ledger ends, and the digest of its last charge or commit.
+    pub position: u64,
+    /// See `position`.
+    pub digest: String,
     /// Intervals released since the start.
     pub releases: u64,
-    /// Intervals whose release was refused by the accountant, or failed.
+    /// Intervals that were not released: stopped, refused, failed.
     pub refused: u64,
     /// Declared cells: campaigns by contexts.
     pub cells: usize,
@@ -90,14 +111,14 @@ pub(super) struct Aggregate {
     plan: Plan,
     /// None where the machine had no random bytes at the day's beginning: nobody is counted then.
     key: Option<DayKey>,
-    accountant: Accountant,
     bounder: Bounder,
     raw: RawCounts,
+    admissions: Vec<Admission>,
     slots: FxHashMap<CampaignId, u32>,
     /// By slot: who it is, and whether it is still declared.
-    campaigns: Vec<(CampaignId, bool)>,
+    campaigns: Vec<Option<(CampaignId, bool)>>,
+    campaigns_max: usize,
     open: Place,
-    day_charge: Option<DayCharge>,
     dropped: Dropped,
     refused: u64,
     campaigns_refused: u64,
@@ -118,26 +139,63 @@ impl Place {
 }
 
 impl Aggregate {
-    /// Opens the interval that `now` is in, with nothing declared, counted or spent.
+    /// Opens the interval that `now` is in, with nothing counted beside what `opening` remembers.
     ///
     /// # Errors
     /// As [`DayKey::draw`].
-    pub fn new(plan: &Plan, now: Timestamp) -> Result<Self, Error> {
+    pub fn new(plan: &Plan, now: Timestamp, opening: &Opening) -> Result<Self, Error> {
         let open = Place::of(now, plan.releases_per_day());
+        let key = match &opening.key {
+            Some(key) => key.clone(),
+            None => DayKey::draw()?,
+        };
+        let slots = opening.slots();
+        // Nobody has a slot that the ledger does not name.
+        let mut campaigns =
+            vec![None; slots.keys().next_back().map_or(0, |last| *last as usize + 1)];
+        for (slot, id) in &slots {
+            campaigns[*slot as usize] = Some((*id, false));
+        }
         Ok(Self {
-            key: Some(DayKey::draw()?),
+            key: Some(key),
             plan: plan.clone(),
-            accountant: Accountant::new(plan, open.day),
-            bounder: Bounder::new(plan, open.day),
+            bounder: opening.bounder(plan, open.day),
             raw: RawCounts::default(),
-            slots: FxHashMap::default(),
-            campaigns: Vec::new(),
+            admissions: Vec::new(),
+            slots: slots.into_iter().map(|(slot, id)| (id, slot)).collect(),
+            campaigns,
+            campaigns_max: campaigns_max(plan),
             open,
-            day_charge: None,
             dropped: Dropped::default(),
             refused: 0,
             campaigns_refused: 0,
         })
+    }
+
+    /// The day that is open, UTC days since 1970.
+    pub const fn day(&self) -> i32 {
+        self.open.day
+    }
+
+    /// The open day's key.
+    #[cfg(test)]
+    pub fn day_key(&self) -> Option<DayKey> {
+        self.key.clone()
+    }
+
+    /// The open day takes nobody new any more.
+    pub fn close(&mut self) {
+        self.bounder.close();
+    }
+
+    /// Whether the open day has more users than can be tracked.
+    pub const fn is_overrun(&self) -> bool {
+        self.bounder.is_overrun()
+    }
+
+    /// An interval was closed and not released.
+    pub const fn refuse(&mut self) {
+        self.refused += 1;
     }
 
     /// Counts one contribution in the open interval, if permission, declaration and bound allow.
@@ -151,7 +209,8 @@ impl Aggregate {
             return;
         }
         let slot = self.slots.get(&cell.campaign).copied();
-        let Some(slot) = slot.filter(|&slot| self.campaigns[slot as usize].1) else {
+        let is_declared = |slot: &u32| matches!(self.campaigns[*slot as usize], Some((_, true)));
+        let Some(slot) = slot.filter(is_declared) else {
             self.dropped.undeclared += 1;
             return;
         };
@@ -161,31 +220,42 @@ impl Aggregate {
             return;
         };
         let user = key.pseudonym(user);
-        match self.bounder.admit(user, index, kind, 1) {
-            Ok(admitted) => self.raw.count(admitted),
+        match self.admit(user, index, kind, 1) {
+            Ok(()) => {}
             Err(NotAdmitted::Bound) => self.dropped.over_bound += 1,
             Err(NotAdmitted::UsersFull) => self.dropped.users_full += 1,
         }
         let units = self.plan.spend_units(price);
-        // Spend has a bound of its own; what exceeds it was counted as dropped with the impression.
-        if units > 0
-            && let Ok(admitted) = self.bounder.admit(user, index, Kind::Spend, units)
-        {
-            self.raw.count(admitted);
+        if units > 0 {
+            // Spend has a bound of its own; what exceeds it was counted with the impression.
+            let _ = self.admit(user, index, Kind::Spend, units);
         }
+    }
+
+    fn admit(
+        &mut self,
+        user: Pseudonym,
+        cell: u32,
+        kind: Kind,
+        units: u16,
+    ) -> Result<(), NotAdmitted> {
+        let admitted = self.bounder.admit(user, cell, kind, units)?;
+        self.admissions.push(Admission::new(user, cell, kind, admitted.units()));
+        self.raw.count(admitted);
+        Ok(())
     }
 
     /// Replaces the declared campaigns. Slots stay for the day, since bounds are kept by them.
     pub fn declare(&mut self, declared: &[CampaignId]) {
-        for (_, is_declared) in &mut self.campaigns {
+        for (_, is_declared) in self.campaigns.iter_mut().flatten() {
             *is_declared = false;
         }
         for &campaign in declared {
             if let Some(&slot) = self.slots.get(&campaign) {
-                self.campaigns[slot as usize].1 = true;
-            } else if self.campaigns.len() < CAMPAIGNS_MAX {
+                self.campaigns[slot as usize] = Some((campaign, true));
+            } else if self.campaigns.len() < self.campaigns_max {
                 self.slots.insert(campaign, self.campaigns.len() as u32);
-                self.campaigns.push((campaign, true));
+                self.campaigns.push(Some((campaign, true)));
             } else {
                 self.campaigns_refused += 1;
             }
@@ -193,87 +263,90 @@ impl Aggregate {
     }
 
     /// Closes the open interval when `now` is past it; `None` when it is not due, when nothing is
-    /// declared, or when the accountant refuses (the counts are then forgotten, unseen).
+    /// declared, or when nobody can be counted (what was counted is then forgotten, unseen).
     pub fn advance(&mut self, now: Timestamp) -> Option<Closing> {
         let place = Place::of(now, self.plan.releases_per_day());
         if place <= self.open {
             return None;
         }
         let raw = std::mem::take(&mut self.raw);
-        let (campaigns, slots): (Vec<_>, Vec<_>) = (0..)
+        let admissions = std::mem::take(&mut self.admissions);
+        let declared: BTreeMap<_, _> = (0..)
             .zip(&self.campaigns)
-            .filter(|(_, (_, is_declared))| *is_declared)
-            .map(|(slot, &(campaign, _))| (campaign, slot))
-            .unzip();
-        let is_overrun = self.bounder.is_overrun();
-        self.refused += u64::from(is_overrun);
-        let closing = if campaigns.is_empty() || is_overrun {
-            None
-        } else {
-            self.charge_open()
-                .inspect_err(|error| {
-                    self.refused += 1;
-                    tracing::warn!(%error, "release refused");
-                })
-                .ok()
-                .map(|charges| Closing {
-                    campaigns,
-                    slots,
-                    raw,
-                    charges,
-                    day: self.open.day,
-                    at: now,
-                })
-        };
+            .filter_map(|(slot, campaign)| match campaign {
+                Some((id, true)) => Some((slot, *id)),
+                _ => None,
+            })
+            .collect();
+        let key = self.key.clone().filter(|_| !declared.is_empty());
+        let closing = key.map(|key| Closing {
+            day: self.open.day,
+            tick: self.open.interval,
+            ends_day: place.day > self.open.day,
+            declared,
+            raw,
+            admissions,
+            users: self.bounder.users() as u64,
+            key,
+            at: now,
+        });
         if self.bounder.enter(place.day) {
-            self.key =
-                DayKey::draw().inspect_err(|error| tracing::error!(%error, "no day key")).ok();
-            self.day_charge = None;
+            let drawn = DayKey::draw();
+            self.key = drawn.inspect_err(|error| tracing::error!(%error, "no day key")).ok();
             self.renumber();
         }
         self.open = place;
         closing
     }
 
-    /// The open interval's charges, from the day's, which is charged before its first release.
-    fn charge_open(&mut self) -> Result<[Charge; KINDS], Refused> {
-        let mut day_charge = match self.day_charge.take() {
-            Some(charge) => charge,
-            None => self.accountant.begin_day(self.open.day)?,
-        };
-        let [impressions, clicks, conversions, spend] =
-            Kind::ALL.map(|kind| day_charge.take(self.open.interval, kind));
-        self.day_charge = Some(day_charge);
-        Ok([impressions?, clicks?, conversions?, spend?])
-    }
-
     /// With a new day, when no bound refers to a slot any more: frees those of campaigns gone.
     fn renumber(&mut self) {
-        self.campaigns.retain(|(_, is_declared)| *is_declared);
-        let numbered = (0..).zip(&self.campaigns);
+        self.campaigns.retain(|campaign| matches!(campaign, Some((_, true))));
+        let numbered = (0..).zip(self.campaigns.iter().flatten());
         self.slots = numbered.map(|(slot, &(id, _))| (id, slot)).collect();
     }
 
-    /// The account so far. `published` and `failed` count what became of closed intervals.
-    pub fn status(&self, published: u64, failed: u64) -> AggregateStatus {
+    /// The account so far. `published` counts what was shown, `failed` what was closed and was not.
+    pub fn status(
+        &self,
+        published: u64,
+        failed: u64,
+        ledger: &LedgerStatus,
+        stop: Option<&Stop>,
+    ) -> AggregateStatus {
         let claim = self.plan.claim();
-        // Of a day in which nothing was released yet, nothing is spent.
-        let is_open_day = self.accountant.day() == self.open.day;
-        let spent = is_open_day.then_some(&self.accountant);
+        let today = self.open.day;
+        let spent = ledger.figures(today, 1);
+        let spans = [("day", 1), ("7_days", 7), ("30_days", 30)];
+        let cells = self.campaigns.iter().flatten().filter(|campaign| campaign.1);
         AggregateStatus {
-            day: self.open.day,
+            day: today,
             interval: self.open.interval,
-            epsilon_spent: spent.map_or(0.0, Accountant::epsilon_spent),
+            stopped: stop.map(|stop| stop.why().label()),
+            stopped_because: stop.map(Stop::to_string),
+            epsilon_spent: spent.epsilon,
             epsilon_budget: claim.epsilon(),
             epsilon_30_days: claim.over_days(30),
             delta: claim.delta,
-            rho_spent: spent.map_or(0.0, |accountant| accountant.spent().as_f64()),
+            rho_spent: spent.rho,
             rho_budget: claim.rho.as_f64(),
+            parts: Part::ALL.map(|part| (part.label(), ledger.spent(today, part))).into(),
+            spent_over: spans.map(|(name, days)| (name, ledger.figures(today, days))).into(),
+            is_full: ledger.is_full && ledger.day == Some(today),
+            segment: ledger.segment,
+            position: ledger.position,
+            digest: format!("{:016x}", ledger.digest),
             releases: published,
             refused: self.refused + failed,
-            cells: self.campaigns.iter().filter(|entry| entry.1).count() * CONTEXT_BUCKETS,
+            cells: cells.count() * CONTEXT_BUCKETS,
             campaigns_refused: self.campaigns_refused,
             dropped: self.dropped.magnitudes(),
         }
     }
+}
+
+/// How many campaigns a day's memory holds.
+fn campaigns_max(plan: &Plan) -> usize {
+    let bytes = COUNTERS * 16 * usize::from(plan.releases_per_day());
+    (HISTORY_BYTES_MAX / bytes).min(CAMPAIGNS_MAX)
 }

@@ -161,6 +161,11 @@ impl Bounder {
         is_later
     }
 
+    /// Users that are tracked: a raw count, for the noisy comparison alone.
+    pub(super) fn users(&self) -> usize {
+        self.users.len()
+    }
+
     /// The day is full: nobody new is counted until it ends.
     pub fn close(&mut self) {
         self.is_closed = true;

@@ -66,6 +66,9 @@ pub struct Cell {
 /// How many kinds of contribution there are.
 pub const KINDS: usize = 4;
 
+/// Counters of one campaign: each kind in each context.
+pub const COUNTERS: usize = KINDS * CONTEXT_BUCKETS;
+
 /// What is counted. Each kind has its own bound, its own share of the budget and its own noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {

@@ -6,12 +6,13 @@
 use super::accountant::Rho;
 use super::bound::Bound;
 use super::cell::{KINDS, Kind};
-use super::mechanism::Scale;
+pub use super::claim::{Claim, Part};
+use super::mechanism::{Continual, Scale};
 use super::mode::Mode;
-use super::zcdp;
 use crate::units::Micros;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// The largest epsilon of a user-day that needs no `allow_weak`.
 const EPSILON_STRONG_MAX: f64 = 4.0;
@@ -52,8 +53,10 @@ pub struct Config {
     pub delta: f64,
     /// Accepts an epsilon above 4. Default false.
     pub allow_weak: bool,
-    /// Releases in a UTC day, 1 to 1,440, evenly spaced. Default 24.
+    /// Releases in a UTC day, 1 to 1,440, evenly spaced. Default 288.
     pub releases_per_day: u16,
+    /// What counts through the day. Default `toeplitz`.
+    pub mechanism: MechanismKind,
     /// Half-life of the released sums that priors are made of, in hours, 1 to 8,760. Default 72.
     pub half_life_hours: u32,
     /// Users counted in a day, some 5,000 to 2^26, about: a noisy comparison says when they are
@@ -76,6 +79,17 @@ pub struct Config {
     pub conversions: KindConfig,
     /// Bound and share of spend; its bounds are in impressions at the clamped price.
     pub spend: KindConfig,
+}
+
+/// What counts through the day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MechanismKind {
+    /// The integer square-root-Toeplitz matrix: the smallest error.
+    #[default]
+    Toeplitz,
+    /// Honaker's tree: some 1.7 times the error, and memory that hardly grows with the releases.
+    Tree,
 }
 
 /// Bound and share of one kind.
@@ -108,7 +122,8 @@ impl Default for Config {
             epsilon: EPSILON_STRONG_MAX,
             delta: 1e-6,
             allow_weak: false,
-            releases_per_day: 24,
+            releases_per_day: 288,
+            mechanism: MechanismKind::Toeplitz,
             half_life_hours: 72,
             users_max: 1_000_000,
             segments_rho_percent: 0,
@@ -161,13 +176,14 @@ pub struct KindPlan {
     pub bound: Bound,
     /// What a day of releases costs.
     pub rho: Rho,
-    /// The noise of one cell in one interval.
+    /// The noise of one released integer.
     pub scale: Scale,
 }
 
 /// A configuration that passed every check.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Plan {
+    continual: Arc<Continual>,
     kinds: [KindPlan; KINDS],
     budget: Rho,
     users: Rho,
@@ -249,6 +265,25 @@ impl Plan {
         self.users
     }
 
+    /// The epsilon of that comparison.
+    #[must_use]
+    pub fn users_epsilon(&self) -> f64 {
+        // Rounded down by more than the root's own rounding.
+        (2.0 * self.users.as_f64()).sqrt() * (1.0 - 1e-12)
+    }
+
+    /// What counts through the day.
+    #[must_use]
+    pub fn continual(&self) -> &Continual {
+        &self.continual
+    }
+
+    /// Whether that is the tree.
+    #[must_use]
+    pub fn is_tree(&self) -> bool {
+        matches!(&*self.continual, Continual::Honaker(_))
+    }
+
     /// Rho of the segments' sizes.
     #[must_use]
     pub const fn segments_rho(&self) -> Rho {
@@ -308,91 +343,6 @@ impl Plan {
     }
 }
 
-/// What a day's budget is spent on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
-    /// Sums of one kind.
-    Kind(Kind),
-    /// Whether the day is full.
-    Users,
-    /// Sizes of segments.
-    Segments,
-    /// What is learned.
-    Model,
-}
-
-impl Part {
-    /// How many there are.
-    pub const COUNT: usize = KINDS + 3;
-    /// All, in the order in which ledgers write them.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Kind(Kind::Impression),
-        Self::Kind(Kind::Click),
-        Self::Kind(Kind::Conversion),
-        Self::Kind(Kind::Spend),
-        Self::Users,
-        Self::Segments,
-        Self::Model,
-    ];
-
-    /// Its name in tables and metrics.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Kind(kind) => kind.label(),
-            Self::Users => "users",
-            Self::Segments => "segments",
-            Self::Model => "model",
-        }
-    }
-}
-
-/// What is promised about a user-day; prints itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Claim {
-    /// The day's rho.
-    pub rho: Rho,
-    /// Delta of a user-day, all in all.
-    pub delta: f64,
-    /// The part of it that the thresholds of segments use.
-    pub segments_delta: f64,
-}
-
-impl Claim {
-    /// Epsilon of one user-day.
-    #[must_use]
-    pub fn epsilon(&self) -> f64 {
-        self.over_days(1)
-    }
-
-    /// Epsilon of `days` days of one user together, at [`Claim::delta_over`] them.
-    #[must_use]
-    pub fn over_days(&self, days: u32) -> f64 {
-        zcdp::epsilon(self.rho.as_f64() * f64::from(days), self.delta - self.segments_delta)
-    }
-
-    /// Delta of `days` days of one user together: thresholds add up, the rest is chosen once.
-    #[must_use]
-    pub fn delta_over(&self, days: u32) -> f64 {
-        self.delta + f64::from(days.saturating_sub(1)) * self.segments_delta
-    }
-}
-
-impl fmt::Display for Claim {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Rounded up: a printed epsilon is never below the real one.
-        let up = |epsilon: f64| (epsilon * 1e3).ceil() / 1e3;
-        write!(
-            formatter,
-            "epsilon {:.3} and delta {:e} a user-day (rho {:.6}); epsilon {:.3} over 30 days",
-            up(self.epsilon()),
-            self.delta,
-            self.rho.as_f64(),
-            up(self.over_days(30)),
-        )
-    }
-}
-
 impl TryFrom<&Config> for Plan {
     type Error = Error;
 
@@ -415,7 +365,14 @@ impl TryFrom<&Config> for Plan {
         let users = Rho::from_picos(budget.picos() / USERS_PART);
         check_users(config, users)?;
         let shared = Rho::from_picos(budget.picos() - users.picos());
-        let kind = |key, config, levels| plan_kind(key, config, levels, shared);
+        let steps = usize::from(config.releases_per_day);
+        let continual = match config.mechanism {
+            MechanismKind::Toeplitz => Continual::toeplitz(steps),
+            MechanismKind::Tree => Continual::honaker(steps),
+        };
+        let continual = continual
+            .ok_or_else(|| refuse("releases_per_day", "no mechanism has so many steps"))?;
+        let kind = |key, config, levels| plan_kind(key, config, levels, (&continual, shared));
         Ok(Self {
             kinds: [
                 kind("impressions", config.impressions, 1)?,
@@ -423,6 +380,7 @@ impl TryFrom<&Config> for Plan {
                 kind("conversions", config.conversions, 1)?,
                 kind("spend", config.spend, config.spend_levels)?,
             ],
+            continual: Arc::new(continual),
             budget,
             users,
             segments: shared.percent(config.segments_rho_percent),
@@ -519,7 +477,7 @@ fn plan_kind(
     key: &'static str,
     config: KindConfig,
     levels: u16,
-    budget: Rho,
+    (continual, budget): (&Continual, Rho),
 ) -> Result<KindPlan, Error> {
     if config.per_cell == 0 || config.total == 0 {
         return Err(refuse(key, "per_cell and total must be at least 1"));
@@ -537,8 +495,12 @@ fn plan_kind(
         total: u32::from(config.total) * u32::from(levels),
     };
     let rho = budget.percent(config.rho_percent);
-    let scale = Scale::for_cost(bound.sensitivity_squared().into(), rho)
+    let scale = continual
+        .scale(bound.sensitivity_squared(), rho)
         .ok_or_else(|| refuse(key, "its share of the budget is too small for its bound"))?;
+    if !Continual::fits(u64::from(USERS_MAX) * u64::from(bound.per_cell)) {
+        return Err(refuse(key, "a counter could outgrow its mechanism"));
+    }
     Ok(KindPlan { bound, rho, scale })
 }
 
@@ -599,7 +561,8 @@ mod tests {
         assert!(plan.scheduled() <= plan.budget());
         for kind in Kind::ALL {
             let KindPlan { bound, rho, scale } = plan.kind(kind);
-            let cost = bound.sensitivity_squared() as f64 / (2.0 * scale.variance());
+            let norm_squared = plan.continual().norm_squared() as f64;
+            let cost = bound.sensitivity_squared() as f64 * norm_squared / (2.0 * scale.variance());
             assert!(cost <= rho.as_f64(), "{kind:?} costs {cost}, above {rho:?}");
             assert!(cost > rho.as_f64() * 0.999, "{kind:?} wastes its share");
         }

@@ -14,7 +14,7 @@
 //! That is all that can be done with them. They cannot be read:
 //! ```compile_fail,E0616
 //! let raw = outbid::privacy::RawCounts::default();
-//! let clicks = raw.cells[1][0];
+//! let clicks = raw.slots[&0][16];
 //! ```
 //! nor printed:
 //! ```compile_fail,E0277
@@ -26,10 +26,9 @@
 //! let raw = outbid::privacy::RawCounts::default();
 //! serde_json::to_string(&raw);
 //! ```
-//! nor released without a charge, which only the accountant makes:
+//! nor released without a charge, which only a paid day makes:
 //! ```compile_fail,E0451
-//! use outbid::privacy::{Charge, Kind};
-//! let charge = Charge { kind: Kind::Click };
+//! let charge = outbid::privacy::Charge { interval: 0 };
 //! ```
 //!
 //! Noise is the discrete Gaussian on integers (Canonne, Kamath, Steinke 2020), sampled exactly by
@@ -53,94 +52,111 @@ pub use toeplitz::Toeplitz;
 
 use super::accountant::Charge;
 use super::bound::Admitted;
-use super::cell::{CONTEXT_BUCKETS, KINDS, Kind};
+use super::cell::{CONTEXT_BUCKETS, COUNTERS, Kind};
 use super::config::{Error, Plan};
+use rustc_hash::FxHashMap;
 
-/// Counts of one interval that nobody has noised yet, by kind and cell index.
+/// Counts of one interval that nobody has noised yet, by slot of a campaign.
 #[derive(Default)]
 pub struct RawCounts {
-    cells: [Vec<u64>; KINDS],
+    /// Each kind in each context; slots in which nothing was counted are absent.
+    slots: FxHashMap<u32, Box<[i64; COUNTERS]>>,
 }
 
 impl RawCounts {
     /// Counts one contribution.
     pub fn count(&mut self, admitted: Admitted) {
-        let cells = &mut self.cells[admitted.kind().index()];
-        if cells.len() <= admitted.cell() {
-            cells.resize(admitted.cell() + 1, 0);
-        }
+        let (slot, bucket) = (admitted.cell() / CONTEXT_BUCKETS, admitted.cell() % CONTEXT_BUCKETS);
+        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+        let counts = self.slots.entry(slot).or_insert_with(|| Box::new([0; COUNTERS]));
+        let count = &mut counts[admitted.kind().index() * CONTEXT_BUCKETS + bucket];
         // Saturation never widens a difference, so it keeps the sensitivity.
-        cells[admitted.cell()] = cells[admitted.cell()].saturating_add(admitted.units().into());
+        *count = count.saturating_add(admitted.units().into());
+    }
+
+    fn of(&self, slot: u32, place: usize) -> i64 {
+        self.slots.get(&slot).map_or(0, |counts| counts[place])
     }
 }
 
-/// Noised integers of one kind and interval: what may be shown, logged and computed with.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Released {
-    kind: Kind,
-    values: Vec<i64>,
-    variance: f64,
-}
-
-impl Released {
-    /// What was counted.
-    #[must_use]
-    pub const fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// By campaign in the order of the release, [`CONTEXT_BUCKETS`] values each. May be negative.
-    #[must_use]
-    pub fn values(&self) -> &[i64] {
-        &self.values
-    }
-
-    /// Declared variance of each value's noise.
-    #[must_use]
-    pub const fn variance(&self) -> f64 {
-        self.variance
-    }
-}
-
-/// Adds the noise that a plan prescribes.
+/// The continual counters of one segment of a day: what was counted goes in tick by tick, and stays.
 pub struct Mechanism {
     plan: Plan,
     noise: NoiseSource,
+    streams: FxHashMap<u32, Vec<RawStream>>,
 }
 
 impl Mechanism {
-    /// A mechanism of this plan.
+    /// A mechanism of this plan, at the beginning of a segment.
     #[must_use]
     pub fn new(plan: &Plan, noise: NoiseSource) -> Self {
-        Self { plan: plan.clone(), noise }
+        Self { plan: plan.clone(), noise, streams: FxHashMap::default() }
     }
 
-    /// Releases the charged kind's counts of the campaigns in these slots: every cell of every slot
-    /// is noised, also where nothing was counted, so that a cell's presence says nothing.
+    /// Forgets what was counted: every counter begins at zero.
+    pub fn begin_segment(&mut self) {
+        self.streams.clear();
+    }
+
+    /// Where its noise comes from.
+    pub(super) const fn noise(&mut self) -> &mut NoiseSource {
+        &mut self.noise
+    }
+
+    /// Releases one interval of the campaigns in these slots: for each slot the integers of each kind
+    /// in each context, [`Continual::values_at`] its step. Every counter is noised, also where nothing
+    /// was counted, so that presence says nothing; a slot that is not among them begins anew when it
+    /// comes back.
     ///
     /// # Errors
-    /// [`Error::Noise`]; nothing is released then, and the charge stays spent.
+    /// [`Error`]; the segment is over then, nothing of the interval may be shown, and the charge stays
+    /// spent.
     pub fn release(
         &mut self,
         raw: &RawCounts,
         slots: &[u32],
         charge: Charge,
-    ) -> Result<Released, Error> {
-        let kind = charge.kind();
-        let scale = self.plan.kind(kind).scale;
-        let mut noise = self.noise.gaussian(scale, slots.len() * CONTEXT_BUCKETS)?;
-        let counts = &raw.cells[kind.index()];
-        let cells = slots.iter().flat_map(|&slot| {
-            let first = slot as usize * CONTEXT_BUCKETS;
-            first..first + CONTEXT_BUCKETS
-        });
-        let values: Result<_, _> = cells
-            .map(|cell| {
-                let count = counts.get(cell).copied().unwrap_or(0);
-                noise.noised(i64::try_from(count).unwrap_or(i64::MAX))
+    ) -> Result<Vec<(u32, Vec<i64>)>, Error> {
+        let released = self.encode(raw, slots, &charge);
+        if released.is_err() {
+            self.begin_segment();
+        }
+        released
+    }
+
+    fn encode(
+        &mut self,
+        raw: &RawCounts,
+        slots: &[u32],
+        _paid: &Charge,
+    ) -> Result<Vec<(u32, Vec<i64>)>, Error> {
+        let Self { plan, noise, streams } = self;
+        let continual = plan.continual();
+        let mut kept: Vec<(u32, Vec<RawStream>)> = slots
+            .iter()
+            .map(|slot| {
+                let fresh = || (0..COUNTERS).map(|_| RawStream::default()).collect();
+                (*slot, streams.remove(slot).unwrap_or_else(fresh))
             })
             .collect();
-        Ok(Released { kind, values: values?, variance: scale.variance() })
+        // Those that are left are not released any more.
+        streams.clear();
+        let draws: usize = kept.iter().map(|(_, streams)| streams[0].draws(continual)).sum();
+        let mut noises = Vec::with_capacity(Kind::ALL.len());
+        for kind in Kind::ALL {
+            noises.push(noise.gaussian(plan.kind(kind).scale, draws * CONTEXT_BUCKETS)?);
+        }
+        let mut released = Vec::with_capacity(kept.len());
+        for (slot, streams) in &mut kept {
+            let mut values = Vec::with_capacity(COUNTERS);
+            for (place, stream) in streams.iter_mut().enumerate() {
+                let noise = &mut noises[place / CONTEXT_BUCKETS];
+                stream.release(continual, raw.of(*slot, place), noise, &mut values)?;
+            }
+            released.push((*slot, values));
+        }
+        streams.extend(kept);
+        Ok(released)
     }
 }
 

@@ -239,7 +239,8 @@ impl Releases {
     }
 }
 
-fn sum_of<'a>(cells: impl Iterator<Item = &'a CellSums>) -> CellSums {
+/// The sum over several cells.
+pub(super) fn sum_of<'a>(cells: impl Iterator<Item = &'a CellSums>) -> CellSums {
     cells.fold(CellSums::default(), |mut sum, cell| {
         for (sum, &one) in sum.iter_mut().zip(cell) {
             *sum = sum.plus(one);

@@ -39,58 +39,68 @@ pub(super) fn vectors(file: &str, columns: &[&str]) -> Vec<Vec<f64>> {
         .collect()
 }
 
-fn plan() -> Plan {
-    Plan::try_from(&Config::default()).unwrap()
+pub(super) fn plan() -> Plan {
+    Plan::try_from(&Config { releases_per_day: 24, ..Config::default() }).unwrap()
 }
 
-fn cell(campaign: u64, bucket: u8) -> Cell {
+pub(super) fn cell(campaign: u64, bucket: u8) -> Cell {
     Cell { campaign: CampaignId(campaign), bucket: ContextBucket::from_index(bucket).unwrap() }
 }
 
 /// Aggregate and publisher without a thread between them.
-struct Bench {
-    aggregate: Aggregate,
-    publisher: Publisher,
-    releases: Releases,
+pub(super) struct Bench {
+    pub aggregate: Aggregate,
+    pub publisher: Publisher,
+    pub releases: Releases,
 }
 
 impl Bench {
     fn new(plan: &Plan, noise: NoiseSource) -> Self {
-        let mut aggregate = Aggregate::new(plan, Timestamp(0)).unwrap();
+        Self::at(plan, noise, Timestamp(0), Opening::in_memory())
+    }
+
+    pub fn at(plan: &Plan, noise: NoiseSource, now: Timestamp, opening: Opening) -> Self {
+        let mut aggregate = Aggregate::new(plan, now, &opening).unwrap();
         aggregate.declare(&[CampaignId(1), CampaignId(2)]);
-        Self {
-            aggregate,
-            publisher: Publisher::new(plan, noise),
-            releases: Releases::none(plan.base_rate()),
-        }
+        let publisher = Publisher::new(plan, noise, opening);
+        let releases = publisher.snapshot(now);
+        Self { aggregate, publisher, releases }
     }
 
     fn silent(plan: &Plan) -> Self {
         Self::new(plan, NoiseSource::planted(|| 0))
     }
 
-    fn count(&mut self, user: u64, cell: Cell, kind: Kind) {
+    /// One event; of spend, an impression at the highest price.
+    pub fn count(&mut self, user: u64, cell: Cell, kind: Kind) {
         self.contribute(Some(UserKey(user)), Timestamp(0), cell, kind);
     }
 
     fn contribute(&mut self, user: Option<UserKey>, at: Timestamp, cell: Cell, kind: Kind) {
-        let price = Micros(if kind == Kind::Impression { 2_000_000 } else { 0 });
+        let (kind, price) = match kind {
+            Kind::Spend => (Kind::Impression, Micros(u64::MAX)),
+            Kind::Impression => (kind, Micros(2_000_000)),
+            kind => (kind, Micros(0)),
+        };
         self.aggregate.contribute(&Contribute { user, at, cell, kind, price });
     }
 
     /// Ticks at `now_ms`; whether something was released.
-    fn tick(&mut self, now_ms: i64) -> bool {
+    pub fn tick(&mut self, now_ms: i64) -> bool {
         let closing = self.aggregate.advance(Timestamp(now_ms));
-        let is_due = closing.is_some();
-        if let Some(closing) = closing {
-            self.releases = self.publisher.publish(closing).unwrap();
-        }
-        is_due
+        let Some(releases) = self.publisher.publish(closing).unwrap() else { return false };
+        self.releases = releases;
+        true
     }
 
-    fn sum(&self, cell: Cell, kind: Kind) -> f64 {
+    fn status(&self) -> AggregateStatus {
+        self.aggregate.status(0, 0, &self.publisher.status(), None)
+    }
+
+    /// In the kind's own units, to a billionth.
+    pub fn sum(&self, cell: Cell, kind: Kind) -> f64 {
         let estimate = self.releases.estimate(cell.campaign, cell.bucket, kind);
-        estimate.map_or(f64::NAN, |estimate| estimate.value)
+        estimate.map_or(f64::NAN, |estimate| (estimate.value * 1e9).round() / 1e9)
     }
 }
 
@@ -100,24 +110,18 @@ fn a_user_who_floods_moves_a_days_releases_by_no_more_than_the_bound() {
     for kind in Kind::ALL {
         let mut bench = Bench::silent(&plan);
         let bound = plan.kind(kind).bound;
-        let mut day = std::collections::HashMap::<(Cell, i64), f64>::new();
         let cells: Vec<_> = (0..16).map(|bucket| cell(1, bucket)).collect();
         for hour in 1..=24 {
-            let before: Vec<_> = cells.iter().map(|&cell| bench.sum(cell, kind)).collect();
             for event in 0..1_000 {
                 bench.count(7, cells[event % cells.len()], kind);
             }
             assert!(bench.tick(hour * HOUR_MS));
-            // Undo the hour's decay to see the interval's own, un-noised count.
-            let decay = (-1.0_f64 / 72.0).exp2();
-            for (&cell, before) in cells.iter().zip(before) {
-                let old = if before.is_nan() { 0.0 } else { before * decay };
-                day.insert((cell, hour), bench.sum(cell, kind) - old);
-            }
         }
-        let total: f64 = day.values().sum();
-        let norm_squared: f64 = day.values().map(|count| count * count).sum();
+        let day: Vec<_> = cells.iter().map(|&cell| bench.sum(cell, kind)).collect();
+        let total: f64 = day.iter().sum();
+        assert!(day.iter().all(|&sum| sum <= f64::from(bound.per_cell)), "{day:?}");
         assert!((total - f64::from(bound.total)).abs() < 1e-6, "{total}");
+        let norm_squared: f64 = day.iter().map(|count| count * count).sum();
         assert!(norm_squared <= bound.sensitivity_squared() as f64 + 1e-6);
     }
 }
@@ -125,10 +129,14 @@ fn a_user_who_floods_moves_a_days_releases_by_no_more_than_the_bound() {
 #[test]
 fn a_changed_release_changes_the_prior_and_nothing_else_does() {
     let priors = [3_i64, -3].map(|noise| {
-        // A release of two campaigns draws 32 numbers for impressions, then 32 for clicks.
-        let planted = [100_000, 1_000 + noise * 200, 0, 0];
+        // A day's first release of two campaigns draws the bar of its users, 32 numbers for
+        // impressions, 32 for clicks, and so on; each is a count in units of a coefficient.
+        let planted = [100_000 << 10, (1_000 + noise * 200) << 10];
         let mut draws = 0..;
-        let source = move || planted[draws.next().unwrap_or(0) / 32];
+        let source = move || {
+            let draw: usize = draws.next().unwrap_or(0);
+            draw.checked_sub(1).and_then(|draw| planted.get(draw / 32)).copied().unwrap_or(0)
+        };
         let mut bench = Bench::new(&plan(), NoiseSource::planted(source));
         let before = bench.releases.prior(CampaignId(1), ContextBucket::default());
         bench.count(1, cell(1, 0), Kind::Impression);
@@ -147,19 +155,21 @@ fn a_changed_release_changes_the_prior_and_nothing_else_does() {
 #[test]
 fn the_actors_state_charges_a_day_once_and_each_interval_is_released_once() {
     let mut bench = Bench::silent(&plan());
-    assert_eq!(bench.aggregate.status(0, 0).epsilon_spent, 0.0);
+    assert_eq!(bench.status().epsilon_spent, 0.0);
     assert!(bench.tick(HOUR_MS));
-    let spent = bench.aggregate.status(1, 0);
+    let spent = bench.status();
     assert!(spent.epsilon_spent > 3.9 && spent.epsilon_spent <= 4.0, "{spent:?}");
     assert!(!bench.tick(HOUR_MS), "the same interval again");
     assert!(!bench.tick(0), "the clock went back");
     assert!(bench.tick(5 * HOUR_MS), "four intervals at once");
     assert!(bench.tick(DAY_MS), "the day's last interval");
-    assert_eq!(bench.aggregate.status(3, 0).epsilon_spent, 0.0, "a new day");
+    assert_eq!(bench.status().epsilon_spent, 0.0, "a new day");
     assert!(!bench.tick(23 * HOUR_MS), "yesterday");
     assert!(bench.tick(DAY_MS + HOUR_MS));
-    assert_eq!(bench.aggregate.status(4, 0).rho_spent, spent.rho_spent);
-    assert_eq!(bench.aggregate.status(4, 1).refused, 1);
+    let second = bench.status();
+    assert_eq!((second.rho_spent, &second.parts), (spent.rho_spent, &spent.parts));
+    assert_eq!(second.spent_over["7_days"].days, 2);
+    assert!(second.spent_over["7_days"].epsilon > second.epsilon_spent);
 }
 
 #[test]
@@ -188,7 +198,7 @@ fn what_may_not_be_counted_is_not() {
         users_full: 0,
         stale: 1,
     };
-    assert_eq!(bench.aggregate.status(1, 0).dropped, expected);
+    assert_eq!(bench.status().dropped, expected);
     // After a change of declarations the slots are renumbered, at the day's end and not before.
     bench.count(3, cell(4, 1), kind);
     assert!(bench.tick(DAY_MS));
@@ -219,12 +229,15 @@ fn released_sums_halve_in_their_half_life() {
     let mut bench = Bench::silent(&plan());
     bench.count(1, cell(1, 0), Kind::Click);
     assert!(bench.tick(HOUR_MS) && bench.tick(HOUR_MS + 3 * DAY_MS));
-    let id = CampaignId(1);
-    let bucket = ContextBucket::default();
-    let estimate = bench.releases.estimate(id, bucket, Kind::Click).unwrap();
-    let variance = plan().kind(Kind::Click).scale.variance();
+    assert_eq!(bench.sum(cell(1, 0), Kind::Click), 1.0, "its day is not over");
+    assert!(bench.tick(2 * HOUR_MS + 3 * DAY_MS));
+    let estimate =
+        bench.releases.estimate(CampaignId(1), ContextBucket::default(), Kind::Click).unwrap();
+    let plan = plan();
+    let variance = |steps| plan.continual().variance(steps, plan.kind(Kind::Click).scale);
     assert!((estimate.value - 0.5).abs() < 1e-9);
-    assert!((estimate.variance - variance * 1.25).abs() < 1e-9);
+    let expected = variance(2) / 4.0 + variance(1);
+    assert!((estimate.variance / expected - 1.0).abs() < 1e-9);
 }
 
 /// Mass of the discrete Gaussian of this variance at `-span..=span`.
@@ -249,8 +262,10 @@ fn the_declared_noise_keeps_the_claimed_epsilon_and_half_of_it_does_not() {
         let pairs = mass.iter().zip(&mass[4..]);
         pairs.map(|(one, shifted)| (one - claimed.exp() * shifted).max(0.0)).sum()
     };
-    assert!(hockey_stick(clicks.scale.variance()) <= plan.delta());
-    assert!(hockey_stick(clicks.scale.variance() / 4.0) > plan.delta());
+    // The mechanism spreads a count over the day: along that direction the noise is so much less.
+    let variance = clicks.scale.variance() / plan.continual().norm_squared() as f64;
+    assert!(hockey_stick(variance) <= plan.delta());
+    assert!(hockey_stick(variance / 4.0) > plan.delta());
 }
 
 #[test]

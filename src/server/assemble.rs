@@ -20,7 +20,7 @@ use crate::openrtb::Limits;
 use crate::prediction::{
     self, AdFeatures, AdInput, AdsChanged, CONTENT_MAX, LearnerActor, SlotFormat,
 };
-use crate::privacy::{Aggregates, DeclareCells, Plan};
+use crate::privacy::{Aggregates, DeclareCells, Opening, Plan};
 use crate::relevance::sequence::SequenceModel;
 use crate::relevance::{Adopt, CoVisitConfig, Content, KnnConfig, RelevanceActor, RelevanceState};
 use crate::server::alias_metrics::AliasMetrics;
@@ -33,6 +33,7 @@ use crate::server::keys::Keys;
 use crate::server::learner_metrics::LearnerMetrics;
 use crate::server::log_metrics::LogMetrics;
 use crate::server::metrics::Metrics;
+use crate::server::privacy_metrics::PrivacyMetrics;
 use crate::server::relevance_metrics::RelevanceMetrics;
 use crate::server::saved_model::SavedModel;
 use crate::server::saved_sessions::{SavedSessions, Users};
@@ -118,7 +119,6 @@ pub fn assemble(
     let plan = Plan::try_from(&config.privacy).context("privacy")?;
     let plan = plan.with_base_rate(f64::from(config.prediction.base_click_rate));
     tracing::info!("privacy: {}; {}", plan.claim(), config.privacy.mode.words());
-    let privacy = Aggregates::start(&plan, now).context("privacy")?;
     let model = model_config(&config);
     let saved_model =
         SavedModel::open(&config, &model, stores.saver.is_some()).context("prediction")?;
@@ -137,6 +137,15 @@ pub fn assemble(
     );
     let Stores { ledger_log, events_log, ledger: folded, saver, events_keep_ms, orders, .. } =
         stores;
+    let mut logs = vec![("ledger", ledger_log.clone()), ("events", events_log.clone())];
+    let opening = match stores.privacy {
+        None => Opening::in_memory(),
+        Some(found) => {
+            logs.extend(found.log.clone().map(|log| ("privacy", log)));
+            found.opening(&plan, now, &config.paths.state, &stores.settings, keys.boot)
+        }
+    };
+    let privacy = Aggregates::start(&plan, now, opening).context("privacy")?;
     let ledger = LedgerWriter::new(ledger_log, keys.boot);
     let window_ms = config.exchanges.values().map(|exchange| exchange.billing_window_s).max();
     let window_ms = u64::from(window_ms.unwrap_or(0)) * 1_000;
@@ -168,7 +177,8 @@ pub fn assemble(
     let aggregates = privacy.clone();
     let keeper = parts.keeper;
     let mut metrics = Metrics::new();
-    metrics.watch(LogMetrics([("ledger", ledger.log().clone()), ("events", events_log.clone())]));
+    metrics.watch(LogMetrics(logs));
+    metrics.watch(PrivacyMetrics(privacy.clone()));
     metrics.watch(RelevanceMetrics(relevance.clone()));
     aliases.iter().for_each(|aliases| metrics.watch(AliasMetrics(aliases.clone())));
     let arm_books = Arc::new(ArmBooks::default());

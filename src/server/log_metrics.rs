@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The server's logs by name.
-pub struct LogMetrics(pub [(&'static str, Arc<dyn OrderedLog>); 2]);
+pub struct LogMetrics(pub Vec<(&'static str, Arc<dyn OrderedLog>)>);
 
 impl fmt::Debug for LogMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -20,8 +20,8 @@ impl fmt::Debug for LogMetrics {
 
 impl Collector for LogMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let logs =
-            self.0.each_ref().map(|(name, log)| ([("log", *name)], log.status(), log.head()));
+        let logs: Vec<_> =
+            self.0.iter().map(|(name, log)| ([("log", *name)], log.status(), log.head())).collect();
         let counted = || logs.iter().filter(|(log, ..)| log[0].1 != "events");
         let help = "Records made durable since the start";
         let mut family =

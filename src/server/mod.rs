@@ -30,6 +30,9 @@ mod log_metrics;
 mod metrics;
 mod notices;
 mod post;
+mod privacy_ledger;
+mod privacy_metrics;
+mod privacy_status;
 mod rates;
 mod recent;
 mod relevance_metrics;
@@ -54,6 +57,7 @@ pub use event_log::hold_of;
 pub use explain::{Asked, Pairs, hold_text};
 pub use keys::{FreshKeys, Keys, Scope};
 #[cfg(feature = "onnx")]
+pub use privacy_ledger::{MARK_KEY, PRIVACY_FILE};
 pub use reranker::open as open_reranker;
 pub use run::{Addresses, Options, Running, start, start_unheard};
 pub use stores::{LEDGER_FILE, LOG_FILES, SETTINGS_FILE};

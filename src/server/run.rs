@@ -9,7 +9,9 @@ use crate::server::keys::{FreshKeys, Keys};
 use crate::server::simulation::{tick_learning_in_real_time, tick_money_in_real_time};
 use crate::server::stores::Stores;
 use crate::server::worker::Worker;
-use crate::server::{admin, bid, conversions, events, explain, forget, ledger, notices, rates};
+use crate::server::{
+    admin, bid, conversions, events, explain, forget, ledger, notices, privacy_status, rates,
+};
 use crate::store::Position;
 use crate::units::Timestamp;
 use actix::prelude::*;
@@ -135,6 +137,10 @@ pub fn start(config: Config, options: Options) -> anyhow::Result<Running> {
         Some(keys) => (keys, None),
         None => Keys::open(&config.paths.state, civil.now()).context("the state folder")?,
     };
+    if let Some(privacy) = &stores.privacy {
+        // The privacy ledger too takes no owner below its last.
+        keys.boot = keys.boot.max(privacy.found.books.owner().saturating_add(1));
+    }
     if stores.ledger.position() > Position(0) {
         // Where an older copy of the keys came back, so has the count of starts.
         keys.boot = keys.boot.max(stores.ledger.last_boot(NODE).saturating_add(1));
@@ -364,6 +370,7 @@ fn admin_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<Se
             .route("/api/v1/campaigns/{id}/edits", web::delete().to(admin::reset_campaign))
             .route("/api/v1/campaigns/{id}/adjustments", web::post().to(ledger::adjust))
             .route("/api/v1/ledger", web::get().to(ledger::statement))
+            .route("/api/v1/privacy", web::get().to(privacy_status::status))
             .route("/api/v1/privacy/forget", web::post().to(forget::forget))
             .route("/api/v1/simulation/clock", web::post().to(admin::clock))
     });

@@ -1,11 +1,12 @@
 //! What a server keeps, opened and read before it listens: the ledger's log with the ledger that it
-//! leads to, the log of events with the orders that were counted, and what was changed over the API.
+//! leads to, the privacy ledger, the log of events with the orders that were counted, and what was changed over the API.
 
 use crate::budget::{Ledger, SNAPSHOT_KEY, Saver, Saving};
 use crate::clock::{Civil, Mono};
 use crate::config::{Config, Store, StoreKind};
 use crate::notice::entry::{Entry, Order};
 use crate::server::event_log::ENTRIES_MAX;
+use crate::server::privacy_ledger::{PRIVACY_FILE, PrivacyLedger};
 use crate::store::embedded::{Opened, SqliteConfig, SqliteLog};
 use crate::store::{
     ConfigStore, Faults, MemoryConfig, MemoryLog, OrderedLog, Pauses, Position, Record,
@@ -30,6 +31,8 @@ pub struct Stores {
     pub ledger_log: Arc<dyn OrderedLog>,
     /// The log of events.
     pub events_log: Arc<dyn OrderedLog>,
+    /// The privacy ledger; `None` in memory.
+    pub privacy: Option<PrivacyLedger>,
     /// What was changed over the API.
     pub settings: Arc<dyn ConfigStore>,
     /// Users who asked to be forgotten, and which saving of sessions was the last.
@@ -62,6 +65,7 @@ impl Stores {
         Ok(Self {
             ledger_log,
             events_log: Arc::new(memory(events_pauses())?),
+            privacy: None,
             settings: Arc::new(MemoryConfig::default()),
             forgotten: Arc::new(MemoryConfig::default()),
             ledger: Ledger::default(),
@@ -87,6 +91,7 @@ impl Stores {
         let (events, orders) = open_events(&events_file, civil)?;
         let settings = SqliteConfig::open(&state.join(SETTINGS_FILE))?;
         let forgotten = SqliteConfig::open(&state.join(FORGOTTEN_FILE))?;
+        let privacy = PrivacyLedger::open(&state.join(PRIVACY_FILE), civil, &settings)?;
         let log = Arc::new(log);
         let position = ledger.position().0;
         let took_ms = Mono::now().nanos_since(began) / 1_000_000;
@@ -95,6 +100,7 @@ impl Stores {
         Ok(Self {
             ledger_log: log,
             events_log: Arc::new(events),
+            privacy: Some(privacy),
             settings: Arc::new(settings),
             forgotten: Arc::new(forgotten),
             ledger,

@@ -44,6 +44,10 @@ impl Http {
         Self { address, key: key.map(str::to_owned), now: None, kept: None }
     }
 
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn get(&mut self, path: &str) -> Reply {
         self.call("GET", path, &[], b"")
     }

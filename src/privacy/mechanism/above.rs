@@ -45,6 +45,18 @@ impl AboveThreshold {
         Ok(self.is_above)
     }
 
+    /// Goes on with a run whose noised threshold was kept: it is the same run, at no further cost.
+    /// `None` as in [`AboveThreshold::begin`].
+    pub(in crate::privacy) fn resume(threshold: i64, epsilon: f64) -> Option<Self> {
+        let b = Scale::for_epsilon(2, epsilon)?;
+        Some(Self { threshold, b, is_above: false })
+    }
+
+    /// The noised threshold, to be kept where secrets are.
+    pub(in crate::privacy) const fn bar(&self) -> i64 {
+        self.threshold
+    }
+
     /// What a run costs: pure `epsilon` is `epsilon^2 / 2`-zCDP, rounded up.
     #[must_use]
     pub fn cost(epsilon: f64) -> Rho {

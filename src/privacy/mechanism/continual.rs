@@ -94,11 +94,16 @@ impl Continual {
     /// Variance of the estimate after `steps` steps of a stream with noise of parameter `sigma`.
     #[must_use]
     pub fn variance(&self, steps: usize, sigma: Scale) -> f64 {
-        let unit = match self {
+        self.unit_variance(steps) * sigma.variance()
+    }
+
+    /// The same for draws of variance 1.
+    #[must_use]
+    pub fn unit_variance(&self, steps: usize) -> f64 {
+        match self {
             Self::Toeplitz(matrix) => matrix.variance(steps),
             Self::Honaker(tree) => tree.variance(steps),
-        };
-        unit * sigma.variance()
+        }
     }
 }
 

@@ -1,0 +1,116 @@
+//! `outbid privacy show`: what the days cost, and what was released on them.
+
+use super::fold::{Folded, fold};
+use crate::privacy::{DayCost, Part};
+use crate::units::Timestamp;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Days over which costs are summed up, each ending with the last one that was charged.
+const SPANS: [i32; 3] = [1, 7, 30];
+
+/// Show what was charged and released, day by day.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  outbid privacy show --state var\n  \
+    outbid privacy show --state var --json\n\n\
+    Costs are what one user pays who was there on every day. Days before the ledger's first record \
+    are known by their charges. A server may be running.")]
+pub struct Args {
+    /// The state folder.
+    #[arg(long)]
+    state: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the subcommand.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    super::super::start_log("warn");
+    let folded = fold(&args.state, |_| {})?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&as_json(&folded))?);
+    } else {
+        print(&folded);
+    }
+    match &folded.wrong {
+        Some(wrong) => anyhow::bail!("the ledger cannot be read to its end: {wrong}"),
+        None => Ok(()),
+    }
+}
+
+/// A day since 1970 as a date.
+fn date(day: i32) -> String {
+    let midnight = Timestamp(i64::from(day) * 86_400_000);
+    let stamp = jiff::Timestamp::from_millisecond(midnight.0);
+    stamp.map_or_else(|_| day.to_string(), |stamp| stamp.strftime("%Y-%m-%d").to_string())
+}
+
+fn as_json(folded: &Folded) -> Value {
+    let account = folded.books.account();
+    let last = account.last().map_or(0, |cost| cost.day);
+    let day = |cost: &DayCost| {
+        let parts: serde_json::Map<_, _> = Part::ALL
+            .into_iter()
+            .map(|part| (part.label().to_owned(), cost.part(part).as_f64().into()))
+            .collect();
+        let released = folded.days.get(&cost.day);
+        json!({
+            "day": date(cost.day),
+            "rho": cost.rho().as_f64(),
+            "parts": parts,
+            "delta": cost.delta,
+            "releases": released.map(|day| day.releases),
+            "segments": released.map(|day| day.segments),
+            "owners": released.map(|day| &day.owners),
+            "uncommitted": released.map(|day| day.uncommitted),
+        })
+    };
+    let spans = SPANS.map(|days| json!({ "span_days": days, "cost": account.figures(last, days) }));
+    json!({
+        "first": folded.ends.0,
+        "position": folded.ends.1,
+        "is_full": folded.books.today().is_some_and(|today| today.is_full),
+        "days": account.days().iter().map(day).collect::<Vec<_>>(),
+        "spans": spans,
+        "wrong": folded.wrong,
+    })
+}
+
+fn print(folded: &Folded) {
+    let account = folded.books.account();
+    println!("records {} to {}", folded.ends.0, folded.ends.1);
+    let Some(last) = account.last() else {
+        println!("nothing was charged");
+        return;
+    };
+    println!("{:<12} {:>10} {:>9} {:>9}  parts of rho", "day", "rho", "releases", "segments");
+    for cost in account.days() {
+        let parts = Part::ALL.into_iter().filter(|part| cost.part(*part).as_f64() > 0.0);
+        let parts: Vec<_> =
+            parts.map(|part| format!("{} {:.6}", part.label(), cost.part(part).as_f64())).collect();
+        let known = folded.days.get(&cost.day);
+        let number = |count: Option<u32>| count.map_or("-".to_owned(), |count| count.to_string());
+        println!(
+            "{:<12} {:>10.6} {:>9} {:>9}  {}",
+            date(cost.day),
+            cost.rho().as_f64(),
+            number(known.map(|day| day.releases)),
+            number(known.map(|day| day.segments.into())),
+            parts.join(", ")
+        );
+    }
+    for span in SPANS {
+        let figures = account.figures(last.day, span);
+        // Rounded up: a printed epsilon is never below the real one.
+        let up = |epsilon: f64| (epsilon * 1e3).ceil() / 1e3;
+        println!(
+            "{span} days to {}: epsilon {:.3} at delta {:e} ({:.3} by the analytic Gaussian; {} charged)",
+            date(last.day),
+            up(figures.epsilon),
+            figures.delta,
+            up(figures.epsilon_analytic),
+            figures.days
+        );
+    }
+}
