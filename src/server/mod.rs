@@ -56,8 +56,8 @@ pub use engine::Engine;
 pub use event_log::hold_of;
 pub use explain::{Asked, Pairs, hold_text};
 pub use keys::{FreshKeys, Keys, Scope};
-#[cfg(feature = "onnx")]
 pub use privacy_ledger::{MARK_KEY, PRIVACY_FILE};
+#[cfg(feature = "onnx")]
 pub use reranker::open as open_reranker;
 pub use run::{Addresses, Options, Running, start, start_unheard};
 pub use stores::{LEDGER_FILE, LOG_FILES, SETTINGS_FILE};
