@@ -47,6 +47,7 @@ const ASKED: &[&str] = &[
     "/api/v1/campaigns",
     "/api/v1/campaigns/{id}",
     "/api/v1/ledger",
+    "/api/v1/privacy",
     "/api/v1/ledger?campaign={id}",
 ];
 
@@ -59,6 +60,7 @@ const OTHERS: &[&str] = &[
     "/api/v1/campaigns/{id}/edits",
     "/api/v1/campaigns/{id}/adjustments",
     "/api/v1/simulation/clock",
+    "/api/v1/privacy/forget",
     "/openrtb2/{exchange}/bid",
     "/notice/win",
     "/notice/billing",
