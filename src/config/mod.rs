@@ -325,8 +325,11 @@ impl Config {
                           together is no release";
             return Err(Problem::at("relevance.collaborative", reason.to_owned()));
         }
-        let reason = "it cannot be strict yet: the click model learns without noise";
-        Err(Problem::at("privacy.mode", reason.to_owned()))
+        if self.privacy.model == privacy::ModelKind::Plain {
+            let reason = "it needs model = \"dp-ftrl\": the plain click model learns without noise";
+            return Err(Problem::at("privacy.mode", reason.to_owned()));
+        }
+        Ok(())
     }
 
     fn check_exchanges(&self) -> Result<(), Problem> {

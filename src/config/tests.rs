@@ -62,7 +62,7 @@ fn wrong_files_are_refused_with_their_line() {
         ),
         (
             format!("{GOOD}[privacy]\nmode = 'strict'\n[relevance]\ncollaborative = false\n"),
-            "8: privacy.mode: it cannot be strict yet",
+            "8: privacy.mode: it needs model",
         ),
         (format!("{GOOD}[privacy]\nmode = 'loose'\n"), "8: unknown variant"),
         (format!("{GOOD}[auction]\ncandidates = 9\n"), "8: unknown field `candidates`"),

@@ -6,6 +6,7 @@ use super::join::Example;
 use super::learner::{Learner, LearnerStatus, SavedLearner};
 use super::model_file::ModelFileError;
 use super::score::ModelSnapshot;
+use crate::privacy::Aggregates;
 use crate::units::{HoldId, Timestamp, UserKey};
 use actix::prelude::*;
 use arc_swap::ArcSwap;
@@ -33,6 +34,8 @@ pub struct LearnerState {
     learner: Arc<Mutex<Learner>>,
     published: Arc<ArcSwap<ModelSnapshot>>,
     status: Arc<ArcSwap<LearnerStatus>>,
+    /// Where the model learns from releases.
+    releases: Option<Aggregates>,
 }
 
 impl LearnerState {
@@ -55,7 +58,29 @@ impl LearnerState {
     fn of(mut learner: Learner) -> Self {
         let published = Arc::new(ArcSwap::new(learner.publish()));
         let status = Arc::new(ArcSwap::from_pointee(learner.status()));
-        Self { learner: Arc::new(Mutex::new(learner)), published, status }
+        Self { learner: Arc::new(Mutex::new(learner)), published, status, releases: None }
+    }
+
+    /// The same, teaching through releases and learning from them: for a model whose configuration says
+    /// so ([`Config::released`]).
+    #[must_use]
+    pub fn through(self, releases: Aggregates) -> Self {
+        Self { releases: Some(releases), ..self }
+    }
+
+    /// Takes over what was released since the last tick.
+    fn follow(&self) {
+        if let Some(releases) = &self.releases {
+            self.learner.lock().follow_releases(&releases.gradients().load());
+        }
+    }
+
+    /// Hands on what was taught since the last slice.
+    fn teach(&self) {
+        if let Some(releases) = &self.releases {
+            let taught = self.learner.lock().take_taught();
+            releases.teach(&taught);
+        }
     }
 
     /// A copy of what was learned, for a thread that saves it. The learner waits for it some ms.
@@ -215,11 +240,14 @@ impl Handler<Tick> for LearnerActor {
     fn handle(&mut self, Tick { now }: Tick, _: &mut Self::Context) -> Self::Result {
         let state = self.state.clone();
         state.learner.lock().advance(now);
+        // Before anything is taught: gradients are taken at the newest weights.
+        state.follow();
         Box::pin(async move {
             let mut slices = 0;
             let mut has_more = true;
             while has_more && slices < LEARNED_MAX / SLICE {
                 has_more = state.learner.lock().learn_ended(SLICE);
+                state.teach();
                 slices += 1;
                 // Relevance shares this thread: what has come for it goes first.
                 tokio::task::yield_now().await;

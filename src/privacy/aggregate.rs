@@ -10,6 +10,7 @@ use super::bound::{Bounder, NotAdmitted};
 use super::cell::{CONTEXT_BUCKETS, COUNTERS, Kind};
 use super::config::{Error, Part, Plan};
 use super::day_key::{Admission, DayKey, Pseudonym};
+use super::gradient::{GradientSums, Taught};
 use super::mechanism::RawCounts;
 use super::opening::Opening;
 use super::release::{Closing, LedgerStatus};
@@ -106,6 +107,12 @@ pub struct AggregateStatus {
     pub dropped: Dropped,
 }
 
+/// Sums of no gradients, where the model learns from releases.
+fn no_gradients(plan: &Plan) -> Option<GradientSums> {
+    let dimensions = plan.model_dimensions;
+    (dimensions > 0).then(|| GradientSums::new(dimensions))
+}
+
 /// The state behind the actor.
 pub(super) struct Aggregate {
     plan: Plan,
@@ -113,6 +120,8 @@ pub(super) struct Aggregate {
     key: Option<DayKey>,
     bounder: Bounder,
     raw: RawCounts,
+    /// What was taught, where the model learns from releases.
+    gradients: Option<GradientSums>,
     admissions: Vec<Admission>,
     slots: FxHashMap<CampaignId, u32>,
     /// By slot: who it is, and whether it is still declared.
@@ -161,6 +170,7 @@ impl Aggregate {
             plan: plan.clone(),
             bounder: opening.bounder(plan, open.day),
             raw: RawCounts::default(),
+            gradients: no_gradients(plan),
             admissions: Vec::new(),
             slots: slots.into_iter().map(|(slot, id)| (id, slot)).collect(),
             campaigns,
@@ -232,6 +242,24 @@ impl Aggregate {
         }
     }
 
+    /// Adds what one shown ad teaches to the open interval, if the bound allows.
+    pub fn teach(&mut self, taught: &Taught) {
+        let (Some(sums), Some(key)) = (&mut self.gradients, &self.key) else { return };
+        if taught.at.0 < i64::from(self.open.day) * DAY_MS - LATE_MS_MAX {
+            self.dropped.stale += 1;
+            return;
+        }
+        let user = key.pseudonym(taught.user);
+        match self.bounder.admit_example(user) {
+            Ok(()) => {
+                self.admissions.push(Admission::example(user));
+                sums.add(&taught.gradient);
+            }
+            Err(NotAdmitted::Bound) => self.dropped.over_bound += 1,
+            Err(NotAdmitted::UsersFull) => self.dropped.users_full += 1,
+        }
+    }
+
     fn admit(
         &mut self,
         user: Pseudonym,
@@ -271,6 +299,7 @@ impl Aggregate {
         }
         let raw = std::mem::take(&mut self.raw);
         let admissions = std::mem::take(&mut self.admissions);
+        let gradients = std::mem::replace(&mut self.gradients, no_gradients(&self.plan));
         let declared: BTreeMap<_, _> = (0..)
             .zip(&self.campaigns)
             .filter_map(|(slot, campaign)| match campaign {
@@ -285,6 +314,7 @@ impl Aggregate {
             ends_day: place.day > self.open.day,
             declared,
             raw,
+            gradients,
             admissions,
             users: self.bounder.users() as u64,
             key,

@@ -79,6 +79,8 @@ pub enum NotAdmitted {
 /// One user's day. 12 bytes a cell; four cells in place, which most users never exceed.
 #[derive(Default)]
 struct UserDay {
+    /// Shown ads that taught.
+    examples: u16,
     totals: [u32; KINDS],
     cells: SmallVec<[CellDay; 4]>,
 }
@@ -123,6 +125,7 @@ impl UserDay {
 /// Enforces the bounds of a plan, one UTC day at a time.
 pub struct Bounder {
     bounds: [Bound; KINDS],
+    examples_max: u16,
     users_max: usize,
     day: i32,
     users: FxHashMap<Pseudonym, UserDay>,
@@ -140,6 +143,7 @@ impl Bounder {
     pub fn new(plan: &Plan, day: i32) -> Self {
         Self {
             bounds: Kind::ALL.map(|kind| plan.kind(kind).bound),
+            examples_max: plan.model_examples(),
             users_max: plan.users_max(),
             day,
             users: FxHashMap::default(),
@@ -187,21 +191,40 @@ impl Bounder {
         kind: Kind,
         units: u16,
     ) -> Result<Admitted, NotAdmitted> {
+        let bound = self.bounds[kind.index()];
+        match self.day_of(user)?.admit(cell, kind, units, &bound) {
+            0 => Err(NotAdmitted::Bound),
+            units => Ok(Admitted { cell, kind, units }),
+        }
+    }
+
+    /// Admits one shown ad that teaches, of which the first of a user's day are counted.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`], after which nothing is counted.
+    pub(super) fn admit_example(&mut self, user: Pseudonym) -> Result<(), NotAdmitted> {
+        let examples_max = self.examples_max;
+        let day = self.day_of(user)?;
+        if day.examples >= examples_max {
+            return Err(NotAdmitted::Bound);
+        }
+        day.examples += 1;
+        Ok(())
+    }
+
+    /// What was counted of `user`, who is tracked from now on if there is room.
+    fn day_of(&mut self, user: Pseudonym) -> Result<&mut UserDay, NotAdmitted> {
         let is_open = !self.is_closed;
         let has_room = self.users.len() < self.users_max * Self::OVERFLOW;
-        let day = match self.users.entry(user) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+        match self.users.entry(user) {
+            std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
             std::collections::hash_map::Entry::Vacant(entry) if is_open && has_room => {
-                entry.insert(UserDay::default())
+                Ok(entry.insert(UserDay::default()))
             }
             std::collections::hash_map::Entry::Vacant(_) => {
                 self.is_overrun |= is_open;
-                return Err(NotAdmitted::UsersFull);
+                Err(NotAdmitted::UsersFull)
             }
-        };
-        match day.admit(cell, kind, units, &self.bounds[kind.index()]) {
-            0 => Err(NotAdmitted::Bound),
-            units => Ok(Admitted { cell, kind, units }),
         }
     }
 }
@@ -231,6 +254,21 @@ mod tests {
         assert!(admit(1, 0, Kind::Click), "kinds do not share a bound");
         assert!(admit(2, 0, kind) && !admit(3, 0, kind), "twice one user");
         assert!(bounder.is_overrun());
+    }
+
+    #[test]
+    fn the_first_examples_of_a_users_day_teach_and_no_others() {
+        let config = Config { model_examples: 2, ..Config::default() };
+        let plan = Plan::try_from(&config).unwrap().with_users_max(2);
+        let mut bounder = Bounder::new(&plan, 10);
+        let mut teaches = |user: u64| bounder.admit_example(Pseudonym(user));
+        assert_eq!([teaches(1), teaches(1), teaches(1)], [Ok(()), Ok(()), Err(NotAdmitted::Bound)]);
+        assert_eq!([teaches(2), teaches(2), teaches(2)], [Ok(()), Ok(()), Err(NotAdmitted::Bound)]);
+        assert!(bounder.admit(Pseudonym(1), 0, Kind::Impression, 1).is_ok(), "a bound of its own");
+        bounder.close();
+        assert_eq!(bounder.admit_example(Pseudonym(3)), Err(NotAdmitted::UsersFull));
+        bounder.enter(11);
+        assert_eq!(bounder.admit_example(Pseudonym(1)), Ok(()));
     }
 
     #[test]

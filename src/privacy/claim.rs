@@ -32,6 +32,12 @@ impl Part {
         Self::Model,
     ];
 
+    /// Its place in [`Part::ALL`].
+    #[must_use]
+    pub fn place(self) -> u8 {
+        Self::ALL.iter().position(|part| *part == self).map_or(u8::MAX, |place| place as u8)
+    }
+
     /// Its name in tables and metrics.
     #[must_use]
     pub const fn label(self) -> &'static str {

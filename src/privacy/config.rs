@@ -9,6 +9,7 @@ use super::cell::{KINDS, Kind};
 pub use super::claim::{Claim, Part};
 use super::mechanism::{Continual, Scale};
 use super::mode::Mode;
+use super::model::{self, ModelKind};
 use crate::units::Micros;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -64,8 +65,15 @@ pub struct Config {
     pub users_max: u32,
     /// Percent of the day's rho for the sizes of segments, 0 to 100. Default 0: none are released.
     pub segments_rho_percent: u8,
-    /// Percent of the day's rho for learning, 0 to 100. Default 0.
+    /// What the click model may see of others' shows. Default `plain`: all of them.
+    pub model: ModelKind,
+    /// Percent of the day's rho for learning, 1 to 100 with `dp-ftrl`, else 0. Default 0.
     pub model_rho_percent: u8,
+    /// Shown ads of a user that teach in a day, 1 to 64; the noise grows with it. Default 3.
+    pub model_examples: u16,
+    /// Log2 of the number of hashed features of a model that learns from releases, 10 to 16: each is a
+    /// number that every tick releases. Default 12.
+    pub model_bits: u8,
     /// The price per thousand at which an impression's spend is clamped, in micros of the account's
     /// currency, up to 10^9. Default 20,000,000.
     pub spend_cpm_micros_max: u64,
@@ -127,7 +135,10 @@ impl Default for Config {
             half_life_hours: 72,
             users_max: 1_000_000,
             segments_rho_percent: 0,
+            model: ModelKind::Plain,
             model_rho_percent: 0,
+            model_examples: 3,
+            model_bits: 12,
             spend_cpm_micros_max: 20_000_000,
             spend_levels: 200,
             impressions: kind(4, 8, 12, 4),
@@ -189,6 +200,9 @@ pub struct Plan {
     users: Rho,
     segments: Rho,
     model: Rho,
+    pub(super) model_examples: u16,
+    /// Coordinates of the model's gradients; 0 where nothing is learned from releases.
+    pub(super) model_dimensions: usize,
     delta: f64,
     segments_delta: f64,
     spend_unit_nanos: u64,
@@ -360,6 +374,7 @@ impl TryFrom<&Config> for Plan {
             SPEND_CPM_MICROS_MAX,
         )?;
         check_shares(config)?;
+        model::check(config)?;
         let segments_delta = if config.segments_rho_percent > 0 { config.delta / 2.0 } else { 0.0 };
         let budget = Rho::within(config.epsilon, config.delta - segments_delta);
         let users = Rho::from_picos(budget.picos() / USERS_PART);
@@ -385,6 +400,8 @@ impl TryFrom<&Config> for Plan {
             users,
             segments: shared.percent(config.segments_rho_percent),
             model: shared.percent(config.model_rho_percent),
+            model_examples: config.model_examples,
+            model_dimensions: 0,
             delta: config.delta,
             segments_delta,
             spend_unit_nanos: config.spend_cpm_micros_max.div_ceil(levels),
@@ -397,11 +414,11 @@ impl TryFrom<&Config> for Plan {
     }
 }
 
-fn refuse(key: &'static str, problem: impl Into<String>) -> Error {
+pub(super) fn refuse(key: &'static str, problem: impl Into<String>) -> Error {
     Error::Config { key, problem: problem.into() }
 }
 
-fn in_range<T: PartialOrd + fmt::Display>(
+pub(super) fn in_range<T: PartialOrd + fmt::Display>(
     key: &'static str,
     value: T,
     least: T,
@@ -505,83 +522,5 @@ fn plan_kind(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn configurations_that_promise_nothing_are_refused() {
-        type Change = fn(&mut Config);
-        let cases: [(&str, Change); 23] = [
-            ("epsilon", |config| config.epsilon = 0.0),
-            ("epsilon", |config| config.epsilon = -1.0),
-            ("epsilon", |config| config.epsilon = f64::NAN),
-            ("epsilon", |config| config.epsilon = f64::INFINITY),
-            ("epsilon", |config| config.epsilon = 4.01),
-            ("epsilon", |config| {
-                config.epsilon = 33.0;
-                config.allow_weak = true;
-            }),
-            ("delta", |config| config.delta = 0.0),
-            ("delta", |config| config.delta = f64::NAN),
-            ("delta", |config| config.delta = 1.1e-6),
-            ("delta", |config| config.users_max = 1_000_001),
-            ("releases_per_day", |config| config.releases_per_day = 0),
-            ("releases_per_day", |config| config.releases_per_day = 1_441),
-            ("half_life_hours", |config| config.half_life_hours = 0),
-            ("users_max", |config| config.users_max = 0),
-            ("users_max", |config| config.users_max = 4_000),
-            ("users_max", |config| config.epsilon = 1e-5),
-            ("clicks.rho_percent", |config| config.model_rho_percent = 1),
-            ("spend_levels", |config| config.spend_levels = 257),
-            ("spend_cpm_micros_max", |config| config.spend_cpm_micros_max = 199),
-            ("clicks", |config| config.clicks.per_cell = 0),
-            ("clicks", |config| config.clicks.cells = 33),
-            ("clicks", |config| config.clicks.total = 0),
-            ("conversions", |config| config.conversions.rho_percent = 0),
-        ];
-        for (expected, change) in cases {
-            let mut config = Config::default();
-            change(&mut config);
-            let Err(Error::Config { key, .. }) = Plan::try_from(&config) else {
-                panic!("accepted: {config:?}");
-            };
-            assert_eq!(key, expected, "{config:?}");
-        }
-        let mut weak = Config::default();
-        (weak.epsilon, weak.allow_weak) = (8.0, true);
-        assert!(Plan::try_from(&weak).is_ok());
-        for text in ["epsylon = 1.0", "clicks = { per_cell = 1 }"] {
-            assert!(toml::from_str::<Config>(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_noise_costs_no_more_than_its_share() {
-        let plan = Plan::try_from(&Config::default()).unwrap();
-        assert!(plan.scheduled() <= plan.budget());
-        for kind in Kind::ALL {
-            let KindPlan { bound, rho, scale } = plan.kind(kind);
-            let norm_squared = plan.continual().norm_squared() as f64;
-            let cost = bound.sensitivity_squared() as f64 * norm_squared / (2.0 * scale.variance());
-            assert!(cost <= rho.as_f64(), "{kind:?} costs {cost}, above {rho:?}");
-            assert!(cost > rho.as_f64() * 0.999, "{kind:?} wastes its share");
-        }
-    }
-
-    #[test]
-    fn a_price_is_clamped_and_rounded() {
-        let plan = Plan::try_from(&Config::default()).unwrap();
-        assert_eq!(plan.spend_unit_nanos(), 100_000);
-        for (price, units) in [
-            (0, 0),
-            (49_999, 0),
-            (50_000, 1),
-            (1_000_000, 10),
-            (20_000_000, 200),
-            (20_100_000, 200),
-            (u64::MAX, 200),
-        ] {
-            assert_eq!(plan.spend_units(Micros(price)), units, "{price}");
-        }
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

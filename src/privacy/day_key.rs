@@ -38,6 +38,19 @@ pub(super) struct Admission {
 }
 
 impl Admission {
+    /// In the place of a kind: a shown ad that taught.
+    const EXAMPLE: u8 = u8::MAX;
+
+    /// One shown ad that taught.
+    pub const fn example(user: Pseudonym) -> Self {
+        Self { user: user.0, cell: 0, kind: Self::EXAMPLE, units: 1 }
+    }
+
+    /// Whose shown ad it was that taught; `None` where it is something else.
+    pub const fn taught_by(self) -> Option<Pseudonym> {
+        if self.kind == Self::EXAMPLE { Some(Pseudonym(self.user)) } else { None }
+    }
+
     /// `units` of `kind` that `user` counts in a cell.
     pub const fn new(user: Pseudonym, cell: u32, kind: Kind, units: u16) -> Self {
         Self { user: user.0, cell, kind: kind.index() as u8, units }

@@ -52,6 +52,7 @@ mod ledger;
 mod magnitude;
 mod mechanism;
 mod mode;
+mod model;
 mod opening;
 mod prior;
 mod release;
@@ -88,6 +89,7 @@ pub use mechanism::{
     ReleasedStream, Scale, Tail, Threshold, Toeplitz, keep_probability,
 };
 pub use mode::Mode;
+pub use model::ModelKind;
 pub use opening::{Found, Opening};
 pub use prior::{CampaignSums, CellSums, Estimate, Prior, PriorLogits, Releases};
 pub use release::LedgerStatus;

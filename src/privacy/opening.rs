@@ -93,9 +93,14 @@ impl Opening {
     /// A bounder that remembers what the open day's users have used.
     pub(super) fn bounder(&self, plan: &Plan, day: i32) -> Bounder {
         let mut bounder = Bounder::new(plan, day);
-        for (user, cell, kind, units) in self.admissions.iter().filter_map(|one| one.parts()) {
-            // It was admitted by these bounds, so it is again; it counts for nothing but them.
-            let _ = bounder.admit(user, cell, kind, units);
+        // It was admitted by these bounds, so it is again; it counts for nothing but them.
+        for one in &self.admissions {
+            if let Some((user, cell, kind, units)) = one.parts() {
+                let _ = bounder.admit(user, cell, kind, units);
+            }
+            if let Some(user) = one.taught_by() {
+                let _ = bounder.admit_example(user);
+            }
         }
         if self.key.is_some() && self.books.today().is_some_and(|today| today.is_full) {
             bounder.close();

@@ -7,6 +7,7 @@
 use super::accountant::{Account, Figures, PaidDay};
 use super::config::{Error, Part, Plan};
 use super::day_key::{Admission, DayKey, KeyFile};
+use super::gradient::{GradientReleases, GradientSums, GradientTotals};
 use super::ledger::record::{CHUNK_BYTES, Digest, digest_of};
 use super::ledger::{Books, DayCharged, Entry, Journal, Mark, NotKept, Record};
 use super::mechanism::{AboveThreshold, Mechanism, NoiseSource, RawCounts};
@@ -35,6 +36,8 @@ pub(super) struct Closing {
     pub declared: BTreeMap<u32, CampaignId>,
     /// What was counted.
     pub raw: RawCounts,
+    /// What was taught, where the model learns from releases.
+    pub gradients: Option<GradientSums>,
     /// What the bounder admitted for it.
     pub admissions: Vec<Admission>,
     /// Users of the day so far: raw, for the noisy comparison alone.
@@ -63,6 +66,8 @@ pub(super) enum Unreleased {
 struct Pending {
     parts: Vec<Vec<u8>>,
     commit: Vec<u8>,
+    /// The released gradients among the parts.
+    gradients: Option<Vec<i64>>,
     day: i32,
     ends_day: bool,
     at: Timestamp,
@@ -120,6 +125,7 @@ impl LedgerStatus {
 pub(super) struct Publisher {
     plan: Plan,
     mechanism: Mechanism,
+    gradients: Option<GradientReleases>,
     books: Books,
     journal: Box<dyn Journal>,
     key_file: KeyFile,
@@ -142,6 +148,7 @@ impl Publisher {
         Self {
             plan: plan.clone(),
             mechanism: Mechanism::new(plan, noise),
+            gradients: resumed_gradients(plan, &books),
             segment: today.map_or(1, |today| today.segment.saturating_add(1)),
             paid: None,
             above: bar.and_then(|bar| AboveThreshold::resume(bar, epsilon)),
@@ -175,6 +182,12 @@ impl Publisher {
         releases.with_today(self.books.today().map_or(0, |today| today.day), today)
     }
 
+    /// The gradients of the day as far as they were released; `None` where the model does not learn
+    /// from releases.
+    pub fn gradients(&self) -> Option<GradientTotals> {
+        self.gradients.as_ref().map(GradientReleases::totals)
+    }
+
     /// Takes one closed interval through the protocol; without one it goes on with what waits.
     /// `None` where nothing did.
     ///
@@ -206,6 +219,9 @@ impl Publisher {
             }
             Err(error) => return Err(error),
         }
+        if let Some((releases, taught)) = self.gradients.as_mut().zip(pending.gradients.take()) {
+            releases.publish(&taught)?;
+        }
         if pending.ends_day {
             self.destroy_key();
         }
@@ -216,6 +232,7 @@ impl Publisher {
     /// A run of mechanisms ends: what it released stays, and the next counts from zero.
     fn begin_segment(&mut self) {
         self.mechanism.begin_segment();
+        self.gradients.iter_mut().for_each(GradientReleases::begin_segment);
         self.segment = self.segment.saturating_add(1);
     }
 
@@ -268,7 +285,8 @@ impl Publisher {
 
     /// Draws an interval's noise and makes its records.
     fn draw(&mut self, closing: Closing) -> Result<Pending, Unreleased> {
-        let Closing { day, tick, ends_day, declared, raw, admissions, users, key, at } = closing;
+        let Closing { day, tick, ends_day, declared, raw, admissions, users, key, at, gradients } =
+            closing;
         let charge = match self.paid.as_mut().map(|paid| paid.take(tick)) {
             Some(Ok(charge)) => charge,
             Some(Err(error)) => {
@@ -278,6 +296,10 @@ impl Publisher {
         };
         let slots: Vec<u32> = declared.keys().copied().collect();
         let released = self.mechanism.release(&raw, &slots, charge)?;
+        let taught = match self.gradients.as_mut().zip(gradients) {
+            Some((releases, sums)) => Some(releases.release(day, &sums, self.mechanism.noise())?),
+            None => None,
+        };
         let is_full = match &mut self.above {
             Some(above) => above.ask(users, self.mechanism.noise())?,
             None => false,
@@ -296,12 +318,17 @@ impl Publisher {
         records.extend(new.chunks(SLOTS_MAX).map(|slots| Record::Slots(slots.to_vec())));
         records.extend(key.seal(admissions)?.into_iter().map(Record::Bounds));
         values(&released, &mut records);
+        let taught_parts = taught.iter().flat_map(|taught| {
+            let records = GradientReleases::records(self.segment, tick, taught);
+            records.into_iter().map(|bytes| Record::Other { part: Part::Model.place(), bytes })
+        });
+        records.extend(taught_parts);
         let bodies = |record| self.entry(day, self.segment, tick, record).encode();
         let parts: Vec<_> = records.into_iter().map(bodies).collect();
         let mut digest = Digest::default();
         parts.iter().for_each(|part| digest.add(part));
         let commit = bodies(Record::Committed(digest.commit(is_full)));
-        Ok(Pending { parts, commit, day, ends_day, at, is_folded: false })
+        Ok(Pending { parts, commit, gradients: taught, day, ends_day, at, is_folded: false })
     }
 
     /// Makes an interval's records durable, and the mark behind them.
@@ -344,6 +371,19 @@ impl Publisher {
     const fn entry(&self, day: i32, segment: u16, tick: u16, record: Record) -> Entry {
         Entry { owner: self.owner, day, segment, tick, record }
     }
+}
+
+/// What the ledger has of the open day's gradients. What does not fit the plan is passed over: it is
+/// charged all the same, and learning begins anew.
+fn resumed_gradients(plan: &Plan, books: &Books) -> Option<GradientReleases> {
+    let gradients = plan.gradients()?;
+    let day = books.today().map_or(i32::MIN, |today| today.day);
+    let model = books.others().iter().filter(|(part, _)| *part == Part::Model.place());
+    let resumed = GradientReleases::resume(&gradients, day, model.map(|(_, bytes)| &bytes[..]));
+    Some(resumed.unwrap_or_else(|error| {
+        tracing::warn!(%error, "what was learned today is not gone on with");
+        GradientReleases::begin(&gradients, day)
+    }))
 }
 
 /// The first interval that the open day has not released.
@@ -405,7 +445,8 @@ impl Plan {
         let kinds = super::cell::Kind::ALL.map(|kind| *self.kind(kind));
         let sizes = (self.releases_per_day(), self.is_tree(), self.users_max());
         let spend = (self.spend_unit_nanos(), self.spend_units(crate::units::Micros(u64::MAX)));
-        let text = format!("{:?}", (kinds, self.parts(), sizes, spend, self.delta()));
+        let model = (self.model_examples, self.model_dimensions);
+        let text = format!("{:?}", (kinds, self.parts(), sizes, spend, model, self.delta()));
         digest_of(text.as_bytes())
     }
 }

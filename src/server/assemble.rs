@@ -20,7 +20,7 @@ use crate::openrtb::Limits;
 use crate::prediction::{
     self, AdFeatures, AdInput, AdsChanged, CONTENT_MAX, LearnerActor, SlotFormat,
 };
-use crate::privacy::{Aggregates, DeclareCells, Opening, Plan};
+use crate::privacy::{Aggregates, DeclareCells, ModelKind, Opening, Plan};
 use crate::relevance::sequence::SequenceModel;
 use crate::relevance::{Adopt, CoVisitConfig, Content, KnnConfig, RelevanceActor, RelevanceState};
 use crate::server::alias_metrics::AliasMetrics;
@@ -118,11 +118,17 @@ pub fn assemble(
     let arms = Arms::from_shares(&config.experiment.arms).map_err(anyhow::Error::msg)?;
     let plan = Plan::try_from(&config.privacy).context("privacy")?;
     let plan = plan.with_base_rate(f64::from(config.prediction.base_click_rate));
+    let plan = match config.privacy.model {
+        ModelKind::Plain => plan,
+        ModelKind::DpFtrl => {
+            let dimensions = prediction::gradient_dimensions(config.privacy.model_bits);
+            plan.with_gradients(dimensions).context("privacy")?
+        }
+    };
     tracing::info!("privacy: {}; {}", plan.claim(), config.privacy.mode.words());
-    let model = model_config(&config);
+    let model = model_config(&config, &plan);
     let saved_model =
         SavedModel::open(&config, &model, stores.saver.is_some()).context("prediction")?;
-    let learner = saved_model.learner().clone();
     let sequencer = sequencer(&config)?;
     let user_keys = UserKeys::open(&config, &keys, stores.saver.is_some(), now)?;
     let forgotten =
@@ -146,6 +152,10 @@ pub fn assemble(
         }
     };
     let privacy = Aggregates::start(&plan, now, opening).context("privacy")?;
+    let learner = match config.privacy.model {
+        ModelKind::Plain => saved_model.learner().clone(),
+        ModelKind::DpFtrl => saved_model.learner().clone().through(privacy.clone()),
+    };
     let ledger = LedgerWriter::new(ledger_log, keys.boot);
     let window_ms = config.exchanges.values().map(|exchange| exchange.billing_window_s).max();
     let window_ms = u64::from(window_ms.unwrap_or(0)) * 1_000;
@@ -251,8 +261,8 @@ fn nonce_start() -> anyhow::Result<[u8; 10]> {
     Ok(start)
 }
 
-fn model_config(config: &Config) -> prediction::Config {
-    prediction::Config {
+fn model_config(config: &Config, plan: &Plan) -> prediction::Config {
+    let model = prediction::Config {
         seed: config.prediction.seed,
         base_rate: f64::from(config.prediction.base_click_rate),
         click_window_ms: i64::from(config.prediction.click_window_s) * 1_000,
@@ -263,6 +273,10 @@ fn model_config(config: &Config) -> prediction::Config {
         ttl_hours: config.prediction.ttl_hours,
         dim: config.prediction.dim,
         ..prediction::Config::default()
+    };
+    match config.privacy.model {
+        ModelKind::Plain => model,
+        ModelKind::DpFtrl => model.released(config.privacy.model_bits, plan.day_decay()),
     }
 }
 

@@ -16,6 +16,7 @@ pub struct ReleasedGradients {
     /// What the segments before add up to.
     earlier: Vec<f64>,
     earlier_variance: f64,
+    earlier_ticks: usize,
 }
 
 /// The estimated sum of all gradients of a day so far, one a coordinate, in gradients of norm 1.
@@ -44,13 +45,19 @@ impl ReleasedGradients {
             steps: 0,
             earlier: vec![0.0; dimensions],
             earlier_variance: 0.0,
+            earlier_ticks: 0,
         }
     }
 
     /// A new segment begins: what was estimated of the one before stands.
     pub fn begin_segment(&mut self) {
-        let GradientTotals { sums, variance, .. } = self.totals(0);
-        *self = Self { earlier: sums, earlier_variance: variance, ..Self::begin(&self.plan) };
+        let GradientTotals { sums, variance, ticks, .. } = self.totals(0);
+        *self = Self {
+            earlier: sums,
+            earlier_variance: variance,
+            earlier_ticks: ticks,
+            ..Self::begin(&self.plan)
+        };
     }
 
     /// Takes in what one tick released.
@@ -78,7 +85,7 @@ impl ReleasedGradients {
         let open = self.streams.iter().map(|stream| stream.estimate(matrix) / unit);
         GradientTotals {
             day,
-            ticks: self.steps,
+            ticks: self.earlier_ticks + self.steps,
             sums: open.zip(&self.earlier).map(|(open, earlier)| open + earlier).collect(),
             variance: self.plan.variance(self.steps) + self.earlier_variance,
             day_variance: self.plan.variance(self.plan.steps()),

@@ -50,6 +50,13 @@ impl GradientPlan {
         self.matrix.variance(steps, self.sigma) / (Gradient::UNIT as f64).powi(2)
     }
 
+    /// `S^2 |c'|^2 / (2 sigma^2)`: the rho that a day costs a user of so many examples.
+    #[cfg(test)]
+    pub(in crate::privacy) fn cost(&self, examples: u16) -> f64 {
+        let norm = f64::from(examples) * Gradient::UNIT as f64;
+        norm * norm * self.matrix.norm_squared() as f64 / (2.0 * self.sigma.variance())
+    }
+
     /// The noise of one released integer.
     #[cfg(test)]
     pub(super) fn sigma_units(&self) -> f64 {

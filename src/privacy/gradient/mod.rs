@@ -30,6 +30,7 @@ use crate::units::{Timestamp, UserKey};
 
 mod clip;
 mod estimate;
+mod learning;
 mod mechanism;
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ mod tests;
 
 pub use clip::Gradient;
 pub use estimate::{GradientTotals, ReleasedGradients};
+pub(super) use learning::GradientReleases;
 pub use mechanism::{GradientPlan, GradientSums, RawGradients};
 
 /// What one shown ad teaches, and whose day it counts in.
