@@ -69,27 +69,13 @@ pub struct Contender {
 }
 
 /// Whether an ad of one shape fits one imp.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Verdict {
     Unknown,
     Fits,
     /// A native ad whose parts are still to be held against what is asked for.
     FitsWithItsParts,
-    Misfit(Misfit),
-}
-
-impl Verdict {
-    /// The verdict on one ad of the shape.
-    #[inline]
-    fn with_parts(self, world: &World, ad: &AdRow, slot: &ImpInput) -> Result<(), Misfit> {
-        match self {
-            Self::Fits => Ok(()),
-            Self::Misfit(misfit) => Err(misfit),
-            Self::FitsWithItsParts | Self::Unknown => {
-                fits::parts_fit(&world.catalog, ad.slot.index, slot)
-            }
-        }
-    }
+    Misfit,
 }
 
 /// One core's list of contenders, reused from request to request.
@@ -223,17 +209,20 @@ impl Contenders {
         }
     }
 
-    /// The usual case: only the shapes decide.
+    /// The usual case: only the shapes decide. A shape's misfit was noted when it was judged.
     fn ads(&mut self, world: &World, ads: &[AdRow], (imp, slot): (u8, &ImpInput)) {
         let first = usize::from(imp) * world.catalog.shapes().len();
         let Self { fits, verdicts, misfits, .. } = self;
         let known = verdicts.get_mut(first..).unwrap_or_default();
         for ad in ads {
-            let verdict = match known.get(ad.shape as usize) {
-                Some(Verdict::Unknown) | None => judge(world, ad, slot, known),
-                Some(verdict) => *verdict,
+            let verdict = known.get(ad.shape as usize).copied().unwrap_or(Verdict::Unknown);
+            let fit = match verdict {
+                Verdict::Misfit => continue,
+                Verdict::Fits => Ok(()),
+                Verdict::FitsWithItsParts => fits::parts_fit(&world.catalog, ad.slot.index, slot),
+                Verdict::Unknown => judge(world, ad, slot, known),
             };
-            match verdict.with_parts(world, ad, slot) {
+            match fit {
                 Ok(()) => fits.push(Fit {
                     ad: ad.slot,
                     imp,
@@ -260,9 +249,7 @@ impl Contenders {
         let prefers_deals = prefers_deals(world, input, row, slot);
         for ad in ads {
             let fit = is_open(world, input, row, ad)
-                .and_then(|open| {
-                    verdict_of(world, ad, slot).with_parts(world, ad, slot).map(|()| open)
-                })
+                .and_then(|open| judge(world, ad, slot, &mut []).map(|()| open))
                 .and_then(|(campaign, ad)| Ok((ad, fits::deal(campaign, ad, slot)?)));
             match fit {
                 Ok((ad, deal)) => {
@@ -285,25 +272,22 @@ impl Contenders {
     }
 }
 
-/// The verdict on a shape that was not held against the imp yet, kept where there is room.
+/// Whether an ad fits whose shape was not held against the imp yet; the verdict on the shape is kept
+/// where there is room.
 #[cold]
-fn judge(world: &World, ad: &AdRow, slot: &ImpInput, known: &mut [Verdict]) -> Verdict {
-    let verdict = verdict_of(world, ad, slot);
+fn judge(world: &World, ad: &AdRow, slot: &ImpInput, known: &mut [Verdict]) -> Result<(), Misfit> {
+    let shape = world.catalog.shapes().get(ad.shape as usize).ok_or(Misfit::Format)?;
+    let (verdict, fit) = match fits::shape_fits(shape, slot) {
+        Err(misfit) => (Verdict::Misfit, Err(misfit)),
+        Ok(()) if shape.form == Form::Native => {
+            (Verdict::FitsWithItsParts, fits::parts_fit(&world.catalog, ad.slot.index, slot))
+        }
+        Ok(()) => (Verdict::Fits, Ok(())),
+    };
     if let Some(place) = known.get_mut(ad.shape as usize) {
         *place = verdict;
     }
-    verdict
-}
-
-fn verdict_of(world: &World, ad: &AdRow, slot: &ImpInput) -> Verdict {
-    let Some(shape) = world.catalog.shapes().get(ad.shape as usize) else {
-        return Verdict::Misfit(Misfit::Format);
-    };
-    match fits::shape_fits(shape, slot) {
-        Err(misfit) => Verdict::Misfit(misfit),
-        Ok(()) if shape.form == Form::Native => Verdict::FitsWithItsParts,
-        Ok(()) => Verdict::Fits,
-    }
+    fit
 }
 
 /// Whether the campaign puts deals of this imp before the open market. Where no strategy does, as is

@@ -4,6 +4,7 @@ use crate::auction::contenders::Contender;
 use crate::auction::decide::Scored;
 use crate::auction::input::AuctionInput;
 use crate::auction::world::World;
+use crate::catalog::CampaignRow;
 use crate::prediction::{
     Asked, ContextFeatures, Cross, ScoreScratch, conversion_prior_logit, sigmoid,
 };
@@ -53,9 +54,9 @@ impl Conversions {
 }
 
 /// Whether the head predicts for the ads of this contender.
-pub fn is_asked(world: &World, contender: &Contender) -> bool {
-    let row = world.catalog.row(contender.seated.campaign.index);
-    row.is_some_and(|row| row.bid.expected_cvr_ppm > 0)
+#[inline]
+pub fn is_asked(world: &World, row: &CampaignRow, contender: &Contender) -> bool {
+    row.bid.expected_cvr_ppm > 0
         && world.model.conversions().is_some()
         && world.strategy_of(contender.seated).is_some_and(Strategy::prices_conversions)
 }

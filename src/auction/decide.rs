@@ -185,7 +185,7 @@ impl Auctioneer {
     ) {
         let mut bar = lowest_bar(&self.shortlists[..input.imps.len()]);
         for turn in &self.scoring.turns()[turns] {
-            let contender = &self.contenders.list[*turn as usize];
+            let contender = &self.contenders.list[turn.number()];
             let seated = contender.seated;
             let Some(pace) = contender.pace.filter(|pace| !pace.is_spent()) else { continue };
             let Some(row) = world.catalog.row(seated.campaign.index) else { continue };

@@ -15,16 +15,38 @@ use crate::auction::reason::NoBid;
 use crate::auction::relevant::Relevant;
 use crate::auction::select::KEPT_MAX;
 use crate::auction::world::World;
-use crate::catalog::FeatureGroups;
+use crate::catalog::{CampaignRow, FeatureGroups};
 use crate::prediction::{
     Asked, Ceiling, ContextFeatures, Cross, ExchangeCalibration, Interest, Platt, ScoreScratch,
 };
 use crate::privacy::ContextBucket;
+use smallvec::SmallVec;
 use std::ops::Range;
 
 /// Contenders that are scored before there is a bar: those that make one, and some whose bound was
 /// higher than what they came to.
 const FIRST: usize = KEPT_MAX + 4;
+
+/// A contender's turn. They sort by what bounds its price, the highest first, then by its number: in
+/// one comparison of integers, since each takes part in several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn(u64);
+
+impl Turn {
+    fn new(ln_bound: f32, number: u32) -> Self {
+        // Bits of floats rise with them, but for the sign, and for negative ones, which fall.
+        let bits = ln_bound.to_bits();
+        let falling = if ln_bound.is_sign_negative() { bits } else { !bits & !SIGN };
+        Self(u64::from(falling) << 32 | u64::from(number))
+    }
+
+    /// Its place in the list of contenders.
+    pub const fn number(self) -> usize {
+        self.0 as u32 as usize
+    }
+}
+
+const SIGN: u32 = 1 << 31;
 
 /// One core's scratch for scoring, reused from request to request.
 #[derive(Default)]
@@ -40,8 +62,8 @@ pub struct Scoring {
     relevant: Relevant,
     asked: Vec<Asked>,
     logits: Vec<f32>,
-    /// Contenders by their number, the likely best first. Nothing else depends on the order.
-    turns: Vec<u32>,
+    /// The likely best first. Nothing else depends on the order.
+    turns: Vec<Turn>,
     /// What was scored, contender by contender.
     pub scored: Vec<Scored>,
     /// Nobody is left out, for explanations.
@@ -110,37 +132,38 @@ impl Scoring {
             self.reduce(world, input, Interest::Off);
         }
         let ceiling = self.ceiling(world, input);
+        let buckets = self.buckets();
         for contender in list.iter_mut() {
+            let Some(row) = world.catalog.row(contender.seated.campaign.index) else { continue };
             let pace = purse.pace(contender.pace_slot, &world.pacing);
             contender.pace = Some(pace);
             contender.ln_bound = f32::INFINITY;
             if pace.is_spent() {
                 *gate = (*gate).max(NoBid::NoMoney);
                 contender.ln_bound = f32::NEG_INFINITY;
-            } else if is_ranked_by_worth(world, input, contender)
+            } else if is_ranked_by_worth(input, row, contender)
                 // A predicted conversion rate may be far above the declared one.
-                && !(input.arm.is_by_model() && conversions::is_asked(world, contender))
+                && !(input.arm.is_by_model() && conversions::is_asked(world, row, contender))
             {
                 let ad = fits.get(contender.range.start).map(|fit| fit.ad);
                 let logit = match (&ceiling, ad) {
                     (Some((ceiling, calibration)), Some(ad)) => {
-                        let prior = self.prior_max(world, contender);
+                        let prior = prior_max(world, contender, &buckets);
                         let bound = world.model.logit_bound(ceiling, ad, prior);
-                        platt_of(world, calibration, contender).apply(bound)
+                        // Calibrated so that no higher logit becomes a lower one.
+                        calibration.of(row.calibration_group).apply(bound)
                     }
                     _ => f32::INFINITY,
                 };
                 contender.ln_bound = price::ln_bound(world, contender.seated, logit, &pace);
             }
         }
-        self.turns.extend(0..list.len() as u32);
+        let bounds = (0..).zip(list.iter().map(|contender| contender.ln_bound));
+        self.turns.extend(bounds.map(|(number, ln_bound)| Turn::new(ln_bound, number)));
         if list.len() <= FIRST {
             return list.len();
         }
-        let bound = |turn: u32| list[turn as usize].ln_bound;
-        let by_bound =
-            |one: &u32, other: &u32| bound(*other).total_cmp(&bound(*one)).then(one.cmp(other));
-        self.turns.select_nth_unstable_by(FIRST, by_bound);
+        self.turns.select_nth_unstable(FIRST);
         FIRST
     }
 
@@ -150,13 +173,13 @@ impl Scoring {
         let is_thorough = self.is_thorough;
         self.turns.retain(|turn| {
             number += 1;
-            let is_beaten = contenders.list[*turn as usize].ln_bound < bar;
+            let is_beaten = contenders.list[turn.number()].ln_bound < bar;
             number <= first || is_thorough || !is_beaten
         });
     }
 
     /// The contenders whose turn it is.
-    pub fn turns(&self) -> &[u32] {
+    pub fn turns(&self) -> &[Turn] {
         &self.turns
     }
 
@@ -183,15 +206,16 @@ impl Scoring {
         let mut answered = 0;
         let Contenders { list, fits, .. } = contenders;
         for turn in &self.turns[turns] {
-            let contender = &mut list[*turn as usize];
-            let start = self.scored.len();
+            let contender = &mut list[turn.number()];
             let fits = &fits[contender.range.clone()];
             let answers = answered..answered + fits.len();
             answered = answers.end;
+            let Some(row) = world.catalog.row(contender.seated.campaign.index) else { continue };
+            let start = self.scored.len();
             let asked = &self.asked[answers.clone()];
             let platt = calibration
                 .as_ref()
-                .map_or(Platt::IDENTITY, |calibration| platt_of(world, calibration, contender));
+                .map_or(Platt::IDENTITY, |calibration| calibration.of(row.calibration_group));
             for (fit, (asked, logit)) in fits.iter().zip(asked.iter().zip(&self.logits[answers])) {
                 let given = input.imps[usize::from(fit.imp)].given_p_click;
                 let logit = given.map_or(platt.apply(*logit), |p| (p / (1.0 - p)).ln());
@@ -200,10 +224,9 @@ impl Scoring {
             }
             contender.scored = start..self.scored.len();
             let scored = &mut self.scored[start..];
-            let row = world.catalog.row(contender.seated.campaign.index);
-            let declared = row.map_or(0, |row| row.bid.expected_cvr_ppm);
+            let declared = row.bid.expected_cvr_ppm;
             scored.iter_mut().for_each(|scored| scored.conversions_ppm = declared);
-            if calibration.is_some() && conversions::is_asked(world, contender) {
+            if calibration.is_some() && conversions::is_asked(world, row, contender) {
                 self.conversions.predict(world, input, &self.contexts, asked, scored);
             }
         }
@@ -219,7 +242,7 @@ impl Scoring {
     ) {
         self.asked.clear();
         for turn in &self.turns[turns] {
-            let contender = &mut contenders.list[*turn as usize];
+            let contender = &mut contenders.list[turn.number()];
             let campaign = contender.seated.campaign.index;
             // The ads of a campaign share what is known of it and the user.
             let row = world.catalog.row(campaign);
@@ -255,26 +278,24 @@ impl Scoring {
         Some((world.model.ceiling(&self.requests[..self.contexts.len()]), calibration))
     }
 
-    /// The highest released prior of a campaign over the imps.
-    fn prior_max(&self, world: &World, contender: &Contender) -> f32 {
-        let priors = (0..self.imps).map(|imp| prior_in(world, contender, self.bucket(imp)));
-        priors.fold(f32::NEG_INFINITY, f32::max)
+    /// The buckets of the imps, neighbours that are alike once: those of most requests are one.
+    fn buckets(&self) -> SmallVec<[ContextBucket; 4]> {
+        let mut buckets: SmallVec<_> = (0..self.imps).map(|imp| self.bucket(imp)).collect();
+        buckets.dedup();
+        buckets
     }
 }
 
-/// How the model's logits of a contender are calibrated: never so that a higher one becomes lower.
-fn platt_of(world: &World, calibration: &ExchangeCalibration<'_>, contender: &Contender) -> Platt {
-    let row = world.catalog.row(contender.seated.campaign.index);
-    row.map_or(Platt::IDENTITY, |row| calibration.of(row.calibration_group))
+/// The highest released prior of a campaign over these buckets.
+fn prior_max(world: &World, contender: &Contender, buckets: &[ContextBucket]) -> f32 {
+    let priors = buckets.iter().map(|bucket| prior_in(world, contender, *bucket));
+    priors.fold(f32::NEG_INFINITY, f32::max)
 }
 
 /// Whether the price of its ads decides, in the currency of the others: only then a bound on it says
 /// that it cannot be among the best.
-fn is_ranked_by_worth(world: &World, input: &AuctionInput, contender: &Contender) -> bool {
-    let row = world.catalog.row(contender.seated.campaign.index);
-    input.arm != Arm::Random
-        && !contender.is_preferred
-        && row.is_some_and(|row| row.currency == input.currency)
+fn is_ranked_by_worth(input: &AuctionInput, row: &CampaignRow, contender: &Contender) -> bool {
+    input.arm != Arm::Random && !contender.is_preferred && row.currency == input.currency
 }
 
 fn prior_in(world: &World, contender: &Contender, bucket: ContextBucket) -> f32 {
@@ -312,4 +333,25 @@ fn context_of(input: &AuctionInput, imp: &ImpInput, interest: Interest) -> Conte
     context.bucket = ContextBucket::of(context.device_type, imp.format as u8).index() as u8;
     context.interest = interest;
     ContextFeatures::from(&context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Turn;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn turns_go_by_bound_and_then_by_number(
+            one in (any::<f32>(), any::<u32>()),
+            other in (any::<f32>(), 0u32..3),
+            is_tie in any::<bool>(),
+        ) {
+            let other = if is_tie { (one.0, other.1) } else { other };
+            let by_bound = other.0.total_cmp(&one.0).then(one.1.cmp(&other.1));
+            let turns = [one, other].map(|(bound, number)| Turn::new(bound, number));
+            prop_assert_eq!(turns[0].cmp(&turns[1]), by_bound);
+            prop_assert_eq!(turns[0].number(), one.1 as usize);
+        }
+    }
 }

@@ -108,7 +108,7 @@ impl LocalPacing {
     /// The published pace with this core's own change on it. What was published is copied on the
     /// first look after a publication, so that later ones find it beside the change.
     pub fn pace(&mut self, slot: Slot, snapshot: &PacingSnapshot) -> Pace {
-        let local = self.local(slot);
+        let local = line(&mut self.entries, slot);
         let epoch = snapshot.epoch as u32;
         if local.epoch != epoch {
             let published = snapshot.pace(slot);
@@ -119,17 +119,6 @@ impl LocalPacing {
         let moved = pace.ln_budget + local.change + local.reported;
         pace.ln_budget = moved.clamp(LN_MIN as f32, pace.ln_cap);
         pace
-    }
-
-    /// The line of a slot, empty where another campaign had it.
-    fn local(&mut self, slot: Slot) -> &mut Local {
-        let index = slot.index as usize;
-        if self.entries.len() <= index {
-            self.entries.resize(index + 1, Local::EMPTY);
-        }
-        let local = &mut self.entries[index];
-        local.become_slots(slot);
-        local
     }
 
     /// Asks for what [`LocalPacing::pace`] will read.
@@ -168,10 +157,11 @@ impl LocalPacing {
 
     /// The line of a slot, which has something to report now.
     fn touched(&mut self, slot: Slot) -> &mut Local {
-        if !std::mem::replace(&mut self.local(slot).is_touched, true) {
+        let local = line(&mut self.entries, slot);
+        if !std::mem::replace(&mut local.is_touched, true) {
             self.touched.push(slot.index);
         }
-        &mut self.entries[slot.index as usize]
+        local
     }
 
     /// What happened since the last report; `tied` says what a campaign holds at present, and how much
@@ -215,4 +205,16 @@ impl LocalPacing {
             self.entries.iter_mut().for_each(|local| local.reported = 0.0);
         }
     }
+}
+
+/// The line of a slot, empty where another campaign had it.
+#[inline]
+fn line(entries: &mut Vec<Local>, slot: Slot) -> &mut Local {
+    let index = slot.index as usize;
+    if entries.len() <= index {
+        entries.resize(index + 1, Local::EMPTY);
+    }
+    let local = &mut entries[index];
+    local.become_slots(slot);
+    local
 }
