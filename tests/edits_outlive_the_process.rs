@@ -168,7 +168,8 @@ fn an_edit_that_fits_no_more_stops_its_campaign() {
     let keys = process.keys.clone();
     edited(&mut process.admin, SHOES, &json!({ "lifetime_budget_micros": 150_000_000 }));
     edited(&mut process.admin, "/api/v1/campaigns/boots", &json!({ "pooled_interest": true }));
-    assert_eq!(check(&site), (true, "ok: 5 strategies, 2 campaigns, 2 ads\n".to_owned()));
+    let (is_good, said) = check(&site);
+    assert!(is_good && said.starts_with("ok: 5 strategies, 2 campaigns, 2 ads\n"), "{said}");
     let file = site.folder().join("catalog/campaigns/shoes.toml");
     let text = std::fs::read_to_string(&file).expect("a file");
     std::fs::write(&file, text.replace("\"100\"", "\"200\"")).expect("written");

@@ -58,10 +58,19 @@ impl Disk {
         log
     }
 
-    /// Keeps the files as they are.
+    /// Keeps the files as they are at one moment. The writer may checkpoint after its
+    /// acknowledgement, so they are read until nothing has changed between two readings.
     fn keep(&mut self) {
         let read = |name: &str| std::fs::read(self.folder.path().join(name)).unwrap_or_default();
-        let (database, write_ahead) = (read("ledger.db"), read("ledger.db-wal"));
+        let both = || (read("ledger.db"), read("ledger.db-wal"));
+        let mut files = both();
+        let (database, write_ahead) = loop {
+            let again = both();
+            if again == files {
+                break again;
+            }
+            files = again;
+        };
         self.images.push(Image { database, write_ahead, acknowledged: self.records.len() });
     }
 
