@@ -410,14 +410,13 @@ impl LeaseBook {
                 out.push(lease.ask(campaign, op));
             }
         }
-        if let Some(mut lease) = owner.current.take() {
+        if let Some(lease) = &mut owner.current {
             lease.line.age(now);
-            if lease.waiting.is_none()
-                && let Some(op) = owner.next_step(&lease, now, swept_ms.is_some())
-            {
-                out.push(lease.ask(campaign, op));
-            }
-            owner.current = Some(lease);
+        }
+        if let Some(op) = owner.next_step(now, swept_ms.is_some())
+            && let Some(lease) = &mut owner.current
+        {
+            out.push(lease.ask(campaign, op));
         }
         if owner.draining.is_empty() && owner.current.is_none() && !owner.terms.is_active {
             self.wallets.remove(&key);

@@ -113,7 +113,11 @@ impl Wallet {
     /// Once a sweep: what a busy holder uses while one renewal is on its way, so that renewals
     /// come by the time and not by the bid. An account near its end is not hoarded.
     pub(super) fn measure(&mut self, now: Timestamp, elapsed_ms: i64) {
-        let used = self.recent.0 * i128::from(RENEWAL_MS) / i128::from(elapsed_ms.max(1));
+        // Most hold nothing between two sweeps, and a division of this width is long.
+        let used = match self.recent.0 {
+            0 => 0,
+            recent => recent * i128::from(RENEWAL_MS) / i128::from(elapsed_ms.max(1)),
+        };
         self.recent = Nanos::ZERO;
         self.asked = (now, Nanos::ZERO);
         self.at_hand = if self.is_dry { Nanos::ZERO } else { Nanos(used.max(self.at_hand.0 / 2)) };
@@ -131,13 +135,9 @@ impl Wallet {
         }
     }
 
-    /// The next step of the current lease.
-    pub(super) fn next_step(
-        &mut self,
-        lease: &Lease,
-        now: Timestamp,
-        is_sweep: bool,
-    ) -> Option<LeaseOp> {
+    /// The next step of the current lease, unless it waits for an answer to its last.
+    pub(super) fn next_step(&mut self, now: Timestamp, is_sweep: bool) -> Option<LeaseOp> {
+        let lease = self.current.as_ref().filter(|lease| lease.waiting.is_none())?;
         let target = self.target();
         let headroom = lease.line.headroom();
         if !lease.is_open {
@@ -151,6 +151,7 @@ impl Wallet {
         if let Some((hold, amount)) = lease.line.uncovered {
             return Some(LeaseOp::Uncovered { hold, amount });
         }
+        let late_op = lease.late_op();
         if self.is_cut && headroom > Nanos::ZERO {
             // What is left of it when the account is within its bound again may be asked for.
             self.is_resting = false;
@@ -197,7 +198,7 @@ impl Wallet {
             self.is_resting = false;
             return Some(LeaseOp::Return { amount: headroom - keep });
         }
-        lease.late_op()
+        late_op
     }
 }
 
