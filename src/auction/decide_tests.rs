@@ -397,6 +397,21 @@ fn the_dearest_form_wins_an_imp_that_takes_several() {
     }
 }
 
+/// The second time, no verdict of the first is left to be noted.
+#[test]
+fn no_form_that_fits_is_said_each_time() {
+    let mut recorder = LatencyBoard::default().recorder();
+    let world = world_of(campaigns([3; 4]), || 0.0);
+    let mut auctioneer = Auctioneer::default();
+    for _ in 0..2 {
+        let mut input = every_form("nothing");
+        let imp = &mut input.imps[0];
+        (imp.banner, imp.video, imp.audio, imp.native) = (None, None, None, None);
+        auctioneer.decide(&world, &mut DryPurse, &mut input, &mut recorder);
+        assert_eq!(input.outcome.no_bid, Some(NoBid::NoCreativeFits));
+    }
+}
+
 /// So much money for each campaign, and no more.
 struct Left(Micros);
 

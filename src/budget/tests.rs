@@ -385,6 +385,21 @@ fn a_sweep_in_parts_asks_what_a_whole_one_asks() {
     );
 }
 
+#[test]
+fn a_lease_that_waits_for_an_answer_asks_nothing_else() {
+    let now = Timestamp(1_000_000);
+    let mut book = opened(1, Nanos(1 << 42), now);
+    let later = now.plus_millis(1_000);
+    let mut asked = Vec::new();
+    book.due(later, &mut asked);
+    assert!(matches!(asked[..], [LeaseRequest { op: LeaseOp::Return { .. }, .. }]));
+    // What it kept is held now, and would be topped up.
+    let price = Micros(1_000);
+    assert!(book.hold(CampaignId(0), Purpose::Serve, price, WINDOWS, later).is_ok());
+    book.due(later.plus_millis(1_000), &mut asked);
+    assert_eq!(asked.len(), 1);
+}
+
 /// How long a hold takes, run with `--release --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
