@@ -78,6 +78,8 @@ const _: () = assert!(size_of::<Tick>() <= 128);
 /// What the release thread is asked: release this if there is something, then say so.
 struct Order {
     closing: Option<Closing>,
+    /// The day that is open behind it.
+    day: i32,
     done: oneshot::Sender<()>,
 }
 
@@ -235,7 +237,7 @@ impl Aggregates {
         self.progress.is_under_way.fetch_or(closing.is_some(), Ordering::AcqRel);
         let (done, is_done) = oneshot::channel();
         self.progress.waiting.fetch_add(1, Ordering::Relaxed);
-        let order = Order { closing, done };
+        let order = Order { closing, day: self.aggregate.lock().day(), done };
         let orders = self.thread.orders.as_ref();
         if orders.is_none_or(|orders| orders.try_send(order).is_err()) {
             // Full is impossible below the limit above, so the thread is gone. What was closed is
@@ -277,7 +279,9 @@ impl Aggregates {
 
 /// The release thread: one order after the other until the last sender is gone.
 fn publish_all(mut publisher: Publisher, orders: &Receiver<Order>, progress: &Progress) {
-    for Order { closing, done } in orders {
+    for Order { closing, day, done } in orders {
+        // An order that came without an interval, beside none, says nothing of the next one.
+        let is_way_ours = closing.is_some() || publisher.is_blocked();
         match publisher.publish(closing) {
             Ok(Some(releases)) => {
                 progress.releases.store(Arc::new(releases));
@@ -299,6 +303,7 @@ fn publish_all(mut publisher: Publisher, orders: &Receiver<Order>, progress: &Pr
                 }
             }
         }
+        publisher.enter(day);
         if !publisher.is_blocked() {
             let mut stop = progress.stop.lock();
             *stop = stop.take().filter(|stop| stop.why() != Why::LedgerRefuses);
@@ -308,7 +313,9 @@ fn publish_all(mut publisher: Publisher, orders: &Receiver<Order>, progress: &Pr
             progress.full_day.store(day, Ordering::Relaxed);
         }
         progress.ledger.store(Arc::new(status));
-        progress.is_under_way.store(publisher.is_blocked(), Ordering::Release);
+        if is_way_ours {
+            progress.is_under_way.store(publisher.is_blocked(), Ordering::Release);
+        }
         progress.waiting.fetch_sub(1, Ordering::Relaxed);
         // Whoever asked may have gone; the release stands.
         let _ = done.send(());

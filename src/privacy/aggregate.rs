@@ -11,6 +11,7 @@ use super::cell::{CONTEXT_BUCKETS, COUNTERS, Kind};
 use super::config::{Error, Part, Plan};
 use super::day_key::{Admission, DayKey, Pseudonym};
 use super::gradient::{GradientSums, Taught};
+use super::magnitude::magnitude;
 use super::mechanism::RawCounts;
 use super::opening::Opening;
 use super::release::{Closing, LedgerStatus};
@@ -31,8 +32,8 @@ const DAY_MS: i64 = 86_400_000;
 /// must not count old days a second time.
 const LATE_MS_MAX: i64 = DAY_MS;
 
-/// Contributions that were not counted since the start, by reason, each rounded down to a power of
-/// two: enough to operate by, and one user's event seldom shows.
+/// Contributions that were not counted since the start, by reason; what is shown of them are
+/// magnitudes, as of all counts over users that are no releases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Dropped {
     /// The user allowed no measurement, or is unknown.
@@ -48,14 +49,13 @@ pub struct Dropped {
 }
 
 impl Dropped {
-    fn magnitudes(self) -> Self {
-        let power = |count: u64| count.checked_ilog2().map_or(0, |log| 1 << log);
+    const fn magnitudes(self) -> Self {
         Self {
-            no_permission: power(self.no_permission),
-            undeclared: power(self.undeclared),
-            over_bound: power(self.over_bound),
-            users_full: power(self.users_full),
-            stale: power(self.stale),
+            no_permission: magnitude(self.no_permission),
+            undeclared: magnitude(self.undeclared),
+            over_bound: magnitude(self.over_bound),
+            users_full: magnitude(self.users_full),
+            stale: magnitude(self.stale),
         }
     }
 }
@@ -103,7 +103,7 @@ pub struct AggregateStatus {
     pub cells: usize,
     /// Campaigns turned away because more than fit were declared.
     pub campaigns_refused: u64,
-    /// Contributions not counted, in powers of two.
+    /// Contributions not counted, as magnitudes.
     pub dropped: Dropped,
 }
 
@@ -153,7 +153,9 @@ impl Aggregate {
     /// # Errors
     /// As [`DayKey::draw`].
     pub fn new(plan: &Plan, now: Timestamp, opening: &Opening) -> Result<Self, Error> {
-        let open = Place::of(now, plan.releases_per_day());
+        let mut open = Place::of(now, plan.releases_per_day());
+        // A clock that went back finds its intervals released: what comes is counted in the next.
+        open.interval = open.interval.max(opening.first_interval());
         let key = match &opening.key {
             Some(key) => key.clone(),
             None => DayKey::draw()?,
@@ -185,6 +187,12 @@ impl Aggregate {
     /// The day that is open, UTC days since 1970.
     pub const fn day(&self) -> i32 {
         self.open.day
+    }
+
+    /// What was not counted, to one.
+    #[cfg(test)]
+    pub const fn dropped(&self) -> Dropped {
+        self.dropped
     }
 
     /// The open day's key.
@@ -311,7 +319,6 @@ impl Aggregate {
         let closing = key.map(|key| Closing {
             day: self.open.day,
             tick: self.open.interval,
-            ends_day: place.day > self.open.day,
             declared,
             raw,
             gradients,

@@ -171,7 +171,9 @@ impl Machine {
                 .advance(Timestamp(now_ms))
                 .filter(|closing| !self.stop.as_ref().is_some_and(|stop| stop.holds(closing.day)))
         };
-        match self.bench.publisher.publish(closing) {
+        let published = self.bench.publisher.publish(closing);
+        self.bench.publisher.enter(self.bench.aggregate.day());
+        match published {
             Ok(Some(releases)) => {
                 let status = self.bench.publisher.status();
                 let shown = [1, 2].map(|id| (id, shown(&releases, id)));
@@ -413,6 +415,10 @@ fn a_days_key_is_there_while_its_day_lasts_and_no_longer() {
     assert!(machine.tick(DAY_MS + 6 * HOUR_MS) && path.exists());
     machine.restart(3 * DAY_MS, &plan());
     assert!(!path.exists(), "a start finds the key of a day that is over");
+    machine.bench.count(1, cell(1, 0), Kind::Click);
+    assert!(machine.tick(3 * DAY_MS + 6 * HOUR_MS) && path.exists());
+    machine.bench.aggregate.declare(&[]);
+    assert!(machine.tick(4 * DAY_MS) && !path.exists(), "though its last interval is not released");
 }
 
 #[test]
@@ -451,7 +457,83 @@ fn a_day_with_enough_users_takes_no_more() {
     machine.bench.count(8_000, cell(1, 0), Kind::Click);
     let status = machine.bench.aggregate.status(0, 0, &machine.bench.publisher.status(), None);
     assert!(status.is_full);
-    assert_eq!(status.dropped.users_full, 1);
+    assert_eq!(machine.bench.aggregate.dropped().users_full, 1);
+    // Nor is it asked again: of noise that would say otherwise nobody hears.
+    machine.owner += 1;
+    let now = Timestamp(8 * HOUR_MS);
+    let opening = open(&machine.disk, machine.folder.path(), machine.owner, &plan, now);
+    machine.bench = Bench::at(&plan, NoiseSource::planted(|| -100_000), now, opening);
+    assert!(machine.tick(12 * HOUR_MS));
+    let commit = Entry::decode(machine.disk.lock().records.last().unwrap()).unwrap();
+    assert!(matches!(commit.record, Record::Committed(committed) if committed.is_full));
+}
+
+#[test]
+fn a_process_that_goes_on_keeps_no_sealed_record_in_memory() {
+    let mut machine = Machine::new(0);
+    for tick in 1..=3_i64 {
+        machine.bench.count(tick as u64, cell(1, 0), Kind::Click);
+        assert!(machine.tick(tick * 6 * HOUR_MS));
+        assert!(machine.bench.publisher.books().take_bounds().is_empty(), "tick {tick}");
+        assert!(machine.bench.publisher.books().others().is_empty(), "tick {tick}");
+        if tick == 2 {
+            machine.restart(13 * HOUR_MS, &plan());
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_went_back_an_hour_loses_no_count() {
+    let (mut machine, ..) = in_the_second_day();
+    let before = machine.bench.sum(cell(1, 0), Kind::Click);
+    machine.owner += 1;
+    let now = Timestamp(DAY_MS + 11 * HOUR_MS);
+    let opening = open(&machine.disk, machine.folder.path(), machine.owner, &plan(), now);
+    machine.bench = Bench::at(&plan(), NoiseSource::planted(|| 0), now, opening);
+    machine.bench.count(77, cell(1, 0), Kind::Click);
+    let written = machine.disk.lock().writes;
+    assert!(machine.tick(DAY_MS + 12 * HOUR_MS), "that interval was released");
+    assert_eq!(machine.disk.lock().writes, written);
+    assert!(machine.tick(DAY_MS + 18 * HOUR_MS));
+    let grown = machine.bench.sum(cell(1, 0), Kind::Click) - before;
+    assert!((grown - 1.0).abs() < 1e-6, "{grown}");
+    machine.verify();
+}
+
+#[test]
+fn spend_is_told_in_the_unit_that_its_day_was_charged_by() {
+    let (mut machine, ..) = in_the_second_day();
+    let config = Config { releases_per_day: 4, spend_levels: 20, ..Config::default() };
+    let other = Plan::try_from(&config).unwrap();
+    assert_ne!(other.spend_unit_nanos(), plan().spend_unit_nanos());
+    machine.restart(DAY_MS + 13 * HOUR_MS, &other);
+    assert_eq!(machine.bench.releases.spend_unit_nanos(), plan().spend_unit_nanos());
+    machine.restart(2 * DAY_MS, &other);
+    assert_eq!(machine.bench.releases.spend_unit_nanos(), plan().spend_unit_nanos());
+    assert!(machine.tick(2 * DAY_MS + 6 * HOUR_MS));
+    assert_eq!(machine.bench.releases.spend_unit_nanos(), other.spend_unit_nanos());
+}
+
+#[test]
+fn a_slot_is_one_campaigns_for_a_day() {
+    let (machine, ..) = in_the_second_day();
+    let disk = machine.disk.lock();
+    for (slots, is_sound) in [
+        (vec![(0, 1)], true),
+        (vec![(0, 2)], false),
+        (vec![(5, 9)], true),
+        (vec![(u32::MAX, 9)], false),
+    ] {
+        let mut books = read(&disk, Books::new()).unwrap();
+        let entry = |record| Entry { owner: 1, day: 1, segment: 1, tick: 3, record };
+        let body = entry(Record::Slots(slots.clone())).encode();
+        let mut digest = super::ledger::record::Digest::default();
+        digest.add(&body);
+        let commit = entry(Record::Committed(digest.commit(false))).encode();
+        books.fold(books.position() + 1, &body).unwrap();
+        let folded = books.fold(books.position() + 1, &commit);
+        assert_eq!(folded, if is_sound { Ok(()) } else { Err(Wrong::Values { day: 1, tick: 3 }) });
+    }
 }
 
 proptest! {

@@ -29,7 +29,7 @@
 //! # What it does not cover
 //! The answer to the user's own request (his session serves him), the exchange seeing our bid,
 //! exact billing and the exact budget stop; the magnitudes of dropped contributions in
-//! [`AggregateStatus`] (operational, rounded to powers of two, about no campaign); that a day was
+//! [`AggregateStatus`] (operational, as magnitudes, about no campaign); that a day was
 //! stopped; and a state folder that was put back whole to an earlier hour of the same day, which
 //! nothing in it can tell. Without a state folder a restart forgets what was spent.
 //!

@@ -6,6 +6,7 @@ use super::bound::Bounder;
 use super::config::Plan;
 use super::day_key::{Admission, DayKey, KeyFile};
 use super::ledger::{Books, Forgetful, Journal, Mark};
+use super::release::charged_from;
 use super::stop::{Stop, Why};
 use crate::units::{CampaignId, Timestamp};
 use std::collections::BTreeMap;
@@ -82,6 +83,11 @@ impl Opening {
             tracing::error!(%stop, "nothing is released");
         }
         Self { journal, key_file, owner, books, key, admissions, stop }
+    }
+
+    /// The first interval that may be open today.
+    pub(super) fn first_interval(&self) -> u16 {
+        if self.key.is_some() { charged_from(&self.books) } else { 0 }
     }
 
     /// Which campaign has which slot today.

@@ -92,6 +92,8 @@ pub struct Releases {
     unknown: Prior,
     /// The UTC day that was released last, since 1970.
     day: i32,
+    /// What a unit of spend is worth, in nanos.
+    spend_unit_nanos: u64,
     campaigns: FxHashMap<CampaignId, Row>,
 }
 
@@ -129,6 +131,7 @@ impl Releases {
             at: Timestamp::default(),
             unknown: Prior::of(base, 0.0),
             day: 0,
+            spend_unit_nanos: 1,
             campaigns: FxHashMap::default(),
         }
     }
@@ -153,7 +156,8 @@ impl Releases {
                 (campaign, Row { own, priors, sums, today: CellSums::default() })
             })
             .collect();
-        Self { epoch, at, unknown: Prior::of(global, 0.0), day: 0, campaigns }
+        let unknown = Prior::of(global, 0.0);
+        Self { epoch, at, unknown, day: 0, spend_unit_nanos: 1, campaigns }
     }
 
     /// The same with what was released of the UTC day `day` so far, not decayed, over all contexts of
@@ -170,6 +174,19 @@ impl Releases {
             }
         }
         self
+    }
+
+    /// The same, where a unit of spend is worth so much.
+    pub(super) const fn with_spend_unit(mut self, nanos: u64) -> Self {
+        self.spend_unit_nanos = nanos;
+        self
+    }
+
+    /// What a unit of released spend is worth, in nanos of the account's currency: as the day was
+    /// charged from which the sums are, whatever is configured since.
+    #[must_use]
+    pub const fn spend_unit_nanos(&self) -> u64 {
+        self.spend_unit_nanos
     }
 
     /// The UTC day that was released last, since 1970.

@@ -30,8 +30,6 @@ pub(super) struct Closing {
     pub day: i32,
     /// Which interval of the day it is.
     pub tick: u16,
-    /// Whether it is the day's last.
-    pub ends_day: bool,
     /// The declared campaigns and their slots.
     pub declared: BTreeMap<u32, CampaignId>,
     /// What was counted.
@@ -69,7 +67,6 @@ struct Pending {
     /// The released gradients among the parts.
     gradients: Option<Vec<i64>>,
     day: i32,
-    ends_day: bool,
     at: Timestamp,
     is_folded: bool,
 }
@@ -129,6 +126,8 @@ pub(super) struct Publisher {
     books: Books,
     journal: Box<dyn Journal>,
     key_file: KeyFile,
+    /// The day whose key may be in that file.
+    key_day: Option<i32>,
     owner: u32,
     segment: u16,
     paid: Option<PaidDay>,
@@ -141,14 +140,18 @@ pub(super) struct Publisher {
 impl Publisher {
     /// A publisher that goes on where `opening` stands.
     pub fn new(plan: &Plan, noise: NoiseSource, opening: Opening) -> Self {
-        let Opening { journal, key_file, owner, books, key, .. } = opening;
+        let Opening { journal, key_file, owner, mut books, key, .. } = opening;
         let bar = key.as_ref().and_then(DayKey::bar);
         let epsilon = plan.users_epsilon();
+        let gradients = resumed_gradients(plan, &books);
+        // Whatever was to be gone on with is taken by now: from here on nothing is kept twice.
+        drop(books.take_bounds());
         let today = books.today();
         Self {
             plan: plan.clone(),
             mechanism: Mechanism::new(plan, noise),
-            gradients: resumed_gradients(plan, &books),
+            gradients,
+            key_day: today.map(|today| today.day),
             segment: today.map_or(1, |today| today.segment.saturating_add(1)),
             paid: None,
             above: bar.and_then(|bar| AboveThreshold::resume(bar, epsilon)),
@@ -179,7 +182,10 @@ impl Publisher {
         let releases = Releases::of(self.plan.base_rate(), self.epoch, at, sums);
         let of_today = self.books.of_today();
         let today = of_today.iter().map(|(id, sums)| (*id, sum_of(sums.iter())));
-        releases.with_today(self.books.today().map_or(0, |today| today.day), today)
+        let releases = releases.with_today(self.books.today().map_or(0, |today| today.day), today);
+        // Until a day is charged by this plan, sums are in units of the plan before.
+        let unit = self.books.today().map(|today| today.charged.spend_unit_nanos);
+        releases.with_spend_unit(unit.unwrap_or(self.plan.spend_unit_nanos()))
     }
 
     /// The gradients of the day as far as they were released; `None` where the model does not learn
@@ -222,11 +228,16 @@ impl Publisher {
         if let Some((releases, taught)) = self.gradients.as_mut().zip(pending.gradients.take()) {
             releases.publish(&taught)?;
         }
-        if pending.ends_day {
-            self.destroy_key();
-        }
         self.epoch += 1;
         Ok(Some(self.snapshot(pending.at)))
+    }
+
+    /// `day` is open. The key of one before it is destroyed, whether or not that day's last interval
+    /// was released; while something waits it is kept, or a restart could not tell what was admitted.
+    pub fn enter(&mut self, day: i32) {
+        if self.key_day.is_some_and(|of| of < day) && !self.is_blocked() {
+            self.destroy_key();
+        }
     }
 
     /// A run of mechanisms ends: what it released stays, and the next counts from zero.
@@ -265,6 +276,7 @@ impl Publisher {
             }
             self.above = above;
         }
+        self.key_day = Some(day);
         let stored = self.key_file.store(day, &closing.key);
         stored.map_err(|error| Unreleased::Later(format!("the day's key: {error}")))?;
         let history = self.books.account().days().to_vec();
@@ -285,8 +297,7 @@ impl Publisher {
 
     /// Draws an interval's noise and makes its records.
     fn draw(&mut self, closing: Closing) -> Result<Pending, Unreleased> {
-        let Closing { day, tick, ends_day, declared, raw, admissions, users, key, at, gradients } =
-            closing;
+        let Closing { day, tick, declared, raw, admissions, users, key, at, gradients } = closing;
         let charge = match self.paid.as_mut().map(|paid| paid.take(tick)) {
             Some(Ok(charge)) => charge,
             Some(Err(error)) => {
@@ -300,9 +311,11 @@ impl Publisher {
             Some((releases, sums)) => Some(releases.release(day, &sums, self.mechanism.noise())?),
             None => None,
         };
+        // "Full" ends the questions, whichever process heard it: another answer would cost again.
+        let was_full = self.books.today().is_some_and(|today| today.is_full);
         let is_full = match &mut self.above {
-            Some(above) => above.ask(users, self.mechanism.noise())?,
-            None => false,
+            Some(above) if !was_full => above.ask(users, self.mechanism.noise())?,
+            _ => was_full,
         };
         let known = self.books.today();
         let known = |slot: &u32| known.is_some_and(|today| today.slots().contains_key(slot));
@@ -328,7 +341,7 @@ impl Publisher {
         let mut digest = Digest::default();
         parts.iter().for_each(|part| digest.add(part));
         let commit = bodies(Record::Committed(digest.commit(is_full)));
-        Ok(Pending { parts, commit, gradients: taught, day, ends_day, at, is_folded: false })
+        Ok(Pending { parts, commit, gradients: taught, day, at, is_folded: false })
     }
 
     /// Makes an interval's records durable, and the mark behind them.
@@ -359,9 +372,16 @@ impl Publisher {
         self.journal.mark(mark).map_err(not_kept)
     }
 
+    /// What the ledger leads to.
+    #[cfg(test)]
+    pub const fn books(&mut self) -> &mut Books {
+        &mut self.books
+    }
+
     /// The day is over: nothing that was kept under its key can be read any more.
     fn destroy_key(&mut self) {
         self.above = None;
+        self.key_day = None;
         if let Err(error) = self.key_file.destroy() {
             // The next day's key will overwrite it, or the next start.
             tracing::error!(%error, "the day's key could not be destroyed");
@@ -387,7 +407,7 @@ fn resumed_gradients(plan: &Plan, books: &Books) -> Option<GradientReleases> {
 }
 
 /// The first interval that the open day has not released.
-fn charged_from(books: &Books) -> u16 {
+pub(super) fn charged_from(books: &Books) -> u16 {
     books.today().and_then(|today| today.tick).map_or(0, |tick| tick.saturating_add(1))
 }
 

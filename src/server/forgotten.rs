@@ -141,11 +141,17 @@ impl Forgotten {
     /// # Errors
     /// [`NotForgotten`]; some of the ids may be remembered.
     pub fn remember(&self, ids: &[UserKey]) -> Result<bool, NotForgotten> {
-        let wish = Wish { saving: self.begun.load(Ordering::Acquire), at: self.clock.now() };
         self.expire()?;
-        if self.len() + ids.len() > IDS_MAX {
+        let users = self.users.read();
+        let known = ids.iter().filter_map(|id| users.get(&id.0));
+        // A clock that went back takes nothing from an earlier wish.
+        let at = known.clone().map(|wish| wish.at).fold(self.clock.now(), Ord::max);
+        let is_full = users.len() + ids.len() - known.count() > IDS_MAX;
+        drop(users);
+        if is_full {
             return Err(NotForgotten::Full);
         }
+        let wish = Wish { saving: self.begun.load(Ordering::Acquire), at };
         for id in ids {
             self.store.put(&format!("{PREFIX}{:016x}", id.0), wish.encode())?;
             self.users.write().insert(id.0, wish);

@@ -111,8 +111,8 @@ impl Journal for LogJournal {
             return Err(NotKept::Never("its file cannot be used".to_owned()));
         };
         let mut last = self.last;
-        for outcome in append_all(&**log, bodies) {
-            let Position(position) = outcome.map_err(not_kept)?;
+        for body in bodies {
+            let Position(position) = append_one(&**log, body).map_err(not_kept)?;
             // One that was appended before stays where it was.
             if position > last + 1 {
                 let stranger = format!("a record stands between {last} and {position}");
@@ -141,31 +141,22 @@ impl Journal for LogJournal {
     }
 }
 
-/// Appends all together, each again while its outcome is unknown, and waits for them.
-fn append_all(log: &dyn OrderedLog, bodies: &[Vec<u8>]) -> Vec<Result<Position, AppendError>> {
-    let mut outcomes = vec![Err(AppendError::Unknown); bodies.len()];
+/// Appends one record, again while its outcome is unknown, and waits for it. Several at once would
+/// lose their order where one among them is refused.
+fn append_one(log: &dyn OrderedLog, body: &[u8]) -> Result<Position, AppendError> {
     for _ in 0..ATTEMPTS_MAX {
         let (sender, receiver) = channel();
-        for (index, body) in bodies.iter().enumerate() {
-            if outcomes[index] != Err(AppendError::Unknown) {
-                continue;
-            }
-            let sender = sender.clone();
-            let done = move |outcome| {
-                // The receiver is below, and waits for all.
-                let _ = sender.send((index, outcome));
-            };
-            log.append(idem(body), Bytes::from(body.clone()), Box::new(done));
-        }
-        drop(sender);
-        for (index, outcome) in receiver {
-            outcomes[index] = outcome;
-        }
-        if outcomes.iter().all(|outcome| *outcome != Err(AppendError::Unknown)) {
-            break;
+        let done = move |outcome| {
+            // The receiver is below, and waits.
+            let _ = sender.send(outcome);
+        };
+        log.append(idem(body), Bytes::copy_from_slice(body), Box::new(done));
+        match receiver.recv() {
+            Ok(Err(AppendError::Unknown)) | Err(_) => {}
+            Ok(outcome) => return outcome,
         }
     }
-    outcomes
+    Err(AppendError::Unknown)
 }
 
 /// No two records are the same bytes: each has its owner, segment and interval, and its content.
@@ -208,6 +199,24 @@ mod tests {
             last += 1;
             assert_eq!(journal.last, last);
         }
+    }
+
+    #[test]
+    fn records_that_are_refused_now_and_then_keep_their_order() {
+        let mut journal = journal(Faults {
+            seed: 5,
+            unknown_ppm: 100_000,
+            duplicate_ppm: 0,
+            refuse_ppm: 300_000,
+        });
+        let bodies: Vec<_> = (0..9_u8).map(|number| vec![number; 7]).collect();
+        let mut refusals = 0;
+        while let Err(error) = journal.append(&bodies) {
+            assert!(matches!(error, NotKept::Later(_)), "{error}");
+            refusals += 1;
+        }
+        assert!(refusals > 0, "the faults came");
+        assert_eq!(journal.last, 9);
     }
 
     #[test]

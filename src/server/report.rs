@@ -8,7 +8,7 @@ use crate::budget;
 use crate::hash::stable_lower;
 use crate::market;
 use crate::prediction;
-use crate::privacy::{ContextBucket, Estimate, Kind, Plan, Releases, magnitude, rounded};
+use crate::privacy::{ContextBucket, Estimate, Kind, Releases, magnitude, rounded};
 use crate::server::engine::Engine;
 use crate::session;
 use serde_json::{Value, json};
@@ -127,14 +127,9 @@ impl Engine {
         json!({ "epoch": releases.epoch(), "at": releases.at() })
     }
 
-    /// What a unit of released spend is worth. The plan was checked at the start.
-    fn spend_unit_nanos(&self) -> f64 {
-        Plan::try_from(&self.config.privacy).map_or(0.0, |plan| plan.spend_unit_nanos() as f64)
-    }
-
     /// Released behaviour by campaign.
     fn campaign_reports(&self, releases: &Releases) -> Vec<Value> {
-        let (catalog, unit) = (self.published.catalog.load(), self.spend_unit_nanos());
+        let (catalog, unit) = (self.published.catalog.load(), releases.spend_unit_nanos() as f64);
         let campaigns = catalog.all_campaigns().map(|campaign| {
             let mut report = by_kind(unit, |kind| releases.total(campaign.id, kind));
             report.insert("id".to_owned(), campaign.name.clone().into());
@@ -150,7 +145,8 @@ impl Engine {
     pub fn campaign_report(&self, name: &str) -> Option<Value> {
         let catalog = self.published.catalog.load();
         let id = catalog.all_campaigns().find(|campaign| campaign.name == name)?.id;
-        let (releases, unit) = (self.published.releases.load(), self.spend_unit_nanos());
+        let releases = self.published.releases.load();
+        let unit = releases.spend_unit_nanos() as f64;
         let contexts = ContextBucket::all().map(|bucket| {
             let (device, format) = bucket.names();
             let mut report = by_kind(unit, |kind| releases.estimate(id, bucket, kind));

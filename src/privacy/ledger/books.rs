@@ -6,6 +6,7 @@
 //! before its releases, an interval is released once, owners do not fall.
 
 use super::super::accountant::Account;
+use super::super::aggregate::CAMPAIGNS_MAX;
 use super::super::cell::{CONTEXT_BUCKETS, COUNTERS, KINDS, Kind};
 use super::super::mechanism::{Continual, ReleasedStream};
 use super::super::prior::{CampaignSums, Estimate};
@@ -288,7 +289,7 @@ impl Books {
                     carried.get_or_insert_with(Vec::new).extend(campaigns);
                 }
                 Record::Slots(slots) => {
-                    today.slots.extend(slots.into_iter().map(|(slot, id)| (slot, CampaignId(id))));
+                    today.give(&slots).ok_or(Wrong::Values { day, tick })?;
                 }
                 Record::Bounds(sealed) if self.keeps_bounds => today.bounds.push(sealed),
                 Record::Other { part, bytes } if self.keeps_bounds => {
@@ -398,6 +399,16 @@ impl Today {
     #[must_use]
     pub const fn slots(&self) -> &BTreeMap<u32, CampaignId> {
         &self.slots
+    }
+
+    /// Notes who has which slot; `None` where one is another campaign's, or is none at all.
+    fn give(&mut self, slots: &[(u32, u64)]) -> Option<()> {
+        for &(slot, id) in slots {
+            let before = self.slots.insert(slot, CampaignId(id));
+            let is_its_own = before.is_none_or(|before| before.0 == id);
+            (is_its_own && (slot as usize) < CAMPAIGNS_MAX).then_some(())?;
+        }
+        Some(())
     }
 
     /// Ends the segments of these slots: what they came to stays.
