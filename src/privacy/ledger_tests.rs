@@ -1,6 +1,7 @@
 //! The ledger's protocol under crashes at every step, and everything that a start may find.
 
 use super::day_key::KeyFile;
+use super::ledger::record::Digest;
 use super::ledger::{Books, Entry, Journal, Mark, NotKept, Record};
 use super::release::Unreleased;
 use super::tests::{Bench, cell};
@@ -312,6 +313,19 @@ fn a_ledger_that_refuses_for_a_while_loses_nothing() {
     }
 }
 
+#[test]
+fn nothing_is_charged_before_its_days_key_is_kept() {
+    let mut machine = Machine::new(0);
+    std::fs::remove_dir(machine.folder.path()).unwrap();
+    machine.bench.count(1, cell(1, 0), Kind::Click);
+    assert!(machine.tick(6 * HOUR_MS) && machine.bench.publisher.is_blocked());
+    assert!(machine.disk.lock().records.is_empty(), "a charge without its key");
+    std::fs::create_dir(machine.folder.path()).unwrap();
+    assert!(machine.tick(6 * HOUR_MS + 1) && !machine.bench.publisher.is_blocked());
+    assert_eq!(machine.bench.sum(cell(1, 0), Kind::Click), 1.0, "and nothing is lost");
+    machine.verify();
+}
+
 /// A machine in the middle of its second day, and the disk as it was an interval before.
 fn in_the_second_day() -> (Machine, Vec<Vec<u8>>, u64) {
     let mut machine = Machine::new(0);
@@ -515,6 +529,26 @@ fn spend_is_told_in_the_unit_that_its_day_was_charged_by() {
 }
 
 #[test]
+fn a_record_that_cannot_stand_where_it_does_is_refused() {
+    let (machine, ..) = in_the_second_day();
+    let disk = machine.disk.lock();
+    let committed = |owner, day, tick| {
+        let record = Record::Committed(Digest::default().commit(false));
+        Entry { owner, day, segment: 1, tick, record }.encode()
+    };
+    for (body, wrong) in [
+        (committed(1, 1, 3), None),
+        (committed(0, 1, 3), Some(Wrong::OlderOwner { owner: 0, newer: 1 })),
+        (committed(1, 1, 1), Some(Wrong::ReleasedTwice { day: 1, tick: 1 })),
+        (committed(1, 1, 4), Some(Wrong::ReleasedTwice { day: 1, tick: 4 })),
+        (committed(1, 2, 0), Some(Wrong::Uncharged(2))),
+    ] {
+        let mut books = read(&disk, Books::new()).unwrap();
+        assert_eq!(books.fold(books.position() + 1, &body).err(), wrong);
+    }
+}
+
+#[test]
 fn a_slot_is_one_campaigns_for_a_day() {
     let (machine, ..) = in_the_second_day();
     let disk = machine.disk.lock();
@@ -527,7 +561,7 @@ fn a_slot_is_one_campaigns_for_a_day() {
         let mut books = read(&disk, Books::new()).unwrap();
         let entry = |record| Entry { owner: 1, day: 1, segment: 1, tick: 3, record };
         let body = entry(Record::Slots(slots.clone())).encode();
-        let mut digest = super::ledger::record::Digest::default();
+        let mut digest = Digest::default();
         digest.add(&body);
         let commit = entry(Record::Committed(digest.commit(false))).encode();
         books.fold(books.position() + 1, &body).unwrap();

@@ -208,6 +208,21 @@ fn what_may_not_be_counted_is_not() {
 }
 
 #[test]
+fn a_campaign_that_leaves_and_comes_back_has_what_it_had_come_to() {
+    let mut bench = Bench::silent(&plan());
+    bench.count(1, cell(1, 0), Kind::Click);
+    assert!(bench.tick(HOUR_MS));
+    bench.aggregate.declare(&[CampaignId(2)]);
+    assert!(bench.tick(2 * HOUR_MS));
+    assert_eq!(bench.sum(cell(1, 0), Kind::Click), 1.0, "it stays");
+    bench.aggregate.declare(&[CampaignId(1), CampaignId(2)]);
+    bench.count(2, cell(1, 0), Kind::Click);
+    assert!(bench.tick(3 * HOUR_MS));
+    assert_eq!(bench.sum(cell(1, 0), Kind::Click), 2.0, "a segment of its own");
+    assert_eq!(bench.sum(cell(2, 0), Kind::Click), 0.0, "nothing of another's");
+}
+
+#[test]
 fn a_bound_is_renewed_by_a_new_day_and_by_nothing_else() {
     let mut bench = Bench::silent(&plan());
     for (now_ms, is_counted) in [(HOUR_MS, true), (2 * HOUR_MS, false), (DAY_MS, false)] {
