@@ -48,6 +48,7 @@ const ASKED: &[&str] = &[
     "/api/v1/campaigns/{id}",
     "/api/v1/ledger",
     "/api/v1/privacy",
+    "/api/v1/segments",
     "/api/v1/ledger?campaign={id}",
 ];
 

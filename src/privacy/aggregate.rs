@@ -15,6 +15,7 @@ use super::magnitude::magnitude;
 use super::mechanism::RawCounts;
 use super::opening::Opening;
 use super::release::{Closing, LedgerStatus};
+use super::segments::{JoinSegment, Joined, SegmentCounts};
 use super::stop::Stop;
 use crate::units::{CampaignId, Timestamp};
 use rustc_hash::FxHashMap;
@@ -123,6 +124,10 @@ pub(super) struct Aggregate {
     /// What was taught, where the model learns from releases.
     gradients: Option<GradientSums>,
     admissions: Vec<Admission>,
+    /// Of the whole open day.
+    segments: SegmentCounts,
+    /// Who came into one in the open interval.
+    joined: Vec<Joined>,
     slots: FxHashMap<CampaignId, u32>,
     /// By slot: who it is, and whether it is still declared.
     campaigns: Vec<Option<(CampaignId, bool)>>,
@@ -160,6 +165,7 @@ impl Aggregate {
             Some(key) => key.clone(),
             None => DayKey::draw()?,
         };
+        let (bounder, segments) = opening.bounder(plan, open.day);
         let slots = opening.slots();
         // Nobody has a slot that the ledger does not name.
         let mut campaigns =
@@ -170,10 +176,12 @@ impl Aggregate {
         Ok(Self {
             key: Some(key),
             plan: plan.clone(),
-            bounder: opening.bounder(plan, open.day),
+            bounder,
             raw: RawCounts::default(),
             gradients: no_gradients(plan),
             admissions: Vec::new(),
+            segments,
+            joined: Vec::new(),
             slots: slots.into_iter().map(|(slot, id)| (id, slot)).collect(),
             campaigns,
             campaigns_max: campaigns_max(plan),
@@ -268,6 +276,25 @@ impl Aggregate {
         }
     }
 
+    /// Counts a user in a segment of the open day, if his bound allows. What it does not is no loss that
+    /// anybody is told of: it is the rule.
+    pub fn join(&mut self, join: &JoinSegment) {
+        let Some(key) = self.key.as_ref().filter(|_| self.plan.has_segments()) else { return };
+        if join.at.0 < i64::from(self.open.day) * DAY_MS - LATE_MS_MAX {
+            self.dropped.stale += 1;
+            return;
+        }
+        let user = key.pseudonym(join.user);
+        match self.bounder.admit_segment(user, join.segment) {
+            Ok(()) => {
+                self.joined.push(Joined::new(user, join.segment));
+                self.segments.count(join.segment);
+            }
+            Err(NotAdmitted::Bound) => {}
+            Err(NotAdmitted::UsersFull) => self.dropped.users_full += 1,
+        }
+    }
+
     fn admit(
         &mut self,
         user: Pseudonym,
@@ -307,6 +334,9 @@ impl Aggregate {
         }
         let raw = std::mem::take(&mut self.raw);
         let admissions = std::mem::take(&mut self.admissions);
+        let joined = std::mem::take(&mut self.joined);
+        let ends_day = place.day > self.open.day;
+        let segments = ends_day.then(|| std::mem::take(&mut self.segments));
         let gradients = std::mem::replace(&mut self.gradients, no_gradients(&self.plan));
         let declared: BTreeMap<_, _> = (0..)
             .zip(&self.campaigns)
@@ -323,6 +353,8 @@ impl Aggregate {
             raw,
             gradients,
             admissions,
+            segments,
+            joined,
             users: self.bounder.users() as u64,
             key,
             at: now,

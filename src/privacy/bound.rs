@@ -13,6 +13,7 @@
 use super::cell::{KINDS, Kind};
 use super::config::Plan;
 use super::day_key::Pseudonym;
+use super::segments::Segment;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -82,6 +83,7 @@ struct UserDay {
     /// Shown ads that taught.
     examples: u16,
     totals: [u32; KINDS],
+    segments: Vec<Segment>,
     cells: SmallVec<[CellDay; 4]>,
 }
 
@@ -126,6 +128,7 @@ impl UserDay {
 pub struct Bounder {
     bounds: [Bound; KINDS],
     examples_max: u16,
+    segments_max: usize,
     users_max: usize,
     day: i32,
     users: FxHashMap<Pseudonym, UserDay>,
@@ -144,6 +147,7 @@ impl Bounder {
         Self {
             bounds: Kind::ALL.map(|kind| plan.kind(kind).bound),
             examples_max: plan.model_examples(),
+            segments_max: plan.segments_per_user().into(),
             users_max: plan.users_max(),
             day,
             users: FxHashMap::default(),
@@ -209,6 +213,24 @@ impl Bounder {
             return Err(NotAdmitted::Bound);
         }
         day.examples += 1;
+        Ok(())
+    }
+
+    /// Admits `user` to a segment, of which the first of a user's day are counted, and each once.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`], after which nothing is counted.
+    pub(super) fn admit_segment(
+        &mut self,
+        user: Pseudonym,
+        segment: Segment,
+    ) -> Result<(), NotAdmitted> {
+        let segments_max = self.segments_max;
+        let day = self.day_of(user)?;
+        if day.segments.len() >= segments_max || day.segments.contains(&segment) {
+            return Err(NotAdmitted::Bound);
+        }
+        day.segments.push(segment);
         Ok(())
     }
 

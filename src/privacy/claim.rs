@@ -92,6 +92,10 @@ impl fmt::Display for Claim {
             self.delta,
             self.rho.as_f64(),
             up(self.over_days(30)),
-        )
+        )?;
+        if self.segments_delta > 0.0 {
+            write!(formatter, "; {:e} of delta for which segments are shown", self.segments_delta)?;
+        }
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ pub use super::claim::{Claim, Part};
 use super::mechanism::{Continual, Scale};
 use super::mode::Mode;
 use super::model::{self, ModelKind};
+use super::segments;
 use crate::units::Micros;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -23,7 +24,7 @@ const EPSILON_MAX: f64 = 32.0;
 const RELEASES_PER_DAY_MAX: u16 = 1_440;
 /// Most cells that a bound may allow a user: it is what a user's entry can grow to.
 const CELLS_MAX: u8 = 32;
-/// Most users tracked in a day: at about 120 bytes each this is 8 GB, an operator's choice.
+/// Most users tracked in a day: at about 150 bytes each this is 10 GB, an operator's choice.
 const USERS_MAX: u32 = 1 << 26;
 /// Longest half-life of the released sums: a year, after which nothing is "recent".
 const HALF_LIFE_HOURS_MAX: u32 = 8_760;
@@ -65,6 +66,8 @@ pub struct Config {
     pub users_max: u32,
     /// Percent of the day's rho for the sizes of segments, 0 to 100. Default 0: none are released.
     pub segments_rho_percent: u8,
+    /// `L0`: segments in which a user counts in a day, the first ones, 1 to 16. Default 3.
+    pub segments_per_user: u8,
     /// What the click model may see of others' shows. Default `plain`: all of them.
     pub model: ModelKind,
     /// Percent of the day's rho for learning, 1 to 100 with `dp-ftrl`, else 0. Default 0.
@@ -135,6 +138,7 @@ impl Default for Config {
             half_life_hours: 72,
             users_max: 1_000_000,
             segments_rho_percent: 0,
+            segments_per_user: 3,
             model: ModelKind::Plain,
             model_rho_percent: 0,
             model_examples: 3,
@@ -205,6 +209,7 @@ pub struct Plan {
     pub(super) model_dimensions: usize,
     delta: f64,
     segments_delta: f64,
+    pub(super) segments_per_user: u8,
     spend_unit_nanos: u64,
     spend_levels: u16,
     releases_per_day: u16,
@@ -375,6 +380,7 @@ impl TryFrom<&Config> for Plan {
         )?;
         check_shares(config)?;
         model::check(config)?;
+        segments::check(config)?;
         let segments_delta = if config.segments_rho_percent > 0 { config.delta / 2.0 } else { 0.0 };
         let budget = Rho::within(config.epsilon, config.delta - segments_delta);
         let users = Rho::from_picos(budget.picos() / USERS_PART);
@@ -388,7 +394,7 @@ impl TryFrom<&Config> for Plan {
         let continual = continual
             .ok_or_else(|| refuse("releases_per_day", "no mechanism has so many steps"))?;
         let kind = |key, config, levels| plan_kind(key, config, levels, (&continual, shared));
-        Ok(Self {
+        Self {
             kinds: [
                 kind("impressions", config.impressions, 1)?,
                 kind("clicks", config.clicks, 1)?,
@@ -404,13 +410,15 @@ impl TryFrom<&Config> for Plan {
             model_dimensions: 0,
             delta: config.delta,
             segments_delta,
+            segments_per_user: config.segments_per_user,
             spend_unit_nanos: config.spend_cpm_micros_max.div_ceil(levels),
             spend_levels: config.spend_levels,
             releases_per_day: config.releases_per_day,
             half_life_ms: i64::from(config.half_life_hours) * 3_600_000,
             users_max: config.users_max as usize,
             base_rate: BASE_RATE,
-        })
+        }
+        .with_segments()
     }
 }
 

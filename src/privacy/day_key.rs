@@ -11,6 +11,7 @@ use super::ledger::record::digest_of;
 use crate::units::UserKey;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
@@ -119,29 +120,48 @@ impl DayKey {
     /// [`Error::Noise`] where the machine gives no random bytes.
     pub(super) fn seal(&self, mut admissions: Vec<Admission>) -> Result<Vec<Vec<u8>>, Error> {
         admissions.sort_unstable_by_key(|one| (one.user, one.cell, one.kind));
-        let sealed = admissions.chunks(ADMISSIONS_MAX).map(|chunk| self.seal_one(chunk));
+        let sealed = admissions.chunks(ADMISSIONS_MAX).map(|chunk| self.seal_list(b"", chunk));
         sealed.collect()
     }
 
-    fn seal_one(&self, admissions: &[Admission]) -> Result<Vec<u8>, Error> {
+    /// Seals a list, padded; what it is sealed as must be named again to open it.
+    ///
+    /// # Errors
+    /// [`Error::Noise`] where the machine gives no random bytes.
+    pub(super) fn seal_list<T: Serialize>(
+        &self,
+        sealed_as: &[u8],
+        list: &[T],
+    ) -> Result<Vec<u8>, Error> {
         let nonce: [u8; NONCE_LEN] = random()?;
         let failed = || Error::Noise("the bounder's records could not be sealed".to_owned());
-        let mut body = postcard::to_allocvec(admissions).map_err(|_| failed())?;
+        let mut body = postcard::to_allocvec(list).map_err(|_| failed())?;
         body.resize(body.len().next_multiple_of(PADDING), 0);
         let key = self.aead().ok_or_else(failed)?;
         let sealed = Nonce::assume_unique_for_key(nonce);
-        key.seal_in_place_append_tag(sealed, Aad::empty(), &mut body).map_err(|_| failed())?;
+        let sealed_as = Aad::from(sealed_as);
+        key.seal_in_place_append_tag(sealed, sealed_as, &mut body).map_err(|_| failed())?;
         Ok([nonce.as_slice(), &body].concat())
     }
 
     /// What a sealed record holds; `None` where it is not of this day, or damaged.
     pub(super) fn open(&self, sealed: &[u8]) -> Option<Vec<Admission>> {
+        self.open_list(b"", sealed)
+    }
+
+    /// What a sealed list holds; `None` where it is not of this day, sealed as something else, or
+    /// damaged.
+    pub(super) fn open_list<T: DeserializeOwned>(
+        &self,
+        sealed_as: &[u8],
+        sealed: &[u8],
+    ) -> Option<Vec<T>> {
         let (nonce, body) = sealed.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut body = body.to_vec();
-        let opened = self.aead()?.open_in_place(nonce, Aad::empty(), &mut body).ok()?;
+        let opened = self.aead()?.open_in_place(nonce, Aad::from(sealed_as), &mut body).ok()?;
         // What follows is padding.
-        postcard::take_from_bytes(opened).ok().map(|(admissions, _)| admissions)
+        postcard::take_from_bytes(opened).ok().map(|(list, _)| list)
     }
 
     fn aead(&self) -> Option<LessSafeKey> {

@@ -592,3 +592,6 @@ proptest! {
         machine.verify();
     }
 }
+
+#[path = "ledger_segments_tests.rs"]
+mod segments;

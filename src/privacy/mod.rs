@@ -56,6 +56,7 @@ mod model;
 mod opening;
 mod prior;
 mod release;
+mod segments;
 mod stop;
 mod zcdp;
 
@@ -93,5 +94,6 @@ pub use model::ModelKind;
 pub use opening::{Found, Opening};
 pub use prior::{CampaignSums, CellSums, Estimate, Prior, PriorLogits, Releases};
 pub use release::LedgerStatus;
+pub use segments::{JoinSegment, Segment, SegmentSize, SegmentSizes, USERS_MIN};
 pub use stop::{Stop, Why};
 pub use zcdp::{delta, epsilon, epsilon_with_pure};

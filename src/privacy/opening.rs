@@ -7,6 +7,7 @@ use super::config::Plan;
 use super::day_key::{Admission, DayKey, KeyFile};
 use super::ledger::{Books, Forgetful, Journal, Mark};
 use super::release::charged_from;
+use super::segments::{Joined, SegmentCounts, joined_in};
 use super::stop::{Stop, Why};
 use crate::units::{CampaignId, Timestamp};
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ pub struct Opening {
     pub(super) key: Option<DayKey>,
     /// What the bounder admitted on that day.
     pub(super) admissions: Vec<Admission>,
+    /// Who was in which segment on that day.
+    pub(super) joined: Vec<Joined>,
     /// Why nothing may be released, for the time being.
     pub(super) stop: Option<Stop>,
 }
@@ -50,6 +53,7 @@ impl Opening {
             books: Books::new(),
             key: None,
             admissions: Vec::new(),
+            joined: Vec::new(),
             stop: None,
         }
     }
@@ -68,11 +72,11 @@ impl Opening {
             Some(detail) => Some(Stop::for_good(Why::Damaged, detail)),
             None => doubt(&books, mark, owner, today),
         };
-        let (mut key, mut admissions) = (None, Vec::new());
+        let (mut key, mut admissions, mut joined) = (None, Vec::new(), Vec::new());
         let is_open = books.today().is_some_and(|open| open.day == today);
         if stop.is_none() && is_open {
             match resume(plan, &mut books, &key_file) {
-                Ok(resumed) => (key, admissions) = (Some(resumed.0), resumed.1),
+                Ok(resumed) => (key, admissions, joined) = (Some(resumed.0), resumed.1, resumed.2),
                 Err((why, detail)) => stop = Some(Stop::for_day(why, today, detail)),
             }
         }
@@ -82,7 +86,7 @@ impl Opening {
         if let Some(stop) = &stop {
             tracing::error!(%stop, "nothing is released");
         }
-        Self { journal, key_file, owner, books, key, admissions, stop }
+        Self { journal, key_file, owner, books, key, admissions, joined, stop }
     }
 
     /// The first interval that may be open today.
@@ -96,8 +100,8 @@ impl Opening {
         today.map(|today| today.slots().clone()).unwrap_or_default()
     }
 
-    /// A bounder that remembers what the open day's users have used.
-    pub(super) fn bounder(&self, plan: &Plan, day: i32) -> Bounder {
+    /// A bounder that remembers what the open day's users have used, and the segments that they are in.
+    pub(super) fn bounder(&self, plan: &Plan, day: i32) -> (Bounder, SegmentCounts) {
         let mut bounder = Bounder::new(plan, day);
         // It was admitted by these bounds, so it is again; it counts for nothing but them.
         for one in &self.admissions {
@@ -108,10 +112,16 @@ impl Opening {
                 let _ = bounder.admit_example(user);
             }
         }
+        let mut segments = SegmentCounts::default();
+        for (user, segment) in self.joined.iter().copied().map(Joined::parts) {
+            if bounder.admit_segment(user, segment).is_ok() {
+                segments.count(segment);
+            }
+        }
         if self.key.is_some() && self.books.today().is_some_and(|today| today.is_full) {
             bounder.close();
         }
-        bounder
+        (bounder, segments)
     }
 }
 
@@ -151,7 +161,7 @@ fn doubt(books: &Books, mark: Option<Mark>, owner: u32, today: i32) -> Option<St
     })
 }
 
-type Resumed = (DayKey, Vec<Admission>);
+type Resumed = (DayKey, Vec<Admission>, Vec<Joined>);
 
 /// The open day's key, and what the bounder wrote under it.
 fn resume(plan: &Plan, books: &mut Books, key_file: &KeyFile) -> Result<Resumed, (Why, String)> {
@@ -172,5 +182,8 @@ fn resume(plan: &Plan, books: &mut Books, key_file: &KeyFile) -> Result<Resumed,
             .ok_or_else(|| (Why::KeyLost, "what users have used does not open".to_owned()))?;
         admissions.extend(opened);
     }
-    Ok((key, admissions))
+    let joined = joined_in(books.others(), &key);
+    let joined =
+        joined.ok_or_else(|| (Why::KeyLost, "the segments of users do not open".to_owned()))?;
+    Ok((key, admissions, joined))
 }

@@ -14,8 +14,10 @@
 //! Everything here is post-processing of released numbers, hence free of further cost, in floats.
 
 use super::cell::{CONTEXT_BUCKETS, ContextBucket, KINDS, Kind};
+use super::segments::SegmentSizes;
 use crate::units::{CampaignId, Timestamp};
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// How far rates scatter around the level above, relative to its rate: a market around the base
 /// rate, campaigns around the market, contexts around their campaign.
@@ -95,6 +97,7 @@ pub struct Releases {
     /// What a unit of spend is worth, in nanos.
     spend_unit_nanos: u64,
     campaigns: FxHashMap<CampaignId, Row>,
+    segments: Option<Arc<SegmentSizes>>,
 }
 
 /// The logits of one campaign's priors, by context: one cache line, for whoever reads a few at each
@@ -133,6 +136,7 @@ impl Releases {
             day: 0,
             spend_unit_nanos: 1,
             campaigns: FxHashMap::default(),
+            segments: None,
         }
     }
 
@@ -157,7 +161,7 @@ impl Releases {
             })
             .collect();
         let unknown = Prior::of(global, 0.0);
-        Self { epoch, at, unknown, day: 0, spend_unit_nanos: 1, campaigns }
+        Self { epoch, at, unknown, day: 0, spend_unit_nanos: 1, campaigns, segments: None }
     }
 
     /// The same with what was released of the UTC day `day` so far, not decayed, over all contexts of
@@ -187,6 +191,19 @@ impl Releases {
     #[must_use]
     pub const fn spend_unit_nanos(&self) -> u64 {
         self.spend_unit_nanos
+    }
+
+    /// The same with these sizes of segments.
+    pub(super) fn with_segments(mut self, segments: Option<Arc<SegmentSizes>>) -> Self {
+        self.segments = segments;
+        self
+    }
+
+    /// The sizes of segments that were released last, when their day ended; `None` where that was
+    /// neither the last released day nor the one before.
+    #[must_use]
+    pub fn segments(&self) -> Option<&SegmentSizes> {
+        self.segments.as_deref()
     }
 
     /// The UTC day that was released last, since 1970.

@@ -13,6 +13,7 @@ use super::ledger::{Books, DayCharged, Entry, Journal, Mark, NotKept, Record};
 use super::mechanism::{AboveThreshold, Mechanism, NoiseSource, RawCounts};
 use super::opening::Opening;
 use super::prior::{Releases, sum_of};
+use super::segments::{Joined, SegmentCounts, SegmentPlan, joined_records, size_records};
 use super::stop::{Stop, Why};
 use crate::units::{CampaignId, Timestamp};
 use std::collections::BTreeMap;
@@ -38,6 +39,10 @@ pub(super) struct Closing {
     pub gradients: Option<GradientSums>,
     /// What the bounder admitted for it.
     pub admissions: Vec<Admission>,
+    /// The day's users by segment, where it ends the day.
+    pub segments: Option<SegmentCounts>,
+    /// Who came into one.
+    pub joined: Vec<Joined>,
     /// Users of the day so far: raw, for the noisy comparison alone.
     pub users: u64,
     /// The day's key.
@@ -185,6 +190,7 @@ impl Publisher {
         let releases = releases.with_today(self.books.today().map_or(0, |today| today.day), today);
         // Until a day is charged by this plan, sums are in units of the plan before.
         let unit = self.books.today().map(|today| today.charged.spend_unit_nanos);
+        let releases = releases.with_segments(self.books.segments().cloned());
         releases.with_spend_unit(unit.unwrap_or(self.plan.spend_unit_nanos()))
     }
 
@@ -297,7 +303,8 @@ impl Publisher {
 
     /// Draws an interval's noise and makes its records.
     fn draw(&mut self, closing: Closing) -> Result<Pending, Unreleased> {
-        let Closing { day, tick, declared, raw, admissions, users, key, at, gradients } = closing;
+        let Closing { day, tick, declared, raw, admissions, .. } = closing;
+        let Closing { segments, joined, users, key, at, gradients, .. } = closing;
         let charge = match self.paid.as_mut().map(|paid| paid.take(tick)) {
             Some(Ok(charge)) => charge,
             Some(Err(error)) => {
@@ -306,6 +313,12 @@ impl Publisher {
             None => return Err(Error::Noise("the day is not paid for".to_owned()).into()),
         };
         let slots: Vec<u32> = declared.keys().copied().collect();
+        let sizes = match SegmentPlan::of(&self.plan).zip(segments) {
+            Some((plan, counts)) => {
+                Some(plan.release(day, counts, &charge, self.mechanism.noise())?)
+            }
+            None => None,
+        };
         let released = self.mechanism.release(&raw, &slots, charge)?;
         let taught = match self.gradients.as_mut().zip(gradients) {
             Some((releases, sums)) => Some(releases.release(day, &sums, self.mechanism.noise())?),
@@ -330,6 +343,8 @@ impl Publisher {
         }
         records.extend(new.chunks(SLOTS_MAX).map(|slots| Record::Slots(slots.to_vec())));
         records.extend(key.seal(admissions)?.into_iter().map(Record::Bounds));
+        records.extend(joined_records(&key, joined)?);
+        records.extend(sizes.iter().flat_map(size_records));
         values(&released, &mut records);
         let taught_parts = taught.iter().flat_map(|taught| {
             let records = GradientReleases::records(self.segment, tick, taught);
@@ -466,7 +481,8 @@ impl Plan {
         let sizes = (self.releases_per_day(), self.is_tree(), self.users_max());
         let spend = (self.spend_unit_nanos(), self.spend_units(crate::units::Micros(u64::MAX)));
         let model = (self.model_examples, self.model_dimensions);
-        let text = format!("{:?}", (kinds, self.parts(), sizes, spend, model, self.delta()));
+        let bounds = (model, self.segments_per_user());
+        let text = format!("{:?}", (kinds, self.parts(), sizes, spend, bounds, self.delta()));
         digest_of(text.as_bytes())
     }
 }

@@ -66,6 +66,7 @@ pub async fn events(
             *conversions.entry(converted.label()).or_insert(0) += 1;
         }
     }
+    engine.join_segments(&cleaned.accepted);
     apply(&engine, cleaned.accepted).await;
     if engine.config.session.alias_from.events() {
         join(&engine, cleaned.joins).await;

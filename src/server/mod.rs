@@ -42,6 +42,7 @@ mod reranker;
 mod run;
 mod saved_model;
 mod saved_sessions;
+mod segments;
 mod shows;
 mod simulation;
 mod stores;

@@ -11,6 +11,7 @@ use crate::server::stores::Stores;
 use crate::server::worker::Worker;
 use crate::server::{
     admin, bid, conversions, events, explain, forget, ledger, notices, privacy_status, rates,
+    segments,
 };
 use crate::store::Position;
 use crate::units::Timestamp;
@@ -370,6 +371,7 @@ fn admin_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<Se
             .route("/api/v1/campaigns/{id}/edits", web::delete().to(admin::reset_campaign))
             .route("/api/v1/campaigns/{id}/adjustments", web::post().to(ledger::adjust))
             .route("/api/v1/ledger", web::get().to(ledger::statement))
+            .route("/api/v1/segments", web::get().to(segments::segments))
             .route("/api/v1/privacy", web::get().to(privacy_status::status))
             .route("/api/v1/privacy/forget", web::post().to(forget::forget))
             .route("/api/v1/simulation/clock", web::post().to(admin::clock))

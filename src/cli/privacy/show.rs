@@ -73,6 +73,11 @@ fn as_json(folded: &Folded) -> Value {
         "is_full": folded.books.today().is_some_and(|today| today.is_full),
         "days": account.days().iter().map(day).collect::<Vec<_>>(),
         "spans": spans,
+        "segment_sizes": folded.books.segments().map(|released| json!({
+            "day": date(released.day),
+            "shown": released.sizes.len(),
+            "least": released.least,
+        })),
         "wrong": folded.wrong,
     })
 }
@@ -99,6 +104,10 @@ fn print(folded: &Folded) {
             number(known.map(|day| day.segments.into())),
             parts.join(", ")
         );
+    }
+    if let Some(released) = folded.books.segments() {
+        let (shown, day, least) = (released.sizes.len(), date(released.day), released.least);
+        println!("sizes of segments on {day}: {shown} shown, from {least} users on");
     }
     for span in SPANS {
         let figures = account.figures(last.day, span);

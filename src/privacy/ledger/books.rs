@@ -5,15 +5,18 @@
 //! shown, and is passed over. Every record is held against those before it: a day is charged once and
 //! before its releases, an interval is released once, owners do not fall.
 
-use super::super::accountant::Account;
+use super::super::accountant::{Account, Rho};
 use super::super::aggregate::CAMPAIGNS_MAX;
 use super::super::cell::{CONTEXT_BUCKETS, COUNTERS, KINDS, Kind};
+use super::super::claim::Part;
 use super::super::mechanism::{Continual, ReleasedStream};
 use super::super::prior::{CampaignSums, Estimate};
+use super::super::segments::{SegmentSizes, take_sizes};
 use super::journal::Mark;
 use super::record::{Carried, Committed, DayCharged, Digest, Entry, NotARecord, Record, digest_of};
 use crate::units::CampaignId;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Half-lives after which a campaign that is no longer declared is forgotten: a sixteenth is left.
 const FORGET_HALF_LIVES: i64 = 4;
@@ -64,6 +67,9 @@ pub enum Wrong {
         /// The interval.
         tick: u16,
     },
+    /// Sizes of segments on a day that is not charged for them.
+    #[error("day {0} releases sizes of segments and is not charged for them")]
+    Unpaid(i32),
     /// Integers that are not those of its slots.
     #[error("interval {tick} of day {day} does not fit its slots")]
     Values {
@@ -118,6 +124,7 @@ pub struct Books {
     owner: u32,
     base: BTreeMap<CampaignId, Base>,
     today: Option<Today>,
+    segments: Option<Arc<SegmentSizes>>,
     uncommitted: Uncommitted,
     position: u64,
     commits: u64,
@@ -241,6 +248,9 @@ impl Books {
             return Err(Wrong::ChargedTwice(day));
         }
         self.account = account;
+        // A trimmed ledger has the day before and no other, and must lead to the same.
+        let before = self.today.as_ref().map(|today| today.day);
+        self.segments = self.segments.take().filter(|sizes| Some(sizes.day) == before);
         self.base = self.rolled(day, &charged);
         self.today = Some(Today {
             charged,
@@ -283,6 +293,7 @@ impl Books {
         }
         let mut carried = None;
         let mut released = BTreeMap::new();
+        let mut sizes = None;
         for record in records {
             match record {
                 Record::Carried(campaigns) => {
@@ -292,8 +303,13 @@ impl Books {
                     today.give(&slots).ok_or(Wrong::Values { day, tick })?;
                 }
                 Record::Bounds(sealed) if self.keeps_bounds => today.bounds.push(sealed),
-                Record::Other { part, bytes } if self.keeps_bounds => {
-                    today.others.push((part, bytes));
+                Record::Other { part, bytes } => {
+                    if part == Part::Segments.place() {
+                        take_sizes(&bytes, &mut sizes).ok_or(Wrong::Values { day, tick })?;
+                    }
+                    if self.keeps_bounds {
+                        today.others.push((part, bytes));
+                    }
                 }
                 Record::Values { slots, values } => {
                     today
@@ -302,6 +318,10 @@ impl Books {
                 }
                 _ => {}
             }
+        }
+        if let Some(sizes) = sizes {
+            today.check(&sizes, self.segments.as_deref(), tick)?;
+            self.segments = Some(Arc::new(sizes));
         }
         today.bank(|slot| !released.contains_key(&slot));
         for (slot, values) in released {
@@ -323,6 +343,13 @@ impl Books {
     pub fn take_bounds(&mut self) -> Vec<Vec<u8>> {
         self.keeps_bounds = false;
         self.today.as_mut().map(|today| std::mem::take(&mut today.bounds)).unwrap_or_default()
+    }
+
+    /// The sizes of segments that were released last, on the day that was charged last or on the one
+    /// before.
+    #[must_use]
+    pub const fn segments(&self) -> Option<&Arc<SegmentSizes>> {
+        self.segments.as_ref()
     }
 
     /// What other parts of the budget have released today, in order: place of the part, and bytes.
@@ -409,6 +436,26 @@ impl Today {
             (is_its_own && (slot as usize) < CAMPAIGNS_MAX).then_some(())?;
         }
         Some(())
+    }
+
+    /// Refuses sizes of segments that are not this day's, not paid for, or there already.
+    fn check(
+        &self,
+        sizes: &SegmentSizes,
+        last: Option<&SegmentSizes>,
+        tick: u16,
+    ) -> Result<(), Wrong> {
+        let day = self.day;
+        if self.charged.cost.part(Part::Segments) == Rho::ZERO {
+            return Err(Wrong::Unpaid(day));
+        }
+        if sizes.day != day {
+            return Err(Wrong::Values { day, tick });
+        }
+        if last.is_some_and(|last| last.day >= day) {
+            return Err(Wrong::ReleasedTwice { day, tick });
+        }
+        Ok(())
     }
 
     /// Ends the segments of these slots: what they came to stays.
