@@ -8,7 +8,7 @@ mod common;
 mod onnx;
 
 use common::{Campaign, Engine, Site, counter, request, until};
-use onnx::additive;
+use onnx::{additive, by_column};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -111,7 +111,7 @@ fn an_imported_model_is_judged() {
     // A model that knows what the label follows.
     let mut weights = vec![0.0; 64];
     (weights[cell(lines[1], 1)], weights[cell(lines[2], 1)]) = (4.0, -4.0);
-    std::fs::write(at.join("clicks.onnx"), additive(2, &weights)).expect("a model");
+    std::fs::write(at.join("clicks.onnx"), by_column(&[1.0, 0.0], &weights)).expect("a model");
     let told = run(&format!("evaluate ctr --file rows.vw --onnx clicks.onnx {small}"));
     let models = told["models"].as_array().expect("models");
     assert_eq!((models.len(), &models[1]["model"]), (2, &Value::from("onnx")));

@@ -64,7 +64,7 @@ pub(super) fn world_by(
         ..Pace::NEUTRAL
     }));
     let pacing = PacingSnapshot { epoch: 1, paces, ..PacingSnapshot::default() };
-    let model = Arc::new(ArcSwap::new(taught(&catalog)));
+    let model = Arc::new(ArcSwap::new(taught(&catalog, f32::NAN)));
     World::now(&Published {
         sequence: None,
         market: Arc::default(),
@@ -85,8 +85,9 @@ pub(super) fn world_by(
     })
 }
 
-/// A model that knows the catalog's ads, and has learned something about each.
-fn taught(catalog: &Catalog) -> Arc<ModelSnapshot> {
+/// A model that knows the catalog's ads, and has learned something about each. Where what was bid on
+/// had this logit, that was calibrated too.
+pub(super) fn taught(catalog: &Catalog, logit: f32) -> Arc<ModelSnapshot> {
     let mut rng = ChaCha8Rng::seed_from_u64(catalog.campaigns.len() as u64);
     let mut ads = Vec::new();
     for campaign in catalog.all_campaigns() {
@@ -118,7 +119,7 @@ fn taught(catalog: &Catalog) -> Arc<ModelSnapshot> {
             context: ContextFeatures::from(&context),
             ad: ad.ids,
             cross: Cross::NEUTRAL,
-            logit: f32::NAN,
+            logit,
             predicted: 0.01,
             conversion_prior_logit: f32::NAN,
             calibration_group: 0,

@@ -1,12 +1,12 @@
 use super::*;
 use crate::auction::arm::Arm;
-use crate::auction::decide::tests::{imp, world};
+use crate::auction::decide::tests::{imp, taught, world};
 use crate::auction::explain::{DryPurse, explain};
 use crate::auction::input::ImpInput;
 use crate::auction::outcome::Pick;
 use crate::catalog::generated_facts;
 use crate::latency::LatencyBoard;
-use crate::prediction::onnx_sample::additive;
+use crate::prediction::onnx_sample::by_column;
 use crate::prediction::{ONNX_COLUMNS, OnnxAsked, sigmoid};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +20,18 @@ fn weights(seed: u64) -> Vec<f32> {
     (0..VOCABULARY).map(|_| random.random_range(-0.4..0.1)).collect()
 }
 
+/// What a column counts, so that none stands for another.
+fn factor(column: usize) -> f32 {
+    0.5 + column as f32 / ONNX_COLUMNS as f32
+}
+
+/// A world whose click probabilities were far too high, which its calibration knows.
+fn calibrated(seed: u64) -> World {
+    let mut world = world(seed);
+    world.model = taught(&world.catalog, 0.5);
+    world
+}
+
 fn reranker(weights: &[f32], top: usize) -> Arc<Reranker> {
     let asked = OnnxAsked {
         input: "ids".into(),
@@ -29,7 +41,8 @@ fn reranker(weights: &[f32], top: usize) -> Arc<Reranker> {
         batch: top,
         budget_us: u64::MAX,
     };
-    let model = OnnxModel::parse(&additive(ONNX_COLUMNS as u64, weights), asked);
+    let factors: Vec<f32> = (0..ONNX_COLUMNS).map(factor).collect();
+    let model = OnnxModel::parse(&by_column(&factors, weights), asked);
     Arc::new(Reranker::new(model.expect("a model"), top, 1_000))
 }
 
@@ -63,8 +76,8 @@ fn decide(world: &World, mut input: AuctionInput, is_thorough: bool) -> (Auction
 fn said(world: &World, auctioneer: &Auctioneer, pick: &Pick, weights: &[f32]) -> f32 {
     let context = auctioneer.context(pick.imp.into(), pick.campaign).expect("a context");
     let ad = world.catalog.ad(pick.ad).and_then(|ad| world.model.ad_ids(ad.slot)).expect("an ad");
-    let ids = context.ids.iter().chain(&ad);
-    ids.map(|id| weights[(id % VOCABULARY) as usize]).sum()
+    let ids = context.ids.iter().chain(&ad).enumerate();
+    ids.map(|(column, id)| factor(column) * weights[(id % VOCABULARY) as usize]).sum()
 }
 
 #[test]
@@ -73,7 +86,7 @@ fn the_imported_model_decides_among_the_best() {
     for seed in 0..12 {
         let imps = 1 + (seed % 3) as u8;
         let top = [10, 3][seed as usize % 2];
-        let mut world = world(seed);
+        let mut world = calibrated(seed);
         let ours = decide(&world, input(seed, imps, 10_000), false);
         let weights = weights(seed);
         let reranker = reranker(&weights, top);
@@ -95,8 +108,12 @@ fn the_imported_model_decides_among_the_best() {
             let is_seen = seen.iter().any(|seen| (seen.imp, seen.ad) == (pick.imp, pick.ad));
             assert!(is_seen || seen.iter().all(|seen| seen.imp != pick.imp), "seed {seed}");
             if is_seen {
+                let row = world.catalog.row(pick.campaign).expect("a row");
+                let platt = auctioneer.calibration(&world, &one, pick.imp.into(), row);
                 let said = said(&world, &auctioneer, pick, &weights);
-                assert!((pick.logit - said).abs() < 1e-3, "{} {said}", pick.logit);
+                let calibrated = platt.expect("the model made it").apply(said);
+                assert!((pick.logit - calibrated).abs() < 1e-3, "{} {calibrated}", pick.logit);
+                assert!((calibrated - said).abs() > 0.1, "{calibrated} {said}");
                 asked += 1;
             }
         }
@@ -113,7 +130,7 @@ fn the_imported_model_decides_among_the_best() {
 fn what_it_says_is_explained() {
     let mut explained = 0;
     for seed in 0..6 {
-        let mut world = world(seed);
+        let mut world = calibrated(seed);
         world.reranker = Some(reranker(&weights(seed), 4));
         // An explanation has no deadline.
         let explanation = explain(&world, &mut input(seed, 1, 0));

@@ -39,6 +39,8 @@ pub mod model_file;
 mod online;
 #[cfg(feature = "onnx")]
 mod onnx;
+#[cfg(feature = "onnx")]
+mod onnx_bounds;
 mod pairs;
 mod publish;
 mod quality;

@@ -5,12 +5,14 @@
 //! id below the vocabulary, and gives one 32-bit float a row, the logit. What it promises:
 //! * **No file makes it panic.** tract may, on a strange graph or on strange numbers; that is caught,
 //!   and is an error like any other. A file cannot name other files.
-//! * **Sizes are known before anything runs.** The batch is fixed, so all shapes are; those of a model
-//!   that wants more than [`ELEMENTS_MAX`] numbers at once are refused. Only operators of
-//!   [`OPERATORS`] are taken: none of them loops, or makes a tensor of a size that numbers say.
+//! * **Sizes are known before anything runs.** The batch is fixed, so all shapes are; a model that wants
+//!   more than [`ELEMENTS_MAX`] numbers is refused. Only operators of [`OPERATORS`] are taken: none of
+//!   them loops, or makes a tensor of a size that numbers say. What reading takes is bounded before
+//!   (`onnx_bounds`).
 //! * **What it answers is finite**, or there is no answer.
 
 use super::features::{AdIds, CONTEXT_FIELDS};
+use super::onnx_bounds;
 use crate::clock::Mono;
 use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,8 +28,10 @@ use tract_onnx::tract_hir::infer::Factoid as _;
 const FILE_BYTES_MAX: u64 = 256 << 20;
 /// Most operators of a graph; a deep click network has some fifty.
 const OPERATORS_MAX: usize = 512;
-/// Most numbers of one tensor between two operators: 4 MB, for the latency's sake.
-const ELEMENTS_MAX: usize = 1 << 20;
+/// Most numbers of all tensors between operators: 16 MB, and for the latency's sake.
+const ELEMENTS_MAX: usize = 1 << 22;
+/// Most characters that are told of what a file says or the library says of it.
+const REASON_CHARS_MAX: usize = 300;
 /// Columns that the engine fills: the fields of the request and its user, then the ids of the ad, 0 where
 /// it has less content than it might.
 pub const ONNX_COLUMNS: usize = CONTEXT_FIELDS + size_of::<AdIds>() / size_of::<u32>();
@@ -238,14 +242,28 @@ fn caught<T>(ask: impl FnOnce() -> Result<T, OnnxError>) -> Result<T, OnnxError>
 }
 
 fn refused(error: TractError) -> OnnxError {
-    OnnxError::Refused(format!("{error:#}"))
+    OnnxError::Refused(short(&format!("{error:#}")))
+}
+
+/// The beginning of what a file may have made as long as it likes.
+pub(super) fn short(text: &str) -> String {
+    text.chars().take(REASON_CHARS_MAX).collect()
 }
 
 /// What runs a batch of the model in `bytes`.
 fn plan(bytes: &[u8], asked: &OnnxAsked) -> Result<Arc<TypedRunnableModel>, OnnxError> {
-    let onnx = tract_onnx::onnx();
-    let proto = onnx.proto_model_for_read(&mut { bytes }).map_err(refused)?;
+    onnx_bounds::structure(bytes)?;
+    let onnx = tract_onnx::onnx().with_ignore_value_info(true);
+    let mut proto = onnx.proto_model_for_read(&mut { bytes }).map_err(refused)?;
     check(&proto, asked)?;
+    // Ours is set below; names of free sides are expressions that the library would parse.
+    for input in proto.graph.iter_mut().flat_map(|graph| &mut graph.input) {
+        if let Some(Value::TensorType(tensor)) =
+            input.r#type.as_mut().and_then(|kind| kind.value.as_mut())
+        {
+            tensor.shape = None;
+        }
+    }
     let mut model = onnx.model_for_proto_model(&proto).map_err(refused)?;
     let inputs = model.input_outlets().map_err(refused)?.to_vec();
     let [input] = inputs[..] else {
@@ -254,7 +272,7 @@ fn plan(bytes: &[u8], asked: &OnnxAsked) -> Result<Arc<TypedRunnableModel>, Onnx
     };
     let name = &model.node(input.node).name;
     if *name != asked.input {
-        let reason = format!("its input is `{name}`, and not `{}`", asked.input);
+        let reason = format!("its input is `{}`, and not `{}`", short(name), asked.input);
         return Err(OnnxError::Shape(reason));
     }
     let declared = model.input_fact(0).map_err(refused)?.datum_type.concretize();
@@ -283,7 +301,7 @@ fn check(proto: &ModelProto, asked: &OnnxAsked) -> Result<(), OnnxError> {
     }
     for node in &graph.node {
         if !OPERATORS.contains(&node.op_type.as_str()) || !matches!(&*node.domain, "" | "ai.onnx") {
-            return Err(OnnxError::Operator(node.op_type.clone()));
+            return Err(OnnxError::Operator(short(&node.op_type)));
         }
         if node.attribute.iter().any(|one| one.g.is_some() || !one.graphs.is_empty()) {
             return shape("it has a graph within a graph");
@@ -291,6 +309,10 @@ fn check(proto: &ModelProto, asked: &OnnxAsked) -> Result<(), OnnxError> {
     }
     if has_external_data(graph) {
         return shape("it keeps weights in other files: export it as one");
+    }
+    if !graph.input.iter().any(|input| input.name == asked.input) {
+        let reason = format!("it has no input `{}`", asked.input);
+        return Err(OnnxError::Shape(reason));
     }
     if let Some(columns) = declared_columns(graph, &asked.input)
         && columns != asked.columns as i64
@@ -303,7 +325,7 @@ fn check(proto: &ModelProto, asked: &OnnxAsked) -> Result<(), OnnxError> {
         let reason = format!("it has no output `{}`", asked.output);
         return Err(OnnxError::Shape(reason));
     }
-    Ok(())
+    onnx_bounds::check(graph, &asked.input, asked.batch * asked.columns)
 }
 
 /// How many columns the input says that it has, where it says so.
@@ -323,18 +345,24 @@ fn has_external_data(graph: &GraphProto) -> bool {
     tensors.any(|tensor| tensor.data_location.unwrap_or(0) != 0 || !tensor.external_data.is_empty())
 }
 
-/// All shapes are known, none is too large, and there is one answer a row.
+/// All shapes are known, together not too large, and there is one answer a row.
 fn check_shapes(model: &TypedModel, asked: &OnnxAsked) -> Result<(), OnnxError> {
-    for fact in
-        model.nodes().iter().filter(|node| !node.inputs.is_empty()).flat_map(|node| &node.outputs)
-    {
+    let mut elements = 0usize;
+    let made = model.nodes().iter().filter(|node| !node.inputs.is_empty());
+    for fact in made.flat_map(|node| &node.outputs) {
         let Some(shape) = fact.fact.shape.as_concrete() else {
             return Err(OnnxError::Shape("a shape within it depends on what is asked".into()));
         };
-        let elements = shape.iter().try_fold(1usize, |all, side| all.checked_mul(*side));
-        if elements.is_none_or(|elements| elements > ELEMENTS_MAX) {
-            let reason = format!("a tensor within it has the shape {shape:?}");
-            return Err(OnnxError::TooLarge(reason));
+        if shape.contains(&0) {
+            return Err(OnnxError::Shape("a tensor within it is empty".into()));
+        }
+        let all = shape.iter().try_fold(1usize, |all, side| all.checked_mul(*side));
+        elements = elements.saturating_add(all.unwrap_or(usize::MAX));
+        if elements > ELEMENTS_MAX {
+            let reason = format!(
+                "tensors within it have more than {ELEMENTS_MAX} numbers, one of them of the shape {shape:?}"
+            );
+            return Err(OnnxError::TooLarge(short(&reason)));
         }
     }
     let output = model.output_fact(0).map_err(refused)?;

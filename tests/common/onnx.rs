@@ -86,11 +86,21 @@ pub fn model(nodes: &[Message], weights: &[Message], input: &Message, output: &M
 
 /// A model whose logit is the sum of one weight for each id: `[n, columns]` into `weights`, summed.
 pub fn additive(columns: u64, weights: &[f32]) -> Vec<u8> {
+    by_column(&vec![1.0; columns as usize], weights)
+}
+
+/// The same, where each column's weight counts so much.
+pub fn by_column(factors: &[f32], weights: &[f32]) -> Vec<u8> {
     let nodes = [
         node("Gather", &["weights", "ids"], "found", &[]),
-        node("ReduceSum", &["found"], "logit", &[numbers("axes", &[1]), number("keepdims", 0)]),
+        node("Mul", &["found", "factors"], "scaled", &[]),
+        node("ReduceSum", &["scaled"], "logit", &[numbers("axes", &[1]), number("keepdims", 0)]),
     ];
-    let weights = [tensor("weights", &[weights.len() as u64], weights)];
+    let columns = factors.len() as u64;
+    let parts = [
+        tensor("weights", &[weights.len() as u64], weights),
+        tensor("factors", &[columns], factors),
+    ];
     let (input, output) = (value("ids", INT64, Some(columns)), value("logit", FLOAT, None));
-    model(&nodes, &weights, &input, &output)
+    model(&nodes, &parts, &input, &output)
 }
