@@ -15,7 +15,7 @@ use std::process::{Command, Output};
 
 const COLUMNS: u64 = outbid::prediction::ONNX_COLUMNS as u64;
 const KEYS: &str =
-    "[prediction.onnx]\nfile = \"clicks.onnx\"\nvocabulary = 64\ntop = 4\nbudget_us = 2000000\n";
+    "[prediction.onnx]\nfile = \"clicks.onnx\"\nvocabulary = 64\ntop = 4\nbudget_us = 1000000\n";
 
 /// Two campaigns that bid alike for one banner.
 fn site(model: &[u8]) -> Site {
