@@ -1,4 +1,5 @@
-//! The conversion rates of ads whose campaigns pay for conversions, by the model's conversion head.
+//! The conversion rates of ads whose campaigns pay for conversions: by the model's conversion head, or
+//! by private releases where the model learns from those alone and has none.
 
 use crate::auction::contenders::Contender;
 use crate::auction::decide::Scored;
@@ -8,6 +9,7 @@ use crate::catalog::CampaignRow;
 use crate::prediction::{
     Asked, ContextFeatures, Cross, ScoreScratch, conversion_prior_logit, sigmoid,
 };
+use crate::privacy::ContextBucket;
 use crate::strategy::Strategy;
 
 /// What the head needs of one request: filled only where a campaign pays for conversions.
@@ -33,7 +35,9 @@ impl Conversions {
         asked: &[Asked],
         scored: &mut [Scored],
     ) {
-        let Some(head) = world.model.conversions() else { return };
+        let Some(head) = world.model.conversions() else {
+            return released(world, input, contexts, asked, scored);
+        };
         if self.requests.is_empty() {
             self.requests.extend(contexts.iter().map(|context| {
                 let mut scratch = ScoreScratch::default();
@@ -53,10 +57,27 @@ impl Conversions {
     }
 }
 
-/// Whether the head predicts for the ads of this contender.
+/// What releases say of the contexts in which these ads are asked about.
+fn released(
+    world: &World,
+    input: &AuctionInput,
+    contexts: &[ContextFeatures],
+    asked: &[Asked],
+    scored: &mut [Scored],
+) {
+    for (scored, asked) in scored.iter_mut().zip(asked) {
+        let is_given = input.imps[usize::from(scored.imp)].given_p_click.is_some();
+        let rates = world.conversion_rates_at(scored.campaign).filter(|_| !is_given);
+        let bucket = contexts.get(usize::from(asked.request)).map(|context| context.bucket);
+        if let Some((rates, bucket)) = rates.zip(bucket.and_then(ContextBucket::from_index)) {
+            scored.conversions_ppm = rates.ppm_in(bucket);
+        }
+    }
+}
+
+/// Whether a rate is predicted for the ads of this contender.
 #[inline]
 pub fn is_asked(world: &World, row: &CampaignRow, contender: &Contender) -> bool {
     row.bid.expected_cvr_ppm > 0
-        && world.model.conversions().is_some()
         && world.strategy_of(contender.seated).is_some_and(Strategy::prices_conversions)
 }

@@ -10,7 +10,7 @@ use crate::config;
 use crate::market::MarketSnapshot;
 use crate::prediction::ModelSnapshot;
 use crate::prefetch::prefetch;
-use crate::privacy::{PriorLogits, Releases};
+use crate::privacy::{ConversionRates, PriorLogits, Releases};
 use crate::rates::Rates;
 use crate::relevance::RelevanceSnapshot;
 use crate::relevance::sequence::{CategoryRows, SequenceModel};
@@ -93,6 +93,8 @@ pub struct World {
 struct Seats {
     strategies: Vec<Seat>,
     priors: Vec<PriorLogits>,
+    /// What clicks become, by releases; empty where the model predicts it.
+    conversions: Vec<ConversionRates>,
     worths: Vec<LnWorth>,
     /// The row of the campaign's category, and 0 without one: counted from 1.
     category_rows: Vec<u16>,
@@ -185,14 +187,16 @@ impl World {
     pub fn now(published: &Published) -> Self {
         let (catalog, releases) = (published.catalog.load_full(), published.releases.load_full());
         let strategies = published.strategies.load_full();
+        let model = published.model.load_full();
+        let sequence = published.sequence.as_deref();
         Self {
-            seats: Seats::of(&catalog, &strategies, &releases, published.sequence.as_deref()),
+            seats: Seats::of(&catalog, &strategies, &releases, (&*model, sequence)),
             shown: ShownCategories::of(&catalog, &published.limits.diversity),
             limits: published.limits,
             #[cfg(feature = "onnx")]
             reranker: published.reranker.clone(),
             catalog,
-            model: published.model.load_full(),
+            model,
             pacing: published.pacing.load_full(),
             releases,
             market: published.market.load_full(),
@@ -275,6 +279,14 @@ impl World {
         self.seats.priors.get(index as usize)
     }
 
+    /// The released conversion rates of the campaign at a slot index of the catalog; `None` where the
+    /// model predicts them.
+    #[inline]
+    #[must_use]
+    pub fn conversion_rates_at(&self, index: u32) -> Option<&ConversionRates> {
+        self.seats.conversions.get(index as usize)
+    }
+
     /// The logarithm of what a campaign finds an impression worth here.
     #[inline]
     #[must_use]
@@ -312,9 +324,10 @@ impl Seats {
         catalog: &Catalog,
         strategies: &Strategies,
         releases: &Releases,
-        model: Option<&SequenceModel>,
+        (model, sequence): (&ModelSnapshot, Option<&SequenceModel>),
     ) -> Self {
         let (mut seats, mut priors, mut worths) = (Vec::new(), Vec::new(), Vec::new());
+        let mut conversions = Vec::new();
         for campaign in &catalog.campaigns {
             let campaign = campaign.as_ref();
             let id = campaign.map_or(CampaignId::default(), |campaign| campaign.id);
@@ -325,8 +338,12 @@ impl Seats {
             seats.push(seat);
             worths.push(worth);
             priors.push(releases.logits(id));
+            if model.conversions().is_none() {
+                let declared_ppm = campaign.map_or(0, |campaign| campaign.bid.expected_cvr_ppm);
+                conversions.push(releases.conversion_rates(id, declared_ppm));
+            }
         }
-        let (category_rows, sequence) = sequence_rows(catalog, model);
+        let (category_rows, sequence) = sequence_rows(catalog, sequence);
         let (mut splits, mut owners) = (Vec::new(), Vec::new());
         for (campaign, paces) in catalog.splits() {
             owners.extend(std::iter::repeat_n(campaign.slot.index, paces.len()));
@@ -337,7 +354,16 @@ impl Seats {
             let split = Split::new(campaign.id, &campaign.strategies);
             splits.push(SplitSeats { split, arms: arms.collect() });
         }
-        Self { strategies: seats, priors, worths, category_rows, sequence, splits, owners }
+        Self {
+            strategies: seats,
+            priors,
+            conversions,
+            worths,
+            category_rows,
+            sequence,
+            splits,
+            owners,
+        }
     }
 }
 
@@ -416,8 +442,8 @@ impl WorldCache {
             world.shown = ShownCategories::of(&world.catalog, &world.limits.diversity);
         }
         if is_new_catalog || is_new_release || is_new_strategy {
-            let model = world.sequence.as_deref();
-            world.seats = Seats::of(&world.catalog, &world.strategies, &world.releases, model);
+            let models = (&*world.model, world.sequence.as_deref());
+            world.seats = Seats::of(&world.catalog, &world.strategies, &world.releases, models);
         }
         world
     }

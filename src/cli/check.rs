@@ -3,7 +3,7 @@
 use crate::auction::Arms;
 use crate::catalog::{CatalogKeeper, Resumed};
 use crate::config::{Config, StoreKind};
-use crate::privacy::Plan;
+use crate::privacy::{self, Plan};
 use crate::server::SETTINGS_FILE;
 use crate::store::embedded::read_config;
 use crate::store::{ConfigStore, MemoryConfig};
@@ -61,15 +61,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The claim and the mode of a configuration, in a line.
+pub(super) fn promised(config: &Config) -> Result<String, privacy::Error> {
+    let plan = Plan::try_from(&config.privacy)?;
+    Ok(format!("{}; {}", plan.claim(), config.privacy.mode.words()))
+}
+
 /// What the configuration promises to users, in a line.
 fn claim_of(config: &Config, problems: &mut Vec<String>) -> Option<String> {
-    match Plan::try_from(&config.privacy) {
-        Ok(plan) => Some(format!("{}; {}", plan.claim(), config.privacy.mode.words())),
-        Err(error) => {
-            problems.push(error.to_string());
-            None
-        }
-    }
+    promised(config).map_err(|error| problems.push(error.to_string())).ok()
 }
 
 fn check(

@@ -38,6 +38,19 @@ fn a_small_file_is_enough() {
 }
 
 #[test]
+fn strict_mode_is_taken_where_nothing_stands_against_it() {
+    let strict = format!(
+        "{GOOD}[privacy]\nmode = 'strict'\nmodel = 'dp-ftrl'\nmodel_rho_percent = 60\n\
+         clicks = {{ per_cell = 1, cells = 3, total = 3, rho_percent = 22 }}\n\
+         [relevance]\ncollaborative = false\n"
+    );
+    let config = load(&strict).expect("strict");
+    assert!(config.privacy.mode.is_strict());
+    let refused = load(&strict.replace("dp-ftrl", "plain")).expect_err("a plain model");
+    assert!(refused.to_string().contains("8: privacy.mode: it needs model"), "{refused}");
+}
+
+#[test]
 fn wrong_files_are_refused_with_their_line() {
     for (text, expected) in [
         (format!("{GOOD}\nwrong = 1\n"), "8: unknown field `wrong`"),

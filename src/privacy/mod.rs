@@ -92,7 +92,7 @@ pub use mechanism::{
 pub use mode::Mode;
 pub use model::ModelKind;
 pub use opening::{Found, Opening};
-pub use prior::{CampaignSums, CellSums, Estimate, Prior, PriorLogits, Releases};
+pub use prior::{CampaignSums, CellSums, ConversionRates, Estimate, Prior, PriorLogits, Releases};
 pub use release::LedgerStatus;
 pub use segments::{JoinSegment, Segment, SegmentSize, SegmentSizes, USERS_MIN};
 pub use stop::{Stop, Why};

@@ -1,4 +1,4 @@
-//! Click-rate priors from releases, aware of their noise.
+//! Click rates and conversion rates from releases, aware of their noise.
 //!
 //! A released count is the truth plus noise of known variance, so `clicks / impressions` of two
 //! releases can be anything, negative included. Each level (all, campaign, cell) is instead shrunk
@@ -10,6 +10,9 @@
 //! and with little evidence, or much noise, it is `p`. For the unknown `n` stands
 //! `I * I^2 / (I^2 + var I)` (0 for negative `I`), which is `I` where the noise is small beside it
 //! and vanishes where it is not.
+//!
+//! Conversions of clicks are taken for clicks of impressions in all of this, and what the campaign
+//! declares stands for the rate of all.
 //!
 //! Everything here is post-processing of released numbers, hence free of further cost, in floats.
 
@@ -24,8 +27,10 @@ use std::sync::Arc;
 const SPREAD_GLOBAL: f64 = 3.0;
 const SPREAD_CAMPAIGN: f64 = 1.0;
 const SPREAD_CELL: f64 = 0.5;
-/// Rates are kept in here, so that no logit is extreme.
-const RATE_RANGE: (f64, f64) = (1e-5, 0.5);
+/// Click rates are kept in here, so that no logit is extreme.
+const CLICK_RATE_RANGE: (f64, f64) = (1e-5, 0.5);
+/// Conversion rates are told in millionths.
+const CONVERSION_RATE_RANGE: (f64, f64) = (1e-6, 1.0);
 /// A level's rate is at least this part of its parent's: a linear estimate can pass zero, a rate
 /// cannot, and the level below scales its spread by it.
 const PARENT_PART_MIN: f64 = 0.125;
@@ -117,6 +122,22 @@ impl PriorLogits {
     }
 }
 
+/// Conversions of a million clicks of one campaign, by context: one cache line, as [`PriorLogits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(64))]
+pub struct ConversionRates([u32; CONTEXT_BUCKETS]);
+
+const _: () = assert!(size_of::<ConversionRates>() == 64);
+
+impl ConversionRates {
+    /// Of a million clicks in `bucket`; 0 where the campaign declares none.
+    #[inline]
+    #[must_use]
+    pub const fn ppm_in(&self, bucket: ContextBucket) -> u32 {
+        self.0[bucket.index()]
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Row {
     own: Prior,
@@ -148,12 +169,13 @@ impl Releases {
         sums: impl Iterator<Item = (CampaignId, &'a CampaignSums)> + Clone,
     ) -> Self {
         let total = sum_of(sums.clone().flat_map(|(_, cells)| cells));
-        let (global, _) = shrink(&total, base, SPREAD_GLOBAL);
+        let (global, _) = CLICKS.shrink(&total, base, SPREAD_GLOBAL);
         let campaigns = sums
             .map(|(campaign, cells)| {
-                let (rate, own_weight) = shrink(&sum_of(cells.iter()), global, SPREAD_CAMPAIGN);
+                let own = sum_of(cells.iter());
+                let (rate, own_weight) = CLICKS.shrink(&own, global, SPREAD_CAMPAIGN);
                 let priors = cells.map(|cell| {
-                    let (rate, weight) = shrink(&cell, rate, SPREAD_CELL);
+                    let (rate, weight) = CLICKS.shrink(&cell, rate, SPREAD_CELL);
                     Prior::of(rate, weight)
                 });
                 let (own, sums) = (Prior::of(rate, own_weight), *cells);
@@ -212,10 +234,39 @@ impl Releases {
         self.day
     }
 
-    /// What was released of [`Releases::day`] so far, of every campaign: sums over all contexts that do
-    /// not decay. Of a day that is over it is the whole of it.
-    pub fn today(&self, kind: Kind) -> impl Iterator<Item = (CampaignId, Estimate)> {
-        self.campaigns.iter().map(move |(&campaign, row)| (campaign, row.today[kind.index()]))
+    /// What was released of [`Releases::day`] so far, over all contexts of a campaign; it does not
+    /// decay. Of a day that is over it is the whole of it. `None` for a campaign that was never released.
+    #[must_use]
+    pub fn today(&self, campaign: CampaignId, kind: Kind) -> Option<Estimate> {
+        self.campaigns.get(&campaign).map(|row| row.today[kind.index()])
+    }
+
+    /// At what rate clicks of `campaign` become conversions over all its contexts, (0, 1], where it
+    /// declares `declared_ppm` of a million; 0 where it declares none.
+    #[must_use]
+    pub fn conversion_rate(&self, campaign: CampaignId, declared_ppm: u32) -> f64 {
+        let declared = f64::from(declared_ppm) / 1e6;
+        match self.campaigns.get(&campaign) {
+            Some(row) if declared_ppm > 0 => {
+                CONVERSIONS.shrink(&sum_of(row.sums.iter()), declared, SPREAD_CAMPAIGN).0
+            }
+            _ => declared,
+        }
+    }
+
+    /// The same by context.
+    #[must_use]
+    pub fn conversion_rates(&self, campaign: CampaignId, declared_ppm: u32) -> ConversionRates {
+        match self.campaigns.get(&campaign) {
+            Some(row) if declared_ppm > 0 => {
+                let own = self.conversion_rate(campaign, declared_ppm);
+                ConversionRates(row.sums.map(|cell| {
+                    let (rate, _) = CONVERSIONS.shrink(&cell, own, SPREAD_CELL);
+                    (rate * 1e6).round() as u32
+                }))
+            }
+            _ => ConversionRates([declared_ppm; CONTEXT_BUCKETS]),
+        }
     }
 
     /// Counts publications from 1; 0 before the first.
@@ -283,25 +334,36 @@ pub(super) fn sum_of<'a>(cells: impl Iterator<Item = &'a CellSums>) -> CellSums 
     })
 }
 
-/// The rate of a level, and the weight of its own evidence in it (the module's formula).
-fn shrink(sums: &CellSums, parent: f64, spread: f64) -> (f64, f64) {
-    let impressions = sums[Kind::Impression.index()];
-    let clicks = sums[Kind::Click.index()];
-    let squared = impressions.value.max(0.0).powi(2);
-    let shown = impressions.value * squared / (squared + impressions.variance);
-    // Also where both are 0 and the quotient is no number.
-    let is_evidence = shown > 0.0;
-    if !is_evidence {
-        return (parent, 0.0);
+/// What becomes of what.
+struct Step {
+    from: Kind,
+    to: Kind,
+    range: (f64, f64),
+}
+
+const CLICKS: Step = Step { from: Kind::Impression, to: Kind::Click, range: CLICK_RATE_RANGE };
+const CONVERSIONS: Step =
+    Step { from: Kind::Click, to: Kind::Conversion, range: CONVERSION_RATE_RANGE };
+
+impl Step {
+    /// The rate of a level, and the weight of its own evidence in it (the module's formula).
+    fn shrink(&self, sums: &CellSums, parent: f64, spread: f64) -> (f64, f64) {
+        let (from, to) = (sums[self.from.index()], sums[self.to.index()]);
+        let squared = from.value.max(0.0).powi(2);
+        let count = from.value * squared / (squared + from.variance);
+        // Also where both are 0 and the quotient is no number.
+        let is_evidence = count > 0.0;
+        if !is_evidence {
+            return (parent, 0.0);
+        }
+        let deviation = to.value - parent * from.value;
+        let noise = to.variance + parent * parent * from.variance + parent * count;
+        let scatter = (spread * parent).powi(2);
+        let gain = scatter * count / (scatter * count * count + noise);
+        let rate = parent + gain * deviation;
+        let (least, most) = self.range;
+        (rate.clamp((parent * PARENT_PART_MIN).max(least), most), gain * count)
     }
-    let deviation = clicks.value - parent * impressions.value;
-    let noise = clicks.variance + parent * parent * impressions.variance + parent * shown;
-    let scatter = (spread * parent).powi(2);
-    let gain = scatter * shown / (scatter * shown * shown + noise);
-    let weight = gain * shown;
-    let rate = parent + gain * deviation;
-    let (least, most) = RATE_RANGE;
-    (rate.clamp((parent * PARENT_PART_MIN).max(least), most), weight)
 }
 
 #[cfg(test)]
@@ -331,7 +393,7 @@ mod tests {
             (cell(100.0, 9e4, 45.0, 240.0), 0.0099, 0.0103), // three sigma of noise on no evidence
             (cell(300.0, 9e4, 45.0, 240.0), 0.0099, 0.013), // the same at one sigma of impressions
         ] {
-            let (rate, weight) = shrink(&sums, 0.01, 1.0);
+            let (rate, weight) = CLICKS.shrink(&sums, 0.01, 1.0);
             assert!((low..=high).contains(&rate), "{sums:?} -> {rate}");
             assert!((0.0..=1.0).contains(&weight), "{sums:?} -> {weight}");
         }
@@ -349,11 +411,46 @@ mod tests {
             let shown = 2_000.0;
             let clicks = shown * rate + (shown * rate).sqrt() * normal();
             let sums = cell(shown + 300.0 * normal(), 9e4, clicks + 15.0 * normal(), 225.0);
-            let quotient = (sums[1].value / sums[0].value).clamp(RATE_RANGE.0, RATE_RANGE.1);
+            let quotient =
+                (sums[1].value / sums[0].value).clamp(CLICK_RATE_RANGE.0, CLICK_RATE_RANGE.1);
             naive += (quotient - rate).powi(2);
-            ours += (shrink(&sums, 0.01, 0.5).0 - rate).powi(2);
+            ours += (CLICKS.shrink(&sums, 0.01, 0.5).0 - rate).powi(2);
         }
         assert!(ours < 0.4 * naive, "squared error {ours} against {naive}");
+    }
+
+    #[test]
+    fn conversion_rates_move_from_the_declared_one_as_far_as_releases_tell() {
+        let of = |bucket: usize, clicks: f64, conversions: f64, variance: f64| {
+            let estimate = |value| Estimate { value, variance };
+            let mut sums = CampaignSums::default();
+            sums[bucket][Kind::Click.index()] = estimate(clicks);
+            sums[bucket][Kind::Conversion.index()] = estimate(conversions);
+            Releases::of(BASE_RATE, 1, Timestamp(0), std::iter::once((CampaignId(1), &sums)))
+        };
+        let bucket = |index| ContextBucket::from_index(index).unwrap();
+        // (clicks, conversions, variance) -> the range of the campaign's rate, of 0.2 declared.
+        for (clicks, conversions, variance, low, high) in [
+            (5_000.0, 500.0, 100.0, 0.099, 0.102),
+            (5_000.0, 4_500.0, 100.0, 0.88, 0.901),
+            (5_000.0, 9_000.0, 100.0, 1.0, 1.0), // several orders a click
+            (5_000.0, -90.0, 100.0, 0.025, 0.025),
+            (50.0, 50.0, 1e6, 0.199, 0.202),
+            (-50.0, 50.0, 100.0, 0.2, 0.2),
+            (0.0, 0.0, 0.0, 0.2, 0.2),
+        ] {
+            let releases = of(3, clicks, conversions, variance);
+            let rate = releases.conversion_rate(CampaignId(1), 200_000);
+            assert!((low..=high).contains(&rate), "{clicks} {conversions} {variance}: {rate}");
+            let rates = releases.conversion_rates(CampaignId(1), 200_000);
+            assert_eq!(rates.ppm_in(bucket(4)), (rate * 1e6).round() as u32, "no evidence there");
+        }
+        let releases = of(3, 5_000.0, 500.0, 100.0);
+        let rates = releases.conversion_rates(CampaignId(1), 200_000);
+        assert!(rates.ppm_in(bucket(3)).abs_diff(100_000) < 500, "{rates:?}");
+        assert_eq!(releases.conversion_rate(CampaignId(1), 0), 0.0, "it declares none");
+        assert_eq!(releases.conversion_rates(CampaignId(1), 0).ppm_in(bucket(3)), 0);
+        assert_eq!(releases.conversion_rates(CampaignId(2), 70_000).ppm_in(bucket(3)), 70_000);
     }
 
     proptest! {

@@ -35,6 +35,6 @@ impl Engine {
             Some(json!({ "campaign": format!("{:016x}", campaign.id.0), "sums": sums? }))
         });
         let campaigns: Vec<_> = campaigns.collect();
-        json!({ "status": status, "campaigns": campaigns })
+        json!({ "mode": self.config.privacy.mode, "status": status, "campaigns": campaigns })
     }
 }

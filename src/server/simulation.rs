@@ -106,9 +106,18 @@ impl Engine {
             return;
         }
         let day = releases.day();
-        let released = releases.today(privacy::Kind::Conversion).map(|(campaign, sum)| {
-            let released = ReleasedSum { day, seen: sum.value, variance: sum.variance };
-            budget::ReleasedConversions { campaign, released }
+        let is_priced = self.published.model.load().conversions().is_none();
+        let catalog = self.published.catalog.load_full();
+        let released = catalog.all_campaigns().filter_map(|campaign| {
+            let (id, declared_ppm) = (campaign.id, campaign.bid.expected_cvr_ppm);
+            let sum = releases.today(id, privacy::Kind::Conversion)?;
+            let declared = f64::from(declared_ppm) / 1e6;
+            let rate = match is_priced && declared > 0.0 {
+                true => releases.conversion_rate(id, declared_ppm) / declared,
+                false => 1.0,
+            };
+            let released = ReleasedSum { day, seen: sum.value, variance: sum.variance, rate };
+            Some(budget::ReleasedConversions { campaign: id, released })
         });
         let message = budget::ConversionsReleased(released.collect());
         if self.budget.address().send(message).await.is_err() {

@@ -1,6 +1,8 @@
 //! `outbid privacy show`: what the days cost, and what was released on them.
 
 use super::fold::{Folded, fold};
+use crate::cli::check::promised;
+use crate::config::Config;
 use crate::privacy::{DayCost, Part};
 use crate::units::Timestamp;
 use serde_json::{Value, json};
@@ -12,13 +14,17 @@ const SPANS: [i32; 3] = [1, 7, 30];
 /// Show what was charged and released, day by day.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  outbid privacy show --state var\n  \
-    outbid privacy show --state var --json\n\n\
+    outbid privacy show --state var --json\n  \
+    outbid privacy show --state var --config fixtures/outbid.toml\n\n\
     Costs are what one user pays who was there on every day. Days before the ledger's first record \
     are known by their charges. A server may be running.")]
 pub struct Args {
     /// The state folder.
     #[arg(long)]
     state: PathBuf,
+    /// A configuration, of which the claim and the mode are printed: the ledger knows costs alone.
+    #[arg(long)]
+    config: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -27,10 +33,16 @@ pub struct Args {
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     super::super::start_log("warn");
+    let config = args.config.as_deref().map(Config::load).transpose()?;
+    let claim = config.as_ref().map(promised).transpose()?;
     let folded = fold(&args.state, |_| {})?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&as_json(&folded))?);
+        let mut shown = as_json(&folded);
+        shown["claim"] = claim.into();
+        shown["mode"] = config.map(|config| json!(config.privacy.mode)).into();
+        println!("{}", serde_json::to_string_pretty(&shown)?);
     } else {
+        claim.iter().for_each(|claim| println!("{claim}"));
         print(&folded);
     }
     match &folded.wrong {

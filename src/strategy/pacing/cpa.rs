@@ -161,7 +161,8 @@ impl Cpa {
     /// Conversions that were released.
     pub(super) fn release(&mut self, sum: ReleasedSum) {
         if let Some(released) = &mut self.released {
-            released.take(sum);
+            let change = released.take(sum);
+            self.cohorts.iter_mut().for_each(|cohort| cohort.promised *= change);
         }
     }
 

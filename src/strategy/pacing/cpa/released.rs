@@ -7,6 +7,9 @@
 //! `(R + PRIOR) / (D + PRIOR)`, as for observed ones, and with much of it 1. A release tells of the
 //! whole day, so the last one is the best there is and none is added to another; earlier days count
 //! for less.
+//!
+//! Bids are priced by a conversion rate that the same releases tell. When it changes, what earlier
+//! shows promised is counted at the new one, or the same evidence would correct bids twice.
 
 use super::PRIOR;
 
@@ -19,12 +22,14 @@ pub struct ReleasedSum {
     pub seen: f64,
     /// The variance of the noise.
     pub variance: f64,
+    /// The conversion rate that bids are priced by from now on, of the declared one; positive.
+    pub rate: f64,
 }
 
 impl ReleasedSum {
     /// A part of it, which is as noisy for its size.
     pub(in super::super) fn part(self, part: f64) -> Self {
-        Self { day: self.day, seen: part * self.seen, variance: part * part * self.variance }
+        Self { seen: part * self.seen, variance: part * part * self.variance, ..self }
     }
 }
 
@@ -58,7 +63,7 @@ impl Evidence {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Released {
     /// The UTC day of the last release, since 1970; `None` before the first.
     day: Option<i32>,
@@ -68,6 +73,15 @@ pub(super) struct Released {
     before: Evidence,
     /// Conversions that were due since the day's first release, and that the last release covers.
     due: f64,
+    /// The rate by which dues are counted, of the declared one.
+    rate: f64,
+}
+
+impl Default for Released {
+    fn default() -> Self {
+        let none = Evidence::default();
+        Self { day: None, base: none, today: none, before: none, due: 0.0, rate: 1.0 }
+    }
 }
 
 impl Released {
@@ -77,10 +91,16 @@ impl Released {
     }
 
     /// The sum that was released of a UTC day, with the variance of its noise. The first one is of what
-    /// was before, since nothing was due then.
-    pub(super) fn take(&mut self, ReleasedSum { day, seen, variance }: ReleasedSum) {
+    /// was before, since nothing was due then. Answers by what earlier promises change.
+    pub(super) fn take(&mut self, ReleasedSum { day, seen, variance, rate }: ReleasedSum) -> f64 {
+        if self.day.is_some_and(|known| day < known) {
+            return 1.0;
+        }
+        let change = rate / std::mem::replace(&mut self.rate, rate);
+        self.due *= change;
+        self.today.due *= change;
+        self.before.due *= change;
         match self.day {
-            Some(known) if day < known => return,
             Some(known) if day == known => {}
             Some(_) => {
                 self.before = self.before.plus(self.today).times(KEPT);
@@ -99,6 +119,7 @@ impl Released {
             variance: variance + self.base.variance,
             due: self.due,
         };
+        change
     }
 
     /// Seen conversions for each that was due.
@@ -117,7 +138,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn sum(day: i32, seen: f64, variance: f64) -> ReleasedSum {
-        ReleasedSum { day, seen, variance }
+        ReleasedSum { day, seen, variance, rate: 1.0 }
     }
 
     fn of(due: f64, seen: f64, variance: f64) -> f64 {
@@ -164,15 +185,31 @@ mod tests {
         assert_eq!(released.today.seen, 60.0, "yesterday is over");
     }
 
+    #[test]
+    fn what_the_price_knows_is_not_corrected_again() {
+        let mut released = Released::default();
+        released.take(sum(1, 0.0, 0.0));
+        released.expect(1_000.0);
+        let halved = ReleasedSum { rate: 0.5, ..sum(1, 500.0, 0.0) };
+        assert_eq!((released.take(halved), released.ratio()), (0.5, 1.0));
+        assert_eq!(released.take(halved), 1.0, "once");
+        // On the next day a fifth of what is promised at the new rate is missing.
+        released.expect(100.0);
+        released.take(ReleasedSum { rate: 0.5, ..sum(2, 80.0, 0.0) });
+        assert_eq!(released.before.due, 500.0 * KEPT);
+        assert!((released.ratio() - (1.0 - 20.0 / (225.0 + PRIOR))).abs() < 1e-12);
+    }
+
     proptest! {
         #[test]
         fn any_release_gives_a_number(
-            releases in prop::collection::vec((0i32..4, -1e9f64..1e9, 0f64..1e12, 0f64..1e6), 0..30),
+            releases in prop::collection::vec(
+                (0i32..4, -1e9f64..1e9, 0f64..1e12, 0f64..1e6, 0.1f64..1e6), 0..30),
         ) {
             let mut released = Released::default();
-            for (day, seen, variance, due) in releases {
+            for (day, seen, variance, due, rate) in releases {
                 released.expect(due);
-                released.take(sum(day, seen, variance));
+                released.take(ReleasedSum { rate, ..sum(day, seen, variance) });
                 prop_assert!(released.ratio().is_finite());
             }
         }

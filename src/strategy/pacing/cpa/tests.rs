@@ -137,12 +137,12 @@ fn months_fit_into_the_cohorts_and_nothing_is_lost_of_one() {
 /// The same shows and conversions as [`run`], told as a sum with noise every twenty periods.
 fn run_on_releases(rate: f64, noise: impl Fn(i64) -> f64, variance: f64) -> Cpa {
     let mut cpa = Cpa::new(target()).on_releases();
-    cpa.release(ReleasedSum { day: 0, seen: 0.0, variance: 0.0 });
+    cpa.release(ReleasedSum { day: 0, seen: 0.0, variance: 0.0, rate: 1.0 });
     let mut sum = 0.0;
     for period in 0..DAY_PERIODS {
         let now = Timestamp(period * PERIOD_MS);
         if period > 0 && period % 20 == 0 {
-            cpa.release(ReleasedSum { day: 0, seen: sum + noise(period), variance });
+            cpa.release(ReleasedSum { day: 0, seen: sum + noise(period), variance, rate: 1.0 });
         }
         cpa.tick(now, 10.0 * period as f64 * target().cost.0 as f64, PERIOD_MS, false);
         cpa.show(10.0);
