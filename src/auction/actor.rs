@@ -54,8 +54,8 @@ struct Bid {
     /// Clicks that a show of it promises, at the conversion rate that the campaign declares: to the
     /// controllers, a click that converts twice as often is two.
     promised: f32,
-    /// What the learner will want to know.
-    example: Box<Example>,
+    /// What the learner will want to know; gone where a click came before the bill.
+    example: Option<Box<Example>>,
 }
 
 /// What one core knows, outside of its actor.
@@ -145,7 +145,7 @@ impl Core {
                     world.catalog.row(pick.campaign).map_or(0, |row| row.bid.expected_cvr_ppm);
                 let worth = pick.conversions_ppm as f32 / declared.max(1) as f32;
                 let promised = example.predicted * if declared > 0 { worth } else { 1.0 };
-                let bid = Bid { pace: slot, promised, example: Box::new(example) };
+                let bid = Bid { pace: slot, promised, example: Some(Box::new(example)) };
                 self.ring.put(pick.held.hold, bid);
             }
             announce(&*self.outbox, world, input, pick);
@@ -160,12 +160,20 @@ impl Core {
         &self.audits
     }
 
-    /// Counts a show, once: its features are in the ring until then.
+    /// Counts a billed show, once: its features are in the ring until then. What it promises counts
+    /// with what it costs and never before, for a promise without a cost would raise others' prices.
     fn show(&mut self, shown: BidShown) {
-        let BidShown { hold, user, is_forgotten, cell, at, price } = shown;
-        let Some(Bid { pace, promised, mut example }) = self.ring.take(hold) else { return };
-        example.at = at;
+        let Some(Bid { pace, promised, example }) = self.ring.take(shown.hold) else { return };
         self.pacing.on_show(pace, promised);
+        if let Some(example) = example {
+            self.tell_show(&shown, example);
+        }
+    }
+
+    /// Tells aggregates and learner of a show.
+    fn tell_show(&mut self, shown: &BidShown, mut example: Box<Example>) {
+        let BidShown { user, is_forgotten, cell, at, price, .. } = *shown;
+        example.at = at;
         self.outbox.contribute(Contribute { user, at, cell, kind: Kind::Impression, price });
         if !is_forgotten {
             self.outbox.learn(example);
@@ -461,8 +469,6 @@ impl Handler<EndBids> for AuctionActor {
         let mut core = self.core.borrow_mut();
         for end in ends {
             match end {
-                // A click that came before its bill has proved the show already.
-                BidEnd::Shown(shown) if core.clicked.contains(shown.hold) => {}
                 BidEnd::Shown(shown) => core.show(shown),
                 BidEnd::Released(held) => {
                     core.leases.release(&held);
@@ -486,8 +492,9 @@ impl Handler<BidClicked> for AuctionActor {
         core.clicked.put(hold, ());
         // Whatever was clicked was shown, also where the bill takes longer than the user: the
         // learner must have the show before the click.
-        if core.ring.contains(hold) {
-            core.show(clicked);
+        let waiting = core.ring.get_mut(hold).and_then(|bid| bid.example.take());
+        if let Some(example) = waiting {
+            core.tell_show(&clicked, example);
         }
         core.outbox.click(Click { hold, at });
         let price = Micros(0);

@@ -46,6 +46,12 @@ impl<T> Ring<T> {
         self.places[Self::place(hold)].as_ref().is_some_and(|(found, _)| *found == hold)
     }
 
+    /// What `hold` was bid on, where it is remembered.
+    pub fn get_mut(&mut self, hold: HoldId) -> Option<&mut T> {
+        let place = self.places[Self::place(hold)].as_mut();
+        place.filter(|(found, _)| *found == hold).map(|(_, value)| value)
+    }
+
     /// Takes what `hold` was bid on.
     pub fn take(&mut self, hold: HoldId) -> Option<T> {
         let place = &mut self.places[Self::place(hold)];
