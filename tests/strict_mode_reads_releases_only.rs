@@ -212,9 +212,12 @@ fn one_users_day_changes_nobody_elses_answers_before_a_release() {
     assert_ne!(with, released_with, "a release moves answers");
 }
 
+/// What opens a way around the releases.
+type Change = fn(&mut Config);
+
 #[test]
 fn each_way_around_releases_tells_the_two_apart() {
-    let ways: [(&str, fn(&mut Config)); 3] = [
+    let ways: [(&str, Change); 3] = [
         ("a model, its calibration and its conversion head", |config| {
             config.privacy.model = ModelKind::Plain;
             config.privacy.model_rho_percent = 0;
