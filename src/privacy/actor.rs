@@ -6,7 +6,7 @@
 //! while it waits for the ledger none is closed, and the open one grows longer. The counts live in [`Aggregates`], outside the actor value: a panic that
 //! costs the actor costs no bound and no charge, and [`Aggregates::actor`] makes another.
 
-use super::aggregate::{Aggregate, AggregateStatus};
+use super::aggregate::{Aggregate, AggregateStatus, Dropped};
 use super::cell::{Cell, Kind};
 use super::config::{Error, Plan};
 use super::gradient::{GradientTotals, Taught};
@@ -71,6 +71,12 @@ pub struct Tick {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "AggregateStatus")]
 pub struct Status;
+
+/// Asks for the contributions not counted since the start, exactly: for whoever runs the engine inside
+/// of his own process. What goes out are the magnitudes of [`AggregateStatus`].
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Dropped")]
+pub struct CountDropped;
 
 const _: () = assert!(size_of::<Contribute>() <= 128 && size_of::<ContributeAll>() <= 128);
 const _: () = assert!(size_of::<DeclareCells>() <= 128);
@@ -387,6 +393,14 @@ impl Handler<Tick> for AggregateActor {
                 let _ = is_done.await;
             }
         })
+    }
+}
+
+impl Handler<CountDropped> for AggregateActor {
+    type Result = MessageResult<CountDropped>;
+
+    fn handle(&mut self, _: CountDropped, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.aggregates.aggregate.lock().dropped())
     }
 }
 

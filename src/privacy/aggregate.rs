@@ -198,7 +198,6 @@ impl Aggregate {
     }
 
     /// What was not counted, to one.
-    #[cfg(test)]
     pub const fn dropped(&self) -> Dropped {
         self.dropped
     }

@@ -69,7 +69,7 @@ mod tests;
 
 pub use accountant::{Account, Charge, Figures, PaidDay, Refused, Rho};
 pub use actor::{
-    AggregateActor, Aggregates, Contribute, ContributeAll, DeclareCells, Status, Tick,
+    AggregateActor, Aggregates, Contribute, ContributeAll, CountDropped, DeclareCells, Status, Tick,
 };
 pub use aggregate::{AggregateStatus, CAMPAIGNS_MAX, Dropped};
 pub use bound::{Admitted, Bound, Bounder, NotAdmitted};
