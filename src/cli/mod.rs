@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, each with an example in its `--help`; results as tables,
 //! or as one JSON object with `--json`; one clear line and a non-zero exit on error.
 
+mod admin;
 mod check;
 mod ctr_model;
 mod demo;

@@ -19,12 +19,8 @@ const EPSILON_SEARCH_MAX: f64 = 1e6;
 /// infinite for arguments that [`epsilon`](super::epsilon) refuses.
 #[must_use]
 pub fn epsilon(rho: f64, delta: f64) -> f64 {
-    if rho == 0.0 && delta > 0.0 {
-        return 0.0;
-    }
-    let is_usable = rho > 0.0 && rho.is_finite() && delta > 0.0 && delta < 1.0;
-    if !is_usable {
-        return f64::INFINITY;
+    if let Some(epsilon) = super::zcdp::without_search(rho, delta) {
+        return epsilon;
     }
     let mu = (2.0 * rho).sqrt();
     if loss(mu, 0.0) <= delta {

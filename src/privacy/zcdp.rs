@@ -16,12 +16,8 @@ const REFINEMENTS: u32 = 60;
 /// accounted for protects nobody.
 #[must_use]
 pub fn epsilon(rho: f64, delta: f64) -> f64 {
-    if rho == 0.0 && delta > 0.0 {
-        return 0.0;
-    }
-    let is_usable = rho > 0.0 && rho.is_finite() && delta > 0.0 && delta < 1.0;
-    if !is_usable {
-        return f64::INFINITY;
+    if let Some(epsilon) = without_search(rho, delta) {
+        return epsilon;
     }
     let at = |ln_order: f64| {
         let excess = ln_order.exp();
@@ -77,6 +73,16 @@ fn minimum(function: impl Fn(f64) -> f64) -> f64 {
         .min_by(|one, other| function(*one).total_cmp(&function(*other)))
         .unwrap_or(low);
     golden_section(function, best - step, best + step)
+}
+
+/// Epsilon where there is nothing to look for: 0 where nothing is spent, infinite where the arguments
+/// account for nothing.
+pub(super) fn without_search(rho: f64, delta: f64) -> Option<f64> {
+    if rho == 0.0 && delta > 0.0 {
+        return Some(0.0);
+    }
+    let is_usable = rho > 0.0 && rho.is_finite() && delta > 0.0 && delta < 1.0;
+    (!is_usable).then_some(f64::INFINITY)
 }
 
 /// The minimum of `function` in a bracket in which it has one valley.

@@ -5,9 +5,7 @@ use super::compare::{Difference, Told};
 use super::exchange::{Bills, Owed};
 use super::fold::{From, Journal};
 use crate::budget::Ledger;
-use crate::simulate::Client;
-use crate::units::Timestamp;
-use anyhow::Context as _;
+use crate::cli::admin::AdminKey;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,12 +25,8 @@ pub struct Args {
     /// The admin listener of the server that runs on it.
     #[arg(long)]
     server: Option<SocketAddr>,
-    /// A file with the server's admin key; else OUTBID_ADMIN_KEY.
-    #[arg(long, requires = "server")]
-    key_file: Option<PathBuf>,
-    /// The server's admin key.
-    #[arg(long, env = "OUTBID_ADMIN_KEY", hide_env_values = true)]
-    key: Option<String>,
+    #[command(flatten)]
+    admin: AdminKey,
     /// What the exchange says that it is owed.
     #[arg(long)]
     exchange_ledger: Option<PathBuf>,
@@ -46,7 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     super::super::start_log("warn");
     let owed = args.exchange_ledger.as_deref().map(Owed::read).transpose()?;
     // First the server, then the log: what it has folded is in the log by then.
-    let live = args.server.map(|server| ask(args, server)).transpose()?;
+    let live: Option<Told> = args.admin.ask(args.server, "/api/v1/ledger")?;
     let journal = Journal::open(&args.state)?;
     let mut ledger = journal.base(From::Oldest)?;
     let mut check =
@@ -71,22 +65,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         check.differences.extend(owed.differences(&ledger.statement(None), &bills));
     }
     check.say(args, first, &ledger)
-}
-
-fn ask(args: &Args, server: SocketAddr) -> anyhow::Result<Told> {
-    let key = match &args.key_file {
-        Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-            Some(text.trim().to_owned())
-        }
-        None => args.key.clone(),
-    };
-    let mut client = Client::new(server, key.as_deref());
-    // A server in simulation goes by the largest time that it was told: 0 tells it nothing.
-    let asked = client.get(Timestamp(0), "/api/v1/ledger");
-    let reply = actix::System::new().block_on(asked)?;
-    anyhow::ensure!(reply.status == 200, "{server} answered {}", reply.status);
-    serde_json::from_slice(&reply.body).with_context(|| format!("the answer of {server}"))
 }
 
 struct Check<'a> {

@@ -1,11 +1,8 @@
 //! `outbid privacy forget`: a user's wish to be forgotten, told to a running server.
 
-use crate::simulate::Client;
-use crate::units::Timestamp;
-use anyhow::Context as _;
+use crate::cli::admin::AdminKey;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 /// Forget a user: sessions and ids, what waits to be learned, last clicks and views, trails.
 #[derive(clap::Args)]
@@ -20,12 +17,8 @@ pub struct Args {
     /// The admin listener of the server.
     #[arg(long, default_value = "127.0.0.1:8082")]
     server: SocketAddr,
-    /// A file with the server's admin key; else OUTBID_ADMIN_KEY.
-    #[arg(long)]
-    key_file: Option<PathBuf>,
-    /// The server's admin key.
-    #[arg(long, env = "OUTBID_ADMIN_KEY", hide_env_values = true)]
-    key: Option<String>,
+    #[command(flatten)]
+    admin: AdminKey,
     #[command(flatten)]
     user: User,
 }
@@ -51,21 +44,8 @@ struct User {
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     crate::cli::start_log("warn");
-    let key = match &args.key_file {
-        Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-            Some(text.trim().to_owned())
-        }
-        None => args.key.clone(),
-    };
     let body = json!({ "user": args.user.named()? }).to_string();
-    let mut client = Client::new(args.server, key.as_deref());
-    // A server in simulation goes by the largest time that it was told: 0 tells it nothing.
-    let asked =
-        client.post(Timestamp(0), "/api/v1/privacy/forget", "application/json", body.into_bytes());
-    let reply = actix::System::new().block_on(asked)?;
-    let said = String::from_utf8_lossy(&reply.body).into_owned();
-    anyhow::ensure!(reply.status == 200, "{} answered {}: {said}", args.server, reply.status);
+    let said = args.admin.tell(args.server, "/api/v1/privacy/forget", body)?;
     println!("{said}");
     Ok(())
 }

@@ -1,10 +1,9 @@
 //! `outbid privacy verify`: the privacy ledger folded again, and held against a server.
 
 use super::fold::fold;
+use crate::cli::admin::AdminKey;
 use crate::privacy::{Books, Kind};
-use crate::simulate::Client;
-use crate::units::{CampaignId, Timestamp};
-use anyhow::Context as _;
+use crate::units::CampaignId;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -27,12 +26,8 @@ pub struct Args {
     /// The admin listener of the server that runs on it.
     #[arg(long)]
     server: Option<SocketAddr>,
-    /// A file with the server's admin key; else OUTBID_ADMIN_KEY.
-    #[arg(long, requires = "server")]
-    key_file: Option<PathBuf>,
-    /// The server's admin key.
-    #[arg(long, env = "OUTBID_ADMIN_KEY", hide_env_values = true)]
-    key: Option<String>,
+    #[command(flatten)]
+    admin: AdminKey,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -61,7 +56,7 @@ struct ToldCampaign {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     super::super::start_log("warn");
     // First the server, then the log: what it has published is in the log by then.
-    let told = args.server.map(|server| ask(args, server)).transpose()?;
+    let told: Option<Told> = args.admin.ask(args.server, "/api/v1/privacy")?;
     let mut problems = Vec::new();
     let mut compared = None;
     let folded = fold(&args.state, |books| {
@@ -106,22 +101,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     anyhow::ensure!(problems.is_empty(), "{} problems", problems.len());
     Ok(())
-}
-
-fn ask(args: &Args, server: SocketAddr) -> anyhow::Result<Told> {
-    let key = match &args.key_file {
-        Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-            Some(text.trim().to_owned())
-        }
-        None => args.key.clone(),
-    };
-    let mut client = Client::new(server, key.as_deref());
-    // A server in simulation goes by the largest time that it was told: 0 tells it nothing.
-    let asked = client.get(Timestamp(0), "/api/v1/privacy");
-    let reply = actix::System::new().block_on(asked)?;
-    anyhow::ensure!(reply.status == 200, "{server} answered {}", reply.status);
-    serde_json::from_slice(&reply.body).with_context(|| format!("the answer of {server}"))
 }
 
 impl Told {
