@@ -1,5 +1,5 @@
 //! The rules of the house that a machine can keep: directions of imports, sizes of files, documented
-//! public items, banned calls, and that CI runs what the README says.
+//! public items, banned calls, links of the pages, and that CI runs what the README says.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -264,4 +264,51 @@ fn ci_runs_what_the_readme_says() {
         assert!(readme.contains(command), "the README lost `{command}`");
         assert!(ci.contains(command), ".ci/run does not run `{command}`");
     }
+}
+
+/// The pages that a reader may follow a link from.
+fn pages() -> Vec<PathBuf> {
+    let root = root();
+    let docs =
+        fs::read_dir(root.join("docs")).expect("docs").map(|entry| entry.expect("it").path());
+    let is_page = |path: &PathBuf| path.extension().is_some_and(|end| end == "md");
+    let top = ["README.md", "ARCHITECTURE.md"].map(|name| root.join(name));
+    docs.filter(is_page).chain(top).collect()
+}
+
+/// What `](` ... `)` encloses in a page, addresses of the web left out.
+fn links(page: &str) -> Vec<&str> {
+    let ends = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    ends.filter(|link| !link.contains("://")).collect()
+}
+
+/// The names by which headings of a page are linked to.
+fn headings(page: &str) -> Vec<String> {
+    let titles = page.lines().filter(|line| line.starts_with('#'));
+    let kept = |c: char| c.is_alphanumeric() || c == ' ' || c == '-';
+    let name =
+        |title: &str| title.trim_start_matches('#').trim().to_lowercase().replace(|c| !kept(c), "");
+    titles.map(|title| name(title).replace(' ', "-")).collect()
+}
+
+#[test]
+fn links_of_the_pages_lead_somewhere() {
+    let mut broken = Vec::new();
+    for path in pages() {
+        let page = fs::read_to_string(&path).expect("a page");
+        for link in links(&page) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target =
+                if file.is_empty() { path.clone() } else { path.with_file_name("").join(file) };
+            let is_there = target.exists()
+                && (heading.is_empty()
+                    || headings(&fs::read_to_string(&target).unwrap_or_default())
+                        .iter()
+                        .any(|name| name == heading));
+            if !is_there {
+                broken.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
