@@ -270,8 +270,6 @@ fn bad_bodies_are_refused_and_slow_ones_hold_nobody_up() {
         assert_eq!(reply.status, expected, "{name}: {}", reply.text());
         assert!(!reply.json()["error"].as_str().unwrap_or_default().is_empty(), "{name}");
     }
-    assert_eq!(process.exchange.post("/openrtb2/nobody/bid", &good).status, 404);
-
     let begun = Instant::now();
     let mut slow = process.exchange.begin(BID, &good[..1], good.len());
     let mut answered = 0;
@@ -344,4 +342,33 @@ fn it_stops_when_told_and_starts_again_with_its_keys() {
     first_bid(&mut third);
     assert_eq!(account(&report(&mut third), 0, "billed"), 0);
     assert_eq!(third.public.get(path_of(&before.billed_at("1"))).status, 200);
+}
+
+#[test]
+fn requests_that_go_astray_hear_why_and_are_counted() {
+    let site = Site::new(&[Campaign::default()], "", "");
+    let mut process = Process::serve(&site, None);
+    let [exchange, public, admin] =
+        [process.exchange.address, process.public.address, process.admin.address];
+    let count = |process: &mut Process, listener: &str| {
+        metric(process, &format!("outbid_astray_requests_total{{what=\"{listener}\"}}"))
+    };
+    for (listener, address, method, path, allowed) in [
+        ("exchange", exchange, "GET", BID, Some("POST")),
+        ("exchange", exchange, "GET", "/openrtb2/nobody/bid", Some("POST")),
+        ("exchange", exchange, "POST", "/openrtb2/nobody/bid", None),
+        ("exchange", exchange, "POST", "/", None),
+        ("public", public, "GET", "/events", Some("POST")),
+        ("public", public, "GET", "/notice/won", None),
+        ("admin", admin, "DELETE", "/api/v1/campaigns/shoes", Some("GET, PUT")),
+        ("admin", admin, "POST", "/api/v1/report", Some("GET")),
+        ("admin", admin, "GET", "/", None),
+    ] {
+        let before = count(&mut process, listener);
+        let reply = Http::new(address, None).call(method, path, &[], b"{}");
+        assert_eq!(reply.status, if allowed.is_some() { 405 } else { 404 }, "{method} {path}");
+        assert_eq!(reply.header("allow"), allowed, "{method} {path}");
+        assert!(!reply.json()["error"].as_str().unwrap_or_default().is_empty(), "{method} {path}");
+        assert_eq!(count(&mut process, listener), before + 1, "{method} {path}");
+    }
 }

@@ -24,11 +24,6 @@ use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use std::rc::Rc;
 
-/// Answers a bid request of an exchange that is not configured.
-pub async fn unknown_exchange() -> HttpResponse {
-    refuse(StatusCode::NOT_FOUND, "no such exchange is configured")
-}
-
 /// Answers one bid request of the exchange at `desk`.
 pub async fn bid(
     desk: Rc<ExchangeDesk>,

@@ -61,6 +61,7 @@ pub struct Metrics {
     edits: Family<Label, Counter>,
     forgotten: Family<Label, Counter>,
     campaigns_stopped: Gauge,
+    astray: Family<Label, Counter>,
     /// Messages that a full mailbox refused, by what they carried.
     pub refused: Family<Label, Counter>,
     /// Events by outcome.
@@ -126,6 +127,8 @@ impl Metrics {
         let campaigns_stopped = Gauge::default();
         let help = "Campaigns whose edits do not fit their files";
         registry.register("campaigns_stopped", help, campaigns_stopped.clone());
+        let help = "Requests for a path, method or exchange that a listener does not have";
+        let astray = family(&mut registry, "astray_requests", help);
         let refused = family(&mut registry, "messages_refused", "Messages a mailbox refused");
         let events = Behaviour::new("events", "Behaviour events, by outcome");
         registry.register_collector(Box::new(events.clone()));
@@ -160,6 +163,7 @@ impl Metrics {
             edits,
             forgotten,
             campaigns_stopped,
+            astray,
             refused,
             events,
             notices,
@@ -229,6 +233,11 @@ impl Metrics {
     /// Says how many campaigns are stopped because of their edits.
     pub fn stopped(&self, campaigns: usize) {
         self.campaigns_stopped.set(i64::try_from(campaigns).unwrap_or(i64::MAX));
+    }
+
+    /// What counts the requests that the listener `what` has no path for.
+    pub fn astray(&self, what: &'static str) -> Counter {
+        self.astray.get_or_create(&Label { what }).clone()
     }
 
     /// Counts a message that a full mailbox refused.

@@ -12,6 +12,7 @@ mod alias_metrics;
 mod answer;
 mod arm_books;
 mod assemble;
+mod astray;
 mod behaviour;
 mod bid;
 mod body;

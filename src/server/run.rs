@@ -4,6 +4,7 @@ use crate::catalog::Subscribe;
 use crate::clock::Civil;
 use crate::config::Config;
 use crate::server::assemble::{Parts, Spreader, assemble, spread};
+use crate::server::astray::Astray;
 use crate::server::engine::{Engine, NODE};
 use crate::server::keys::{FreshKeys, Keys};
 use crate::server::simulation::{tick_learning_in_real_time, tick_money_in_real_time};
@@ -300,6 +301,7 @@ fn exchange_server(
     // come back under its number with a book that counts leases from 0 again; it would get a number
     // past the table, panic here, and stay away.
     let next = Arc::new(AtomicU16::new(0));
+    let astray = Astray::new(engine.metrics.astray("exchange"));
     let server = HttpServer::new(move || {
         let number = next.fetch_add(1, Ordering::Relaxed);
         assert!(usize::from(number) < workers, "a worker died: its core is lost until a restart");
@@ -311,9 +313,10 @@ fn exchange_server(
             let path = desk.config.path(&desk.name);
             let desk = Rc::new(desk.clone());
             let bid = move |worker, head, payload| bid::bid(desk.clone(), worker, head, payload);
-            app = app.route(&path, web::post().to(bid));
+            app = app.service(astray.post(&path, bid));
         }
-        app.route("/openrtb2/{exchange}/bid", web::post().to(bid::unknown_exchange))
+        app.service(astray.only("/openrtb2/{exchange}/bid", "POST", astray.unknown_exchange()))
+            .default_service(astray.nowhere())
     });
     Ok(server
         .workers(workers)
@@ -328,6 +331,7 @@ fn exchange_server(
 
 fn public_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<Server> {
     let keep_alive = Duration::from_millis(engine.config.server.keep_alive_ms);
+    let astray = Astray::new(engine.metrics.astray("public"));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::new(engine.clone()))
@@ -339,7 +343,8 @@ fn public_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<S
             .route("/pixel", web::to(notices::pixel))
             .route("/pixel/{advertiser}", web::to(conversions::pixel))
             .route("/click", web::to(notices::click))
-            .route("/events", web::post().to(events::events))
+            .service(astray.post("/events", events::events))
+            .default_service(astray.nowhere())
     });
     Ok(server
         .workers(1)
@@ -352,29 +357,38 @@ fn public_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<S
 }
 
 fn admin_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<Server> {
+    let astray = Astray::new(engine.metrics.astray("admin"));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::new(engine.clone()))
-            .route("/healthz", web::get().to(admin::healthz))
-            .route("/readyz", web::get().to(admin::readyz))
-            .route("/metrics", web::get().to(admin::metrics))
-            .route("/latency", web::get().to(admin::latency))
-            .route("/explain", web::post().to(explain::explain_request))
-            .route("/api/v1/auctions/{id}", web::get().to(explain::auction))
-            .route("/api/v1/report", web::get().to(admin::report))
-            .route("/api/v1/events", web::get().to(admin::events))
-            .route("/api/v1/reload", web::post().to(admin::reload))
-            .route("/api/v1/reload/rates", web::post().to(rates::reload_rates))
-            .route("/api/v1/campaigns", web::get().to(admin::campaigns))
-            .route("/api/v1/campaigns/{id}", web::get().to(admin::campaign))
-            .route("/api/v1/campaigns/{id}", web::put().to(admin::edit_campaign))
-            .route("/api/v1/campaigns/{id}/edits", web::delete().to(admin::reset_campaign))
-            .route("/api/v1/campaigns/{id}/adjustments", web::post().to(ledger::adjust))
-            .route("/api/v1/ledger", web::get().to(ledger::statement))
-            .route("/api/v1/segments", web::get().to(segments::segments))
-            .route("/api/v1/privacy", web::get().to(privacy_status::status))
-            .route("/api/v1/privacy/forget", web::post().to(forget::forget))
-            .route("/api/v1/simulation/clock", web::post().to(admin::clock))
+            .service(astray.get("/healthz", admin::healthz))
+            .service(astray.get("/readyz", admin::readyz))
+            .service(astray.get("/metrics", admin::metrics))
+            .service(astray.get("/latency", admin::latency))
+            .service(astray.post("/explain", explain::explain_request))
+            .service(astray.get("/api/v1/auctions/{id}", explain::auction))
+            .service(astray.get("/api/v1/report", admin::report))
+            .service(astray.get("/api/v1/events", admin::events))
+            .service(astray.post("/api/v1/reload", admin::reload))
+            .service(astray.post("/api/v1/reload/rates", rates::reload_rates))
+            .service(astray.get("/api/v1/campaigns", admin::campaigns))
+            .service(
+                astray
+                    .only("/api/v1/campaigns/{id}", "GET, PUT", web::get().to(admin::campaign))
+                    .route(web::put().to(admin::edit_campaign)),
+            )
+            .service(astray.only(
+                "/api/v1/campaigns/{id}/edits",
+                "DELETE",
+                web::delete().to(admin::reset_campaign),
+            ))
+            .service(astray.post("/api/v1/campaigns/{id}/adjustments", ledger::adjust))
+            .service(astray.get("/api/v1/ledger", ledger::statement))
+            .service(astray.get("/api/v1/segments", segments::segments))
+            .service(astray.get("/api/v1/privacy", privacy_status::status))
+            .service(astray.post("/api/v1/privacy/forget", forget::forget))
+            .service(astray.post("/api/v1/simulation/clock", admin::clock))
+            .default_service(astray.nowhere())
     });
     Ok(server
         .workers(1)
