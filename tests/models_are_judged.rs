@@ -154,6 +154,46 @@ fn faults_are_named_and_skipped_where_that_is_asked_for() {
 }
 
 #[test]
+fn a_user_teaches_a_private_model_so_often_and_no_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    let map = "format = \"csv\"\n[label]\ncolumn = \"clicked\"\n[[field]]\nkind = \"category\"\n\
+               columns = [\"a\"]\n";
+    std::fs::write(at.join("m.toml"), map).expect("written");
+    let mut text = "who,other,clicked,a\n".to_owned();
+    for row in 0..60 {
+        writeln!(text, "same,u{},{},a{}", row / 2, row % 2, row % 3).expect("a line");
+    }
+    std::fs::write(at.join("d.csv"), text).expect("written");
+    let judged = |more: &str| {
+        let small = format!("{SMALL} --dp-epsilon 8 --dp-ticks 4 --dp-bits 8");
+        told(at, &format!("evaluate ctr --file d.csv --map m.toml {small} {more}"))
+    };
+    for (more, beyond) in [
+        ("", 0),
+        ("--dp-users who", 59),
+        ("--dp-users who --dp-examples 4", 56),
+        ("--dp-users other", 30),
+        ("--dp-users other --dp-examples 2 --test d.csv", 0),
+    ] {
+        let said = judged(more);
+        assert_eq!(said["beyond_bound"], beyond, "{more}: {said}");
+        assert_eq!(said["models"][2]["progressive"]["rows"], 60, "all are predicted: {more}");
+    }
+    let asked = "evaluate ctr --file d.csv --map m.toml --dp-epsilon 1 --dp-users";
+    assert!(refused(at, &format!("{asked} nobody")).contains("no column `nobody`"));
+    assert!(
+        refused(at, "evaluate ctr --file d.csv --map m.toml --dp-users who").contains("--dp-eps")
+    );
+    std::fs::write(at.join("d.csv"), "who,other,clicked,a\nx,y,1,a\n,y,0,a\n").expect("written");
+    let said = refused(at, &format!("{asked} who"));
+    assert!(said.contains("d.csv, line 3: no user"), "{said}");
+    std::fs::write(at.join("d.vw"), rows(0, 9)).expect("written");
+    let said = refused(at, "evaluate ctr --file d.vw --dp-epsilon 1 --dp-users who");
+    assert!(said.contains("a column of a table"), "{said}");
+}
+
+#[test]
 fn a_policy_is_worth_what_its_actions_earn() {
     // `a` earns 1 in the context x and nothing in y, `b` the other way round; logged at random.
     let folder = tempfile::tempdir().expect("a folder");

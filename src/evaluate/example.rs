@@ -18,6 +18,8 @@ pub struct Example {
     pub weight: f32,
     /// When it happened, where that is known.
     pub time: Option<Timestamp>,
+    /// A hash of whose it is, where a column that says so was asked for.
+    pub user: Option<u64>,
 }
 
 impl Example {
@@ -35,7 +37,8 @@ impl Example {
     /// Begins anew.
     pub(super) fn clear(&mut self) {
         self.features.clear();
-        (self.is_positive, self.weight, self.time) = (false, 1.0, None);
+        (self.is_positive, self.weight) = (false, 1.0);
+        (self.time, self.user) = (None, None);
     }
 }
 

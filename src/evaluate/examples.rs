@@ -115,6 +115,7 @@ struct Head {
     count: u16,
     is_positive: bool,
     weight: f32,
+    user: Option<u64>,
 }
 
 impl Sorted {
@@ -138,6 +139,7 @@ impl Sorted {
                 count: example.features.len() as u16,
                 is_positive: example.is_positive,
                 weight: example.weight,
+                user: example.user,
             });
             sorted.features.extend_from_slice(&example.features);
         }
@@ -152,6 +154,7 @@ impl Sorted {
         let first = head.first as usize;
         example.features.extend_from_slice(&self.features[first..first + usize::from(head.count)]);
         (example.is_positive, example.weight) = (head.is_positive, head.weight);
+        example.user = head.user;
         example.time = Some(crate::units::Timestamp(head.time));
         true
     }

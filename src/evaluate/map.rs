@@ -29,6 +29,10 @@ pub struct FeatureMap {
     /// When an example happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
+    /// The column that says whose an example is. It makes no feature and is no part of the declaration:
+    /// whoever reads a file asks for it.
+    #[serde(skip)]
+    pub user: Option<String>,
     /// How often a feature must be seen before it is learned, up to 255; 0 and 1 are at once. Where it
     /// is not given, the engine's own default holds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,6 +214,7 @@ impl FeatureMap {
             label: None,
             weight: None,
             time: None,
+            user: None,
             min_count: None,
             namespaces: Vec::new(),
             folded: 0,

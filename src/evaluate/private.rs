@@ -1,8 +1,9 @@
 //! What privacy costs a click model: DP-FTRL over a stream of examples, with the engine's own
 //! mechanism, noise and weights; or the same linear model over the exact sums, to compare.
 //!
-//! A file names no users, so each row is taken for a user-day of its own. The stream is one day of
-//! evenly spaced ticks: the weights change at ticks and at no other time, as they do in the engine.
+//! The stream is one day of evenly spaced ticks: the weights change at ticks and at no other time, as they
+//! do in the engine. Of each user the first examples of the day are learned and the others predicted
+//! alone; an example that names no user is a user-day of its own.
 
 use super::error::Error;
 use super::example::Example;
@@ -12,6 +13,7 @@ use crate::privacy::{
     self, Gradient, GradientPlan, GradientSums, GradientTotals, NoiseSource, RawGradients,
     ReleasedGradients, Rho,
 };
+use rustc_hash::FxHashMap;
 
 /// What a private model is made of.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +26,7 @@ pub struct PrivateSetting {
     pub epsilon: Option<f64>,
     /// Delta of a user-day.
     pub delta: f64,
-    /// Examples that are counted of a user-day, whatever the rows are.
+    /// Examples of a user-day that are learned, and that noise is made for.
     pub examples: u16,
     /// Rows of the day.
     pub rows: u64,
@@ -43,6 +45,9 @@ pub struct PrivateModel {
     base_logit: f32,
     sums: Sums,
     rows: u64,
+    /// How many examples were learned of each user: 16 bytes a user that the file names.
+    taught: FxHashMap<u64, u16>,
+    beyond: u64,
     slopes: Vec<(u32, f32)>,
     fault: Option<String>,
 }
@@ -97,6 +102,8 @@ impl PrivateModel {
             coordinates,
             sums,
             rows: 0,
+            taught: FxHashMap::default(),
+            beyond: 0,
             slopes: Vec::new(),
             fault: None,
         })
@@ -105,15 +112,12 @@ impl PrivateModel {
     /// Predicts an example by the weights of the last tick, then adds what it teaches to the open one.
     pub fn learn(&mut self, example: &Example) -> Scored {
         let scored = self.predict(example);
-        let error = scored.predicted - f32::from(u8::from(example.is_positive));
-        self.coordinates.gradient(&sample(example), error, &mut self.slopes);
-        match &mut self.sums {
-            Sums::Exact { sums, .. } => {
-                for (at, slope) in &self.slopes {
-                    sums[*at as usize] += f64::from(*slope);
-                }
-            }
-            Sums::Released(released) => released.open.add(&Gradient::clipped(&mut self.slopes)),
+        if self.is_within_bound(example) {
+            let error = scored.predicted - f32::from(u8::from(example.is_positive));
+            self.coordinates.gradient(&sample(example), error, &mut self.slopes);
+            self.add();
+        } else {
+            self.beyond += 1;
         }
         self.rows += 1;
         let (ticks, rows) = (u64::from(self.setting.ticks), self.setting.rows.max(1));
@@ -122,6 +126,31 @@ impl PrivateModel {
             self.tick();
         }
         scored
+    }
+
+    fn is_within_bound(&mut self, example: &Example) -> bool {
+        let Some(user) = example.user else { return true };
+        let taught = self.taught.entry(user).or_default();
+        let is_within = *taught < self.setting.examples;
+        *taught += u16::from(is_within);
+        is_within
+    }
+
+    fn add(&mut self) {
+        match &mut self.sums {
+            Sums::Exact { sums, .. } => {
+                for (at, slope) in &self.slopes {
+                    sums[*at as usize] += f64::from(*slope);
+                }
+            }
+            Sums::Released(released) => released.open.add(&Gradient::clipped(&mut self.slopes)),
+        }
+    }
+
+    /// Examples that were not learned because their users had taught enough.
+    #[must_use]
+    pub const fn beyond(&self) -> u64 {
+        self.beyond
     }
 
     /// Predicts an example and learns nothing.
@@ -211,6 +240,50 @@ mod tests {
         assert!(many.log_loss < few.log_loss + 0.02, "{} {}", many.log_loss, few.log_loss);
         // The noise is the machine's: the worst of 220 runs had 1.028.
         assert!(many.ne.unwrap() < 1.1, "noise alone must not be believed: {:?}", many.ne);
+    }
+
+    /// What the sums came to that a day of these users' equal rows leaves, in rows.
+    fn learned(users: &[Option<u64>], examples: u16) -> (f64, u64) {
+        let setting = PrivateSetting {
+            features: 1,
+            bits: 8,
+            epsilon: None,
+            delta: 1e-6,
+            examples,
+            rows: users.len() as u64,
+            ticks: 1,
+            base_rate: 0.5,
+        };
+        let mut model = PrivateModel::new(setting).unwrap();
+        for user in users {
+            let mut example = Example { weight: 1.0, is_positive: true, ..Example::default() };
+            example.category(0, 7);
+            example.user = *user;
+            model.learn(&example);
+        }
+        let Sums::Exact { sums, .. } = &model.sums else { panic!("exact sums") };
+        // Coordinate 0 counts shows.
+        (sums[0] / learned_once(), model.beyond())
+    }
+
+    fn learned_once() -> f64 {
+        let mut slopes = Vec::new();
+        let example = Example::default();
+        Coordinates::new(1, 0, 8).gradient(&sample(&example), 0.5, &mut slopes);
+        f64::from(slopes[0].1)
+    }
+
+    #[test]
+    fn of_a_users_rows_the_first_are_learned_and_no_others() {
+        let one = [Some(7); 6];
+        let two = [Some(7), Some(8), Some(7), Some(7), Some(8), Some(7)];
+        for (users, examples, rows) in
+            [(&one, 1, 1.0), (&one, 4, 4.0), (&two, 1, 2.0), (&two, 3, 5.0), (&[None; 6], 1, 6.0)]
+        {
+            let (learned, beyond) = learned(users, examples);
+            assert!((learned - rows).abs() < 1e-6, "{users:?}, {examples}: {learned}");
+            assert_eq!(beyond, 6 - rows as u64, "{users:?}, {examples}");
+        }
     }
 
     #[test]

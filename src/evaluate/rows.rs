@@ -24,6 +24,7 @@ pub struct Rows {
     positive: Vec<Vec<u8>>,
     weight: Option<usize>,
     time: Option<(usize, Time)>,
+    user: Option<usize>,
     encoders: Vec<Encoder>,
     /// Two encoders' places, and the cross's own hash.
     crosses: Vec<(usize, usize, u64)>,
@@ -76,6 +77,7 @@ impl Rows {
             positive: label.positive.iter().map(|text| text.as_bytes().to_vec()).collect(),
             weight: map.weight.as_deref().map(find).transpose()?,
             time: time.transpose()?,
+            user: map.user.as_deref().map(find).transpose()?,
             crosses: crosses.collect(),
             named: map.columns.len(),
             encoders,
@@ -119,6 +121,13 @@ impl Rows {
         }
         if let Some((column, time)) = &self.time {
             example.time = Some(self.time(*column, time)?);
+        }
+        if let Some(column) = self.user {
+            let user = self.table.cell(column);
+            if user.is_empty() {
+                return Err(self.table.wrong("no user"));
+            }
+            example.user = Some(hash::stable(user));
         }
         for (field, encoder) in self.encoders.iter().enumerate() {
             self.encode_field(field, encoder, example)?;

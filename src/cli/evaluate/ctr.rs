@@ -2,7 +2,7 @@
 
 use super::{figures, private};
 use crate::cli::ctr_model::{Kept, NamedModel, Pass, Setting};
-use crate::evaluate::{Examples, FeatureMap, Metrics, Model, Scored, Tolerance};
+use crate::evaluate::{Examples, FeatureMap, Format, Metrics, Model, Scored, Tolerance};
 use std::path::PathBuf;
 
 /// Judge the click model on labelled examples: each is predicted first, then learned.
@@ -48,6 +48,10 @@ pub struct Args {
     setting: Setting,
     #[command(flatten)]
     privacy: private::Privacy,
+    /// The column of a table that names users. Of each, --dp-examples rows are learned by the private
+    /// models; the file counts as one day, so that holds over all of it.
+    #[arg(long, value_name = "COLUMN", requires = "dp_epsilon")]
+    dp_users: Option<String>,
     #[cfg(feature = "onnx")]
     #[command(flatten)]
     onnx: super::onnx::Onnx,
@@ -73,7 +77,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     anyhow::ensure!((1..=1_000).contains(&args.bins), "--bins is between 1 and 1000");
     anyhow::ensure!(args.window != Some(0), "--window is at least 1");
     let (kept, mut models, before) = models(args)?;
-    models.extend(private_models(args, &kept)?);
+    let learned = with_users(args, &kept.map)?;
+    models.extend(private_models(args, &learned, kept.setting.base_rate)?);
     #[cfg(feature = "onnx")]
     models.extend(args.onnx.read(kept.map.width())?);
     let judged = models.into_iter().map(|(name, model)| Judged {
@@ -84,7 +89,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     });
     let mut judged: Vec<_> = judged.collect();
     let mut tolerance = Tolerance::new(args.lenient);
-    let file = Pass { map: &kept.map, what: "learning", is_quiet: args.json };
+    let file = Pass { map: &learned, what: "learning", is_quiet: args.json };
     #[cfg(feature = "onnx")]
     args.onnx.write_ids(&file, &args.file, &mut Tolerance::new(args.lenient))?;
     let (rows, seconds) = file.read(&args.file, &mut tolerance, &mut |example| {
@@ -94,7 +99,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     })?;
     if let Some(test) = &args.test {
-        let file = Pass { what: "predicting", ..file };
+        let file = Pass { map: &kept.map, what: "predicting", ..file };
         file.read(test, &mut tolerance, &mut |example| {
             for each in &mut judged {
                 let scored = each.model.predict(example);
@@ -131,15 +136,22 @@ fn models(args: &Args) -> anyhow::Result<(Kept, Vec<NamedModel>, u64)> {
     Ok((Kept { setting: args.setting, map }, models, 0))
 }
 
+/// How the rows become examples that are learned: with their users, where those are asked for.
+fn with_users(args: &Args, map: &FeatureMap) -> anyhow::Result<FeatureMap> {
+    let is_table = matches!(map.format, Format::Csv | Format::Tsv);
+    anyhow::ensure!(is_table || args.dp_users.is_none(), "--dp-users is a column of a table");
+    Ok(FeatureMap { user: args.dp_users.clone(), ..map.clone() })
+}
+
 /// The private models to compare with. They are told how long the day is, so the file is read once
 /// more.
-fn private_models(args: &Args, kept: &Kept) -> anyhow::Result<Vec<NamedModel>> {
+fn private_models(args: &Args, map: &FeatureMap, base: f64) -> anyhow::Result<Vec<NamedModel>> {
     if !args.privacy.is_asked() {
         return Ok(Vec::new());
     }
-    let file = Pass { map: &kept.map, what: "counting", is_quiet: args.json };
+    let file = Pass { map, what: "counting", is_quiet: args.json };
     let (rows, _) = file.read(&args.file, &mut Tolerance::new(args.lenient), &mut |_| {})?;
-    args.privacy.models(kept.map.width(), rows, kept.setting.base_rate)
+    args.privacy.models(map.width(), rows, base)
 }
 
 struct Summary<'a> {
@@ -185,6 +197,7 @@ impl Summary<'_> {
                 "fields": self.map.names(),
                 "from": self.args.from,
                 "skipped": self.tolerance.skipped(),
+                "beyond_bound": self.beyond(),
                 "rows_per_second": self.rate,
                 "models": models.collect::<Vec<_>>(),
             });
@@ -215,11 +228,20 @@ impl Summary<'_> {
         }
         #[cfg(feature = "onnx")]
         parts.iter().for_each(|(each, ..)| super::onnx::show(&each.model));
+        if let Some(beyond) = self.beyond().filter(|beyond| *beyond > 0) {
+            println!(
+                "{beyond} rows beyond their users' bound, which the private models did not learn"
+            );
+        }
         println!("{} fields, {:.0} rows/s", self.map.width(), self.rate);
         if let Some(first) = self.tolerance.first() {
             println!("{} lines skipped; the first: {first}", self.tolerance.skipped());
         }
         Ok(())
+    }
+
+    fn beyond(&self) -> Option<u64> {
+        private::beyond(self.judged.iter().map(|each| &each.model))
     }
 
     fn windows(&self, judged: &Judged) -> Vec<Metrics> {

@@ -7,15 +7,15 @@ use crate::evaluate::{Model, PrivateModel, PrivateSetting};
 #[derive(Clone, Debug, clap::Args)]
 pub struct Privacy {
     /// Compare with a linear model that learns by DP-FTRL, at each of these epsilons of a user-day
-    /// (1,3,8), and with the same one without noise. Each row counts as a user-day of its own, and the
-    /// file as one day.
+    /// (1,3,8), and with the same one without noise. The file counts as one day; each row is a user-day
+    /// of its own, unless --dp-users names them.
     #[arg(long, value_delimiter = ',', value_name = "EPSILONS")]
     dp_epsilon: Vec<f64>,
     /// Delta of a user-day.
     #[arg(long, default_value_t = 1e-6)]
     dp_delta: f64,
-    /// Examples that noise is made for of each user-day: with more than the one that a row is, the cost
-    /// of users who see several ads.
+    /// Examples of each user-day that are learned, the first ones, and that noise is made for. Where each
+    /// row is a user-day, more than 1 shows the cost of users who see several ads.
     #[arg(long, default_value_t = 1)]
     dp_examples: u16,
     /// Releases of the day.
@@ -65,6 +65,14 @@ impl Privacy {
         });
         models.collect()
     }
+}
+
+/// Rows that were beyond their users' bound, alike in all private models; `None` where there are none.
+pub fn beyond<'a>(models: impl IntoIterator<Item = &'a Model>) -> Option<u64> {
+    models.into_iter().find_map(|model| match model {
+        Model::Private(model) => Some(model.beyond()),
+        _ => None,
+    })
 }
 
 /// Refuses figures of a model whose releases ended.
