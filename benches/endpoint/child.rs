@@ -4,16 +4,17 @@ use crate::requests::{USERS, ifa};
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use anyhow::Context as _;
+use outbid::auction::World;
 use outbid::catalog::{CatalogKeeper, generated};
-use outbid::clock::Civil;
+use outbid::clock::{Civil, Mono};
 use outbid::config::Config;
+use outbid::privacy::Tick;
 use outbid::server::{Engine, Keys, Options, Parts, start};
 use outbid::session::{ApplyEvents, Behaviour, Event, UserId};
 use outbid::strategy::Strategies;
 use outbid::units::Nanos;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,7 +43,11 @@ public_url = "https://bid.example"
 workers = 1
 [exchange.alpha]
 seat = "outbid"
-"#;
+[privacy]
+releases_per_day = "#;
+
+/// Milliseconds between two releases of a day of 288.
+const INTERVAL_MS: i64 = 300_000;
 
 /// Puts every thread that this process will have on core 0. To be called before there is another.
 pub fn pin(core: usize) -> anyhow::Result<()> {
@@ -53,8 +58,8 @@ pub fn pin(core: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the bidder until standard input ends.
-pub fn bidder(selectivity: f64) -> anyhow::Result<()> {
+/// Runs the bidder until standard input ends, with so many releases a day.
+pub fn bidder(selectivity: f64, releases_per_day: u16) -> anyhow::Result<()> {
     let mut catalog = generated(CAMPAIGNS, SEED, selectivity);
     for campaign in catalog.campaigns.iter_mut().flatten() {
         campaign.daily_budget = Nanos::from_micros(BUDGET_UNITS * 1_000_000);
@@ -64,13 +69,35 @@ pub fn bidder(selectivity: f64) -> anyhow::Result<()> {
     let keeper = Arc::new(CatalogKeeper::of(catalog, names));
     let (keys, fresh) = Keys::ephemeral()?;
     let parts = Some(Parts { keeper, strategies, log: None });
-    let config: Config = toml::from_str(CONFIG)?;
+    let config: Config = toml::from_str(&format!("{CONFIG}{releases_per_day}"))?;
     let running = start(config, Options { keys: Some(keys), parts, ..Options::default() })?;
     actix::System::new().block_on(fill(running.engine()));
     let at = running.addresses();
     println!("{} {} {} {}", at.exchange, at.public, at.admin, fresh.admin);
-    std::io::stdin().read_to_end(&mut Vec::new())?;
+    obey(running.engine())?;
     running.stop()
+}
+
+/// Does what the lines of standard input say: `release` is a tick, as if an interval had passed, and
+/// `seats` says what a worker does once upon each release.
+fn obey(engine: &Engine) -> anyhow::Result<()> {
+    let mut ahead_ms = 0;
+    for line in std::io::stdin().lines() {
+        match line?.as_str() {
+            "release" => {
+                ahead_ms += INTERVAL_MS;
+                let now = Civil::machine().now().plus_millis(ahead_ms);
+                anyhow::ensure!(engine.aggregates.tell(Tick { now }), "no release is taken");
+            }
+            _ => {
+                let began = Mono::now();
+                std::hint::black_box(World::now(&engine.published));
+                let took_us = Mono::now().nanos_since(began) / 1_000;
+                println!("{took_us}");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// One strategy, by the name that generated campaigns ask for.

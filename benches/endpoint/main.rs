@@ -4,13 +4,15 @@
 //! leases, sealed URLs, histograms, learner, releases, a tenth of the bids won and billed) as one
 //! process whose every thread is on core 0; the generator has core 1. The echo is actix-web alone:
 //! it reads the same requests and answers as many bytes. They take turns, the other one stopped,
-//! so that a noisy neighbour disturbs both alike. `--quick` makes it short.
+//! so that a noisy neighbour disturbs both alike. `--quick` makes it short. `--releases` compares the
+//! bidder with one that releases nothing instead (see `releases`).
 //!
 //! Closed loop for the rate; open loop at half of that for latency, the bidder's by its own
 //! histogram in a process of its own, warm-up included.
 
 mod child;
 mod process;
+mod releases;
 mod requests;
 
 use anyhow::Context;
@@ -19,6 +21,7 @@ use outbid::catalog::generated;
 use outbid::clock::Civil;
 use outbid::simulate::{LoadPlan, LoadReport, Mode, run_load};
 use process::{Process, call};
+use std::net::SocketAddr;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,9 +36,9 @@ const ELIGIBLE: [f64; 2] = [50.0, 420.0];
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["bidder", selectivity] => {
+        ["bidder", selectivity, releases_per_day] => {
             pin(0)?;
-            bidder(selectivity.parse()?)
+            bidder(selectivity.parse()?, releases_per_day.parse()?)
         }
         ["echo", bytes] => {
             pin(0)?;
@@ -50,24 +53,27 @@ struct Plan {
     rounds: usize,
     seconds: u64,
     eligible: Vec<f64>,
+    is_of_releases: bool,
 }
 
 impl Plan {
     /// `--quick` is one round of a second; `--rounds N`, `--seconds N` and `--eligible N` say how
     /// many rounds, how long each, and one row alone.
     fn parse(arguments: &[String]) -> anyhow::Result<Self> {
-        let is_quick = arguments.iter().any(|argument| argument == "--quick");
+        let has = |name: &str| arguments.iter().any(|argument| argument == name);
+        let (is_quick, is_of_releases) = (has("--quick"), has("--releases"));
         let value = |name: &str| {
             let at = arguments.iter().position(|argument| argument == name)?;
             Some(arguments.get(at + 1).map_or("", String::as_str).parse::<u64>())
         };
         let rounds = value("--rounds").unwrap_or(Ok(if is_quick { 1 } else { 5 }))?;
-        let seconds = value("--seconds").unwrap_or(Ok(if is_quick { 1 } else { 4 }))?;
+        let long = if is_of_releases { releases::SECONDS } else { 4 };
+        let seconds = value("--seconds").unwrap_or(Ok(if is_quick { 1 } else { long }))?;
         let eligible = match value("--eligible").transpose()? {
             Some(one) => vec![one as f64],
             None => ELIGIBLE.to_vec(),
         };
-        Ok(Self { rounds: rounds as usize, seconds, eligible })
+        Ok(Self { rounds: rounds as usize, seconds, eligible, is_of_releases })
     }
 }
 
@@ -76,7 +82,11 @@ fn bench(plan: &Plan) -> anyhow::Result<()> {
     for &target in &plan.eligible {
         let bodies = requests::bodies(BODIES, target as u64);
         let selectivity = calibrated(target, &bodies[..SAMPLE]);
-        row(selectivity, bodies, plan.rounds, plan.seconds * 1_000)?;
+        let load = load(bodies, plan.seconds * 1_000);
+        match plan.is_of_releases {
+            true => releases::row(selectivity, load, plan.rounds)?,
+            false => row(selectivity, load, plan.rounds)?,
+        }
     }
     Ok(())
 }
@@ -110,16 +120,10 @@ struct Round {
     system_us: f64,
 }
 
-fn row(
-    selectivity: f64,
-    bodies: Vec<bytes::Bytes>,
-    rounds: usize,
-    duration_ms: u64,
-) -> anyhow::Result<()> {
-    let bytes = bodies[..SAMPLE].iter().map(bytes::Bytes::len).sum::<usize>() / SAMPLE;
-    let ours = Process::start("bidder", &selectivity.to_string())?;
-    let mut plan = LoadPlan {
-        address: ours.exchange,
+/// Closed loop, on nobody yet.
+fn load(bodies: Vec<bytes::Bytes>, duration_ms: u64) -> LoadPlan {
+    LoadPlan {
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
         path: "/openrtb2/alpha/bid".to_owned(),
         headers: Vec::new(),
         bodies,
@@ -127,21 +131,37 @@ fn row(
         mode: Mode::Closed,
         warmup_ms: duration_ms / 4,
         duration_ms,
-        notices: Some((ours.public, 0.1)),
+        notices: None,
         seed: 3,
-    };
+    }
+}
+
+/// Points a load at a process; the echo takes no notices.
+fn aim(plan: &mut LoadPlan, process: &Process) {
+    plan.address = process.exchange;
+    plan.notices = (process.public != process.exchange).then_some((process.public, 0.1));
+}
+
+/// Releases of a bidder that works as it is configured by default.
+const RELEASES_PER_DAY: &str = "288";
+
+fn row(selectivity: f64, mut plan: LoadPlan, rounds: usize) -> anyhow::Result<()> {
+    let bytes = plan.bodies[..SAMPLE].iter().map(bytes::Bytes::len).sum::<usize>() / SAMPLE;
+    let selectivity = selectivity.to_string();
+    let bidder = ["bidder", &selectivity, RELEASES_PER_DAY];
+    let ours = Process::start(&bidder)?;
+    aim(&mut plan, &ours);
     // Money is leased on the first bid; sizes are taken after that.
     run(&plan).with_context(|| no_bids(&ours).unwrap_or_default())?;
     let answer = first_answer(&ours, &plan)?;
     println!("requests of {bytes} bytes, an answer of {} bytes", answer.len());
-    let bare = Process::start("echo", &answer.len().to_string())?;
+    let bare = Process::start(&["echo", &answer.len().to_string()])?;
     let mut results = [Vec::new(), Vec::new()];
     for _ in 0..rounds {
         for (process, results) in [&ours, &bare].into_iter().zip(&mut results) {
             let other = if std::ptr::eq(process, &raw const ours) { &bare } else { &ours };
             other.pause(true)?;
-            plan.address = process.exchange;
-            plan.notices = (process.public != process.exchange).then_some((process.public, 0.1));
+            aim(&mut plan, process);
             results.push(measure(process, &plan)?);
             other.pause(false)?;
         }
@@ -157,16 +177,22 @@ fn row(
         results.map(|results| median(&results.iter().map(|round| round.rate).collect::<Vec<_>>()));
     half(&bare, &mut plan, rates[1] / 2.0)?;
     bare.pause(true)?;
-    let fresh = Process::start("bidder", &selectivity.to_string())?;
+    let fresh = Process::start(&bidder)?;
     half(&fresh, &mut plan, rates[0] / 2.0)?;
     stages(&fresh)
 }
 
+/// What a bidder's operator can read there.
+fn told(ours: &Process, path: &str) -> anyhow::Result<Vec<u8>> {
+    let head = format!("GET {path} HTTP/1.1\r\nauthorization: Bearer {}", ours.key);
+    let (status, body) = call(ours.admin, &head, &[])?;
+    anyhow::ensure!(status == 200, "{path}: {status}");
+    Ok(body)
+}
+
 /// Why the bidder did not bid, as it counts that.
 fn no_bids(ours: &Process) -> anyhow::Result<String> {
-    let head = format!("GET /metrics HTTP/1.1\r\nauthorization: Bearer {}", ours.key);
-    let (status, body) = call(ours.admin, &head, &[])?;
-    anyhow::ensure!(status == 200, "metrics: {status}");
+    let body = told(ours, "/metrics")?;
     let counted = |line: &&str| line.starts_with("outbid_no_bid") && !line.ends_with(" 0");
     let text = String::from_utf8_lossy(&body);
     Ok(text.lines().filter(counted).collect::<Vec<_>>().join("\n"))
@@ -213,8 +239,7 @@ fn print_rounds(name: &str, rounds: &[Round]) {
 }
 
 fn half(process: &Process, plan: &mut LoadPlan, rate: f64) -> anyhow::Result<()> {
-    plan.address = process.exchange;
-    plan.notices = (process.public != process.exchange).then_some((process.public, 0.1));
+    aim(plan, process);
     plan.mode = Mode::Open { rate };
     let report = run(plan)?;
     let micros = |quantile| report.latency.value_at_quantile(quantile) as f64 / 1e3;
@@ -230,10 +255,7 @@ fn half(process: &Process, plan: &mut LoadPlan, rate: f64) -> anyhow::Result<()>
 
 /// The bidder's own histograms, in the order of the way.
 fn stages(ours: &Process) -> anyhow::Result<()> {
-    let head = format!("GET /latency HTTP/1.1\r\nauthorization: Bearer {}", ours.key);
-    let (status, body) = call(ours.admin, &head, &[])?;
-    anyhow::ensure!(status == 200, "latency: {status}");
-    let summary: serde_json::Value = serde_json::from_slice(&body)?;
+    let summary: serde_json::Value = serde_json::from_slice(&told(ours, "/latency")?)?;
     for stage in outbid::latency::Stage::ALL {
         let of = |key: &str| summary[stage.name()][key].as_f64().unwrap_or(f64::NAN);
         let (mean, p50, p99, p999) = (of("mean_us"), of("p50_us"), of("p99_us"), of("p999_us"));

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Clock ticks a second in `/proc/PID/stat`: 100 on every Linux that we know.
 const TICKS_PER_S: f64 = 100.0;
@@ -11,6 +11,8 @@ const TICKS_PER_S: f64 = 100.0;
 /// A child of this program on core 0.
 pub struct Process {
     child: Child,
+    orders: ChildStdin,
+    said: BufReader<ChildStdout>,
     /// Where bid requests go.
     pub exchange: SocketAddr,
     /// Where notices go.
@@ -23,32 +25,55 @@ pub struct Process {
 
 impl Process {
     /// Runs this program once more as `role` and waits until it listens.
-    pub fn start(role: &str, value: &str) -> anyhow::Result<Self> {
+    pub fn start(role: &[&str]) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
-            .args([role, value])
+            .args(role)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
+        let orders = child.stdin.take().context("no input")?;
+        let mut said = BufReader::new(child.stdout.take().context("no output")?);
         let mut line = String::new();
-        BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
+        said.read_line(&mut line)?;
         let words: Vec<_> = line.split_whitespace().collect();
         let [exchange, public, admin, key] = words[..] else {
-            anyhow::bail!("the {role} did not start")
+            anyhow::bail!("{role:?} did not start")
         };
         let (exchange, public, admin) = (exchange.parse()?, public.parse()?, admin.parse()?);
-        Ok(Self { child, exchange, public, admin, key: key.to_owned() })
+        let key = key.to_owned();
+        Ok(Self { child, orders, said, exchange, public, admin, key })
+    }
+
+    /// Tells it something.
+    pub fn tell(&mut self, order: &str) -> anyhow::Result<()> {
+        writeln!(self.orders, "{order}").context("it does not listen")
+    }
+
+    /// Tells it something that it answers with a line.
+    pub fn ask(&mut self, order: &str) -> anyhow::Result<String> {
+        self.tell(order)?;
+        let mut line = String::new();
+        self.said.read_line(&mut line)?;
+        Ok(line.trim().to_owned())
     }
 
     /// Seconds of user and system time that all its threads have used.
     pub fn seconds(&self) -> anyhow::Result<(f64, f64)> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name in parentheses may hold spaces; fields 14 and 15 are counted from 1.
-        let after = stat.rsplit(')').next().context("no stat")?;
-        let field = |at: usize| {
-            after.split_whitespace().nth(at - 3).and_then(|word| word.parse::<f64>().ok())
-        };
-        let (user, system) = field(14).zip(field(15)).context("no times")?;
-        Ok((user / TICKS_PER_S, system / TICKS_PER_S))
+        times(&std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?)
+    }
+
+    /// Seconds of both that its threads of this name have used.
+    pub fn seconds_of(&self, thread: &str) -> anyhow::Result<f64> {
+        let name = format!("({thread})");
+        let mut seconds = 0.0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+            if stat.contains(&name) {
+                let (user, system) = times(&stat)?;
+                seconds += user + system;
+            }
+        }
+        Ok(seconds)
     }
 
     /// Stops it from running, so that it takes nothing from the other's core, or lets it go on.
@@ -66,6 +91,16 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// User and system seconds of a `stat`.
+fn times(stat: &str) -> anyhow::Result<(f64, f64)> {
+    // The name in parentheses may hold spaces; fields 14 and 15 are counted from 1.
+    let after = stat.rsplit(')').next().context("no stat")?;
+    let field =
+        |at: usize| after.split_whitespace().nth(at - 3).and_then(|word| word.parse::<f64>().ok());
+    let (user, system) = field(14).zip(field(15)).context("no times")?;
+    Ok((user / TICKS_PER_S, system / TICKS_PER_S))
 }
 
 /// One HTTP request on a connection of its own: status and body.

@@ -30,6 +30,8 @@ pub struct Opening {
     pub(super) joined: Vec<Joined>,
     /// Why nothing may be released, for the time being.
     pub(super) stop: Option<Stop>,
+    /// Whether the release thread lets others go first.
+    pub(super) is_background: bool,
 }
 
 /// A ledger as it was found.
@@ -55,7 +57,15 @@ impl Opening {
             admissions: Vec::new(),
             joined: Vec::new(),
             stop: None,
+            is_background: false,
         }
+    }
+
+    /// The same, where nobody waits for a release: its thread then lets those go first that share a core
+    /// with it.
+    #[must_use]
+    pub fn in_background(self) -> Self {
+        Self { is_background: true, ..self }
     }
 
     /// Goes on with a ledger that was found. `owner` must be above the owner of its last record.
@@ -86,7 +96,17 @@ impl Opening {
         if let Some(stop) = &stop {
             tracing::error!(%stop, "nothing is released");
         }
-        Self { journal, key_file, owner, books, key, admissions, joined, stop }
+        Self {
+            journal,
+            key_file,
+            owner,
+            books,
+            key,
+            admissions,
+            joined,
+            stop,
+            is_background: false,
+        }
     }
 
     /// The first interval that may be open today.
@@ -125,35 +145,48 @@ impl Opening {
     }
 }
 
-/// Why what was found may not be gone on with.
-fn doubt(books: &Books, mark: Option<Mark>, owner: u32, today: i32) -> Option<Stop> {
-    let last = books.today().map_or(i32::MIN, |open| open.day);
+/// What a ledger lacks beside its mark; `None` where it is what it was.
+#[must_use]
+pub fn lack(books: &Books, mark: Option<Mark>) -> Option<(Why, String)> {
     let head = books.position();
-    if head == 0 {
-        // After its day a lost ledger costs the history alone, which the figures then lack.
-        let lost = mark.filter(|mark| mark.day >= today)?;
-        let detail = format!("it had come to position {}", lost.position);
-        return Some(Stop::for_day(Why::Missing, lost.day, detail));
-    }
-    if books.owner() >= owner {
-        let detail = format!("owner {} wrote it, this is start {owner}", books.owner());
-        return Some(Stop::for_good(Why::NewerOwner, detail));
-    }
     match mark {
+        Some(mark) if head == 0 => {
+            Some((Why::Missing, format!("it had come to position {}", mark.position)))
+        }
         Some(mark) if mark.position > head => {
             let detail = format!("it ends at position {head}, and had come to {}", mark.position);
-            return Some(Stop::for_day(Why::Older, mark.day.max(last).max(today), detail));
+            Some((Why::Older, detail))
         }
         Some(mark) if !books.has_passed(&mark) => {
-            let detail = format!("position {} is another record's", mark.position);
-            return Some(Stop::for_good(Why::Foreign, detail));
+            Some((Why::Foreign, format!("position {} is another record's", mark.position)))
         }
         // Only the first charge of all is written before there is any mark.
         None if books.commits() > 0 || books.account().days().len() > 1 => {
-            let detail = "nothing says how far it had come".to_owned();
-            return Some(Stop::for_day(Why::Older, last.max(today), detail));
+            Some((Why::Older, "nothing says how far it had come".to_owned()))
         }
-        _ => {}
+        _ => None,
+    }
+}
+
+/// Why what was found may not be gone on with.
+fn doubt(books: &Books, mark: Option<Mark>, owner: u32, today: i32) -> Option<Stop> {
+    let last = books.today().map_or(i32::MIN, |open| open.day);
+    if books.position() > 0 && books.owner() >= owner {
+        let detail = format!("owner {} wrote it, this is start {owner}", books.owner());
+        return Some(Stop::for_good(Why::NewerOwner, detail));
+    }
+    match lack(books, mark) {
+        Some((why @ Why::Missing, detail)) => {
+            // After its day a lost ledger costs the history alone, which the figures then lack.
+            let lost = mark.filter(|mark| mark.day >= today)?;
+            return Some(Stop::for_day(why, lost.day, detail));
+        }
+        Some((why @ Why::Foreign, detail)) => return Some(Stop::for_good(why, detail)),
+        Some((why, detail)) => {
+            let marked = mark.map_or(last, |mark| mark.day);
+            return Some(Stop::for_day(why, marked.max(last).max(today), detail));
+        }
+        None => {}
     }
     (last > today).then(|| {
         let detail = format!("day {last} was charged, and this is day {today}");

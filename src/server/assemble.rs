@@ -151,6 +151,8 @@ pub fn assemble(
             found.opening(&plan, now, &config.paths.state, &stores.settings, keys.boot)
         }
     };
+    // In simulation each tick waits for what it releases.
+    let opening = if civil.is_simulated() { opening } else { opening.in_background() };
     let privacy = Aggregates::start(&plan, now, opening).context("privacy")?;
     let learner = match config.privacy.model {
         ModelKind::Plain => saved_model.learner().clone(),
