@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Campaign, Http, Process, Site, request, until};
-use outbid::privacy::{Books, Kind};
+use outbid::privacy::{Books, Entry, Kind};
 use outbid::store::Position;
 use outbid::store::embedded::open_reader;
 use outbid::units::CampaignId;
@@ -197,5 +197,129 @@ fn a_ledger_that_is_not_what_it_was_stops_releases_and_no_bid() {
             let status = house.status();
             assert_eq!(status["stopped"], Value::Null, "another day: {status}");
         }
+    }
+}
+
+/// What is done to a ledger that nobody writes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Damage {
+    /// The last record is not as it was written.
+    Last,
+    /// One of the first day is not.
+    FirstDay,
+    /// It ends two records before what was shown.
+    Shorter,
+    /// Not one record can be read.
+    Whole,
+    /// It is gone.
+    Gone,
+}
+
+impl House {
+    fn stop(&mut self) {
+        self.process().signal("-TERM");
+        self.process().ended();
+    }
+
+    fn file(&self) -> PathBuf {
+        self.state.join("privacy.db")
+    }
+
+    fn damage(&self, damage: Damage) {
+        let last = position(&self.state);
+        let write = |sql: String| {
+            let file = rusqlite::Connection::open(self.file()).expect("the ledger");
+            assert!(file.execute(&sql, []).expect("written") > 0, "{sql}");
+        };
+        match damage {
+            Damage::Last => write(format!("UPDATE log SET crc = 1 - crc WHERE pos = {last}")),
+            Damage::FirstDay => {
+                let reader = open_reader(&self.file()).expect("the ledger");
+                let charge = reader.records(Position(1)).flatten().find(|record| {
+                    let entry = Entry::decode(&record.body).expect("an entry");
+                    i64::from(entry.day) * 24 * HOUR == MIDNIGHT
+                });
+                let next = charge.expect("its charge").position.0 + 1;
+                drop(reader);
+                write(format!("UPDATE log SET crc = 1 - crc WHERE pos = {next}"));
+            }
+            Damage::Shorter => write(format!("DELETE FROM log WHERE pos > {}", last - 2)),
+            Damage::Whole => std::fs::write(self.file(), [7; 8_192]).expect("written"),
+            Damage::Gone => std::fs::remove_file(self.file()).expect("removed"),
+        }
+    }
+
+    /// Dates and costs of the days that were charged.
+    fn charged(&self) -> Vec<(String, f64)> {
+        let shown: Value = serde_json::from_slice(&self.outbid(&["show"]).stdout).expect("JSON");
+        let days = shown["days"].as_array().expect("days").iter();
+        let days = days.map(|day| {
+            let name = day["day"].as_str().expect("a date").to_owned();
+            (name, day["rho"].as_f64().expect("a cost"))
+        });
+        days.collect()
+    }
+}
+
+#[test]
+fn a_repaired_ledger_has_charged_all_that_may_have_been_shown_and_closed_its_day() {
+    let (first, second) = ("2026-03-02", "2026-03-03");
+    // What was damaged, what the repair has to charge, and the days that are known behind it.
+    let cases = [
+        (Damage::Last, vec![], vec![first, second]),
+        (Damage::FirstDay, vec![second], vec![first, second]),
+        (Damage::Shorter, vec![], vec![first, second]),
+        (Damage::Whole, vec![second], vec![second]),
+        (Damage::Gone, vec![second], vec![second]),
+    ];
+    for (damage, charged, known) in cases {
+        let mut house = House::open();
+        house.clock(MIDNIGHT + 4 * HOUR);
+        house.clock(MIDNIGHT + 28 * HOUR);
+        let beside = house.outbid(&["repair"]);
+        assert!(!beside.status.success(), "{damage:?}: a server runs");
+        house.stop();
+        let before = house.charged();
+        let sound: Value = serde_json::from_slice(&house.outbid(&["repair"]).stdout).expect("JSON");
+        assert_eq!(sound, json!({ "repair": null }), "{damage:?}: nothing is wrong");
+        house.damage(damage);
+        let found = std::fs::read(house.file()).ok();
+        let config = house.site.config_file().display().to_string();
+        let mut asked = vec!["repair"];
+        if known.len() == 1 {
+            let refused = house.outbid(&asked);
+            assert!(String::from_utf8_lossy(&refused.stderr).contains("--config"), "{damage:?}");
+            asked.extend(["--config", &config]);
+        }
+        let output = house.outbid(&asked);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{damage:?}: {text}");
+        let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let repair = &told["repair"];
+        assert_eq!(repair["charged"], json!(charged), "{damage:?}: {told}");
+        assert_eq!(repair["closed"], second, "{damage:?}: {told}");
+        if let Some(old) = repair["kept_as"].as_str() {
+            assert_eq!(std::fs::read(old).ok(), found, "{damage:?}: the old file is kept");
+        }
+        // The rest of that day: bids flow, nothing is released, and what was spent is known.
+        house.restart();
+        house.clock(MIDNIGHT + 36 * HOUR);
+        let status = house.status();
+        assert_eq!(status["stopped"], "key_lost", "{damage:?}: {status}");
+        assert_eq!(status["releases"], 0, "{damage:?}: {status}");
+        assert_eq!(status["spent_over"]["day"]["rho"].as_f64(), Some(before[0].1), "{damage:?}");
+        let asked = request("r", "reader").to_string();
+        let reply = house.process().exchange.post("/openrtb2/x/bid", asked.as_bytes());
+        assert_eq!(reply.status, 200, "{damage:?}: bids flow");
+        // The next day is like any other.
+        house.clock(MIDNIGHT + 52 * HOUR);
+        let status = house.status();
+        assert_eq!(status["stopped"], Value::Null, "{damage:?}: {status}");
+        house.verify();
+        let days = house.charged();
+        let names: Vec<_> = days.iter().map(|day| day.0.as_str()).collect();
+        let names = names.into_iter().filter(|name| *name != "1970-01-01");
+        assert!(names.eq(known.into_iter().chain(["2026-03-04"])), "{damage:?}: {days:?}");
+        assert!(days.iter().all(|day| day.1 == before[0].1), "{damage:?}: {days:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod fold;
 mod forget;
+mod repair;
 mod show;
 mod verify;
 
@@ -17,6 +18,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     Forget(forget::Args),
+    Repair(repair::Args),
     Show(show::Args),
     Verify(verify::Args),
 }
@@ -25,6 +27,7 @@ enum Command {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Forget(args) => forget::run(args),
+        Command::Repair(args) => repair::run(args),
         Command::Show(args) => show::run(args),
         Command::Verify(args) => verify::run(args),
     }

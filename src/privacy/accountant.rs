@@ -16,7 +16,7 @@ use super::zcdp;
 use serde::Serialize;
 
 /// Days that are remembered: a year and some weeks, more than any figure looks at.
-const DAYS_MAX: usize = 400;
+pub(super) const DAYS_MAX: usize = 400;
 
 /// A zCDP cost in units of 1e-12. Range: 0 to 64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

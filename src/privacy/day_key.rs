@@ -220,8 +220,11 @@ impl KeyFile {
         self.sync_folder()
     }
 
-    /// Overwrites and removes whatever key is there.
-    pub(super) fn destroy(&self) -> std::io::Result<()> {
+    /// Overwrites and removes whatever key is there: its day is released no more.
+    ///
+    /// # Errors
+    /// What the operating system says; the file may still be there.
+    pub fn destroy(&self) -> std::io::Result<()> {
         let Some(path) = &self.0 else { return Ok(()) };
         let mut file = match std::fs::OpenOptions::new().write(true).open(path) {
             Ok(file) => file,

@@ -41,6 +41,7 @@
 mod accountant;
 mod actor;
 mod aggregate;
+mod amends;
 mod bound;
 mod cell;
 mod claim;
@@ -72,6 +73,7 @@ pub use actor::{
     AggregateActor, Aggregates, Contribute, ContributeAll, CountDropped, DeclareCells, Status, Tick,
 };
 pub use aggregate::{AggregateStatus, CAMPAIGNS_MAX, Dropped};
+pub use amends::{amends, unknown_days};
 pub use bound::{Admitted, Bound, Bounder, NotAdmitted};
 pub use cell::{CONTEXT_BUCKETS, COUNTERS, Cell, ContextBucket, KINDS, Kind};
 pub use config::{Claim, Config, Error, KindConfig, KindPlan, MechanismKind, Part, Plan};
@@ -91,7 +93,7 @@ pub use mechanism::{
 };
 pub use mode::Mode;
 pub use model::ModelKind;
-pub use opening::{Found, Opening};
+pub use opening::{Found, Opening, lack};
 pub use prior::{CampaignSums, CellSums, ConversionRates, Estimate, Prior, PriorLogits, Releases};
 pub use release::LedgerStatus;
 pub use segments::{JoinSegment, Segment, SegmentSize, SegmentSizes, USERS_MIN};

@@ -454,7 +454,7 @@ fn values(released: &[(u32, Vec<i64>)], records: &mut Vec<Record>) {
 
 impl Plan {
     /// A day's charge as the ledger has it.
-    fn charged(
+    pub(super) fn charged(
         &self,
         cost: super::ledger::DayCost,
         key: u64,

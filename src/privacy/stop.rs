@@ -103,7 +103,9 @@ impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.why {
             Why::Missing => "the privacy ledger is gone",
-            Why::Damaged => "the privacy ledger is damaged: move it away, and start again",
+            Why::Damaged => {
+                "the privacy ledger is damaged: `outbid privacy repair` keeps what is sound"
+            }
             Why::Older => "the privacy ledger is an older copy",
             Why::Foreign => "the privacy ledger is another installation's",
             Why::ClockBack => "the clock is before a day that was charged",

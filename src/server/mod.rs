@@ -33,6 +33,7 @@ mod notices;
 mod post;
 mod privacy_ledger;
 mod privacy_metrics;
+mod privacy_repair;
 mod privacy_status;
 mod rates;
 mod recent;
@@ -59,6 +60,7 @@ pub use event_log::hold_of;
 pub use explain::{Asked, Pairs, hold_text};
 pub use keys::{FreshKeys, Keys, Scope};
 pub use privacy_ledger::{MARK_KEY, PRIVACY_FILE};
+pub use privacy_repair::{RepairedPrivacy, repair_privacy};
 #[cfg(feature = "onnx")]
 pub use reranker::open as open_reranker;
 pub use run::{Addresses, Options, Running, start, start_unheard};

@@ -15,7 +15,7 @@ use std::sync::mpsc::channel;
 /// The ledger within the state folder.
 pub const PRIVACY_FILE: &str = "privacy.db";
 /// The open day's key within the state folder.
-const KEY_FILE: &str = "privacy.key";
+pub(super) const KEY_FILE: &str = "privacy.key";
 /// The name of the mark among the settings.
 pub const MARK_KEY: &str = "privacy.mark";
 /// Attempts at a record of unknown outcome, before it waits for the next tick.
@@ -55,7 +55,7 @@ impl PrivacyLedger {
             Ok(log) => Some(Arc::new(log) as Arc<dyn OrderedLog>),
             Err(error @ StoreError::InUse { .. }) => return Err(error),
             Err(error) => {
-                damage = Some(error.to_string());
+                damage = Some(error.finding());
                 None
             }
         };
@@ -89,7 +89,7 @@ impl PrivacyLedger {
 ///
 /// # Errors
 /// In words for a person.
-fn mark(settings: &dyn ConfigStore) -> Result<Option<Mark>, String> {
+pub(super) fn mark(settings: &dyn ConfigStore) -> Result<Option<Mark>, String> {
     let entries = settings.all(MARK_KEY).map_err(|error| error.to_string())?;
     let Some(entry) = entries.into_iter().find(|entry| entry.key == MARK_KEY) else {
         return Ok(None);
@@ -98,11 +98,14 @@ fn mark(settings: &dyn ConfigStore) -> Result<Option<Mark>, String> {
     read.map(Some).map_err(|_| "its mark among the settings cannot be read".to_owned())
 }
 
-struct LogJournal {
-    log: Option<Arc<dyn OrderedLog>>,
-    settings: Arc<dyn ConfigStore>,
+/// A log and settings as a journal.
+pub(super) struct LogJournal {
+    /// None where the file cannot be used.
+    pub log: Option<Arc<dyn OrderedLog>>,
+    /// Where the mark is.
+    pub settings: Arc<dyn ConfigStore>,
     /// The last position that is ours: records of another owner would stand behind it.
-    last: u64,
+    pub last: u64,
 }
 
 impl Journal for LogJournal {

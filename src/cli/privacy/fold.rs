@@ -3,9 +3,12 @@
 use crate::privacy::{Books, Entry, Record};
 use crate::server::PRIVACY_FILE;
 use crate::store::Position;
-use crate::store::embedded::open_reader;
+use crate::store::embedded::{StoreError, open_reader};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// What an operator may do about damage.
+const WAY_OUT: &str = "`outbid privacy repair` keeps what is sound";
 
 /// What one day's records were.
 #[derive(Default)]
@@ -35,19 +38,22 @@ pub struct Folded {
 /// Folds the ledger in a state folder, also beside the server that writes it, and shows the state
 /// after each record.
 pub fn fold(state: &Path, mut seen: impl FnMut(&Books)) -> anyhow::Result<Folded> {
-    let reader = open_reader(&state.join(PRIVACY_FILE))?;
+    let reader = open_reader(&state.join(PRIVACY_FILE)).map_err(|error| match error {
+        StoreError::Damaged { .. } => anyhow::anyhow!("{}; {WAY_OUT}", error.finding()),
+        error => error.into(),
+    })?;
     let ends = reader.ends()?.map_or((0, 0), |(first, last)| (first.0, last.0));
     let mut folded = Folded { books: Books::new(), days: BTreeMap::new(), ends, wrong: None };
     for record in reader.records(Position(1)) {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                folded.wrong = Some(error.to_string());
+                folded.wrong = Some(format!("{}; {WAY_OUT}", error.finding()));
                 break;
             }
         };
         if let Err(wrong) = folded.books.fold(record.position.0, &record.body) {
-            folded.wrong = Some(format!("position {}: {wrong}", record.position.0));
+            folded.wrong = Some(format!("position {}: {wrong}; {WAY_OUT}", record.position.0));
             break;
         }
         // It was read a moment ago.

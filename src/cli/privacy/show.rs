@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// A day since 1970 as a date.
-fn date(day: i32) -> String {
+pub(super) fn date(day: i32) -> String {
     let midnight = Timestamp(i64::from(day) * 86_400_000);
     let stamp = jiff::Timestamp::from_millisecond(midnight.0);
     stamp.map_or_else(|_| day.to_string(), |stamp| stamp.strftime("%Y-%m-%d").to_string())

@@ -78,6 +78,17 @@ fn folder_of(file: &Path) -> &Path {
 }
 
 impl StoreError {
+    /// What was found, without what may be done about it.
+    #[must_use]
+    pub fn finding(&self) -> String {
+        match self {
+            Self::Damaged { file, place, reason } => {
+                format!("{} is damaged at {place}: {reason}", file.display())
+            }
+            other => other.to_string(),
+        }
+    }
+
     pub(super) fn io(file: &Path) -> impl Fn(std::io::Error) -> Self {
         move |error| Self::Io { file: file.to_owned(), error }
     }

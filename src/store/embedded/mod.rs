@@ -31,4 +31,4 @@ pub use config::{ConfigRepair, SqliteConfig, read_config, repair_config};
 pub use error::{Place, StoreError};
 pub use log::{Opened, SqliteLog};
 pub use reader::{Reader, Records, open_reader};
-pub use repair::{Repair, repair};
+pub use repair::{Repair, repair, repair_where, set_aside};

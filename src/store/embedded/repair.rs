@@ -41,6 +41,18 @@ pub struct Repair {
 /// [`StoreError::InUse`] beside a server; what kept the new file from being written; and the damage
 /// itself where not one record can be read.
 pub fn repair(file: &Path) -> Result<Option<Repair>, StoreError> {
+    repair_where(file, &mut |_| Ok(()))
+}
+
+/// The same for a log of whose records more is known: each is shown to `fits` in order, and one that
+/// does not fit those before it is damage too, with the reason that comes back.
+///
+/// # Errors
+/// As [`repair`].
+pub fn repair_where(
+    file: &Path,
+    fits: &mut dyn FnMut(&Record) -> Result<(), String>,
+) -> Result<Option<Repair>, StoreError> {
     if let Err(error) = fs::metadata(file) {
         return Err(StoreError::io(file)(error));
     }
@@ -54,7 +66,7 @@ pub fn repair(file: &Path) -> Result<Option<Repair>, StoreError> {
     let first = ends.map_or(Position(1), |(first, _)| first);
     let draft = beside(file, ".repairing");
     remove_all(&draft)?;
-    let (last, damage) = copy(&old, file, first, &draft)?;
+    let (last, damage) = copy((&old, file), first, fits, &draft)?;
     match wal_damage.or(damage).or_else(|| missing(&old, file, last)) {
         None => {
             remove_all(&draft)?;
@@ -68,7 +80,7 @@ pub fn repair(file: &Path) -> Result<Option<Repair>, StoreError> {
             drop(old);
             fs::rename(&draft, repaired_file(file)).map_err(StoreError::io(&draft))?;
             let kept_as = swap(file)?;
-            let damage = damage.to_string();
+            let damage = damage.finding();
             Ok(Some(Repair {
                 damage,
                 first,
@@ -78,6 +90,21 @@ pub fn repair(file: &Path) -> Result<Option<Repair>, StoreError> {
             }))
         }
     }
+}
+
+/// Puts a database of which nothing can be kept aside, under the name that comes back; an empty one
+/// takes its place.
+///
+/// # Errors
+/// [`StoreError::InUse`] beside a server, and what kept the new file from being written.
+pub fn set_aside(file: &Path) -> Result<PathBuf, StoreError> {
+    let _lock = lock(file)?;
+    let draft = beside(file, ".repairing");
+    remove_all(&draft)?;
+    let sqlite = StoreError::sqlite(&draft, Place::Offset(0));
+    open_to_write(&draft)?.close().map_err(|(_, error)| sqlite(error))?;
+    fs::rename(&draft, repaired_file(file)).map_err(StoreError::io(&draft))?;
+    swap(file)
 }
 
 /// Goes on where a repair was broken off.
@@ -101,9 +128,9 @@ fn missing(old: &Connection, file: &Path, last: Position) -> Option<StoreError> 
 
 /// Copies the good prefix, and the snapshots within it. The last position, and what ended it.
 fn copy(
-    old: &Connection,
-    file: &Path,
+    (old, file): (&Connection, &Path),
     first: Position,
+    fits: &mut dyn FnMut(&Record) -> Result<(), String>,
     draft: &Path,
 ) -> Result<(Position, Option<StoreError>), StoreError> {
     let mut new = open_to_write(draft)?;
@@ -112,9 +139,18 @@ fn copy(
     let mut next = first;
     loop {
         let mut chunk: Vec<Record> = Vec::with_capacity(CHUNK);
+        let mut misfit = None;
         let read = rows::read(old, file, next, &mut |record| {
+            if let Err(reason) = fits(&record) {
+                misfit = Some((record.position, reason));
+                return ControlFlow::Break(());
+            }
             chunk.push(record);
             if chunk.len() < CHUNK { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        let read = read.and(match misfit {
+            None => Ok(()),
+            Some((at, reason)) => Err(StoreError::damaged(file, Place::Position(at), reason)),
         });
         if let Some(record) = chunk.last() {
             last = record.position;
