@@ -196,6 +196,8 @@ fn planted_users_are_found_nowhere() {
     lines.extend(process.log.iter());
     let left = files(&site.folder().join("state"));
     assert!(left.iter().any(|(name, _)| name.ends_with("-wal")), "logs that are not closed");
+    let has = |ending: &str| left.iter().any(|(name, _)| name.ends_with(ending));
+    assert!(has("behaviour.db-wal") && has("behaviour.key"), "what they did is durable");
     found.extend(needles.in_files(&left));
 
     let mut process = Process::start(traced(), keys);

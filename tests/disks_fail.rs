@@ -11,16 +11,14 @@ mod crash;
 
 use common::{Process, Site, until};
 use crash::exchange::{Exchange, Plan};
-use crash::{CAMPAIGNS, PLAN};
+use crash::{CAMPAIGNS, Mount, PLAN};
 use outbid::budget::{DayNumber, Ledger};
 use outbid::clock::Civil;
 use outbid::store::embedded::{SqliteLog, open_reader};
 use outbid::store::{Pauses, Position};
 use outbid::units::{CampaignId, Nanos};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -28,46 +26,6 @@ use std::time::{Duration, Instant};
 const TOLD: Plan = Plan { told_percent: 100, ..PLAN };
 /// Bills before something happens.
 const BILLS_MIN: u64 = 30;
-
-/// A file system in memory, for as long as this lives.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// `None` where this test may not mount, as in most containers.
-    fn new(folder: PathBuf, size: &str) -> Option<Self> {
-        fs::create_dir_all(&folder).expect("a folder");
-        let option = format!("size={size}");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &option, "tmpfs"]).arg(&folder);
-        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
-        if !is_mounted {
-            println!("skipped: no file system may be mounted here");
-        }
-        is_mounted.then_some(Self(folder))
-    }
-
-    fn make_read_only(&self) {
-        let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status();
-        assert!(status.is_ok_and(|status| status.success()), "nothing writes there");
-    }
-
-    /// Takes what room there is.
-    fn fill(&self) -> PathBuf {
-        let file = self.0.join("filler");
-        let mut filler = fs::File::create(&file).expect("a file");
-        while filler.write_all(&[0; 4_096]).is_ok() {}
-        // The last page, byte by byte.
-        while filler.write_all(&[0]).is_ok() {}
-        file
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // Lazily: a process that was killed may still be going.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 fn ledger_file(site: &Site) -> PathBuf {
     site.folder().join("state/ledger.db")

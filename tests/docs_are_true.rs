@@ -197,6 +197,7 @@ fn what_is_stored_for_how_long_is_what_the_page_says() {
         ("prediction.click_window_s", config.prediction.click_window_s.into()),
         ("prediction.conversion_window_s", config.prediction.conversion_window_s.into()),
         ("store.events_keep_days", config.store.events_keep_days.into()),
+        ("store.behaviour_keep_days", config.store.behaviour_keep_days.into()),
         ("store.ledger_keep_records", config.store.ledger_keep_records),
     ]);
     let rows = section.lines().filter(|line| line.starts_with('|'));

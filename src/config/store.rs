@@ -26,6 +26,9 @@ pub struct Store {
     pub snapshot_every_records: u64,
     /// Days that entries of the event log are kept.
     pub events_keep_days: u32,
+    /// Days (UTC) after its own for which a record of the behaviour log is kept, sealed under the key
+    /// of its day; 0 is until the next saving of sessions has it.
+    pub behaviour_keep_days: u32,
 }
 
 impl Default for Store {
@@ -35,6 +38,7 @@ impl Default for Store {
             ledger_keep_records: 0,
             snapshot_every_records: 50_000,
             events_keep_days: 7,
+            behaviour_keep_days: 1,
         }
     }
 }

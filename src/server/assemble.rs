@@ -25,6 +25,7 @@ use crate::relevance::sequence::SequenceModel;
 use crate::relevance::{Adopt, CoVisitConfig, Content, KnnConfig, RelevanceActor, RelevanceState};
 use crate::server::alias_metrics::AliasMetrics;
 use crate::server::arm_books::{ArmBooks, ArmMetrics};
+use crate::server::behaviour_replay;
 use crate::server::conversions::Conversions;
 use crate::server::engine::{Engine, ExchangeDesk, NODE};
 use crate::server::event_log::EventLog;
@@ -41,7 +42,7 @@ use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
 use crate::server::user_keys::UserKeys;
 use crate::session::{
-    AliasConfig, Aliases, Sequencer, SessionConfig, SessionTable, ShardMap, ShardState,
+    AliasConfig, Aliases, Replay, Sequencer, SessionConfig, SessionTable, ShardMap, ShardState,
     WINDOW_S_MAX,
 };
 use crate::store::{ConfigStore, OrderedLog};
@@ -141,8 +142,16 @@ pub fn assemble(
         sequencer.as_ref().map_or(0, |one| stable(&one.model().to_bytes())),
         || Users { sessions: Arc::new(session_table(&config)), aliases: aliases(&config) },
     );
-    let Stores { ledger_log, events_log, ledger: folded, saver, events_keep_ms, orders, .. } =
-        stores;
+    let Stores {
+        ledger_log,
+        events_log,
+        ledger: folded,
+        saver,
+        events_keep_ms,
+        behaviour,
+        orders,
+        ..
+    } = stores;
     let mut logs = vec![("ledger", ledger_log.clone()), ("events", events_log.clone())];
     let opening = match stores.privacy {
         None => Opening::in_memory(),
@@ -186,6 +195,11 @@ pub fn assemble(
     let Users { sessions, aliases } = saved_sessions.users();
     let several = (sequencer.as_ref(), aliases.as_ref());
     let (shard_map, shards) = shards(&sessions, worker_count, several);
+    let replay = Replay { map: &shard_map, shards: &shards };
+    let known = (&saved_sessions, &*forgotten, replay);
+    let (behaviour_log, replayed) =
+        behaviour_replay::open(behaviour, (&config, &keys, &civil), known)?;
+    logs.extend(behaviour_log.log().map(|log| ("behaviour", log.clone())));
     let aggregates = privacy.clone();
     let keeper = parts.keeper;
     let mut metrics = Metrics::new();
@@ -198,6 +212,8 @@ pub fn assemble(
     metrics.watch(LearnerMetrics::new(learner.last_status(), named));
     metrics.watch(saved_model.metrics());
     metrics.watch(saved_sessions.metrics());
+    behaviour_log.watch(&mut metrics);
+    metrics.watch(replayed);
     metrics.watch(user_keys.metrics());
     #[cfg(feature = "onnx")]
     metrics.watch(super::reranker::RerankMetrics(published.reranker.clone()));
@@ -232,6 +248,7 @@ pub fn assemble(
         event_log,
         saved_model,
         saved_sessions,
+        behaviour_log: Arc::new(behaviour_log),
         forgotten,
         arm_books,
         conversions,
@@ -346,10 +363,13 @@ fn session_table(config: &Config) -> SessionTable {
 }
 
 /// Milliseconds for which it is remembered that a user is to be forgotten: as long as anything that
-/// was saved of him would be read.
+/// was saved or logged of him would be read.
 fn wishes_keep_ms(config: &Config) -> i64 {
     let session = &config.session;
-    i64::from(WINDOW_S_MAX.max(session.idle_s).max(session.alias_ttl_s)) * 1_000
+    let saved_s = i64::from(WINDOW_S_MAX.max(session.idle_s).max(session.alias_ttl_s));
+    // A key goes with the first tick of a day.
+    let logged_s = (i64::from(config.store.behaviour_keep_days) + 2) * 86_400;
+    saved_s.max(logged_s) * 1_000
 }
 
 fn shards(

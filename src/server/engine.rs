@@ -16,6 +16,7 @@ use crate::prediction::LearnerActor;
 use crate::privacy::{AggregateActor, Aggregates};
 use crate::relevance::{RelevanceActor, RelevanceState, Visit, Visits};
 use crate::server::arm_books::ArmBooks;
+use crate::server::behaviour_log::BehaviourLog;
 use crate::server::conversions::Conversions;
 use crate::server::event_log::EventLog;
 use crate::server::forgotten::Forgotten;
@@ -142,6 +143,8 @@ pub struct Engine {
     pub saved_model: SavedModel,
     /// Where sessions are kept.
     pub saved_sessions: SavedSessions,
+    /// What has changed them since.
+    pub behaviour_log: Arc<BehaviourLog>,
     /// Who asked to be forgotten.
     pub forgotten: Arc<Forgotten>,
     /// What the arms of traffic splits came to.

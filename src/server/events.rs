@@ -1,15 +1,17 @@
-//! `POST /events`: what users did, cleaned at the door and handed to their shards.
+//! `POST /events`: what users did, cleaned at the door, kept, and handed to their shards.
 
 use crate::catalog::Catalog;
 use crate::notice::entry::{Entry, Subject};
-use crate::notice::event::{BODY_BYTES_MAX, Cleaner, Tenant};
+use crate::notice::event::{BODY_BYTES_MAX, Cleaned, Cleaner, Tenant};
+use crate::server::behaviour_log::EVENTS_WAIT_MS_MAX;
 use crate::server::bid::refuse;
 use crate::server::body;
 use crate::server::conversions::Claim;
 use crate::server::engine::Engine;
 use crate::server::keys::Scope;
-use crate::session::{ApplyEvents, Conversion, Event, Join, JoinIds};
-use crate::units::{AdvertiserId, Micros};
+use crate::session::{ApplyEvents, Changes, Conversion, Event, Join, JoinIds};
+use crate::store::AppendError;
+use crate::units::{AdvertiserId, Micros, Timestamp, UserKey};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -17,6 +19,7 @@ use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Takes one event, a JSON array of them, or one a line; answers what was accepted and, for each
 /// line that was not, why.
@@ -50,15 +53,54 @@ pub async fn events(
     let (hashers, now) = (&**engine.user_keys.load(), engine.civil.now());
     let cleaner = Cleaner { hashers, marks: &engine.marks, tenant: &tenant, keeps: &keeps, now };
     let cleaned = cleaner.clean(&body);
+    let rejected = cleaned.rejected.clone();
+    let accepted = cleaned.accepted.len() + cleaned.unkept.len();
+    engine.metrics.events.add("rejected", rejected.len() as u64);
+    note(&engine, Subject::BehaviourRefused, &[], rejected.len());
+    // A handler ends with its connection, what it has begun must not.
+    let work = actix_web::rt::spawn(take(engine.get_ref().clone(), cleaned, now));
+    match tokio::time::timeout(Duration::from_millis(EVENTS_WAIT_MS_MAX), work).await {
+        Ok(Ok(Ok(conversions))) => HttpResponse::Ok().json(serde_json::json!({
+            "accepted": accepted, "rejected": rejected, "conversions": conversions,
+        })),
+        Ok(Ok(Err(_))) => refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the behaviour log cannot be written, and nothing was applied: send it again",
+        ),
+        Err(_) => {
+            engine.behaviour_log.count("events", "late");
+            refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the behaviour log is slow: send it again, what was applied is known by its ids",
+            )
+        }
+        Ok(Err(_)) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "the events were not taken"),
+    }
+}
+
+/// Keeps events that were cleaned at `now`, and then applies them. Returns what became of conversions.
+async fn take(
+    engine: Arc<Engine>,
+    mut cleaned: Cleaned,
+    now: Timestamp,
+) -> Result<BTreeMap<&'static str, u64>, AppendError> {
+    let moves = engine.moves(&cleaned.renamed);
+    if !engine.config.session.alias_from.events() {
+        cleaned.joins.clear();
+    }
+    let mut changes = Changes::default();
+    moves.iter().for_each(|join| changes.add_join(join));
+    cleaned.accepted.iter().for_each(|event| changes.add_event(event));
+    cleaned.joins.iter().for_each(|join| changes.add_join(join));
+    let wishes = engine.forgotten.wishes();
+    let pass = engine.behaviour_log.pass().await;
+    engine.behaviour_log.events(engine.behaviour_log.append(changes)).await?;
     engine.metrics.events.add("accepted", cleaned.accepted.len() as u64);
     engine.metrics.events.add("unkept", cleaned.unkept.len() as u64);
-    engine.metrics.events.add("rejected", cleaned.rejected.len() as u64);
     note(&engine, Subject::Behaviour, &cleaned.accepted, cleaned.accepted.len());
     note(&engine, Subject::Behaviour, &cleaned.unkept, cleaned.unkept.len());
-    note(&engine, Subject::BehaviourRefused, &[], cleaned.rejected.len());
-    let accepted = cleaned.accepted.len() + cleaned.unkept.len();
     // Before what they do is looked at: it is done by who they were.
-    join(&engine, engine.moves(&cleaned.renamed)).await;
+    join(&engine, moves).await;
     let mut conversions = BTreeMap::new();
     for event in cleaned.accepted.iter().chain(&cleaned.unkept) {
         if let Some(conversion) = &event.conversion {
@@ -67,13 +109,16 @@ pub async fn events(
         }
     }
     engine.join_segments(&cleaned.accepted);
-    apply(&engine, cleaned.accepted).await;
-    if engine.config.session.alias_from.events() {
-        join(&engine, cleaned.joins).await;
+    if engine.forgotten.wishes() != wishes {
+        // Who asked to be forgotten meanwhile is, as far as it goes.
+        let is_forgotten = |user: &UserKey| engine.forgotten.is_forgotten_since(*user, now);
+        cleaned.accepted.retain(|event| !is_forgotten(&event.user));
+        cleaned.joins.retain(|join| !join.ids.iter().any(is_forgotten));
     }
-    HttpResponse::Ok().json(serde_json::json!({
-        "accepted": accepted, "rejected": cleaned.rejected, "conversions": conversions,
-    }))
+    apply(&engine, cleaned.accepted).await;
+    join(&engine, cleaned.joins).await;
+    drop(pass);
+    Ok(conversions)
 }
 
 /// Writes how many events of a body were taken, or refused, into the event log.

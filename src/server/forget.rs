@@ -100,6 +100,8 @@ impl Engine {
     async fn forget(self: &Arc<Self>, ids: Ids) -> Result<Gone, NotForgotten> {
         self.remember(&ids).await?;
         let mut gone = Gone { ids: ids.len(), ..Gone::default() };
+        // Whoever has not looked at the wish yet will.
+        self.behaviour_log.settle().await;
         for _ in 0..ROUNDS {
             self.aliases.iter().for_each(|aliases| aliases.forget(&ids));
             for worker in self.workers() {

@@ -59,6 +59,8 @@ pub struct Forgotten {
     /// The number of the last that an earlier process has finished.
     last: u64,
     bucket: Option<Bucket>,
+    /// Wishes so far, to see that there was one: release on writing, acquire on reading.
+    wishes: AtomicU64,
 }
 
 impl Forgotten {
@@ -85,6 +87,7 @@ impl Forgotten {
             begun: AtomicU64::new(begun),
             last,
             bucket: Bucket::of(PER_S_MAX, Mono::now()),
+            wishes: AtomicU64::new(0),
         };
         forgotten.expire()?;
         Ok(forgotten)
@@ -116,6 +119,11 @@ impl Forgotten {
     /// Whether `user` has asked to be forgotten after `at`.
     pub fn is_forgotten_since(&self, user: UserKey, at: Timestamp) -> bool {
         self.users.read().get(&user.0).is_some_and(|wish| at <= wish.at)
+    }
+
+    /// Wishes so far. While it stays as it is, nobody was forgotten.
+    pub fn wishes(&self) -> u64 {
+        self.wishes.load(Ordering::Acquire)
     }
 
     /// Ids that are remembered.
@@ -155,6 +163,7 @@ impl Forgotten {
         for id in ids {
             self.store.put(&format!("{PREFIX}{:016x}", id.0), wish.encode())?;
             self.users.write().insert(id.0, wish);
+            self.wishes.fetch_add(1, Ordering::Release);
         }
         Ok(self.begun.load(Ordering::Acquire) == wish.saving)
     }

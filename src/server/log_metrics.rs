@@ -1,5 +1,6 @@
 //! What the logs say of themselves, read when somebody looks. The log of events has a record
-//! for each bill, which are known, and for each click and conversion, so its records are not counted.
+//! for each bill, which are known, and for each click and conversion, and the behaviour log for what users
+//! did, so their records are not counted.
 
 use crate::store::{COMMIT_BOUNDS_US, Health, LogStatus, OrderedLog};
 use prometheus_client::collector::Collector;
@@ -22,7 +23,8 @@ impl Collector for LogMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let logs: Vec<_> =
             self.0.iter().map(|(name, log)| ([("log", *name)], log.status(), log.head())).collect();
-        let counted = || logs.iter().filter(|(log, ..)| log[0].1 != "events");
+        let is_counted = |name| !["events", "behaviour"].contains(&name);
+        let counted = || logs.iter().filter(|(log, ..)| is_counted(log[0].1));
         let help = "Records made durable since the start";
         let mut family =
             encoder.encode_descriptor("log_appends", help, None, MetricType::Counter)?;

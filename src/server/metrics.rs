@@ -7,6 +7,7 @@ use crate::consent::{Restriction, Restrictions};
 use crate::notice::Purpose;
 use crate::notice::outcome::Outcome;
 use crate::server::behaviour::{Behaviour, Notices};
+use crate::server::behaviour_log::Refusals;
 use crate::server::event_log;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -178,6 +179,14 @@ impl Metrics {
     pub fn time_steps(&mut self, seconds: Histogram) {
         let help = "Time that a step of the sequence model took";
         self.registry.register_with_unit("sequence_step", help, Unit::Seconds, seconds);
+    }
+
+    /// Shows what the behaviour log did not keep, and the keys that it keeps.
+    pub fn behaviour_log(&mut self, refusals: &Refusals, keys: &Gauge) {
+        let help = "What the behaviour log did not keep in time, and why";
+        self.registry.register("behaviour_log_refused", help, refusals.clone());
+        let help = "Keys of days that open the behaviour log";
+        self.registry.register("behaviour_log_keys", help, keys.clone());
     }
 
     /// Also tells what others count.

@@ -13,7 +13,7 @@ use crate::server::bid::refuse;
 use crate::server::conversions::image;
 use crate::server::engine::{Engine, ExchangeDesk};
 use crate::server::follow::{Charged, Consequence, Follow};
-use crate::session::{CancelShow, ConfirmShow};
+use crate::session::{CancelShow, Changes, ConfirmShow};
 use crate::units::{Micros, Timestamp};
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, HeaderValue, LOCATION, REFERRER_POLICY};
 use actix_web::http::{Method, StatusCode};
@@ -193,13 +193,22 @@ impl Charge {
         let Self { purpose, token, held, price, before, entry, history } = self;
         engine.is_unsettled.store(true, Ordering::Release);
         let command = Command::settle(&held, price, notice_of(purpose));
+        let at = engine.civil.now();
+        let confirmed = show_of(&token, at);
+        // Beside the bill, and before anybody is told that it is taken.
+        let mut changes = Changes::default();
+        if !before.is_charged() {
+            confirmed.iter().for_each(|show| changes.add_show(show));
+        }
+        let show = engine.behaviour_log.append(changes);
         let Ok(position) = engine.ledger.append(&command).await else {
             engine.note(purpose, Outcome::NotDurable, entry);
             return refuse(StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written");
         };
+        engine.behaviour_log.show(show).await;
         history.borrow_mut().note_charge(held.hold);
         let charged = Charged { position, purpose, token, due: held.due, before, entry };
-        if let Some(work) = follow.take(shown(charged, engine.civil.now())) {
+        if let Some(work) = follow.take(shown(charged, confirmed, at)) {
             work.await;
         }
         taken(purpose)
@@ -323,12 +332,17 @@ fn cell_of(token: &BidToken) -> Cell {
     Cell { campaign: token.campaign, bucket }
 }
 
-/// The ad was shown and paid for: the session counts it, the learner and the releases hear of it.
-fn shown(charged: Charged, at: Timestamp) -> Consequence {
-    let token = charged.token;
-    let BidToken { campaign, creative, hold, .. } = token;
+/// What the session of the token's user counts, where he may be remembered.
+fn show_of(token: &BidToken, at: Timestamp) -> Option<ConfirmShow> {
+    let BidToken { campaign, creative, hold, .. } = *token;
     let known = token.user.filter(|_| token.store_session);
-    let confirmed = known.map(|user| ConfirmShow { user, campaign, creative, hold, at });
+    known.map(|user| ConfirmShow { user, campaign, creative, hold, at })
+}
+
+/// The ad was shown and paid for: the session counts it, the learner and the releases hear of it.
+fn shown(charged: Charged, confirmed: Option<ConfirmShow>, at: Timestamp) -> Consequence {
+    let token = charged.token;
+    let hold = token.hold;
     let user = token.user.filter(|_| token.measure);
     let price = charged.entry.price.unwrap_or(token.price);
     let is_forgotten = token.is_withheld();

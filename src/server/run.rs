@@ -436,6 +436,6 @@ async fn close(engine: &Engine, servers: &[ServerHandle]) {
     engine.drain_log().await;
     engine.save_ledger().await;
     engine.saved_model.finish();
-    engine.saved_sessions.finish();
+    engine.saved_sessions.finish(&engine.behaviour_log);
     engine.event_log.settle().await;
 }

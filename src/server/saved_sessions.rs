@@ -1,19 +1,22 @@
 //! Sessions in the state folder: sealed, saved now and then and at the end, read at the start.
 //!
-//! What was saved is back after a crash, and what came later is lost: caps may then be exceeded by what
-//! was shown since the last saving, and by nothing where the end was graceful. A file that is damaged,
-//! of another version or key, or older than the last that was saved is put aside, and sessions begin
-//! anew: half of them would be caps that hold for some, which nobody could tell from a fault.
+//! What was saved is back after a crash, and what came later is in the behaviour log, which a start
+//! applies to it. A file that is damaged, of another version or key, or older than the last that was
+//! saved is put aside, and sessions begin anew, with what that log still has: half of them would be caps
+//! that hold for some, which nobody could tell from a fault.
 
 use crate::clock::{Civil, Mono};
 use crate::config::Config;
 use crate::hash;
 use crate::privacy::magnitude;
+use crate::server::behaviour_log::BehaviourLog;
+use crate::server::behaviour_replay::Covered;
 use crate::server::forgotten::Forgotten;
 use crate::server::keys::Keys;
-use crate::session::{self, Aliases, Restorer, SessionTable};
+use crate::session::{self, Aliases, Restorer, SessionShard, SessionTable};
 use crate::store::{Head, SealKey, SealedError, SealedReader, SealedWriter};
 use crate::units::Timestamp;
+use actix::Addr;
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
@@ -74,6 +77,8 @@ pub struct SavedSessions {
     saver: Arc<Saver>,
     /// Whether anything is kept.
     is_kept: bool,
+    /// What the start found in the saved sessions.
+    covered: Option<Covered>,
     every_s: u64,
     last: Mutex<(Mono, Option<JoinHandle<()>>)>,
 }
@@ -118,14 +123,14 @@ impl SavedSessions {
         let mut users = make();
         let read = |users: &Users| read(&file, &seal_keys, users, (model, civil), &forgotten);
         let restored = if is_kept { read(&users) } else { Ok(None) };
-        let (found, restored) = match restored {
-            Ok(None) => (Found::Nothing, 0),
-            Ok(Some(restored)) => (Found::Sessions, restored),
+        let (found, restored, covered) = match restored {
+            Ok(None) => (Found::Nothing, 0, None),
+            Ok(Some((restored, covered))) => (Found::Sessions, restored, Some(covered)),
             Err(error) => {
                 put_aside(&file, &error);
                 // What was taken from it before the fault was seen is dropped with the tables.
                 users = make();
-                (Found::Refused, 0)
+                (Found::Refused, 0, None)
             }
         };
         let [done, failed, bytes, millis] = std::array::from_fn(|_| Arc::default());
@@ -146,6 +151,7 @@ impl SavedSessions {
         Self {
             saver: Arc::new(saver),
             is_kept,
+            covered,
             every_s: config.session.save_every_s.into(),
             last: Mutex::new((Mono::now(), None)),
         }
@@ -156,13 +162,23 @@ impl SavedSessions {
         self.saver.users.clone()
     }
 
+    /// What of the behaviour log is in what the start found.
+    pub const fn covered(&self) -> Option<Covered> {
+        self.covered
+    }
+
     /// How the start went and what became of savings.
     pub fn metrics(&self) -> SessionMetrics {
         self.saver.metrics.clone()
     }
 
-    /// Saves on a thread of its own if it is time to, and the time before has ended.
-    pub fn tick(&self) {
+    /// Saves on a thread of its own if it is time to, and the time before has ended; with what
+    /// `journal` has, and what is on its way to `shards`.
+    pub fn tick(
+        &self,
+        journal: &Arc<BehaviourLog>,
+        shards: impl FnOnce() -> Vec<Addr<SessionShard>>,
+    ) {
         let mut last = self.last.lock();
         let now = Mono::now();
         let is_due = now.nanos_since(last.0) / 1_000_000_000 >= self.every_s;
@@ -170,24 +186,25 @@ impl SavedSessions {
         if !self.is_kept || !is_due || is_busy || self.every_s == 0 {
             return;
         }
-        let saver = self.saver.clone();
+        let (saver, journal, shards) = (self.saver.clone(), journal.clone(), shards());
         let spawned = std::thread::Builder::new().name("sessions".to_owned());
-        *last = (now, spawned.spawn(move || saver.save()).ok());
+        *last = (now, spawned.spawn(move || saver.save(&journal, &shards)).ok());
     }
 
     /// Saves at the end, when nobody writes sessions any more.
-    pub fn finish(&self) {
+    pub fn finish(&self, journal: &BehaviourLog) {
         if !self.is_kept {
             return;
         }
         let before = self.last.lock().1.take();
         // A thread that panicked has saved nothing; this saves all the same.
         let _ = before.map(JoinHandle::join);
-        self.saver.save();
+        self.saver.save(journal, &[]);
     }
 }
 
-fn seal_keys(config: &Config, keys: &Keys) -> [SealKey; 2] {
+/// The keys that seal what is remembered of users: the first seals.
+pub fn seal_keys(config: &Config, keys: &Keys) -> [SealKey; 2] {
     let key = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).ok();
     let mut named = config.session.seal_keys.iter().filter_map(|secret| key(secret.bytes()));
     let first = named.next();
@@ -202,10 +219,10 @@ fn read(
     users: &Users,
     (model, civil): (u64, &Civil),
     forgotten: &Forgotten,
-) -> Result<Option<u64>, Refused> {
+) -> Result<Option<(u64, Covered)>, Refused> {
     let began = Mono::now();
     let Some(mut reader) = SealedReader::open(file, keys, KIND)? else { return Ok(None) };
-    let saving = reader.head().sequence;
+    let Head { sequence: saving, at, .. } = *reader.head();
     let mut restorer = Restorer {
         table: &users.sessions,
         aliases: users.aliases.as_deref(),
@@ -215,6 +232,7 @@ fn read(
         sessions: 0,
         forgotten: 0,
         keeps_states: false,
+        journaled: 0,
     };
     while let Some(piece) = reader.next()? {
         restorer.take(&piece)?;
@@ -226,7 +244,8 @@ fn read(
     let (sessions, forgotten) = (restorer.sessions, restorer.forgotten);
     let took_ms = Mono::now().nanos_since(began) / 1_000_000;
     tracing::info!(sessions, forgotten, took_ms, "sessions go on where they were saved");
-    Ok(Some(sessions))
+    let covered = Covered { journaled: restorer.journaled, at };
+    Ok(Some((sessions, covered)))
 }
 
 fn put_aside(file: &Path, error: &Refused) {
@@ -237,16 +256,16 @@ fn put_aside(file: &Path, error: &Refused) {
 }
 
 /// When a file was written last, if there is one.
-fn written(file: &Path) -> Option<Timestamp> {
+pub fn written(file: &Path) -> Option<Timestamp> {
     let since = std::fs::metadata(file).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
     i64::try_from(since.as_millis()).ok().map(Timestamp)
 }
 
 impl Saver {
-    fn save(&self) {
+    fn save(&self, journal: &BehaviourLog, shards: &[Addr<SessionShard>]) {
         let began = Mono::now();
         let metrics = &self.metrics;
-        let counter = match self.write() {
+        let counter = match self.write(journal, shards) {
             Ok(bytes) => {
                 let took_ms = Mono::now().nanos_since(began) / 1_000_000;
                 metrics.bytes.store(bytes, Ordering::Relaxed);
@@ -268,17 +287,23 @@ impl Saver {
         }
     }
 
-    fn write(&self) -> anyhow::Result<u64> {
+    fn write(&self, journal: &BehaviourLog, shards: &[Addr<SessionShard>]) -> anyhow::Result<u64> {
+        // Before the cut: who is forgotten from there on may be in it.
         let sequence = self.forgotten.begin_saving();
-        let at = self.civil.now();
-        let head = Head { kind: KIND, boot: self.boot, sequence, at };
-        let mut writer = SealedWriter::begin(&self.file, &self.key, &head)?;
         let Users { sessions, aliases } = &self.users;
-        session::save(sessions, aliases.as_deref(), self.model, at, &mut |piece| {
-            writer.add(piece)
-        })?;
+        let cut = journal.cut(shards, |journaled| sessions.cut(journaled, self.civil.now()))?;
+        let head = Head { kind: KIND, boot: self.boot, sequence, at: cut.at };
+        let mut writer = SealedWriter::begin(&self.file, &self.key, &head);
+        let walked =
+            session::save((sessions, aliases.as_deref()), &cut, self.model, &mut |piece| {
+                // A file that could not be begun is an error after the walk.
+                writer.as_mut().map_or(Ok(()), |writer| writer.add(piece))
+            });
+        let writer = writer?;
+        walked?;
         let bytes = writer.finish()?;
         self.forgotten.end_saving(sequence)?;
+        journal.saved(&cut)?;
         Ok(bytes)
     }
 }

@@ -132,7 +132,11 @@ impl Engine {
             self.relevance.address().send(relevance::Tick { now }).await.is_err(),
         ]);
         self.saved_model.tick();
-        self.saved_sessions.tick();
+        let shards = || self.workers().map(|worker| worker.shard.clone()).collect();
+        self.saved_sessions.tick(&self.behaviour_log, shards);
+        if let Err(error) = self.behaviour_log.tick(now) {
+            tracing::error!(%error, "the behaviour log's keys stay as they are");
+        }
         if let Err(error) = self.user_keys.tick(now) {
             tracing::error!(%error, "the keys of users stay as they are");
             self.metrics.refused("user_keys");

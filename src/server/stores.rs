@@ -1,10 +1,12 @@
 //! What a server keeps, opened and read before it listens: the ledger's log with the ledger that it
-//! leads to, the privacy ledger, the log of events with the orders that were counted, and what was changed over the API.
+//! leads to, the privacy ledger, the log of events with the orders that were counted, and what was changed
+//! over the API. The behaviour log is taken here, and read when there are sessions to apply it to.
 
 use crate::budget::{Ledger, SNAPSHOT_KEY, Saver, Saving};
 use crate::clock::{Civil, Mono};
 use crate::config::{Config, Store, StoreKind};
 use crate::notice::entry::{Entry, Order};
+use crate::server::behaviour_replay;
 use crate::server::event_log::ENTRIES_MAX;
 use crate::server::privacy_ledger::{PRIVACY_FILE, PrivacyLedger};
 use crate::store::embedded::{Opened, SqliteConfig, SqliteLog};
@@ -43,6 +45,8 @@ pub struct Stores {
     pub saver: Option<Saver>,
     /// Milliseconds that events are kept; `None` in memory.
     pub events_keep_ms: Option<i64>,
+    /// The behaviour log, taken and not read; `None` in memory.
+    pub behaviour: Option<Opened>,
     /// Orders that were counted, and the bids that they are owed to; the oldest first.
     pub orders: Vec<(Order, Option<HoldId>)>,
 }
@@ -71,6 +75,7 @@ impl Stores {
             ledger: Ledger::default(),
             saver: None,
             events_keep_ms: None,
+            behaviour: None,
             orders: Vec::new(),
         })
     }
@@ -91,6 +96,7 @@ impl Stores {
         let (events, orders) = open_events(&events_file, civil)?;
         let settings = SqliteConfig::open(&state.join(SETTINGS_FILE))?;
         let forgotten = SqliteConfig::open(&state.join(FORGOTTEN_FILE))?;
+        let behaviour = behaviour_replay::take(state)?;
         let privacy = PrivacyLedger::open(&state.join(PRIVACY_FILE), civil, &settings)?;
         let log = Arc::new(log);
         let position = ledger.position().0;
@@ -106,6 +112,7 @@ impl Stores {
             ledger,
             saver: Some(saver),
             events_keep_ms: Some(i64::from(config.store.events_keep_days) * 86_400_000),
+            behaviour: Some(behaviour),
             orders,
         })
     }

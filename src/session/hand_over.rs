@@ -76,13 +76,18 @@ impl ShardState {
             }
             Joined::Known => {
                 // Where a hand-over was lost, this one makes up for it.
-                for &user in &join.ids {
-                    if aliases.root(user, now) != user && self.table.knows(user) {
-                        self.send(user, Step::HandOver(user), now);
-                    }
-                }
+                self.gather(&join.ids, now);
             }
             Joined::TooMany | Joined::RateLimited => {}
+        }
+    }
+
+    /// Has the sessions of ids that lead to others handed over, where there are any.
+    pub(super) fn gather(&mut self, ids: &[UserKey], now: Timestamp) {
+        for &user in ids {
+            if self.home(user, now) != user && self.table.knows(user) {
+                self.send(user, Step::HandOver(user), now);
+            }
         }
     }
 
@@ -176,7 +181,6 @@ impl ShardState {
         }
         let merged = self.write(home, true, now, |session| session.adopt(&mut moved));
         self.counters.shows_merged += merged.unwrap_or(0);
-        self.table.note_adoption(home);
         if let Some(aliases) = &self.aliases {
             aliases.count_merge();
         }

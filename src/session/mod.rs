@@ -24,8 +24,10 @@ mod frequency;
 mod hand_over;
 mod identity;
 mod interest;
+mod journal;
 mod level;
 mod profile;
+mod replay;
 mod saved;
 mod shard;
 mod slab;
@@ -44,13 +46,15 @@ pub use frequency::{CapKey, CapWindow, SHOWS_MAX, WINDOW_S_MAX, campaign_tag};
 pub use hand_over::Relay;
 pub use identity::{ID_BYTES_MAX, Namespace, UserId};
 pub use interest::{HALF_LIFE_FAST_S, HALF_LIFE_SLOW_S, SLOW_WEIGHT};
+pub use journal::{Change, Changes, PIECE_BYTES_MAX, read_changes};
 pub use profile::{Profile, ReadOutcome};
+pub use replay::Replay;
 pub use saved::{Malformed, Restorer, save};
 pub use shard::{
-    ApplyEvents, Carry, ChangeShows, ForgetUsers, JoinIds, SHARD_MAILBOX_MAX, SendRelays,
+    ApplyEvents, Carry, ChangeShows, ForgetUsers, JoinIds, Reached, SHARD_MAILBOX_MAX, SendRelays,
     SessionShard, Status, TellVisits, Tick,
 };
 pub use state::{
     CancelShow, ConfirmShow, PendShow, ShardCounters, ShardState, ShardStatus, ShowChange,
 };
-pub use table::{PARTITIONS, STRIPES_PER_PARTITION, SessionConfig, SessionTable, ShardMap};
+pub use table::{Cut, PARTITIONS, STRIPES_PER_PARTITION, SessionConfig, SessionTable, ShardMap};

@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn reading_the_longest_log_allocates_nothing() {
-        let mut session = UserSession::new(UserKey(1), Timestamp(0));
+        let mut session = UserSession::new(UserKey(1), Timestamp(0), 0);
         for sequence in 0..100 {
             let hold = HoldId { sequence, ..HoldId::default() };
             session.shows.confirm(CampaignId(1), CreativeId(1), hold, Timestamp(0));

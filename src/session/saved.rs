@@ -3,18 +3,20 @@
 //! A body is pieces, each begun by a byte that says what it holds; numbers are little-endian, since
 //! most are hashes that no packing makes smaller:
 //! ```text
-//! 0 intro:     digest of the sequence model u64, 0 for none
+//! 0 intro:     digest of the sequence model u64, 0 for none | journaled u64
 //! 1 sessions:  user u64 | seen u32 | interests u8 | items u8 | shows u8 | has state u8, and then those
 //! 2 forgotten: number of the stripe u16 | 256 seconds u32
 //! 3 groups:    ids u8, and for each id u64 | place of the next u8 | used u32
 //! ```
-//! The walk takes one stripe's lock for 64 sessions at a time, to read, from the last place down: what
-//! is removed meanwhile brings a session from behind the walk before it, which is then saved twice and
-//! never missed. What one session takes over from another during the walk is saved again at its end, as
-//! are groups that were made. Of two copies the later counts.
+//! Sessions are saved as of one moment, the cut, however long it takes: then what a journal has up to
+//! there is in them and nothing of what it has after, so that it may be applied again. The walk takes
+//! one stripe's lock for 64 sessions at a time, to read, from the last place down; whoever changes a
+//! session that it has not met yet leaves an image of it as it was. What is removed meanwhile brings a
+//! session from behind the walk before it, which is seen to have been saved. Groups are saved at the
+//! end as they are then: a start brings the sessions of each together ([`super::Replay::settle`]).
 
 use super::alias::Aliases;
-use super::table::SessionTable;
+use super::table::{Cut, SessionTable};
 use super::user::UserSession;
 use crate::units::{Timestamp, UserKey};
 
@@ -51,30 +53,29 @@ impl<E> Pieces<'_, E> {
     }
 }
 
-/// Hands all sessions and aliases to `take`, in pieces of at most 128 kB. `model` is the digest of the
-/// sequence model that steps their states, 0 for none.
+/// Hands all sessions, as of `cut`, and aliases to `take`, in pieces of at most 128 kB. `model` is the
+/// digest of the sequence model that steps their states, 0 for none. Where `take` fails it is not called
+/// again, and the walk ends all the same: the next one relies on it.
 ///
 /// # Errors
-/// Whatever `take` says, at once.
+/// Whatever `take` says first.
 pub fn save<E>(
-    table: &SessionTable,
-    aliases: Option<&Aliases>,
+    (table, aliases): (&SessionTable, Option<&Aliases>),
+    cut: &Cut,
     model: u64,
-    now: Timestamp,
     take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut intro = vec![INTRO];
     intro.extend(model.to_le_bytes());
-    take(&intro)?;
-    table.watch_adoptions();
-    let saved = save_sessions(table, now, take);
-    let adopted = table.take_adoptions();
-    saved?;
-    let mut pieces = Pieces { take, bytes: vec![SESSIONS] };
-    for user in adopted {
-        pieces.add(|out| table.save_one(user, out))?;
-    }
-    pieces.end()?;
+    intro.extend(cut.journaled.to_le_bytes());
+    let mut outcome = take(&intro);
+    let walked = save_sessions(table, cut, &mut |piece| {
+        if outcome.is_ok() {
+            outcome = take(piece);
+        }
+        Ok::<_, E>(())
+    });
+    walked.and(outcome)?;
     for stripe in 0..table.stripe_count() {
         let mut piece = vec![FORGOTTEN];
         piece.extend((stripe as u16).to_le_bytes());
@@ -102,14 +103,17 @@ fn save_groups<E>(
 
 fn save_sessions<E>(
     table: &SessionTable,
-    now: Timestamp,
+    cut: &Cut,
     take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut pieces = Pieces { take, bytes: vec![SESSIONS] };
     for stripe in 0..table.stripe_count() {
         let mut before = usize::MAX;
         while before > 0 {
-            pieces.add(|out| before = table.save_some(stripe, before, now, out))?;
+            pieces.add(|out| before = table.save_some(stripe, before, cut, out))?;
+        }
+        for image in table.end_walk(stripe, cut) {
+            pieces.add(|out| out.extend(image))?;
         }
     }
     pieces.end()
@@ -138,6 +142,8 @@ pub struct Restorer<'a> {
     pub forgotten: u64,
     /// Whether states are of the present model.
     pub keeps_states: bool,
+    /// The last position of the journal that is in the sessions; 0 for none.
+    pub journaled: u64,
 }
 
 impl Restorer<'_> {
@@ -152,6 +158,10 @@ impl Restorer<'_> {
             INTRO => {
                 let model = reader.u64().ok_or(Malformed)?;
                 self.keeps_states = model == self.model && model != 0;
+                // Savings of before there was a journal end here.
+                if !reader.0.is_empty() {
+                    self.journaled = reader.u64().ok_or(Malformed)?;
+                }
             }
             SESSIONS => {
                 while !reader.0.is_empty() {

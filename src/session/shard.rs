@@ -11,6 +11,7 @@ use actix::{Actor, Context, Handler, Message, MessageResult};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 /// Messages that may wait: batches, each of a millisecond of one sender. A sender that finds it full
 /// (`try_send`) counts what it drops, or waits (events, notices).
@@ -53,6 +54,11 @@ const _: () = assert!(size_of::<JoinIds>() <= 128);
 pub struct ForgetUsers(pub Ids);
 
 const _: () = assert!(size_of::<ForgetUsers>() <= 128);
+
+/// Tells a thread that everything before it was handled, for which it lets the sender go.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Reached(pub Sender<()>);
 
 /// What another shard has for this one.
 #[derive(Debug, Message)]
@@ -160,6 +166,13 @@ impl Handler<ForgetUsers> for SessionShard {
     type Result = usize;
     fn handle(&mut self, ForgetUsers(users): ForgetUsers, _: &mut Self::Context) -> usize {
         self.change(|state, _| state.forget(&users))
+    }
+}
+
+impl Handler<Reached> for SessionShard {
+    type Result = ();
+    fn handle(&mut self, Reached(sender): Reached, _: &mut Self::Context) {
+        drop(sender);
     }
 }
 

@@ -68,7 +68,7 @@ mod tests {
             let mut plain: Vec<u64> = Vec::new();
             for (number, (kind, place)) in (0_u64..).zip(steps) {
                 if kind < 2 {
-                    slab.push(UserSession::new(UserKey(number), Timestamp(0)));
+                    slab.push(UserSession::new(UserKey(number), Timestamp(0), 0));
                     plain.push(number);
                 } else {
                     let removed = slab.swap_remove(place).map(|session| session.user.0);

@@ -207,6 +207,11 @@ impl ShardState {
         visits
     }
 
+    /// Remembers an event that was applied before, so that its repetition is known.
+    pub(super) fn remember(&mut self, event: &Event, now: Timestamp) {
+        self.recent.insert(event.id, now);
+    }
+
     /// Applies one event, without asking whether it should be.
     pub(super) fn record(&mut self, event: &Event, now: Timestamp) {
         let sequencer = self.sequencer.clone();

@@ -13,6 +13,9 @@ use rustc_hash::FxHashMap;
 /// Sessions looked at to find one to evict: bounds the time under the lock to a few microseconds.
 const EVICT_STEPS_MAX: usize = 64;
 
+/// Bytes after which images of sessions go on in another piece.
+const IMAGES_BYTES: usize = 16 * 1_024;
+
 /// Slots that remember when shows were forgotten with an evicted session. The more there are, the
 /// fewer strangers are refused for somebody else's shows; 1 kB a stripe, and only once needed.
 const FORGOTTEN_SLOTS: usize = 256;
@@ -35,6 +38,11 @@ pub(super) struct Stripe {
     hand: usize,
     /// By hash of the user: the second of the latest show that went with an evicted session.
     forgotten: Option<Box<[u32; FORGOTTEN_SLOTS]>>,
+    /// The cut of the last saving that has walked it whole.
+    walked: u8,
+    /// What is to be saved of sessions that have changed since the cut, before the walk came by; at
+    /// most once each.
+    images: Vec<Vec<u8>>,
 }
 
 impl Stripe {
@@ -83,21 +91,25 @@ impl Stripe {
     }
 
     /// Lets `act` change `user`'s session, after dropping what has expired in it; a session left
-    /// with nothing in it is removed. `None` when there is no session and none may be created.
+    /// with nothing in it is removed. `None` when there is no session and none may be created. While a
+    /// saving as of `cut` has not come by, it keeps for it what the session was.
     pub(super) fn write<R>(
         &mut self,
         user: UserKey,
         may_create: bool,
-        (config, now): (&SessionConfig, Timestamp),
+        (config, now, cut): (&SessionConfig, Timestamp, u8),
         turnover: &mut Turnover,
         act: impl FnOnce(&mut UserSession) -> R,
     ) -> Option<R> {
         let place = match self.index.get(&user.0) {
             Some(&place) => place as usize,
-            None if may_create => self.admit(user, config, now, turnover),
+            None if may_create => self.admit(user, config, (now, cut), turnover),
             None => return None,
         };
         let session = self.sessions.get_mut(place)?;
+        if self.walked != cut && session.is_due(cut) {
+            keep_image(session, &mut self.images);
+        }
         session.tidy(config, now.as_secs_u32());
         session.mark_used();
         let result = act(session);
@@ -133,12 +145,13 @@ impl Stripe {
         (visited, (place < self.sessions.len()).then_some(place))
     }
 
-    /// Writes up to [`SESSIONS_PER_LOCK`] of the live sessions before the place `before`, the last first.
-    /// Returns the place before which to go on; 0 at the end.
+    /// Writes up to [`SESSIONS_PER_LOCK`] of the live sessions before the place `before`, the last first,
+    /// but for those that the saving as of `cut` has. Returns the place before which to go on; 0 at the
+    /// end.
     pub(super) fn save(
         &self,
         before: usize,
-        (config, now_s): (&SessionConfig, u32),
+        (config, now_s, cut): (&SessionConfig, u32, u8),
         out: &mut Vec<u8>,
     ) -> usize {
         let before = before.min(self.sessions.len());
@@ -148,14 +161,16 @@ impl Stripe {
         let is_listed = |session: &&UserSession| {
             self.index.contains_key(&session.user.0) && !session.is_expired(config, now_s)
         };
-        sessions.filter(is_listed).for_each(|session| session.save(out));
+        let due = sessions.filter(|session| session.is_due(cut));
+        due.filter(is_listed).for_each(|session| session.save(out));
         until
     }
 
-    /// Writes `user`'s session, if there is one.
-    pub(super) fn save_one(&self, user: UserKey, out: &mut Vec<u8>) {
-        let session = self.index.get(&user.0).and_then(|place| self.sessions.get(*place as usize));
-        session.into_iter().for_each(|session| session.save(out));
+    /// Ends the walk of the saving as of `cut`. Returns what it has not met: sessions that changed before
+    /// it came by, as they were, in pieces.
+    pub(super) fn end_walk(&mut self, cut: u8) -> Vec<Vec<u8>> {
+        self.walked = cut;
+        std::mem::take(&mut self.images)
     }
 
     /// Takes over a session that was saved, in the place of one of the same user. Whether anything of
@@ -164,7 +179,7 @@ impl Stripe {
         &mut self,
         mut session: UserSession,
         config: &SessionConfig,
-        now: Timestamp,
+        (now, cut): (Timestamp, u8),
         turnover: &mut Turnover,
     ) -> bool {
         session.tidy(config, now.as_secs_u32());
@@ -174,7 +189,7 @@ impl Stripe {
         let user = session.user;
         let place = match self.index.get(&user.0) {
             Some(&place) => place as usize,
-            None => self.admit(user, config, now, turnover),
+            None => self.admit(user, config, (now, cut), turnover),
         };
         if let Some(known) = self.sessions.get_mut(place) {
             *known = session;
@@ -210,11 +225,11 @@ impl Stripe {
         &mut self,
         user: UserKey,
         config: &SessionConfig,
-        now: Timestamp,
+        (now, cut): (Timestamp, u8),
         turnover: &mut Turnover,
     ) -> usize {
         let now_s = now.as_secs_u32();
-        let mut session = UserSession::new(user, now);
+        let mut session = UserSession::new(user, now, cut);
         let place = if self.sessions.len() >= config.stripe_sessions_max() {
             self.make_room(config, now_s, turnover)
         } else {
@@ -309,6 +324,14 @@ impl Stripe {
         let show = Show::forgotten(latest_s);
         show.is_within(config.shows_keep_s, now_s).then_some(show)
     }
+}
+
+/// Keeps what a session is.
+fn keep_image(session: &UserSession, images: &mut Vec<Vec<u8>>) {
+    if images.last().is_none_or(|image| image.len() >= IMAGES_BYTES) {
+        images.push(Vec::new());
+    }
+    images.last_mut().into_iter().for_each(|image| session.save(image));
 }
 
 fn forgotten_slot(user: UserKey) -> usize {

@@ -9,8 +9,8 @@ use super::saved::Reader;
 use super::stripe::{Stripe, Turnover};
 use super::user::UserSession;
 use crate::units::{Timestamp, UserKey};
-use parking_lot::{Mutex, RwLock};
-use std::sync::atomic::{AtomicU64, Ordering};
+use parking_lot::RwLock;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// What is moved between shards (and, in a cluster, between nodes) as a whole.
 pub const PARTITIONS: usize = 64;
@@ -62,8 +62,9 @@ pub struct SessionTable {
     config: SessionConfig,
     // A count that nothing else is ordered by.
     contended: AtomicU64,
-    /// While the table is being saved: whose sessions took over others'. Hand-overs are few.
-    adopted: Mutex<Option<Vec<UserKey>>>,
+    /// The cut of the last saving; see [`SessionTable::cut`]. Whoever must see a new one is told of it
+    /// by a message or a lock, so relaxed order is enough.
+    cut: AtomicU8,
 }
 
 impl SessionTable {
@@ -79,7 +80,7 @@ impl SessionTable {
             stripes: (0..STRIPES).map(|_| Padded::default()).collect(),
             config,
             contended: AtomicU64::new(0),
-            adopted: Mutex::default(),
+            cut: AtomicU8::new(0),
         }
     }
 
@@ -168,7 +169,7 @@ impl SessionTable {
         act: impl FnOnce(&mut UserSession) -> R,
     ) -> Option<R> {
         let mut stripe = self.stripe(user).write();
-        stripe.write(user, may_create, (&self.config, now), turnover, act)
+        stripe.write(user, may_create, (&self.config, now, self.last_cut()), turnover, act)
     }
 
     /// Sweeps up to `slots` sessions of one stripe of `partition`; see `Stripe::sweep`.
@@ -201,14 +202,16 @@ impl SessionTable {
         &self,
         stripe: usize,
         before: usize,
-        now: Timestamp,
+        cut: &Cut,
         out: &mut Vec<u8>,
     ) -> usize {
-        self.stripes[stripe].0.read().save(before, (&self.config, now.as_secs_u32()), out)
+        let now_s = cut.at.as_secs_u32();
+        self.stripes[stripe].0.read().save(before, (&self.config, now_s, cut.number), out)
     }
 
-    pub(super) fn save_one(&self, user: UserKey, out: &mut Vec<u8>) {
-        self.stripe(user).read().save_one(user, out);
+    /// See `Stripe::end_walk`.
+    pub(super) fn end_walk(&self, stripe: usize, cut: &Cut) -> Vec<Vec<u8>> {
+        self.stripes[stripe].0.write().end_walk(cut.number)
     }
 
     pub(super) fn save_forgotten(&self, stripe: usize, out: &mut Vec<u8>) -> bool {
@@ -217,31 +220,41 @@ impl SessionTable {
 
     pub(super) fn restore(&self, session: UserSession, now: Timestamp) -> bool {
         let mut turnover = Turnover::default();
-        self.stripe(session.user).write().restore(session, &self.config, now, &mut turnover)
+        let when = (now, self.last_cut());
+        self.stripe(session.user).write().restore(session, &self.config, when, &mut turnover)
     }
 
     pub(super) fn restore_forgotten(&self, stripe: usize, reader: &mut Reader<'_>) -> Option<()> {
         self.stripes.get(stripe)?.0.write().restore_forgotten(reader)
     }
 
-    /// From here on it is noted whose sessions take over others'.
-    pub(super) fn watch_adoptions(&self) {
-        *self.adopted.lock() = Some(Vec::new());
+    /// Begins a saving: sessions are saved as they are at this moment, which `at` is, with all that a
+    /// journal has up to the position `journaled`. Each saving must be walked to its end before the
+    /// next begins.
+    pub fn cut(&self, journaled: u64, at: Timestamp) -> Cut {
+        let number = self.cut.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        Cut { number, journaled, at }
     }
 
-    pub(super) fn note_adoption(&self, user: UserKey) {
-        self.adopted.lock().iter_mut().for_each(|users| users.push(user));
-    }
-
-    /// Whose did, since.
-    pub(super) fn take_adoptions(&self) -> Vec<UserKey> {
-        self.adopted.lock().take().unwrap_or_default()
+    fn last_cut(&self) -> u8 {
+        self.cut.load(Ordering::Relaxed)
     }
 
     pub(super) fn stripe(&self, user: UserKey) -> &RwLock<Stripe> {
         let lock = user.0 / PARTITIONS as u64 % STRIPES_PER_PARTITION as u64;
         &self.stripes[Self::partition_of(user) * STRIPES_PER_PARTITION + lock as usize].0
     }
+}
+
+/// A moment as of which sessions are saved.
+#[derive(Debug)]
+pub struct Cut {
+    /// Tells it from the saving before: after a walk every session has it.
+    number: u8,
+    /// The last position of the journal that is in the sessions.
+    pub journaled: u64,
+    /// When it is.
+    pub at: Timestamp,
 }
 
 /// Which shard writes which partition.

@@ -9,7 +9,7 @@ use super::table::SessionConfig;
 use crate::relevance::sequence::State;
 use crate::units::{Timestamp, UserKey};
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// Items remembered: what a co-visitation lookup asks for.
 pub(super) const ITEMS_MAX: usize = 4;
@@ -52,6 +52,9 @@ pub(super) struct UserSession {
     seen_s: u32,
     // Set by readers under a shared lock; a hint for eviction, so relaxed order is enough.
     is_used: AtomicBool,
+    /// The cut of the last saving that has it. Set by the one saver under a shared lock, and by writers
+    /// under theirs: the lock orders it.
+    cut: AtomicU8,
 }
 
 /// What leaves one session for another.
@@ -90,7 +93,8 @@ impl Moved {
 const _: () = assert!(size_of::<UserSession>() <= 200);
 
 impl UserSession {
-    pub(super) fn new(user: UserKey, now: Timestamp) -> Self {
+    /// An empty one, that no saving as of `cut` needs.
+    pub(super) fn new(user: UserKey, now: Timestamp, cut: u8) -> Self {
         Self {
             user,
             shows: ShowLog::default(),
@@ -99,6 +103,7 @@ impl UserSession {
             extra: None,
             seen_s: now.as_secs_u32(),
             is_used: AtomicBool::new(true),
+            cut: AtomicU8::new(cut),
         }
     }
 
@@ -140,8 +145,8 @@ impl UserSession {
         let shows = ShowLog::load(shows.into(), reader)?;
         let mut state = || Some(Box::new(Extra { sequence: State::from_bytes(&reader.bytes()?) }));
         let extra = if has_state == 0 { None } else { Some(state()?) };
-        let is_used = AtomicBool::new(false);
-        Some(Self { user, shows, interests, items: recent, extra, seen_s, is_used })
+        let (is_used, cut) = (AtomicBool::new(false), AtomicU8::new(0));
+        Some(Self { user, shows, interests, items: recent, extra, seen_s, is_used, cut })
     }
 
     /// Drops the sequence model's state.
@@ -235,6 +240,15 @@ impl UserSession {
         if !self.is_used.load(Ordering::Relaxed) {
             self.is_used.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Notes that the saving as of `cut` has it. Whether it had not before.
+    pub(super) fn is_due(&self, cut: u8) -> bool {
+        let is_due = self.cut.load(Ordering::Relaxed) != cut;
+        if is_due {
+            self.cut.store(cut, Ordering::Relaxed);
+        }
+        is_due
     }
 
     /// Whether it was used since the last call.

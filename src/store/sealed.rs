@@ -62,8 +62,9 @@ impl SealKey {
         Self(bytes)
     }
 
-    /// What files call it by: tells keys apart and says nothing else of them.
-    fn id(&self) -> [u8; 8] {
+    /// What is sealed calls it by this: it tells keys apart and says nothing else of them.
+    #[must_use]
+    pub fn id(&self) -> [u8; 8] {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
         let tag = hmac::sign(&key, b"outbid key id");
         let mut id = [0; 8];
@@ -71,7 +72,10 @@ impl SealKey {
         id
     }
 
-    fn of_file(&self, salt: &[u8]) -> Option<LessSafeKey> {
+    /// The key of whatever has this salt (HKDF-SHA256, RFC 5869), whose nonces are its own. `None` never,
+    /// as far as the library says.
+    #[must_use]
+    pub fn of_salt(&self, salt: &[u8]) -> Option<LessSafeKey> {
         let drawn = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(&self.0);
         let unbound = UnboundKey::from(drawn.expand(&[b"outbid sealed file"], &AES_256_GCM).ok()?);
         Some(LessSafeKey::new(unbound))
@@ -133,7 +137,7 @@ impl SealedWriter {
         let mut salt = [0; 32];
         SystemRandom::new().fill(&mut salt).map_err(|_| SealedError::Unsealable)?;
         let head = head_bytes(head, key.id(), &salt);
-        let key = key.of_file(&salt).ok_or(SealedError::Unsealable)?;
+        let key = key.of_salt(&salt).ok_or(SealedError::Unsealable)?;
         let draft = path.with_extension("new");
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create(true).truncate(true);
@@ -215,7 +219,7 @@ impl SealedReader {
             return Err(SealedError::Version(version));
         }
         let key = keys.iter().find(|key| key.id() == head[10..18]).ok_or(SealedError::WrongKey)?;
-        let key = key.of_file(&head[18..50]).ok_or(SealedError::WrongKey)?;
+        let key = key.of_salt(&head[18..50]).ok_or(SealedError::WrongKey)?;
         let said = Head {
             kind: u64::from_le_bytes(part(&head, 50)),
             boot: u32::from_le_bytes(part(&head, 58)),

@@ -1,8 +1,8 @@
 //! The real binary: `outbid serve` as its own process.
 
 use super::http::Http;
-use super::site::Site;
-use super::until;
+use super::site::{Site, request};
+use super::{Bid, counter, path_of, until};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -73,6 +73,44 @@ impl Process {
         let more: Vec<_> = lines.try_iter().collect();
         assert!(more.is_empty(), "nothing more is said: {more:?}");
         process
+    }
+
+    /// The number in the line of `/metrics` that starts so; 0 without one.
+    pub fn metric(&mut self, start: &str) -> u64 {
+        counter(&self.admin.get("/metrics").text(), start)
+    }
+
+    /// The bid that is made for `user`, if there is one.
+    pub fn asked(&mut self, user: &str) -> Option<Bid> {
+        let body = request("r", user).to_string();
+        let reply = self.exchange.post("/openrtb2/x/bid", body.as_bytes());
+        (reply.status == 200).then(|| Bid::of(&reply.json()))
+    }
+
+    /// Shows `user` the ad and bills it, once the server bids at all.
+    pub fn show(&mut self, user: &str) {
+        let bid = until("a bid", || self.asked(user));
+        let billed = bid.billed_at("1.00");
+        assert_eq!(self.public.get(path_of(&billed)).status, 200);
+    }
+
+    /// The cap holds for `user`: strangers are bid for, so money is there, and he is not.
+    pub fn assert_capped(&mut self, user: &str) {
+        for round in 0..5 {
+            let mut number = 0;
+            until("a bid for a stranger", || {
+                number += 1;
+                self.asked(&format!("{user}-stranger-{round}-{number}"))
+            });
+            assert!(self.asked(user).is_none(), "the cap of {user}");
+        }
+    }
+
+    /// The interest that the first ad of the first campaign is priced with for `user`.
+    pub fn interest(&mut self, user: &str) -> f64 {
+        let asked = request("r", user).to_string();
+        let reply = self.admin.post("/explain?exchange=x", asked.as_bytes()).json();
+        reply["campaigns"][0]["ads"][0]["price"]["interest"].as_f64().unwrap_or(0.0)
     }
 
     /// Sends a signal by its name.

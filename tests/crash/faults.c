@@ -23,6 +23,7 @@ struct orders {
     _Atomic int64_t dies_at;     /* The process dies before its sync of this number. */
     _Atomic int64_t events_fail; /* Not 0: each sync of the log of events fails. */
     _Atomic int64_t syncs;       /* Of the ledger, begun so far, in all processes. */
+    _Atomic int64_t behaviour_fails; /* Not 0: each sync of the behaviour log fails. */
 };
 
 static struct orders none;
@@ -56,7 +57,8 @@ static int is_of(const char *database, int fd) {
 static int sync_by(const char *name, int fd) {
     static _Atomic int64_t own;
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
-    if (orders->events_fail && is_of("events.db", fd)) {
+    if ((orders->events_fail && is_of("events.db", fd)) ||
+        (orders->behaviour_fails && is_of("behaviour.db", fd))) {
         errno = EIO;
         return -1;
     }

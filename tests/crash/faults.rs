@@ -16,6 +16,7 @@ pub enum Order {
     DiesAt,
     EventsFail,
     Syncs,
+    BehaviourFails,
 }
 
 /// What the servers of a site suffer.
@@ -36,7 +37,7 @@ impl Faults {
             println!("skipped: no library of faults can be made here");
             return None;
         }
-        std::fs::write(&orders, [0; 48]).expect("written");
+        std::fs::write(&orders, [0; 56]).expect("written");
         let file = File::options().read(true).write(true).open(&orders).expect("opened");
         Some(Self { library, orders, file })
     }

@@ -10,6 +10,10 @@ use exchange::{Exchange, Plan};
 use outbid::units::CampaignId;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 /// Name, country and daily budget of each campaign, in micros. What is frozen after a kill counts as
@@ -135,4 +139,44 @@ pub fn accounts(report: &Value) -> BTreeMap<String, Money> {
         (names[&campaign["campaign"].as_u64().expect("an id")].to_owned(), money)
     });
     accounts.collect()
+}
+
+/// A file system in memory, for as long as this lives.
+pub struct Mount(PathBuf);
+
+impl Mount {
+    /// `None` where this test may not mount, as in most containers.
+    pub fn new(folder: PathBuf, size: &str) -> Option<Self> {
+        fs::create_dir_all(&folder).expect("a folder");
+        let option = format!("size={size}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &option, "tmpfs"]).arg(&folder);
+        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
+        if !is_mounted {
+            println!("skipped: no file system may be mounted here");
+        }
+        is_mounted.then_some(Self(folder))
+    }
+
+    pub fn make_read_only(&self) {
+        let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status();
+        assert!(status.is_ok_and(|status| status.success()), "nothing writes there");
+    }
+
+    /// Takes what room there is.
+    pub fn fill(&self) -> PathBuf {
+        let file = self.0.join("filler");
+        let mut filler = fs::File::create(&file).expect("a file");
+        while filler.write_all(&[0; 4_096]).is_ok() {}
+        // The last page, byte by byte.
+        while filler.write_all(&[0]).is_ok() {}
+        file
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Lazily: a process that was killed may still be going.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
 }

@@ -111,6 +111,12 @@ impl Aliases {
         }
     }
 
+    /// The ids of the group with this number, the root first; none where it is free. `None` past the
+    /// last number.
+    pub(in crate::session) fn group(&self, number: usize) -> Option<Ids> {
+        self.groups.lock().all.get(number).map(|group| Ids::from_slice(group.ids()))
+    }
+
     /// Every id that is known to be the user's, `id` among them, however long they were not used.
     #[must_use]
     pub fn ids_of(&self, id: UserKey) -> Ids {

@@ -4,6 +4,7 @@ use super::*;
 use crate::clock::Mono;
 use crate::hash;
 use crate::store::{Head, SealKey, SealedReader, SealedWriter};
+use parking_lot::Mutex;
 use proptest::prelude::*;
 
 /// Everything that a table hands out to be saved.
@@ -13,7 +14,7 @@ fn saved(table: &SessionTable, aliases: Option<&Aliases>, now: Timestamp) -> Vec
         pieces.push(piece.to_vec());
         Ok::<_, ()>(())
     };
-    save(table, aliases, 0, now, &mut take).expect("taken");
+    save((table, aliases), &table.cut(0, now), 0, &mut take).expect("taken");
     pieces
 }
 
@@ -32,6 +33,7 @@ fn restorer<'a>(
         sessions: 0,
         forgotten: 0,
         keeps_states: false,
+        journaled: 0,
     }
 }
 
@@ -147,30 +149,195 @@ fn what_moves_during_the_walk_is_not_missed() {
         state.confirm(&confirm_of(*user, number, at(0)), at(0));
     }
     state.confirm(&confirm_of(UserKey(1), 999, at(0)), at(0));
-    let (mut pieces, mut has_moved) = (Vec::new(), false);
-    let mut out = Vec::new();
-    table.watch_adoptions();
-    let mut before = usize::MAX;
-    while before > 0 {
-        before = table.save_some(stripe_of(users[0]), before, at(1), &mut out);
+    let cut = table.cut(0, at(1));
+    let mut out = vec![1];
+    let mut walk = |stripe: usize, turns: &mut dyn FnMut()| {
+        let mut before = usize::MAX;
+        while before > 0 {
+            before = table.save_some(stripe, before, &cut, &mut out);
+            turns();
+        }
+        out.extend(table.end_walk(stripe, &cut).concat());
+    };
+    walk(stripe_of(UserKey(1)), &mut || ());
+    let mut has_moved = false;
+    walk(stripe_of(users[0]), &mut || {
         if !std::mem::replace(&mut has_moved, true) {
             // The last place, which was saved, comes to the first, which was not.
             assert!(table.erase(users[0]));
-            state.join(
-                &Join { ids: [users[7], UserKey(1)].into_iter().collect(), source: 1 },
-                at(1),
-            );
+            let ids = [users[7], UserKey(1)].into_iter().collect();
+            state.join(&Join { ids, source: 1 }, at(1));
         }
-    }
-    for user in table.take_adoptions() {
-        table.save_one(user, &mut out);
-    }
-    out.insert(0, 1);
-    pieces.push(out);
-    let back = restored(&pieces, SessionConfig::default(), at(1));
+    });
+    let back = Arc::new(restored(&[out], SessionConfig::default(), at(1)));
     for (number, user) in users.iter().enumerate().skip(1) {
-        let user = if number == 7 { UserKey(1) } else { *user };
-        assert!(!is_allowed(&back, user, 1, 3_600, at(1)), "user {number}");
+        assert!(!is_allowed(&back, *user, 1, 3_600, at(1)), "user {number}");
+    }
+    assert!(is_allowed(&back, UserKey(1), 2, 3_600, at(1)), "as of the cut");
+    // The start brings together what belongs together.
+    let map = ShardMap::even(1);
+    let state = ShardState::new(Arc::clone(&back), 0, map.clone());
+    let shards = [Arc::new(Mutex::new(state.with_aliases(Some(Arc::clone(&aliases)))))];
+    Replay { map: &map, shards: &shards }.settle(&aliases, at(2));
+    assert!(!is_allowed(&back, UserKey(1), 2, 3_600, at(2)), "both shows");
+    assert!(!back.knows(users[7]));
+}
+
+/// What is done to users.
+#[derive(Clone, Debug)]
+enum Did {
+    View(u64, u32),
+    Shown(u64, u32),
+    Joined(u64, u64),
+}
+
+/// Users under one key.
+fn key_of(user: u64) -> UserKey {
+    UserKey(hash::mix(user) >> 8)
+}
+
+fn does() -> impl Strategy<Value = Did> {
+    let users = 0_u64..24;
+    prop_oneof![
+        4 => (users.clone(), 0_u32..6).prop_map(|(user, what)| Did::View(user, what)),
+        2 => (users.clone(), 0_u32..4_000).prop_map(|(user, hold)| Did::Shown(user, hold)),
+        1 => (users.clone(), users).prop_map(|(one, other)| Did::Joined(one, other)),
+    ]
+}
+
+/// Shards in one thread, with what they tell each other.
+struct Shop {
+    table: Arc<SessionTable>,
+    aliases: Arc<Aliases>,
+    map: ShardMap,
+    shards: Vec<Arc<Mutex<ShardState>>>,
+}
+
+impl Shop {
+    fn over(table: SessionTable) -> Self {
+        let config = AliasConfig { aliases_max: 1_024, ttl_s: 86_400, joins_per_s: 1_000 };
+        let (table, aliases) = (Arc::new(table), Arc::new(Aliases::new(config)));
+        let map = ShardMap::even(3);
+        let state = |shard| ShardState::new(Arc::clone(&table), shard, map.clone());
+        let state = |shard| state(shard).with_aliases(Some(Arc::clone(&aliases)));
+        let shards = (0..3).map(|shard| Arc::new(Mutex::new(state(shard)))).collect();
+        Self { table, aliases, map: map.clone(), shards }
+    }
+
+    fn replay(&self) -> Replay<'_> {
+        Replay { map: &self.map, shards: &self.shards }
+    }
+
+    /// Does a step; returns its record.
+    fn does(&self, number: u64, step: &Did, now: Timestamp) -> Vec<u8> {
+        let mut changes = Changes::default();
+        match *step {
+            Did::View(who, what) => changes.add_event(&view(number, key_of(who), what, now)),
+            Did::Shown(who, hold) => changes.add_show(&confirm_of(key_of(who), hold, now)),
+            Did::Joined(one, other) => changes
+                .add_join(&Join { ids: [one, other].map(key_of).into_iter().collect(), source: 1 }),
+        }
+        let record = changes.into_pieces().pop().expect("one piece");
+        for change in read_changes(&record).expect("ours") {
+            self.replay().apply(&change, now);
+        }
+        record
+    }
+
+    /// What a bid would know of each user: his interest, his items, and which caps he has reached.
+    fn known(&self, now: Timestamp) -> Vec<([f32; 6], Vec<u32>, [bool; 8])> {
+        let of = |user: u64| {
+            let mut profile = Profile::new();
+            let ids = std::iter::once((Namespace::Id, key_of(user)));
+            let _ = find((&self.table, Some(&self.aliases)), ids, now, &mut profile);
+            let key = CapKey::campaign(CampaignId(1));
+            let is_allowed = |count| profile.allows(CapWindow { count, window_s: 60 }, key, now);
+            let strength = |what| profile.strength(CategoryId(what), AdvertiserId(10), false, now);
+            (
+                [0, 1, 2, 3, 4, 5].map(strength),
+                profile.recent_items().to_vec(),
+                [1, 2, 3, 4, 5, 6, 7, 8].map(is_allowed),
+            )
+        };
+        (0..24).map(of).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// A saving that is walked while users go on, and what a journal has after it, are together what was
+    /// known without an end: nothing is lost, and nothing counts twice.
+    #[test]
+    fn a_saving_and_what_came_after_it_are_the_whole(
+        steps in proptest::collection::vec(does(), 1..160),
+        cut_at in 0_usize..160,
+        stripes_a_step in 1_usize..400,
+    ) {
+        let live = Shop::over(SessionTable::new(SessionConfig::default()));
+        let (mut records, mut cut, mut walked) = (Vec::new(), None, 0);
+        let mut saved = Vec::new();
+        let cut_at = cut_at.min(steps.len());
+        let walk = |cut: &Cut, upto: usize, walked: &mut usize, saved: &mut Vec<Vec<u8>>| {
+            while *walked < upto.min(live.table.stripe_count()) {
+                let (mut piece, mut before) = (vec![1], usize::MAX);
+                while before > 0 {
+                    before = live.table.save_some(*walked, before, cut, &mut piece);
+                }
+                piece.extend(live.table.end_walk(*walked, cut).concat());
+                saved.push(piece);
+                *walked += 1;
+            }
+        };
+        for (number, step) in steps.iter().enumerate() {
+            let now = at(number as i64 + 1);
+            if number == cut_at {
+                cut = Some(live.table.cut(0, now));
+            }
+            let record = live.does(number as u64, step, now);
+            match &cut {
+                // What came before may be looked at again.
+                None => records.push((record, now, true)),
+                Some(cut) => {
+                    records.push((record, now, false));
+                    let upto = walked + stripes_a_step;
+                    walk(cut, upto, &mut walked, &mut saved);
+                }
+            }
+        }
+        let end = at(steps.len() as i64 + 1);
+        let cut = cut.unwrap_or_else(|| live.table.cut(0, end));
+        walk(&cut, usize::MAX, &mut walked, &mut saved);
+        let mut groups = vec![3];
+        let mut step = Some(live.aliases.begin_saving());
+        while let Some(at) = step {
+            step = live.aliases.save(at, &mut groups);
+        }
+        saved.push(groups);
+
+        let back = Shop::over(SessionTable::new(SessionConfig::default()));
+        let mut restorer = restorer(&back.table, Some(&back.aliases), end, &|_| false);
+        saved.iter().for_each(|piece| restorer.take(piece).expect("ours"));
+        back.replay().settle(&back.aliases, end);
+        for (record, now, is_covered) in &records {
+            for change in read_changes(record).expect("ours") {
+                match is_covered {
+                    true => back.replay().recall(&change, *now),
+                    false => back.replay().apply(&change, *now),
+                }
+            }
+        }
+        // Who was joined after the cut is joined sooner now, and his items come in another order.
+        let is_joined = steps[cut_at..].iter().any(|step| matches!(step, Did::Joined(..)));
+        for (user, (back, live)) in back.known(end).iter().zip(live.known(end)).enumerate() {
+            prop_assert_eq!(back.2, live.2, "caps of {}", user);
+            for (one, other) in back.0.iter().zip(live.0) {
+                prop_assert!((one - other).abs() <= 0.01 * other, "{} {} {}", user, one, other);
+            }
+            if !is_joined {
+                prop_assert_eq!((back.0, &back.1), (live.0, &live.1), "user {}", user);
+            }
+        }
     }
 }
 
@@ -213,7 +380,8 @@ fn a_million_sessions_are_saved_and_come_back() {
     let head = Head { kind: 1, boot: 1, sequence: 1, at: at(20) };
     let began = Mono::now();
     let mut writer = SealedWriter::begin(&path, &key, &head).expect("begun");
-    save(&table, None, 0, at(20), &mut |piece| writer.add(piece)).expect("saved");
+    let cut = table.cut(0, at(20));
+    save((&table, None), &cut, 0, &mut |piece| writer.add(piece)).expect("saved");
     let bytes = writer.finish().expect("written");
     let saved_ms = Mono::now().nanos_since(began) / 1_000_000;
     let began = Mono::now();

@@ -84,6 +84,16 @@ impl Opened {
         rows::ends(&self.connection).map_err(StoreError::sqlite(&self.file, place))
     }
 
+    /// The first position of a record that was taken at `at` or later; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn first_since(&self, at: Timestamp) -> Result<Option<Position>, StoreError> {
+        let place = Place::Offset(0);
+        let found = rows::first_since(&self.connection, at);
+        found.map_err(StoreError::sqlite(&self.file, place))
+    }
+
     /// As [`Snapshots::load`].
     #[must_use]
     pub fn load(&self, key: &str) -> Vec<(Position, Bytes)> {
