@@ -9,8 +9,10 @@ pub mod hash;
 pub mod latency;
 pub mod openrtb;
 pub mod prefetch;
+pub mod priority;
 pub mod privacy;
 pub mod rates;
+pub mod retired;
 pub mod units;
 // Level 1.
 pub mod catalog;

@@ -200,7 +200,7 @@ impl World {
                 self.now = Timestamp((self.now.0 + ms).min(DAY_ENDS.0 - 1));
             }
             Step::Crash { core } => {
-                let held = self.books[core].held(CAMPAIGN) + self.books[core].late(CAMPAIGN);
+                let held = self.books[core].totals().held;
                 self.seen.crashes_with_money += u64::from(held > Nanos::ZERO);
                 self.boots[core] += 1;
                 self.log.push_back(Command::HolderLost {
@@ -272,9 +272,9 @@ impl World {
             Told::Loss(held) => {
                 let lease = held.hold.lease;
                 let book = &mut self.books[lease.core as usize];
-                let before = book.held(CAMPAIGN) + book.late(CAMPAIGN);
+                let before = book.totals().held;
                 let was_held = book.release(&held);
-                let after = book.held(CAMPAIGN) + book.late(CAMPAIGN);
+                let after = book.totals().held;
                 let freed = if was_held { held.price.per_impression() } else { Nanos::ZERO };
                 assert_eq!(before - after, freed, "a loss frees its hold once");
                 assert!(!book.release(&held), "a copy frees nothing");
@@ -406,7 +406,7 @@ impl World {
     /// With nothing on its way, no money is leased that no core knows of.
     fn check_leased(&mut self) {
         let Some(view) = self.ledger.view(CAMPAIGN, DAY) else { return };
-        let open: Nanos = self.books.iter().map(|b| b.held(CAMPAIGN) + b.late(CAMPAIGN)).sum();
+        let open: Nanos = self.books.iter().map(|book| book.totals().held).sum();
         let at_hand: Nanos = self.books.iter().map(|book| book.headroom(CAMPAIGN)).sum();
         assert!(
             view.day.leased <= open + at_hand,
@@ -450,7 +450,7 @@ impl World {
             self.settle_down();
         }
         let view = self.ledger.view(CAMPAIGN, DAY).expect("known");
-        let held: Nanos = self.books.iter().map(|b| b.held(CAMPAIGN) + b.late(CAMPAIGN)).sum();
+        let held: Nanos = self.books.iter().map(|book| book.totals().held).sum();
         assert_eq!((view.day.late, held), (Nanos::ZERO, Nanos::ZERO), "windows free everything");
         let at_hand: Nanos = self.books.iter().map(|book| book.headroom(CAMPAIGN)).sum();
         assert_eq!(view.day.leased, at_hand, "leased is open holds and headroom, nothing else");

@@ -2,6 +2,10 @@
 //! of its bids until their impressions come. Its state lives in a [`Core`] outside the actor value,
 //! so that a panic costs one request and neither money nor memory.
 
+mod upkeep;
+
+pub use upkeep::Tick;
+
 use crate::auction::audit::{Audit, Audits};
 use crate::auction::decide::Auctioneer;
 use crate::auction::explain::{Controllers, DryPurse};
@@ -11,14 +15,14 @@ use crate::auction::purse::LeasePurse;
 use crate::auction::reason::NoBid;
 use crate::auction::ring::Ring;
 use crate::auction::world::{Published, World, WorldCache};
-use crate::budget::{Held, LeaseBook, LeaseInbox, LeaseNews, LeaseRequest, LeaseTotals};
+use crate::budget::{Held, LeaseBook, LeaseInbox, LeaseRequest, LeaseTotals};
 use crate::clock::{Civil, Mono};
-use crate::latency::StageRecorder;
+use crate::latency::{StageRecorder, TickTimes};
 use crate::prediction::{Click, Cross, Example, conversion_prior_logit, sigmoid};
 use crate::privacy::{Cell, Contribute, Kind};
 use crate::session::{CancelShow, PendShow};
 use crate::strategy::pacing::{LocalPacing, LocalReport};
-use crate::units::{HoldId, Micros, Nanos, Slot, Timestamp, UserKey};
+use crate::units::{HoldId, Micros, Slot, Timestamp, UserKey};
 use actix::prelude::*;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -75,6 +79,7 @@ pub struct Core {
     clock: Civil,
     requests: Vec<LeaseRequest>,
     unsent: Arc<Unsent>,
+    times: TickTimes,
     auctions: u64,
     bids: u64,
 }
@@ -105,6 +110,7 @@ impl Core {
             clock,
             requests: Vec::new(),
             unsent: Arc::default(),
+            times: TickTimes::default(),
             auctions: 0,
             bids: 0,
         }
@@ -196,47 +202,15 @@ impl Core {
         self.inbox.clone()
     }
 
-    /// Takes what the ledger says, and asks for what follows from it.
-    fn read_inbox(&mut self) {
-        let now = self.clock.now();
-        // One by one: a panic leaves the rest to the successor.
-        while let Some(event) = self.inbox.take() {
-            self.leases.handle(&event, now);
-        }
-        self.ask_for_money(now);
-    }
-
     fn ask_for_money(&mut self, now: Timestamp) {
         self.leases.urgent(now, &mut self.requests);
         self.send_requests();
-    }
-
-    /// Looks after some leases; whether there are more to look after now.
-    fn sweep_leases(&mut self, now: Timestamp) -> bool {
-        let has_more = self.leases.sweep(now, LEASES_SWEPT, &mut self.requests);
-        self.send_requests();
-        has_more
     }
 
     fn send_requests(&mut self) {
         if !self.requests.is_empty() {
             self.outbox.lease(self.requests.drain(..).collect());
         }
-    }
-
-    /// What a tick does beside the leases.
-    fn report(&mut self) {
-        let world = self.world.refresh();
-        self.pacing.adopt(&world.pacing);
-        let tied = |slot: Slot| {
-            let campaign = world.paced_in(slot);
-            campaign.map_or((Nanos::ZERO, Nanos::ZERO), |campaign| {
-                (self.leases.held(campaign.id), self.leases.late(campaign.id))
-            })
-        };
-        self.outbox.report(self.pacing.report(tied));
-        self.outbox.flush();
-        self.recorder.borrow_mut().publish();
     }
 }
 
@@ -295,10 +269,6 @@ fn announce(outbox: &dyn Outbox, world: &World, input: &AuctionInput, pick: &Pic
     let (hold, expires) = (pick.held.hold, pick.held.due.free_at());
     outbox.pend_show(PendShow { user, campaign: campaign.id, creative: ad.id, hold, expires });
 }
-
-/// Campaigns whose leases are looked after before requests get their turn: an eightieth of ten
-/// thousand, a few hash lookups each.
-const LEASES_SWEPT: usize = 128;
 
 /// The actor over a [`Core`].
 pub struct AuctionActor {
@@ -410,14 +380,6 @@ pub struct BidShown {
 #[rtype(result = "()")]
 pub struct BidClicked(pub BidShown);
 
-/// Time has passed: leases are renewed or given back, histograms handed out.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub struct Tick {
-    /// The present.
-    pub now: Timestamp,
-}
-
 /// Asks how this core fares.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "CoreStatus")]
@@ -500,31 +462,6 @@ impl Handler<BidClicked> for AuctionActor {
         let price = Micros(0);
         core.outbox.contribute(Contribute { user, at, cell, kind: Kind::Click, price });
         core.outbox.flush();
-    }
-}
-
-impl Handler<LeaseNews> for AuctionActor {
-    type Result = ();
-
-    fn handle(&mut self, _: LeaseNews, _: &mut Self::Context) {
-        self.core.borrow_mut().read_inbox();
-    }
-}
-
-impl Handler<Tick> for AuctionActor {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, Tick { now }: Tick, _: &mut Self::Context) -> Self::Result {
-        let core = Rc::clone(&self.core);
-        core.borrow_mut().free_unsent();
-        core.borrow_mut().ask_for_money(now);
-        Box::pin(async move {
-            while core.borrow_mut().sweep_leases(now) {
-                // Requests that have come meanwhile go first.
-                tokio::task::yield_now().await;
-            }
-            core.borrow_mut().report();
-        })
     }
 }
 

@@ -4,6 +4,10 @@
 //! back. What it owns lives in [`Shared`], outside the actor value: after a panic a new
 //! `BudgetActor::new(shared)` goes on at the next position.
 
+mod tick;
+
+pub use tick::Tick;
+
 use super::account::Refusal;
 use super::command::Command;
 use super::day::DayNumber;
@@ -17,6 +21,8 @@ use super::view::{AccountView, House};
 use super::writer::LedgerWriter;
 use crate::catalog::HourMask;
 use crate::clock::Civil;
+use crate::latency::TickTimes;
+use crate::retired::Current;
 use crate::store::{AppendError, Batch, Position};
 use crate::strategy::pacing::{
     ArmTerms, LocalReport, PacingKind, PacingSnapshot, PacingStatus, PlanKind, ReleasedSum, Target,
@@ -93,10 +99,11 @@ impl CampaignTerms {
 
 /// What outlives the actor value.
 pub struct Shared {
-    state: Mutex<BudgetState>,
+    pub(super) state: Mutex<BudgetState>,
     writer: LedgerWriter,
     clock: Civil,
-    snapshot: Arc<ArcSwap<PacingSnapshot>>,
+    snapshot: Current<PacingSnapshot>,
+    times: TickTimes,
     saver: Option<Saver>,
     node: u16,
     boot: u32,
@@ -135,7 +142,8 @@ impl Shared {
             saver,
             writer,
             clock,
-            snapshot: Arc::default(),
+            snapshot: Current::new(Arc::default()),
+            times: TickTimes::default(),
             node,
             boot,
             window_ms,
@@ -145,7 +153,7 @@ impl Shared {
     /// Where the pacing multipliers are published.
     #[must_use]
     pub fn snapshot(&self) -> Arc<ArcSwap<PacingSnapshot>> {
-        Arc::clone(&self.snapshot)
+        self.snapshot.readers()
     }
 
     /// The way into the ledger, for workers.
@@ -404,32 +412,6 @@ impl Handler<ArmsBilled> for BudgetActor {
     fn handle(&mut self, ArmsBilled(bills): ArmsBilled, _: &mut Self::Context) {
         let mut state = self.shared.state.lock();
         bills.iter().for_each(|bill| state.bill_arm(bill));
-    }
-}
-
-/// Time passes: days turn over, late money expires, controllers run, multipliers are published.
-/// Answered when all of it has happened, and all that was appended before it.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub struct Tick {
-    /// The time.
-    pub now: Timestamp,
-}
-
-impl Handler<Tick> for BudgetActor {
-    type Result = ResponseActFuture<Self, ()>;
-
-    fn handle(&mut self, Tick { now }: Tick, context: &mut Self::Context) -> Self::Result {
-        let is_due = self.shared.state.lock().ledger.has_due(now);
-        // A log that takes nothing would be offered one more each tick.
-        if is_due && self.shared.writer.log().status().health.takes() {
-            self.submit(Command::Expire, context);
-        }
-        let quiet = self.shared.writer.progress().quiet();
-        Box::pin(quiet.into_actor(self).map(move |(), actor, _| {
-            let snapshot = actor.shared.state.lock().tick(now);
-            actor.shared.snapshot.store(Arc::new(snapshot));
-        }))
     }
 }
 

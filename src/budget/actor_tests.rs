@@ -1,5 +1,6 @@
 //! The actor on a log that is fast, slow and faulty.
 
+use super::state::BudgetState;
 use super::*;
 use crate::clock::Civil;
 use crate::store::{Faults, MemoryLog, OrderedLog, Pauses};
@@ -263,7 +264,7 @@ async fn bills_that_become_durable_together_are_one_word_to_their_core() {
     let settled = house.settled.lock().clone();
     assert_eq!(settled.iter().sum::<usize>(), 6);
     assert!(settled.len() <= 3, "{settled:?}");
-    assert_eq!(house.cores[0].1.lock().held(CAMPAIGN), Nanos::ZERO);
+    assert_eq!(house.cores[0].1.lock().tied(CAMPAIGN).0, Nanos::ZERO);
 }
 
 #[actix::test]
@@ -327,7 +328,6 @@ async fn a_tick_folds_what_the_cores_changed_and_publishes_it() {
         let held = |_| (Nanos(50 * i128::from(CAP)), Nanos::ZERO);
         house.budget.send(Report(local.report(held))).await.expect("alive");
         house.tick(1_000).await;
-        local.adopt(&snapshot.load());
     }
     let published = snapshot.load().pace(SLOT);
     assert!(published.ln_budget < -0.5, "{published:?}");
@@ -414,4 +414,46 @@ async fn a_wind_up_ends_all_bids_and_leaves_only_what_they_hold() {
     assert_eq!((totals.at_hand, totals.open_steps), (Nanos::ZERO, 0));
     let money = house.status().await.campaigns[0].account.as_ref().expect("known").day;
     assert_eq!(money.leased, Nanos(2 * i128::from(CAP)), "one bid's hold on each core");
+}
+
+#[actix::test]
+async fn a_tick_in_pieces_looks_after_each_campaign_once() {
+    let house = House::open(0, Faults::default(), 7).await;
+    let campaigns = (0..200).map(|number: u32| CampaignTerms {
+        id: CampaignId(number.into()),
+        slot: Slot { index: number, generation: number + 1 },
+        ..terms(7)
+    });
+    house.budget.send(SetCampaigns(campaigns.collect())).await.expect("alive");
+    house.tick(1_000).await;
+    let published = house.shared.snapshot().load_full();
+    let generations: Vec<u32> = published.paces.iter().map(|pace| pace.generation).collect();
+    assert_eq!(generations, (1..=200).collect::<Vec<_>>());
+
+    // Whatever the pieces, and whatever the catalog does between two of them.
+    let mut state = house.shared.state.lock();
+    let ticked = |state: &mut BudgetState, count| {
+        let mut tick = state.begin_tick(house.clock.now().plus_millis(1_000));
+        let mut pieces = 1;
+        while state.tick_some(&mut tick, count) {
+            pieces += 1;
+        }
+        (state.end_tick(tick).paces, pieces)
+    };
+    let (whole, one) = ticked(&mut state, usize::MAX);
+    let (again, many) = ticked(&mut state, 7);
+    assert_eq!((one, many), (1, 29));
+    assert_eq!(again, whole);
+    let mut tick = state.begin_tick(house.clock.now());
+    assert!(state.tick_some(&mut tick, 100));
+    let one_more = Slot { index: 900, generation: 1 };
+    let fewer = [50, 150, 199].map(|number| CampaignTerms {
+        id: CampaignId(number),
+        slot: if number == 199 { one_more } else { Slot { index: number as u32, generation: 9 } },
+        ..terms(7)
+    });
+    state.set_campaigns(&fewer, house.clock.now());
+    while state.tick_some(&mut tick, 100) {}
+    let paces = state.end_tick(tick).paces;
+    assert_eq!((paces.len(), paces[150].generation), (200, 9));
 }

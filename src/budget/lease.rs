@@ -207,22 +207,19 @@ impl LeaseBook {
         }
     }
 
-    /// What bids hold that may still win: late ones not counted.
+    /// What bids hold that may still win, and what is held by bids that are late.
     #[must_use]
-    pub fn held(&self, campaign: CampaignId) -> Nanos {
-        self.sum(campaign, |line| line.held)
-    }
-
-    /// What is held and late.
-    #[must_use]
-    pub fn late(&self, campaign: CampaignId) -> Nanos {
-        self.sum(campaign, |line| line.late)
+    pub fn tied(&self, campaign: CampaignId) -> (Nanos, Nanos) {
+        let lines = self.lines(campaign);
+        lines.fold((Nanos::ZERO, Nanos::ZERO), |(held, late), line| {
+            (held + line.held, late + line.late)
+        })
     }
 
     /// What new holds can take, over all leases of the campaign.
     #[must_use]
     pub fn headroom(&self, campaign: CampaignId) -> Nanos {
-        self.sum(campaign, Line::headroom)
+        self.lines(campaign).map(Line::headroom).sum()
     }
 
     /// What a lease keeps at hand for new holds when it is not idle.
@@ -263,9 +260,10 @@ impl LeaseBook {
         })
     }
 
-    fn sum(&self, campaign: CampaignId, of: impl Fn(&Line) -> Nanos) -> Nanos {
-        let wallets = PURPOSES.iter().filter_map(|purpose| self.wallets.get(&(campaign, *purpose)));
-        wallets.flat_map(Wallet::leases).map(|lease| of(&lease.line)).sum()
+    fn lines(&self, campaign: CampaignId) -> impl Iterator<Item = &Line> {
+        let wallets =
+            PURPOSES.iter().filter_map(move |purpose| self.wallets.get(&(campaign, *purpose)));
+        wallets.flat_map(Wallet::leases).map(|lease| &lease.line)
     }
 
     fn lease(&mut self, id: LeaseId) -> Option<&mut Lease> {

@@ -18,6 +18,7 @@ use crate::strategy::pacing::{
 use crate::units::{CampaignId, LeaseId, Nanos, Timestamp};
 use actix::Recipient;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// The ledger, the holders, the campaigns and their controllers.
@@ -38,6 +39,16 @@ pub(super) struct BudgetState {
     folded: BTreeMap<u16, u32>,
     epoch: u64,
     is_winding_up: bool,
+}
+
+/// How far a tick has come.
+pub(super) struct TickUnderWay {
+    now: Timestamp,
+    /// The campaign that was last.
+    after: Option<CampaignId>,
+    /// Reports that had been folded when it began.
+    folded: Vec<(u16, u32)>,
+    paces: Vec<Pace>,
 }
 
 struct Holder {
@@ -346,11 +357,21 @@ impl BudgetState {
         }
     }
 
-    /// Turns days over and runs the controllers.
-    pub(super) fn tick(&mut self, now: Timestamp) -> PacingSnapshot {
+    /// Begins a tick at `now`.
+    pub(super) fn begin_tick(&self, now: Timestamp) -> TickUnderWay {
         let slots = self.slots.last_key_value().map_or(0, |(index, _)| *index as usize + 1);
-        let mut paces = vec![Pace::NEUTRAL; slots];
-        for (id, campaign) in &mut self.campaigns {
+        let folded = self.folded.iter().map(|(core, number)| (*core, *number)).collect();
+        TickUnderWay { now, after: None, folded, paces: vec![Pace::NEUTRAL; slots] }
+    }
+
+    /// Turns days over and runs the controllers, of at most `count` campaigns. Whether there are more.
+    pub(super) fn tick_some(&mut self, tick: &mut TickUnderWay, count: usize) -> bool {
+        let TickUnderWay { now, after, paces, .. } = tick;
+        let now = *now;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut left = count;
+        for (id, campaign) in self.campaigns.range_mut((from, Bound::Unbounded)).take(count) {
+            (*after, left) = (Some(*id), left - 1);
             if now >= campaign.day.ends || now < campaign.day.starts {
                 campaign.day = Day::of(now, &campaign.terms.time_zone);
                 campaign.arms.turn_day();
@@ -364,16 +385,24 @@ impl BudgetState {
                 let before = std::mem::replace(&mut campaign.ticked, now);
                 campaign.arms.tick(&input, now.millis_since(before));
             }
-            for (slot, pace) in campaign.arms.paces() {
-                paces[slot.index as usize] = pace;
-            }
             let slot = campaign.terms.slot;
-            paces[slot.index as usize] = campaign.pacing.pace(slot.generation);
+            let own = (slot, campaign.pacing.pace(slot.generation));
+            for (slot, pace) in campaign.arms.paces().chain([own]) {
+                // A catalog that came meanwhile may have more slots: the next tick has room for them.
+                if let Some(place) = paces.get_mut(slot.index as usize) {
+                    *place = pace;
+                }
+            }
         }
+        left == 0
+    }
+
+    /// Ends a tick: what is to be published. A report that came while it was under way is in some paces
+    /// already, and named by the next snapshot.
+    pub(super) fn end_tick(&mut self, tick: TickUnderWay) -> PacingSnapshot {
         self.publish_terms();
         self.epoch += 1;
-        let folded = self.folded.iter().map(|(core, number)| (*core, *number)).collect();
-        PacingSnapshot { epoch: self.epoch, folded, paces }
+        PacingSnapshot { epoch: self.epoch, folded: tick.folded, paces: tick.paces }
     }
 
     pub(super) fn status(&self) -> BudgetStatus {

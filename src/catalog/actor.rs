@@ -57,7 +57,8 @@ pub struct EditCampaign {
     pub change: Change,
 }
 
-/// Time passed. Nothing here depends on it; the reply says that all earlier messages took effect.
+/// Time passed. All that depends on it are catalogs of before, which are freed when nobody reads them any
+/// more; the reply says that all earlier messages took effect.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Tick {
@@ -203,7 +204,13 @@ async fn tell<E>(
 impl Handler<Tick> for CatalogActor {
     type Result = ();
 
-    fn handle(&mut self, _: Tick, _: &mut Self::Context) {}
+    fn handle(&mut self, _: Tick, _: &mut Self::Context) {
+        if self.keeper.has_retired() {
+            let keeper = Arc::clone(&self.keeper);
+            // Some ms for ten thousand campaigns. Nobody waits for it.
+            drop(tokio::task::spawn_blocking(move || keeper.free()));
+        }
+    }
 }
 
 impl Handler<ReadStatus> for CatalogActor {

@@ -10,6 +10,7 @@ use super::edit::{CampaignEdit, EditError, Edits};
 use super::load::{CatalogError, Loaded};
 use super::snapshot::Catalog;
 use super::split::KnownStrategies;
+use crate::retired::Current;
 use crate::store::{ConfigError, ConfigStore, MemoryConfig};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -25,7 +26,7 @@ pub struct CatalogKeeper {
     folder: PathBuf,
     // Changed by a reload alone, which holds the store's lock.
     strategies: Mutex<KnownStrategies>,
-    published: Arc<ArcSwap<Catalog>>,
+    published: Current<Catalog>,
     // Held while a new catalog is built and its edit is made durable: there is one writer at a time,
     // on a thread that may block, and readers never take it.
     store: Mutex<Arc<dyn ConfigStore>>,
@@ -68,7 +69,7 @@ impl CatalogKeeper {
         Self {
             folder: PathBuf::new(),
             strategies: Mutex::new(strategies),
-            published: Arc::new(ArcSwap::from_pointee(catalog)),
+            published: Current::new(Arc::new(catalog)),
             store: Mutex::new(Arc::new(MemoryConfig::default())),
         }
     }
@@ -76,13 +77,24 @@ impl CatalogKeeper {
     /// Where readers find the catalog of the moment.
     #[must_use]
     pub fn published(&self) -> Arc<ArcSwap<Catalog>> {
-        Arc::clone(&self.published)
+        self.published.readers()
+    }
+
+    /// Whether there are catalogs of before that [`CatalogKeeper::free`] may free.
+    #[must_use]
+    pub fn has_retired(&self) -> bool {
+        self.published.has_retired()
+    }
+
+    /// Frees catalogs of before that nobody reads any more.
+    pub fn free(&self) {
+        self.published.free();
     }
 
     /// Campaigns that differ from their files by an edit.
     #[must_use]
     pub fn edited(&self) -> usize {
-        let catalog = self.published.load();
+        let catalog = self.published.newest();
         catalog.all_campaigns().filter(|campaign| campaign.edited.is_some()).count()
     }
 
@@ -106,7 +118,7 @@ impl CatalogKeeper {
             entries.iter().map(|entry| (entry.key[PREFIX.len()..].to_owned(), read(&entry.value)));
         let edits: Edits = edits.collect();
         let strategies = self.strategies.lock().clone();
-        let previous = self.published.load_full();
+        let previous = self.published.newest();
         let Loaded { catalog, stopped } =
             Catalog::load_edited(&self.folder, &strategies, Some(&previous), &edits)?;
         let dropped = drop_gone(&**own, &edits, &catalog);
@@ -126,7 +138,7 @@ impl CatalogKeeper {
     ) -> Result<Arc<Catalog>, Vec<CatalogError>> {
         let store = self.store.lock();
         let strategies = strategies.unwrap_or_else(|| self.strategies.lock().clone());
-        let previous = self.published.load_full();
+        let previous = self.published.newest();
         let edits = previous.all_campaigns().filter_map(|campaign| {
             Some((campaign.name.clone(), campaign.edited.as_deref()?.changes.clone()))
         });
@@ -153,7 +165,7 @@ impl CatalogKeeper {
     /// [`EditError`]; the published catalog stays.
     pub fn change(&self, name: &str, change: &Change) -> Result<Arc<Catalog>, EditError> {
         let store = self.store.lock();
-        let previous = self.published.load_full();
+        let previous = self.published.newest();
         let catalog = match change {
             Change::Edit(edit) | Change::Check(edit) => previous.with_campaign_edit(name, edit)?,
             Change::Reset => previous.without_edits(name)?,
@@ -180,7 +192,7 @@ impl CatalogKeeper {
 
     fn publish(&self, catalog: Catalog) -> Arc<Catalog> {
         let catalog = Arc::new(catalog);
-        self.published.store(Arc::clone(&catalog));
+        self.published.publish(Arc::clone(&catalog));
         catalog
     }
 }

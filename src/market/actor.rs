@@ -2,6 +2,8 @@
 
 use super::segments::{Market, MarketStatus, Observation};
 use super::snapshot::MarketSnapshot;
+use crate::latency::TickTimes;
+use crate::retired::Current;
 use crate::units::Timestamp;
 use actix::prelude::*;
 use arc_swap::ArcSwap;
@@ -17,12 +19,25 @@ const _: () = assert!(size_of::<Observation>() <= 64);
 
 /// What survives the actor, and where notices leave what they tell: the lock is held for one push,
 /// or to take the list away.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Inbox {
     waiting: Arc<Mutex<Vec<Observation>>>,
     dropped: Arc<AtomicU64>,
     market: Arc<Mutex<Market>>,
-    published: Arc<ArcSwap<MarketSnapshot>>,
+    published: Arc<Current<MarketSnapshot>>,
+    times: TickTimes,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self {
+            waiting: Arc::default(),
+            dropped: Arc::default(),
+            market: Arc::default(),
+            published: Arc::new(Current::new(Arc::default())),
+            times: TickTimes::default(),
+        }
+    }
 }
 
 impl Inbox {
@@ -41,7 +56,27 @@ impl Inbox {
     /// Where the curves are published.
     #[must_use]
     pub fn published(&self) -> Arc<ArcSwap<MarketSnapshot>> {
-        self.published.clone()
+        self.published.readers()
+    }
+
+    /// How long ticks took.
+    #[must_use]
+    pub const fn times(&self) -> &TickTimes {
+        &self.times
+    }
+
+    /// Learns what waits, and publishes what changed.
+    fn learn(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        if waiting.is_empty() {
+            return;
+        }
+        let mut market = self.market.lock();
+        for observation in &waiting {
+            market.observe(observation);
+        }
+        let epoch = self.published.newest().epoch + 1;
+        self.published.publish(Arc::new(market.snapshot(epoch)));
     }
 }
 
@@ -74,16 +109,7 @@ impl Handler<Tick> for MarketActor {
     type Result = ();
 
     fn handle(&mut self, _: Tick, _: &mut Self::Context) {
-        let waiting = std::mem::take(&mut *self.inbox.waiting.lock());
-        if waiting.is_empty() {
-            return;
-        }
-        let mut market = self.inbox.market.lock();
-        for observation in &waiting {
-            market.observe(observation);
-        }
-        let epoch = self.inbox.published.load().epoch + 1;
-        self.inbox.published.store(Arc::new(market.snapshot(epoch)));
+        self.inbox.times.begin().piece(|| self.inbox.learn());
     }
 }
 

@@ -16,6 +16,8 @@ use super::prior::Releases;
 use super::release::{Closing, LedgerStatus, Publisher, Unreleased};
 use super::segments::JoinSegment;
 use super::stop::{Stop, Why};
+use crate::priority::{Behind, step_back};
+use crate::retired::Current;
 use crate::units::{CampaignId, Micros, Timestamp, UserKey};
 use actix::prelude::*;
 use arc_swap::ArcSwap;
@@ -102,7 +104,7 @@ struct Progress {
     full_day: AtomicI32,
     stop: Mutex<Option<Stop>>,
     ledger: ArcSwap<LedgerStatus>,
-    releases: Arc<ArcSwap<Releases>>,
+    releases: Current<Releases>,
     gradients: Arc<ArcSwap<GradientTotals>>,
 }
 
@@ -172,7 +174,7 @@ impl Aggregates {
             full_day: AtomicI32::new(i32::MIN),
             stop: Mutex::new(stop),
             ledger: ArcSwap::from_pointee(publisher.status()),
-            releases: Arc::new(ArcSwap::from_pointee(publisher.snapshot(now))),
+            releases: Current::new(Arc::new(publisher.snapshot(now))),
             gradients: Arc::new(ArcSwap::from_pointee(publisher.gradients().unwrap_or_default())),
         });
         let (orders, received) = sync_channel(ORDERS_MAX);
@@ -181,7 +183,7 @@ impl Aggregates {
             .name("outbid-privacy".to_owned())
             .spawn(move || {
                 if is_background {
-                    let_others_go_first();
+                    step_back(Behind::Learning);
                 }
                 publish_all(publisher, &received, &reported);
             })
@@ -194,7 +196,7 @@ impl Aggregates {
     /// The published snapshot, replaced with each release.
     #[must_use]
     pub fn releases(&self) -> Arc<ArcSwap<Releases>> {
-        Arc::clone(&self.progress.releases)
+        self.progress.releases.readers()
     }
 
     /// The day's gradients as far as they were released, replaced with each release; nothing where
@@ -301,31 +303,14 @@ impl Aggregates {
     }
 }
 
-/// Makes this thread give way on a core that bids share. Linux alone has a niceness for each thread;
-/// elsewhere it would be the whole server's.
-fn let_others_go_first() {
-    #[cfg(target_os = "linux")]
-    {
-        /// Bids on the same core have nine tenths of it, and a tick of seconds ends within its interval.
-        const NICENESS: i32 = 10;
-        if let Err(error) = rustix::process::nice(NICENESS) {
-            tracing::warn!(%error, "releases are as urgent as bids");
-        }
-    }
-}
-
 /// The release thread: one order after the other until the last sender is gone.
 fn publish_all(mut publisher: Publisher, orders: &Receiver<Order>, progress: &Progress) {
-    // Held until the next release: whoever lets go of a snapshot last frees all of it (20 MB of 10,000
-    // campaigns), and that is not to be a worker between two bids.
-    let mut before = progress.releases.load_full();
     for Order { closing, day, done } in orders {
         // An order that came without an interval, beside none, says nothing of the next one.
         let is_way_ours = closing.is_some() || publisher.is_blocked();
         match publisher.publish(closing) {
             Ok(Some(releases)) => {
-                let shown = progress.releases.swap(Arc::new(releases));
-                drop(std::mem::replace(&mut before, shown));
+                progress.releases.publish(Arc::new(releases));
                 if let Some(gradients) = publisher.gradients() {
                     progress.gradients.store(Arc::new(gradients));
                 }
@@ -344,6 +329,7 @@ fn publish_all(mut publisher: Publisher, orders: &Receiver<Order>, progress: &Pr
                 }
             }
         }
+        progress.releases.free();
         publisher.enter(day);
         if !publisher.is_blocked() {
             let mut stop = progress.stop.lock();

@@ -5,6 +5,9 @@ use super::learned::{Learned, RelevanceStatus, Visit};
 use super::snapshot::RelevanceSnapshot;
 use super::{CoVisitConfig, KnnConfig};
 use crate::clock::Mono;
+use crate::latency::TickTimes;
+use crate::priority::give_way;
+use crate::retired::Current;
 use crate::units::{Timestamp, UserKey};
 use actix::prelude::*;
 use arc_swap::ArcSwap;
@@ -23,8 +26,9 @@ pub struct RelevanceState {
     // A mutex only so that a successor can take over: there is one actor at a time, and nothing else
     // locks it but a question for figures.
     learned: Arc<Mutex<Learned>>,
-    published: Arc<ArcSwap<RelevanceSnapshot>>,
+    published: Arc<Current<RelevanceSnapshot>>,
     publish_us: Arc<AtomicU64>,
+    times: TickTimes,
 }
 
 impl RelevanceState {
@@ -33,15 +37,22 @@ impl RelevanceState {
     pub fn new(covisits: CoVisitConfig, knn: KnnConfig) -> Self {
         Self {
             learned: Arc::new(Mutex::new(Learned::new(covisits, knn))),
-            published: Arc::new(ArcSwap::from_pointee(RelevanceSnapshot::empty())),
+            published: Arc::new(Current::new(Arc::new(RelevanceSnapshot::empty()))),
             publish_us: Arc::default(),
+            times: TickTimes::default(),
         }
     }
 
     /// Where snapshots appear.
     #[must_use]
     pub fn published(&self) -> Arc<ArcSwap<RelevanceSnapshot>> {
-        Arc::clone(&self.published)
+        self.published.readers()
+    }
+
+    /// How long ticks took.
+    #[must_use]
+    pub const fn times(&self) -> &TickTimes {
+        &self.times
     }
 
     /// Figures.
@@ -119,7 +130,7 @@ impl Handler<Forget> for RelevanceActor {
         let mut learned = self.state.learned.lock();
         learned.forget(&users);
         if let Some(snapshot) = learned.publish(Timestamp(i64::MIN)) {
-            self.state.published.store(snapshot);
+            self.state.published.publish(snapshot);
         }
     }
 }
@@ -133,7 +144,7 @@ impl Handler<Adopt> for RelevanceActor {
         // Ads of an edit are resembled from its answer on, not from the next tick.
         let now = Timestamp(i64::MIN);
         if let Some(snapshot) = learned.publish(now) {
-            self.state.published.store(snapshot);
+            self.state.published.publish(snapshot);
         }
     }
 }
@@ -145,20 +156,23 @@ impl Handler<Tick> for RelevanceActor {
         let state = self.state.clone();
         Box::pin(async move {
             let mut worked_ns = 0;
+            let mut watch = state.times.begin();
             loop {
                 let start = Mono::now();
-                let has_more = state.learned.lock().step(now);
+                let has_more = watch.piece(|| state.learned.lock().step(now));
                 worked_ns += Mono::now().nanos_since(start);
                 if !has_more {
                     break;
                 }
                 // The learner, which shares the thread, goes on between two steps.
-                tokio::task::yield_now().await;
+                give_way().await;
             }
             let start = Mono::now();
-            if let Some(snapshot) = state.learned.lock().publish(now) {
-                state.published.store(snapshot);
-            }
+            watch.piece(|| {
+                if let Some(snapshot) = state.learned.lock().publish(now) {
+                    state.published.publish(snapshot);
+                }
+            });
             worked_ns += Mono::now().nanos_since(start);
             state.publish_us.store(worked_ns / 1_000, Ordering::Relaxed);
         })

@@ -113,7 +113,7 @@ impl Books {
 
     /// What is held by bids that may still win, and by bids without news in time.
     pub(super) fn tied(&self) -> (Nanos, Nanos) {
-        (self.leases.held(CAMPAIGN), self.leases.late(CAMPAIGN))
+        self.leases.tied(CAMPAIGN)
     }
 
     /// Owed to the exchange and charged to nobody.

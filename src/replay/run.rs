@@ -202,7 +202,6 @@ impl<'a> Run<'a> {
         self.snapshot.epoch += 1;
         self.snapshot.folded = vec![(0, self.local.number())];
         self.snapshot.paces = vec![self.pacing.pace(SLOT.generation)];
-        self.local.adopt(&self.snapshot);
         self.books.tick(now);
         if self.is_shaded() {
             self.prices = self.learned.snapshot(self.snapshot.epoch);

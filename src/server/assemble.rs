@@ -13,7 +13,7 @@ use crate::config::{self, AliasFrom, Config};
 use crate::consent;
 use crate::exchange::{Bucket, Gate, PriceCipher};
 use crate::hash::{UserHasher, stable, stable_lower};
-use crate::latency::LatencyBoard;
+use crate::latency::{LatencyBoard, TickTimes};
 use crate::market::{self, MarketActor};
 use crate::notice::Sealer;
 use crate::openrtb::Limits;
@@ -40,6 +40,7 @@ use crate::server::saved_model::SavedModel;
 use crate::server::saved_sessions::{SavedSessions, Users};
 use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
+use crate::server::tick_metrics::TickMetrics;
 use crate::server::user_keys::UserKeys;
 use crate::session::{
     AliasConfig, Aliases, Replay, Sequencer, SessionConfig, SessionTable, ShardMap, ShardState,
@@ -218,6 +219,15 @@ pub fn assemble(
     #[cfg(feature = "onnx")]
     metrics.watch(super::reranker::RerankMetrics(published.reranker.clone()));
     metrics.watch(ArmMetrics(arm_books.clone()));
+    let (auction_ticks, session_ticks) = (TickTimes::default(), TickTimes::default());
+    metrics.watch(TickMetrics(vec![
+        ("auction", auction_ticks.clone()),
+        ("session", session_ticks.clone()),
+        ("budget", budget.times().clone()),
+        ("market", market_inbox.times().clone()),
+        ("learner", learner.times().clone()),
+        ("relevance", relevance.times().clone()),
+    ]));
     if let Some(sequencer) = &sequencer {
         metrics.time_steps(sequencer.seconds().clone());
     }
@@ -238,6 +248,8 @@ pub fn assemble(
         limits: Limits { body_bytes: config.server.body_bytes_max, ..Limits::default() },
         metrics,
         board: LatencyBoard::default(),
+        auction_ticks,
+        session_ticks,
         budget: Supervised::start(control, move || BudgetActor::new(budget.clone())),
         aggregates: Supervised::start(control, move || aggregates.actor()),
         learner: Supervised::start(learning, move || LearnerActor::new(learner.clone())),

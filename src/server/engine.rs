@@ -8,7 +8,7 @@ use crate::config::{Config, Exchange};
 use crate::consent;
 use crate::exchange::{Bucket, Gate, PriceCipher};
 use crate::hash::UserHasher;
-use crate::latency::{LatencyBoard, StageRecorder};
+use crate::latency::{LatencyBoard, StageRecorder, TickTimes};
 use crate::market::{self, MarketActor};
 use crate::notice::Sealer;
 use crate::openrtb::Limits;
@@ -117,6 +117,10 @@ pub struct Engine {
     pub metrics: Metrics,
     /// Stage histograms of all workers.
     pub board: LatencyBoard,
+    /// How long the ticks of all cores take.
+    pub auction_ticks: TickTimes,
+    /// How long those of all shards take.
+    pub session_ticks: TickTimes,
     /// Appends to the ledger's log.
     pub ledger: LedgerWriter,
     /// The ledger's actor.
@@ -203,13 +207,15 @@ impl Engine {
     ) -> Core {
         let leases = LeaseBook::new(NODE, number, self.keys.boot);
         let outbox = Box::new(Post::new(self.clone(), shows.clone()));
-        Core::new(number, &self.published, leases, recorder, outbox, self.civil.clone())
+        let core = Core::new(number, &self.published, leases, recorder, outbox, self.civil.clone());
+        core.timed(self.auction_ticks.clone())
     }
 
     /// Starts the session shard of a worker on the present thread.
     pub fn start_shard(self: &Arc<Self>, number: usize) -> Addr<SessionShard> {
         let shard = SessionShard::new(self.shards[number].clone(), self.civil.clone());
         let engine = self.clone();
+        let shard = shard.timed(self.session_ticks.clone());
         let shard = shard.relaying(Box::new(move |relays| engine.relay(relays)));
         if !self.config.relevance.collaborative {
             return shard.start();

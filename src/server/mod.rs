@@ -52,6 +52,7 @@ mod shows;
 mod simulation;
 mod stores;
 mod supervised;
+mod tick_metrics;
 mod user_keys;
 mod users;
 mod wind_up;

@@ -3,6 +3,7 @@
 use crate::catalog::Subscribe;
 use crate::clock::Civil;
 use crate::config::Config;
+use crate::priority::{Behind, step_back};
 use crate::server::assemble::{Parts, Spreader, assemble, spread};
 use crate::server::astray::Astray;
 use crate::server::engine::{Engine, NODE};
@@ -252,6 +253,9 @@ async fn serve(
     if engine.civil.is_simulated() {
         engine.run_tick(engine.civil.now()).await;
     } else {
+        // In simulation nobody bids while others work.
+        control.spawn_fn(|| step_back(Behind::Money));
+        learning.spawn_fn(|| step_back(Behind::Learning));
         control.spawn(tick_money_in_real_time(engine.clone()));
         learning.spawn(tick_learning_in_real_time(engine.clone()));
     }

@@ -117,12 +117,16 @@ fn start_auction(engine: &Engine, core: &Rc<RefCell<Core>>) -> Addr<AuctionActor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Quiesce;
+    use crate::auction::Status;
+    use crate::budget::{AccountLine, Level, Quiesce, ReadStatement};
+    use crate::catalog::{CatalogKeeper, generated};
     use crate::config::Config;
-    use crate::server::{Keys, Options, start};
+    use crate::server::{Keys, Options, Parts, Running, start};
+    use crate::strategy::Strategies;
+    use crate::units::Nanos;
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     #[derive(Message)]
     #[rtype(result = "()")]
@@ -154,10 +158,13 @@ mod tests {
         System::new().block_on(address.send(message)).is_ok()
     }
 
-    #[test]
-    fn a_core_whose_actor_died_with_its_grants_on_the_way_bids_again() {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-        let mut config = Config::load(&fixtures.join("outbid.toml")).expect("a configuration");
+    fn fixtures() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+    }
+
+    /// A real server on free ports, with one worker.
+    fn serve(change: impl FnOnce(&mut Config), parts: Option<Parts>) -> Running {
+        let mut config = Config::load(&fixtures().join("outbid.toml")).expect("a configuration");
         let server = &mut config.server;
         for listen in
             [&mut server.exchange_listen, &mut server.public_listen, &mut server.admin_listen]
@@ -165,11 +172,49 @@ mod tests {
             *listen = SocketAddr::from(([127, 0, 0, 1], 0));
         }
         server.workers = 1;
-        // The first grants are under way for so long.
-        config.budget.log_delay_ms = 500;
+        change(&mut config);
         let (keys, _) = Keys::ephemeral().expect("keys");
-        let options = Options { keys: Some(keys), ..Options::default() };
-        let running = start(config, options).expect("the server starts");
+        let options = Options { keys: Some(keys), parts, ..Options::default() };
+        start(config, options).expect("the server starts")
+    }
+
+    #[test]
+    fn grants_for_all_campaigns_at_once_are_all_taken() {
+        const CAMPAIGNS: usize = 700;
+        let strategies = Path::new(env!("CARGO_MANIFEST_DIR")).join("strategies");
+        let strategies = Arc::new(Strategies::load(&strategies).expect("strategies"));
+        let keeper = CatalogKeeper::of(generated(CAMPAIGNS, 1, 0.1), strategies.known());
+        let parts = Parts { keeper: Arc::new(keeper), strategies, log: None };
+        let running = serve(|_| {}, Some(parts));
+        let worker = running.engine().worker(0).expect("it has started");
+        let budget = running.engine().budget.address();
+        let patience = Mono::now().plus_millis(20_000);
+        let leased = System::new().block_on(async {
+            loop {
+                let core = worker.auction.send(Status).await.expect("alive");
+                let ledger = budget.send(ReadStatement(None)).await.expect("alive");
+                let is_campaign = |one: &&AccountLine| one.level == Level::Campaign;
+                let campaigns = ledger.accounts.iter().filter(is_campaign);
+                let is_leased = |one: &AccountLine| one.money.leased > Nanos::ZERO;
+                let known = campaigns.clone().count();
+                if known == CAMPAIGNS
+                    && campaigns.clone().all(|one| is_leased(one) == one.is_active)
+                    && core.leases.open_steps == 0
+                {
+                    let leased: Nanos = campaigns.map(|one| one.money.leased).sum();
+                    break (leased, core.leases.at_hand);
+                }
+                assert!(Mono::now() < patience, "{known} campaigns, {core:?}");
+                std::thread::yield_now();
+            }
+        });
+        assert_eq!(leased.0, leased.1, "what the ledger granted is at hand");
+    }
+
+    #[test]
+    fn a_core_whose_actor_died_with_its_grants_on_the_way_bids_again() {
+        // The first grants are under way for so long.
+        let running = serve(|config| config.budget.log_delay_ms = 500, None);
         let engine = running.engine();
         let worker = engine.worker(0).expect("it has started");
         assert!(!ask(&worker.auction, Die), "it dies");
@@ -178,7 +223,7 @@ mod tests {
         }
         // The grants find nobody.
         assert!(ask(&engine.budget.address(), Quiesce));
-        let body = std::fs::read_to_string(fixtures.join("request.json")).expect("a request");
+        let body = std::fs::read_to_string(fixtures().join("request.json")).expect("a request");
         let body = body.replace("\"tmax\": 150", "\"tmax\": 5000");
         let patience = Mono::now().plus_millis(20_000);
         while !is_bid(running.addresses().exchange, &body) {

@@ -5,6 +5,7 @@ use super::behaviour::Event;
 use super::hand_over::Relay;
 use super::state::{ShardState, ShardStatus, ShowChange};
 use crate::clock::Civil;
+use crate::latency::TickTimes;
 use crate::relevance::Visit;
 use crate::units::Timestamp;
 use actix::{Actor, Context, Handler, Message, MessageResult};
@@ -79,6 +80,7 @@ pub struct SessionShard {
     clock: Civil,
     tell_visits: Option<TellVisits>,
     send_relays: Option<SendRelays>,
+    times: TickTimes,
 }
 
 /// Hands on what others may learn from. It must return at once, and count what it drops.
@@ -90,8 +92,9 @@ pub type SendRelays = Box<dyn Fn(Vec<(usize, Relay)>)>;
 impl SessionShard {
     /// An actor over `state`.
     #[must_use]
-    pub const fn new(state: Arc<Mutex<ShardState>>, clock: Civil) -> Self {
-        Self { state, clock, tell_visits: None, send_relays: None }
+    pub fn new(state: Arc<Mutex<ShardState>>, clock: Civil) -> Self {
+        let times = TickTimes::default();
+        Self { state, clock, tell_visits: None, send_relays: None, times }
     }
 
     /// The same, telling of visits too.
@@ -104,6 +107,12 @@ impl SessionShard {
     #[must_use]
     pub fn relaying(self, send_relays: SendRelays) -> Self {
         Self { send_relays: Some(send_relays), ..self }
+    }
+
+    /// The same, telling how long its ticks take.
+    #[must_use]
+    pub fn timed(self, times: TickTimes) -> Self {
+        Self { times, ..self }
     }
 
     /// Lets `act` change the state, and sends on what it has for others.
@@ -179,7 +188,7 @@ impl Handler<Reached> for SessionShard {
 impl Handler<Tick> for SessionShard {
     type Result = ();
     fn handle(&mut self, Tick { now }: Tick, _: &mut Self::Context) {
-        self.state.lock().tick(now);
+        self.times.begin().piece(|| self.state.lock().tick(now));
     }
 }
 

@@ -46,7 +46,6 @@ fn run(arms: &mut ArmPacing, slots: &[Slot], value: f64) -> Vec<[f64; 2]> {
         snapshot.folded = vec![(0, local.number())];
         snapshot.paces = vec![Pace::NEUTRAL; 10];
         arms.paces().for_each(|(slot, pace)| snapshot.paces[slot.index as usize] = pace);
-        local.adopt(&snapshot);
         for auction in 0..20 {
             let turn = auction % slots.len();
             let pace = local.pace(slots[turn], &snapshot);

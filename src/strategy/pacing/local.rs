@@ -4,15 +4,22 @@ use super::LN_MIN;
 use super::snapshot::{Pace, PacingSnapshot};
 use crate::prefetch::prefetch;
 use crate::units::{Micros, Nanos, Slot};
+use std::collections::VecDeque;
 
 /// One core's own change of the multipliers, until a tick has folded it in.
 #[derive(Debug)]
 pub struct LocalPacing {
     core: u16,
     number: u32,
-    adopted: u32,
+    /// Of the snapshot that was read last: the low half of its epoch, and the report that went into it.
+    epoch: u32,
+    folded: u32,
     entries: Vec<Local>,
     touched: Vec<u32>,
+    /// The report under way: whom it has still to ask, and what it has. Here and not with whoever makes
+    /// it, who may die of a panic.
+    reporting: VecDeque<u32>,
+    reported: Vec<LocalEntry>,
 }
 
 /// No snapshot's epoch: they count from 0, and a process ends before it has published this many.
@@ -96,7 +103,16 @@ impl LocalPacing {
     /// Nothing changed yet.
     #[must_use]
     pub const fn new(core: u16) -> Self {
-        Self { core, number: 0, adopted: 0, entries: Vec::new(), touched: Vec::new() }
+        Self {
+            core,
+            number: 0,
+            epoch: NEVER_READ,
+            folded: 0,
+            entries: Vec::new(),
+            touched: Vec::new(),
+            reporting: VecDeque::new(),
+            reported: Vec::new(),
+        }
     }
 
     /// The number of the last report; 0 before the first.
@@ -106,14 +122,21 @@ impl LocalPacing {
     }
 
     /// The published pace with this core's own change on it. What was published is copied on the
-    /// first look after a publication, so that later ones find it beside the change.
+    /// first look after a publication, so that later ones find it beside the change; what it contains
+    /// of the change by then counts no more.
     pub fn pace(&mut self, slot: Slot, snapshot: &PacingSnapshot) -> Pace {
-        let local = line(&mut self.entries, slot);
         let epoch = snapshot.epoch as u32;
+        if self.epoch != epoch {
+            (self.epoch, self.folded) = (epoch, snapshot.folded(self.core));
+        }
+        let local = line(&mut self.entries, slot);
         if local.epoch != epoch {
             let published = snapshot.pace(slot);
             local.published = Pace { generation: slot.generation, ..published };
             local.epoch = epoch;
+            if self.folded >= self.number {
+                local.reported = 0.0;
+            }
         }
         let mut pace = local.published;
         let moved = pace.ln_budget + local.change + local.reported;
@@ -164,18 +187,25 @@ impl LocalPacing {
         local
     }
 
-    /// What happened since the last report; `tied` says what a campaign holds at present, and how much
-    /// of its money is held without news in time.
-    pub fn report(&mut self, tied: impl Fn(Slot) -> (Nanos, Nanos)) -> LocalReport {
-        self.number += 1;
-        let touched = std::mem::take(&mut self.touched);
-        let mut entries = Vec::with_capacity(touched.len());
-        for index in touched {
+    /// Reports at most `count` more campaigns: the report, once it has all that had something to report
+    /// when it began. `tied` says what a campaign holds at present, and how much of its money is held
+    /// without news in time.
+    pub fn report_some(
+        &mut self,
+        count: usize,
+        tied: impl Fn(Slot) -> (Nanos, Nanos),
+    ) -> Option<LocalReport> {
+        if self.reporting.is_empty() {
+            self.number += 1;
+            self.reporting.extend(self.touched.drain(..));
+            self.reported.reserve(self.reporting.len());
+        }
+        for index in self.reporting.drain(..count.min(self.reporting.len())) {
             let local = &mut self.entries[index as usize];
             let slot = Slot { index, generation: local.published.generation };
             let (held, late) = tied(slot);
             let &mut Local { change, auctions, bids, placed, clicks_predicted, .. } = local;
-            entries.push(LocalEntry {
+            self.reported.push(LocalEntry {
                 slot,
                 change,
                 auctions,
@@ -194,15 +224,20 @@ impl LocalPacing {
                 self.touched.push(index);
             }
         }
-        LocalReport { core: self.core, number: self.number, entries: entries.into() }
+        let entries = self.reporting.is_empty().then(|| std::mem::take(&mut self.reported));
+        entries.map(|entries| LocalReport {
+            core: self.core,
+            number: self.number,
+            entries: entries.into(),
+        })
     }
 
-    /// Drops the changes that `snapshot` contains.
-    pub fn adopt(&mut self, snapshot: &PacingSnapshot) {
-        let folded = snapshot.folded(self.core);
-        if folded >= self.number && self.adopted < folded {
-            self.adopted = folded;
-            self.entries.iter_mut().for_each(|local| local.reported = 0.0);
+    /// A whole report at once.
+    pub fn report(&mut self, tied: impl Fn(Slot) -> (Nanos, Nanos)) -> LocalReport {
+        loop {
+            if let Some(report) = self.report_some(usize::MAX, &tied) {
+                return report;
+            }
         }
     }
 }

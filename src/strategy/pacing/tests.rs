@@ -72,7 +72,6 @@ impl Day {
             snapshot.folded = vec![(0, local.number())];
             snapshot.paces = vec![Pace::NEUTRAL; 3];
             snapshot.paces.push(pacing.pace(SLOT.generation));
-            local.adopt(&snapshot);
             if hour < 24 {
                 ran.ln_cpa.push(pacing.status().ln_cpa);
             }
@@ -282,6 +281,52 @@ fn a_reused_slot_starts_neutral() {
     let next = Slot { generation: 2, ..SLOT };
     assert_eq!(local.pace(next, &snapshot), Pace { generation: 2, ..Pace::NEUTRAL });
     assert_eq!(PacingSnapshot::default().pace(SLOT), Pace::NEUTRAL);
+}
+
+#[test]
+fn a_report_in_pieces_has_each_auction_once() {
+    let mut local = LocalPacing::new(4);
+    let snapshot = PacingSnapshot::default();
+    let auction = |local: &mut LocalPacing, index| {
+        let slot = Slot { index, generation: 1 };
+        let pace = local.pace(slot, &snapshot);
+        local.on_auction(slot, &pace, None);
+    };
+    (0..300).for_each(|index| auction(&mut local, index));
+    let tied = |slot: Slot| (Nanos(i128::from(slot.index == 7)), Nanos::ZERO);
+    assert!(local.report_some(128, tied).is_none());
+    // One that was asked already, one that will be, and one that had nothing to tell.
+    [5, 200, 400].into_iter().for_each(|index| auction(&mut local, index));
+    assert!(local.report_some(128, tied).is_none());
+    let first = local.report_some(128, tied).expect("whole");
+    let second = local.report_some(128, tied).expect("whole");
+    let of = |report: &LocalReport| {
+        report.entries.iter().map(|entry| (entry.slot.index, entry.auctions)).collect::<Vec<_>>()
+    };
+    let expected = (0..300).map(|index| (index, 1 + u32::from(index == 200))).collect::<Vec<_>>();
+    assert_eq!((first.core, first.number, of(&first)), (4, 1, expected));
+    assert_eq!((second.number, of(&second)), (2, vec![(7, 0), (5, 1), (400, 1)]));
+}
+
+#[test]
+fn what_is_published_of_a_change_is_not_counted_beside_it() {
+    let mut local = LocalPacing::new(1);
+    let tied = |_| (Nanos::ZERO, Nanos::ZERO);
+    let pace = Pace { generation: 1, gain: 0.01, plan_nanos: 10.0, ..Pace::NEUTRAL };
+    let mut snapshot = PacingSnapshot { paces: vec![pace; 4], ..PacingSnapshot::default() };
+    local.pace(SLOT, &snapshot);
+    local.on_auction(SLOT, &pace, Some(Micros(1_000)));
+    let moved = local.pace(SLOT, &snapshot).ln_budget;
+    assert!(moved < 0.0);
+    let report = local.report(tied);
+    assert_eq!(local.pace(SLOT, &snapshot).ln_budget, moved, "still its own");
+    // A tick that had not heard of it, and one that had.
+    snapshot.epoch += 1;
+    assert_eq!(local.pace(SLOT, &snapshot).ln_budget, moved);
+    snapshot.epoch += 1;
+    snapshot.folded = vec![(0, 9), (1, report.number)];
+    snapshot.paces[SLOT.index as usize].ln_budget = moved;
+    assert_eq!(local.pace(SLOT, &snapshot).ln_budget, moved);
 }
 
 #[test]
