@@ -6,9 +6,12 @@ pub(super) const BLOCK: usize = 16;
 
 /// How many bytes at the start of `block` are not special. Fast where `is_special` is made of
 /// comparisons joined by `|`: no branch, so that the compiler compares all bytes at once.
-#[inline]
+#[inline(always)]
 pub(super) fn first_special(block: &[u8; BLOCK], is_special: impl Fn(u8) -> bool) -> usize {
-    let marks = block.map(|byte| if is_special(byte) { u8::MAX } else { 0 });
+    let mut marks = [0; BLOCK];
+    for (mark, byte) in marks.iter_mut().zip(block) {
+        *mark = if is_special(*byte) { u8::MAX } else { 0 };
+    }
     // One bit a byte is one instruction, which the compiler does not find.
     #[cfg(target_arch = "x86_64")]
     if let Some(sse2) = pulp::core_arch::x86::Sse2::try_new() {
@@ -63,7 +66,8 @@ pub(super) trait Sink {
                 break;
             }
         }
-        digits[start..].iter().for_each(|digit| self.put_letter(char::from(*digit)));
+        // Digits are ASCII, so this never takes the empty default.
+        self.put(std::str::from_utf8(&digits[start..]).unwrap_or_default());
     }
 
     /// Appends `text` as a JSON string, quotes included (RFC 8259 §7).

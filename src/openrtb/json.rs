@@ -3,48 +3,113 @@
 //! Whoever reads a value looks at how it begins ([`Source::peek`]) and takes it as what it is, or
 //! skips it. Of a usual body a half is skipped, so that walks without recursion and looks at sixteen
 //! bytes of text at a time. It takes what serde_json takes and refuses what that refuses, skipped or
-//! not (a property test holds it to that); what is rare, escapes and numbers with a fraction, it
-//! leaves to serde_json itself.
-//!
-//! It counts on [`super::guard`]: what nests deeper than 64 must not come here.
+//! not (a property test holds it to that), but what nests deeper than it was told; what is rare,
+//! escapes and numbers with an exponent, it leaves to serde_json itself.
 
 use super::escape::{BLOCK, first_special};
 use super::number::Number;
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// Levels that are skipped over, one bit each: twice what the guard lets pass.
+/// Levels that are skipped over, one bit each: twice of what [`super::DEPTH_MAX`] lets pass.
 const SKIPPED_DEPTH_MAX: u32 = u128::BITS;
-/// Digits of a whole number that surely fits 64 bits; longer and negative ones are serde_json's.
+/// Digits of most whole numbers: sizes, codes, flags.
+const PLAIN_DIGITS_MAX: usize = 8;
+/// Digits of a number that surely fits 64 bits; longer ones are serde_json's.
 const DIGITS_MAX: usize = 18;
+/// Digits of a fraction's number that a float holds exactly, below 2^53. Divided by a power of ten
+/// that is exact too it is rounded once, hence right (Clinger 1990).
+const FRACTION_DIGITS_MAX: usize = 15;
+const POWERS_OF_TEN: [f64; FRACTION_DIGITS_MAX + 1] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
 /// What is left of a text of JSON.
 pub(crate) struct Source<'de> {
     text: &'de str,
     at: usize,
+    /// Lists and objects that may yet be opened inside of the present one.
+    depth_left: usize,
 }
 
-/// It is no JSON, from this byte on.
+/// Why reading stopped; [`Source::at`] says where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotJson {
-    pub(super) at: usize,
+pub(crate) enum Stop {
+    /// It is no JSON.
+    NotJson,
+    /// It nests too deep.
+    TooDeep,
 }
 
-impl<'de> Source<'de> {
-    pub(super) const fn new(text: &'de str) -> Self {
-        Self { text, at: 0 }
+/// A key of an object: its letters as a number, so that a known one is found by comparing numbers.
+/// What is longer than any that we know is no key at all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// The first eight letters.
+    pub(super) start: u64,
+    /// The next eight.
+    pub(super) rest: u64,
+}
+
+impl Key {
+    /// What no known key is: it has no letters.
+    const UNKNOWN: Self = Self { start: 0, rest: 0 };
+
+    /// The letters of a known key, 1 to 15.
+    pub(super) const fn known(letters: &[u8]) -> Self {
+        assert!(!letters.is_empty() && letters.len() < BLOCK);
+        Self::packed(letters)
     }
 
-    /// Makes sure that nothing but blanks is left.
-    pub(super) fn end(&mut self) -> Result<(), NotJson> {
-        match self.peek() {
-            None => Ok(()),
-            Some(_) => self.fail(),
+    const fn packed(letters: &[u8]) -> Self {
+        let mut block = [0; BLOCK];
+        let (letters_of_block, _) = block.split_at_mut(letters.len());
+        letters_of_block.copy_from_slice(letters);
+        let packed = u128::from_le_bytes(block);
+        Self { start: packed as u64, rest: (packed >> 64) as u64 }
+    }
+
+    /// Any letters. A zero among them, which JSON can only escape, would read as their end.
+    fn of(letters: &[u8]) -> Self {
+        if letters.len() < BLOCK && !letters.contains(&0) {
+            Self::packed(letters)
+        } else {
+            Self::UNKNOWN
         }
     }
 
-    const fn fail<T>(&self) -> Result<T, NotJson> {
-        Err(NotJson { at: self.at })
+    /// The first `letters` of a block; unknown where those are all of it.
+    #[inline(always)]
+    fn within(block: &[u8; BLOCK], letters: usize) -> Self {
+        const MASKS: [Key; BLOCK] = {
+            let mut masks = [Key::UNKNOWN; BLOCK];
+            let mut letters = 0;
+            while letters < BLOCK {
+                let (_, mask) = [0xff; BLOCK].split_at(BLOCK - letters);
+                masks[letters] = Key::packed(mask);
+                letters += 1;
+            }
+            masks
+        };
+        let Self { start, rest } = MASKS[letters % BLOCK];
+        let packed = u128::from_le_bytes(*block);
+        Self { start: packed as u64 & start, rest: (packed >> 64) as u64 & rest }
+    }
+}
+
+impl<'de> Source<'de> {
+    /// All of `text`, in which lists and objects may stand `depth` deep, 128 at most.
+    pub(super) fn new(text: &'de str, depth: usize) -> Self {
+        Self { text, at: 0, depth_left: depth.min(SKIPPED_DEPTH_MAX as usize) }
+    }
+
+    /// How many bytes have been taken.
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Makes sure that nothing but blanks is left.
+    pub(super) fn end(&mut self) -> Result<(), Stop> {
+        if self.peek().is_none() { Ok(()) } else { Err(Stop::NotJson) }
     }
 
     #[inline]
@@ -70,46 +135,76 @@ impl<'de> Source<'de> {
 
     /// Makes sure that `byte` is next, and takes the blanks before it.
     #[inline]
-    fn expect(&mut self, byte: u8) -> Result<(), NotJson> {
-        if self.peek() == Some(byte) { Ok(()) } else { self.fail() }
+    fn expect(&mut self, byte: u8) -> Result<(), Stop> {
+        if self.peek() == Some(byte) { Ok(()) } else { Err(Stop::NotJson) }
     }
 
     /// Takes `byte`, blanks before it included.
     #[inline]
-    fn take(&mut self, byte: u8) -> Result<(), NotJson> {
+    fn take(&mut self, byte: u8) -> Result<(), Stop> {
         self.expect(byte)?;
         self.at += 1;
         Ok(())
     }
 
     /// Takes a text whose opening quote is next.
+    #[inline]
+    pub(super) fn text(&mut self) -> Result<Cow<'de, str>, Stop> {
+        match self.plain_text() {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => self.long_text(),
+        }
+    }
+
+    /// Takes a text without escapes if that is next and not at the very end.
     #[inline(always)]
-    pub(super) fn text(&mut self) -> Result<Cow<'de, str>, NotJson> {
+    pub(super) fn plain_text(&mut self) -> Option<&'de str> {
+        let from = self.at + 1;
+        let letters = self.plain_letters()?;
+        let text = self.text.get(from..from + letters)?;
+        self.at = from + letters + 1;
+        Some(text)
+    }
+
+    /// How many letters such a text has; it stays.
+    #[inline(always)]
+    fn plain_letters(&self) -> Option<usize> {
+        let (b'"', text) = self.rest().split_first()? else { return None };
+        let mut rest = text;
+        loop {
+            let (block, more) = rest.split_first_chunk()?;
+            let letters = first_special(block, is_special);
+            if let Some(end) = block.get(letters) {
+                return (*end == b'"').then(|| text.len() - rest.len() + letters);
+            }
+            rest = more;
+        }
+    }
+
+    #[inline(never)]
+    fn long_text(&mut self) -> Result<Cow<'de, str>, Stop> {
         let from = self.at;
-        if self.skip_text()? {
+        if self.skip_long_text()? {
             return self.parsed(from).map(Cow::Owned);
         }
         // Quotes are ASCII, so this never takes the empty default.
         Ok(Cow::Borrowed(self.text.get(from + 1..self.at - 1).unwrap_or_default()))
     }
 
-    /// Skips a text whose opening quote is next. Whether there were escapes.
-    #[inline(always)]
-    fn skip_text(&mut self) -> Result<bool, NotJson> {
-        self.at += 1;
-        // Most texts are short and plain.
-        if let Some(block) = self.rest().first_chunk() {
-            self.at += first_special(block, is_special);
-            if self.byte() == Some(b'"') {
-                self.at += 1;
-                return Ok(false);
-            }
+    /// Skips a text whose opening quote is next.
+    #[inline]
+    fn skip_text(&mut self) -> Result<(), Stop> {
+        match self.plain_letters() {
+            Some(letters) => self.at += letters + 2,
+            None => _ = self.skip_long_text()?,
         }
-        self.skip_long_text()
+        Ok(())
     }
 
+    /// Skips a text whose opening quote is next. Whether there were escapes.
     #[inline(never)]
-    fn skip_long_text(&mut self) -> Result<bool, NotJson> {
+    fn skip_long_text(&mut self) -> Result<bool, Stop> {
+        self.at += 1;
         let mut has_escape = false;
         loop {
             while let Some(block) = self.rest().first_chunk() {
@@ -129,39 +224,90 @@ impl<'de> Source<'de> {
                     self.skip_escape()?;
                 }
                 Some(b' '..) => self.at += 1,
-                _ => return self.fail(),
+                _ => return Err(Stop::NotJson),
             }
         }
     }
 
     #[cold]
-    fn skip_escape(&mut self) -> Result<(), NotJson> {
+    fn skip_escape(&mut self) -> Result<(), Stop> {
         let rest = self.rest();
         let bytes = match rest.get(1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
             Some(b'u') if rest.len() >= 6 && rest[2..6].iter().all(u8::is_ascii_hexdigit) => 6,
-            _ => return self.fail(),
+            _ => return Err(Stop::NotJson),
         };
         self.at += bytes;
         Ok(())
     }
 
+    /// Takes a whole number of few digits if that is next and ends a part of a list or an object, as
+    /// most do.
+    #[inline(always)]
+    pub(super) fn plain_number(&mut self) -> Option<u64> {
+        let rest = self.rest();
+        let (mut number, mut digits) = (0, 0);
+        while let Some(digit @ b'0'..=b'9') = rest.get(digits) {
+            number = 10 * number + u64::from(digit - b'0');
+            digits += 1;
+            if digits > PLAIN_DIGITS_MAX {
+                return None;
+            }
+        }
+        let is_number = digits == 1 || digits > 1 && rest[0] != b'0';
+        let is_end = matches!(rest.get(digits), Some(b',' | b'}' | b']'));
+        (is_number && is_end).then(|| {
+            self.at += digits;
+            number
+        })
+    }
+
     /// Takes a number.
     #[inline]
-    pub(super) fn number(&mut self) -> Result<Number, NotJson> {
+    pub(super) fn number(&mut self) -> Result<Number, Stop> {
         let from = self.at;
-        let mut whole = 0u64;
+        let is_negative = self.byte() == Some(b'-');
+        self.at += usize::from(is_negative);
+        let has_zero = self.byte() == Some(b'0');
+        let (whole, digits) = self.digits(0);
+        let is_whole = digits == 1 || (2..=DIGITS_MAX).contains(&digits) && !has_zero;
+        match self.byte() {
+            Some(b'.') if is_whole => self.fraction(from, whole, digits),
+            Some(b'.' | b'e' | b'E') => self.rare_number(from),
+            _ if is_whole && !is_negative => Ok(Number::Uint(whole)),
+            // Of at most 18 digits; -0 is a float.
+            _ if is_whole && whole > 0 => Ok(Number::Int(-(whole as i64))),
+            _ => self.rare_number(from),
+        }
+    }
+
+    /// Takes what follows the whole part of a number that began at `from`, from the point on.
+    fn fraction(&mut self, from: usize, whole: u64, digits: usize) -> Result<Number, Stop> {
+        self.at += 1;
+        let (all, more) = self.digits(whole);
+        let is_exact = more > 0 && digits + more <= FRACTION_DIGITS_MAX;
+        if !is_exact || matches!(self.byte(), Some(b'e' | b'E')) {
+            return self.rare_number(from);
+        }
+        let size = all as f64 / POWERS_OF_TEN[more];
+        Ok(Number::Float(if self.text.as_bytes()[from] == b'-' { -size } else { size }))
+    }
+
+    /// Appends the digits that are next to `number`, as long as it has room for them; how many there
+    /// were.
+    #[inline]
+    fn digits(&mut self, number: u64) -> (u64, usize) {
+        let (mut number, from) = (number, self.at);
         while let Some(digit @ b'0'..=b'9') = self.byte() {
-            whole = whole.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
             self.at += 1;
         }
-        let digits = self.at - from;
-        let is_plain = (digits == 1
-            || (2..=DIGITS_MAX).contains(&digits) && self.text.as_bytes()[from] != b'0')
-            && !matches!(self.byte(), Some(b'.' | b'e' | b'E'));
-        if is_plain {
-            return Ok(Number::Uint(whole));
-        }
+        (number, self.at - from)
+    }
+
+    /// Takes a number that began at `from` and is left to serde_json.
+    #[cold]
+    fn rare_number(&mut self, from: usize) -> Result<Number, Stop> {
         self.at = from;
         self.skip_number()?;
         self.parsed::<serde_json::Number>(from).map(Number::from)
@@ -169,11 +315,14 @@ impl<'de> Source<'de> {
 
     /// What stands between `from` and here, as serde_json reads it.
     #[cold]
-    fn parsed<T: Deserialize<'de>>(&self, from: usize) -> Result<T, NotJson> {
-        serde_json::from_str(&self.text[from..self.at]).map_err(|_| NotJson { at: from })
+    fn parsed<T: Deserialize<'de>>(&mut self, from: usize) -> Result<T, Stop> {
+        serde_json::from_str(&self.text[from..self.at]).map_err(|_| {
+            self.at = from;
+            Stop::NotJson
+        })
     }
 
-    fn skip_number(&mut self) -> Result<(), NotJson> {
+    fn skip_number(&mut self) -> Result<(), Stop> {
         self.at += usize::from(self.byte() == Some(b'-'));
         if self.byte() == Some(b'0') {
             self.at += 1;
@@ -192,120 +341,171 @@ impl<'de> Source<'de> {
         Ok(())
     }
 
-    fn skip_digits(&mut self) -> Result<(), NotJson> {
-        let from = self.at;
-        while let Some(b'0'..=b'9') = self.byte() {
-            self.at += 1;
-        }
-        if self.at == from { self.fail() } else { Ok(()) }
+    fn skip_digits(&mut self) -> Result<(), Stop> {
+        let (_, digits) = self.digits(0);
+        if digits == 0 { Err(Stop::NotJson) } else { Ok(()) }
     }
 
-    /// Skips a value that holds no other.
+    /// Skips a value that holds no other and begins with `first`.
     #[inline]
-    fn skip_single(&mut self) -> Result<(), NotJson> {
-        let literal = match self.peek() {
-            Some(b'"') => return self.skip_text().map(|_| ()),
+    fn skip_single(&mut self, first: Option<u8>) -> Result<(), Stop> {
+        let literal = match first {
+            Some(b'"') => return self.skip_text(),
+            Some(b'0'..=b'9') if self.plain_number().is_some() => return Ok(()),
             Some(b'-' | b'0'..=b'9') => return self.skip_number(),
             Some(b't') => "true",
             Some(b'f') => "false",
             Some(b'n') => "null",
-            _ => return self.fail(),
+            _ => return Err(Stop::NotJson),
         };
         if !self.rest().starts_with(literal.as_bytes()) {
-            return self.fail();
+            return Err(Stop::NotJson);
         }
         self.at += literal.len();
         Ok(())
     }
 
     /// Skips one value.
-    pub(super) fn skip(&mut self) -> Result<(), NotJson> {
-        // One bit for each list or object that is open, the innermost lowest: 1 for objects.
-        let (mut open, mut depth) = (0u128, 0);
+    pub(super) fn skip(&mut self) -> Result<(), Stop> {
+        match self.peek() {
+            Some(b'{' | b'[') => self.skip_nested(),
+            first => self.skip_single(first),
+        }
+    }
+
+    /// Skips a list or an object, whose bracket is next.
+    fn skip_nested(&mut self) -> Result<(), Stop> {
+        // One bit for each that is open, the innermost lowest: 1 for objects.
+        let (mut open, mut depth) = (0u128, 0u32);
         loop {
-            let bracket = self.peek();
-            if let Some(b'{' | b'[') = bracket {
-                if depth == SKIPPED_DEPTH_MAX {
-                    return self.fail();
-                }
-                open = open << 1 | u128::from(bracket == Some(b'{'));
+            let first = self.peek();
+            let mut has_more = if let Some(bracket @ (b'{' | b'[')) = first {
+                self.open()?;
                 depth += 1;
-                self.at += 1;
+                open = open << 1 | u128::from(bracket == b'{');
+                if bracket == b'{' { self.first_key()?.is_some() } else { self.first_element()? }
             } else {
-                self.skip_single()?;
-            }
-            // What is open goes on, or ends, and with it what it is the last of.
-            let mut is_first = bracket.is_some_and(|byte| byte == b'{' || byte == b'[');
-            loop {
+                self.skip_single(first)?;
+                self.has_next(open & 1 == 1)?
+            };
+            // What ends may be the last part of what it is in.
+            while !has_more {
+                depth -= 1;
                 if depth == 0 {
                     return Ok(());
                 }
-                let is_object = open & 1 == 1;
-                let has_next = if is_object {
-                    self.has_next(b'}', &mut is_first)?
-                } else {
-                    self.has_next(b']', &mut is_first)?
-                };
-                if has_next {
-                    if is_object {
-                        self.expect(b'"')?;
-                        self.skip_text()?;
-                        self.take(b':')?;
-                    }
-                    break;
-                }
-                is_first = false;
                 open >>= 1;
-                depth -= 1;
+                has_more = self.has_next(open & 1 == 1)?;
             }
         }
+    }
+
+    fn has_next(&mut self, is_object: bool) -> Result<bool, Stop> {
+        if is_object { Ok(self.next_key()?.is_some()) } else { self.next_element() }
     }
 
     /// Takes the bracket that opens a list or an object.
     #[inline]
-    pub(super) fn open(&mut self) {
+    pub(super) fn open(&mut self) -> Result<(), Stop> {
+        self.depth_left = self.depth_left.checked_sub(1).ok_or(Stop::TooDeep)?;
         self.at += 1;
+        Ok(())
     }
 
-    /// Whether another part follows in a list or an object; the comma before it is taken, or else
-    /// `close`, which ends it.
+    /// Takes `close` if that is next, which ends a list or an object.
     #[inline]
-    fn has_next(&mut self, close: u8, is_first: &mut bool) -> Result<bool, NotJson> {
-        let next = self.peek();
-        if next == Some(close) {
-            self.at += 1;
+    fn closes(&mut self, close: u8) -> bool {
+        let closes = self.peek() == Some(close);
+        if closes {
+            self.close();
+        }
+        closes
+    }
+
+    /// Takes the bracket that ends a list or an object.
+    #[inline]
+    fn close(&mut self) {
+        self.at += 1;
+        self.depth_left += 1;
+    }
+
+    /// Whether a list that was opened has an element, which is to be taken next.
+    #[inline]
+    pub(super) fn first_element(&mut self) -> Result<bool, Stop> {
+        Ok(!self.closes(b']'))
+    }
+
+    /// Whether a list of which an element was taken has another, which is to be taken next.
+    #[inline]
+    pub(super) fn next_element(&mut self) -> Result<bool, Stop> {
+        if self.closes(b']') {
             return Ok(false);
         }
-        if !std::mem::take(is_first) {
-            if next != Some(b',') {
-                return self.fail();
-            }
-            self.at += 1;
-        }
+        self.take(b',')?;
         Ok(true)
     }
 
-    /// Whether a list that was opened has another element, which is to be taken next.
-    #[inline]
-    pub(super) fn has_element(&mut self, is_first: &mut bool) -> Result<bool, NotJson> {
-        self.has_next(b']', is_first)
+    /// The first key of an object that was opened; its value is to be taken next.
+    #[inline(always)]
+    pub(super) fn first_key(&mut self) -> Result<Option<Key>, Stop> {
+        match self.plain_key(*b"\"") {
+            None if self.closes(b'}') => Ok(None),
+            None => self.key().map(Some),
+            key => Ok(key),
+        }
     }
 
-    /// The next key of an object that was opened; its value is to be taken next.
+    /// The next key of an object of which a value was taken; its value is to be taken next.
     #[inline(always)]
-    pub(super) fn key(&mut self, is_first: &mut bool) -> Result<Option<Cow<'de, str>>, NotJson> {
-        if !self.has_next(b'}', is_first)? {
+    pub(super) fn next_key(&mut self) -> Result<Option<Key>, Stop> {
+        match self.plain_key(*b",\"") {
+            None if self.byte() == Some(b'}') => {
+                self.close();
+                Ok(None)
+            }
+            None => self.next_rare_key(),
+            key => Ok(key),
+        }
+    }
+
+    #[inline(never)]
+    fn next_rare_key(&mut self) -> Result<Option<Key>, Stop> {
+        if self.closes(b'}') {
             return Ok(None);
         }
-        self.expect(b'"')?;
-        let key = self.text()?;
-        self.take(b':')?;
-        Ok(Some(key))
+        self.take(b',')?;
+        self.key().map(Some)
     }
 
-    /// Skips the rest of a list.
-    pub(super) fn skip_elements(&mut self, is_first: &mut bool) -> Result<(), NotJson> {
-        while self.has_element(is_first)? {
+    /// Takes a short key if that is next behind `start` and has its colon behind it, all without
+    /// blanks, as most have.
+    #[inline(always)]
+    fn plain_key<const N: usize>(&mut self, start: [u8; N]) -> Option<Key> {
+        let (found, rest) = self.rest().split_first_chunk()?;
+        let window = rest.first_chunk::<{ BLOCK + 2 }>()?;
+        if *found != start {
+            return None;
+        }
+        let block = window.first_chunk()?;
+        let letters = first_special(block, is_special);
+        let end = window.get(letters..)?.first_chunk();
+        (end == Some(b"\":")).then(|| {
+            self.at += N + letters + 2;
+            Key::within(block, letters)
+        })
+    }
+
+    /// Any key.
+    fn key(&mut self) -> Result<Key, Stop> {
+        self.expect(b'"')?;
+        let key = Key::of(self.text()?.as_bytes());
+        self.take(b':')?;
+        Ok(key)
+    }
+
+    /// Skips the rest of a list of which an element was taken.
+    pub(super) fn skip_elements(&mut self) -> Result<(), Stop> {
+        while self.next_element()? {
             self.skip()?;
         }
         Ok(())
@@ -319,158 +519,5 @@ fn is_special(byte: u8) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde::de::IgnoredAny;
-    use serde_json::Value;
-
-    /// Reads a value as the view's parts do.
-    fn value(source: &mut Source<'_>) -> Result<Value, NotJson> {
-        let mut is_first = true;
-        match source.peek() {
-            Some(b'"') => source.text().map(|text| Value::from(text.into_owned())),
-            Some(b'-' | b'0'..=b'9') => source.number().map(|number| match number {
-                Number::Int(number) => Value::from(number),
-                Number::Uint(number) => Value::from(number),
-                other => Value::from(other.float()),
-            }),
-            Some(b'[') => {
-                source.open();
-                let mut list = Vec::new();
-                while source.has_element(&mut is_first)? {
-                    list.push(value(source)?);
-                }
-                Ok(Value::from(list))
-            }
-            Some(b'{') => {
-                source.open();
-                let mut object = serde_json::Map::new();
-                while let Some(key) = source.key(&mut is_first)? {
-                    object.insert(key.into_owned(), value(source)?);
-                }
-                Ok(Value::from(object))
-            }
-            first => {
-                source.skip()?;
-                Ok(match first {
-                    Some(b't') => Value::from(true),
-                    Some(b'f') => Value::from(false),
-                    _ => Value::Null,
-                })
-            }
-        }
-    }
-
-    fn check(text: &str) {
-        let read = |text| {
-            let mut source = Source::new(text);
-            value(&mut source).and_then(|value| source.end().map(|()| value))
-        };
-        let expected = serde_json::from_str::<Value>(text);
-        assert_eq!(read(text).ok(), expected.as_ref().ok().cloned(), "{text}");
-        let mut source = Source::new(text);
-        let skipped = source.skip().and_then(|()| source.end());
-        assert_eq!(skipped.is_ok(), serde_json::from_str::<IgnoredAny>(text).is_ok(), "{text}");
-    }
-
-    #[test]
-    fn it_reads_and_refuses_what_serde_json_does() {
-        for text in [
-            "0",
-            "-0",
-            "00",
-            "-",
-            "1",
-            "-1",
-            "01",
-            "1.",
-            ".1",
-            "1.5",
-            "-1.50",
-            "1e5",
-            "1E+5",
-            "1e",
-            "1e400",
-            "123456789012345678",
-            "1234567890123456789",
-            "18446744073709551616",
-            "-9223372036854775808",
-            "0.1234567890123456789",
-            "1-2",
-            "0x1",
-            "true",
-            "tru",
-            "nulll",
-            "null",
-            "false",
-            "",
-            " ",
-            "[",
-            "]",
-            "[]",
-            "[,]",
-            "[1,]",
-            "[1:2]",
-            "{\"a\":1:\"b\":2}",
-            "\"0123456789\u{1f}0123456789abcdef\"",
-            "[1 2]",
-            "[1,2] ",
-            "[[],{},[{}]]",
-            "{",
-            "{}",
-            "{,}",
-            "{\"a\"}",
-            "{\"a\":}",
-            "{\"a\":1,}",
-            "{\"a\":1 \"b\":2}",
-            "{a:1}",
-            "{\"a\":[1,{\"b\":null}],\"c\":\"d\"}",
-            "{1:2}",
-            "[}",
-            "{]",
-            "[1}",
-            "\"\"",
-            "\"",
-            "\"a",
-            "\"a\\\"b\"",
-            "\"\\u00e9\"",
-            "\"\\u00g9\"",
-            "\"\\ud83d\\ude00\"",
-            "\"\\ud83d\"",
-            "\"\\x\"",
-            "\"\\\"",
-            "\"\\u12\"",
-            "\"é\\n€\"",
-            "\"1234567\"",
-            "\"12345678\"",
-            "\"a\tb\"",
-            "\"1234567\u{1f}\"",
-            "\u{a0}1",
-            "\t[ 1 ,\r\n2 ]",
-            "{\"\\u0061\":1,\"a\":2}",
-            "\"\u{7f}\"",
-        ] {
-            check(text);
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(500))]
-
-        #[test]
-        fn it_agrees_with_serde_json(text in r#"([\[\]{},: \n]|"a"|"[a-z\\"é]{0,12}"|"b":|-?[0-9]{1,4}|[0-9]\.?[0-9]*(e[-+]?[0-9])?|true|null){0,12}"#) {
-            check(&text);
-        }
-
-        #[test]
-        fn it_reads_back_any_value(words in prop::collection::vec("\\PC{0,20}", 0..8), numbers in prop::collection::vec(any::<f64>(), 0..4), cut in any::<prop::sample::Index>()) {
-            let nested = serde_json::json!({"a": words, "b": [{"c": numbers, "d": [words, null]}, true]});
-            for text in [nested.to_string(), serde_json::to_string_pretty(&nested).expect("it is JSON")] {
-                check(&text);
-                let cut = (0..=cut.index(text.len())).rev().find(|at| text.is_char_boundary(*at));
-                check(&text[..cut.unwrap_or(0)]);
-            }
-        }
-    }
-}
+#[path = "json_tests.rs"]
+mod tests;

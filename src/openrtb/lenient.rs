@@ -3,7 +3,7 @@
 //! [`Lenient::read`] answers `false` for a value that says nothing (null, or of a kind that cannot
 //! be understood) and fails only on broken JSON, so one odd optional never costs a whole request.
 
-use super::json::{NotJson, Source};
+use super::json::{Source, Stop};
 use super::limits::{Limits, ParseError};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -14,7 +14,12 @@ use std::ops::Deref;
 pub(crate) trait Lenient<'de>: Default {
     /// Reads one JSON value of any kind in place of `self`. `false` when it says nothing: then `self`
     /// is as it was. An error only on broken JSON; `self` is of no use then.
-    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson>;
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, Stop>;
+
+    /// The same where `self` is still the default, so that nothing has to be cleared.
+    fn read_new(&mut self, source: &mut Source<'de>) -> Result<bool, Stop> {
+        self.read(source)
+    }
 
     /// Whether this is what a missing field would be: then an older spelling may fill it.
     fn is_absent(&self) -> bool;
@@ -44,6 +49,31 @@ impl<'a> Str<'a> {
     #[must_use]
     pub const fn is_borrowed(&self) -> bool {
         matches!(self.0, Cow::Borrowed(_))
+    }
+
+    /// Puts `text` in place of this one if there is any in it. Whether there is.
+    #[inline]
+    fn set(&mut self, text: Cow<'a, str>) -> bool {
+        let is_given = !text.is_empty();
+        if is_given {
+            self.0 = text;
+        }
+        is_given
+    }
+
+    /// Reads what is no short text without escapes.
+    #[inline(never)]
+    fn read_rare(&mut self, source: &mut Source<'a>) -> Result<bool, Stop> {
+        let text = match source.peek() {
+            Some(b'"') => source.text()?,
+            Some(b'-' | b'0'..=b'9') => Cow::Owned(source.number()?.to_string()),
+            Some(b'[') => return read_first(source, |source| self.read(source)),
+            _ => {
+                source.skip()?;
+                return Ok(false);
+            }
+        };
+        Ok(self.set(text))
     }
 
     /// The text, when there is any.
@@ -90,21 +120,11 @@ impl PartialEq<&str> for Str<'_> {
     }
 }
 impl<'de> Lenient<'de> for Str<'de> {
-    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
-        let text = match source.peek() {
-            Some(b'"') => source.text()?,
-            Some(b'-' | b'0'..=b'9') => Cow::Owned(source.number()?.to_string()),
-            Some(b'[') => return read_first(source, |source| self.read(source)),
-            _ => {
-                source.skip()?;
-                return Ok(false);
-            }
-        };
-        let is_given = !text.is_empty();
-        if is_given {
-            self.0 = text;
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, Stop> {
+        match source.plain_text() {
+            Some(text) => Ok(self.set(Cow::Borrowed(text))),
+            None => self.read_rare(source),
         }
-        Ok(is_given)
     }
     fn is_absent(&self) -> bool {
         self.0.is_empty()
@@ -121,13 +141,14 @@ impl<'de> Lenient<'de> for Str<'de> {
 /// Reads the first element of a list and skips the others; the default where there is none.
 pub(super) fn read_first<'de, T: Default>(
     source: &mut Source<'de>,
-    read: impl FnOnce(&mut Source<'de>) -> Result<T, NotJson>,
-) -> Result<T, NotJson> {
-    source.open();
-    let mut is_first = true;
-    // Lists in lists recurse; the guard has bounded their depth.
-    let first =
-        if source.has_element(&mut is_first)? { read(source)? } else { return Ok(T::default()) };
-    source.skip_elements(&mut is_first)?;
+    read: impl FnOnce(&mut Source<'de>) -> Result<T, Stop>,
+) -> Result<T, Stop> {
+    source.open()?;
+    if !source.first_element()? {
+        return Ok(T::default());
+    }
+    // Lists in lists recurse, as deep as the source lets them.
+    let first = read(source)?;
+    source.skip_elements()?;
     Ok(first)
 }

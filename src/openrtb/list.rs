@@ -1,6 +1,6 @@
 //! Lists, optional parts and boxes of lenient values.
 
-use super::json::{NotJson, Source};
+use super::json::{Source, Stop};
 use super::lenient::Lenient;
 use super::limits::{Limits, ParseError};
 use smallvec::SmallVec;
@@ -13,10 +13,12 @@ const LIST_BYTES_MAX: usize = 1 << 20;
 pub type List<T, const N: usize = 1> = SmallVec<[T; N]>;
 
 impl<'de, T: Lenient<'de>> Lenient<'de> for Option<T> {
-    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
-        let was_given = self.is_some();
-        let is_given = self.get_or_insert_default().read(source)?;
-        if !is_given && !was_given {
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, Stop> {
+        if let Some(value) = self {
+            return value.read(source);
+        }
+        let is_given = self.insert(T::default()).read_new(source)?;
+        if !is_given {
             *self = None;
         }
         Ok(is_given)
@@ -30,8 +32,11 @@ impl<'de, T: Lenient<'de>> Lenient<'de> for Option<T> {
 }
 
 impl<'de, T: Lenient<'de>> Lenient<'de> for Box<T> {
-    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, Stop> {
         (**self).read(source)
+    }
+    fn read_new(&mut self, source: &mut Source<'de>) -> Result<bool, Stop> {
+        (**self).read_new(source)
     }
     fn is_absent(&self) -> bool {
         (**self).is_absent()
@@ -42,7 +47,7 @@ impl<'de, T: Lenient<'de>> Lenient<'de> for Box<T> {
 }
 
 impl<'de, T: Lenient<'de>, const N: usize> Lenient<'de> for List<T, N> {
-    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, Stop> {
         let before = self.len();
         read_elements(self, source)?;
         let is_given = self.len() > before;
@@ -61,7 +66,7 @@ impl<'de, T: Lenient<'de>, const N: usize> Lenient<'de> for List<T, N> {
 
 /// For what outlives its own borrow: a `SmallVec` ties the lifetimes of its elements down.
 impl<'de, T: Lenient<'de>> Lenient<'de> for Vec<T> {
-    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, Stop> {
         let mut list = List::<T>::new();
         let is_given = list.read(source)?;
         if is_given {
@@ -95,16 +100,18 @@ fn audit_list<'de, T: Lenient<'de>>(
 fn read_elements<'de, T: Lenient<'de>, const N: usize>(
     list: &mut List<T, N>,
     source: &mut Source<'de>,
-) -> Result<(), NotJson> {
+) -> Result<(), Stop> {
     match source.peek() {
         Some(b'[') => {
-            source.open();
-            let (before, mut is_first) = (list.len(), true);
-            while source.has_element(&mut is_first)? {
+            source.open()?;
+            let before = list.len();
+            let mut has_more = source.first_element()?;
+            while has_more {
                 read_element(list, source)?;
                 if (list.len() - before) * size_of::<T>() >= LIST_BYTES_MAX {
-                    return source.skip_elements(&mut is_first);
+                    return source.skip_elements();
                 }
+                has_more = source.next_element()?;
             }
             Ok(())
         }
@@ -118,10 +125,10 @@ fn read_elements<'de, T: Lenient<'de>, const N: usize>(
 fn read_element<'de, T: Lenient<'de>, const N: usize>(
     list: &mut List<T, N>,
     source: &mut Source<'de>,
-) -> Result<(), NotJson> {
+) -> Result<(), Stop> {
     list.push(T::default());
     if let Some(place) = list.last_mut()
-        && !place.read(source)?
+        && !place.read_new(source)?
     {
         list.pop();
     }

@@ -11,9 +11,9 @@ pub use library::{Ask, Image, ImageKind, Library, Text};
 pub use write::{NativeMarkup, write_native};
 
 use super::imp::Native;
-use super::json::{NotJson, Source};
+use super::json::{Source, Stop};
 use super::lenient::{Lenient, Str};
-use super::limits::{DEPTH_MAX, Limits, ParseError, is_deeper_than};
+use super::limits::{DEPTH_MAX, Limits, ParseError};
 use super::number::CodeSet;
 use super::object::view;
 
@@ -30,7 +30,7 @@ pub enum NativeSource<'a> {
 }
 
 impl<'de> Lenient<'de> for NativeSource<'de> {
-    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, Stop> {
         let given = match source.peek() {
             Some(b'"') => {
                 let mut text = Str::default();
@@ -174,12 +174,10 @@ impl Native<'_> {
             NativeSource::Absent => None,
             NativeSource::Object(object) => Some((**object).clone()),
             NativeSource::Text(text) => {
-                // The text is a body of its own: its depth was hidden from the guard.
-                if is_deeper_than(text.as_bytes(), DEPTH_MAX) {
-                    return None;
-                }
-                let (mut request, mut source) = (NativeRequest::default(), Source::new(text));
-                request.read(&mut source).and_then(|_| source.end()).ok()?;
+                // The text is a body of its own, with a depth of its own.
+                let mut source = Source::new(text, DEPTH_MAX);
+                let mut request = NativeRequest::default();
+                request.read_new(&mut source).and_then(|_| source.end()).ok()?;
                 Some(request)
             }
         }

@@ -1,6 +1,6 @@
 //! Numbers, flags, prices and sets of codes out of whatever was sent in their place.
 
-use super::json::{NotJson, Source};
+use super::json::{Source, Stop};
 use super::lenient::{Lenient, read_first};
 use crate::units::Micros;
 use serde::Serialize;
@@ -97,7 +97,8 @@ impl fmt::Display for Number {
 }
 
 /// Reads a [`Number`]; `of_text` reads text.
-fn read_number(source: &mut Source<'_>, of_text: fn(&str) -> Number) -> Result<Number, NotJson> {
+#[inline(never)]
+fn read_number(source: &mut Source<'_>, of_text: fn(&str) -> Number) -> Result<Number, Stop> {
     match source.peek() {
         Some(b'-' | b'0'..=b'9') => source.number(),
         Some(b'"') => Ok(of_text(&source.text()?)),
@@ -116,9 +117,12 @@ fn read_number(source: &mut Source<'_>, of_text: fn(&str) -> Number) -> Result<N
 macro_rules! lenient_number {
     ($type:ty, $text:ident, $number:ident => $read:expr) => {
         impl<'de> Lenient<'de> for $type {
-            fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
-                let $number = read_number(source, Number::$text)?;
-                let value: Option<$type> = $read;
+            fn read(&mut self, source: &mut Source<'de>) -> Result<bool, Stop> {
+                let read = |$number: Number| -> Option<$type> { $read };
+                let value = match source.plain_number() {
+                    Some(number) => read(Number::Uint(number)),
+                    None => read(read_number(source, Number::$text)?),
+                };
                 *self = value.unwrap_or(*self);
                 Ok(value.is_some())
             }
@@ -190,15 +194,22 @@ impl FromIterator<i64> for CodeSet {
 }
 
 impl<'de> Lenient<'de> for CodeSet {
-    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, NotJson> {
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, Stop> {
         let mut set = Self::default();
         match source.peek() {
             Some(b'[') => {
-                source.open();
-                let mut is_first = true;
-                while source.has_element(&mut is_first)? {
-                    let number = read_number(source, Number::of_text)?;
-                    number.integer().into_iter().for_each(|code| set.insert(code));
+                source.open()?;
+                let mut has_more = source.first_element()?;
+                while has_more {
+                    match source.plain_number() {
+                        // Of few digits, so it fits.
+                        Some(code) => set.insert(code as i64),
+                        None => {
+                            let number = read_number(source, Number::of_text)?;
+                            number.integer().into_iter().for_each(|code| set.insert(code));
+                        }
+                    }
+                    has_more = source.next_element()?;
                 }
             }
             Some(b'"' | b'-' | b'0'..=b'9') => {

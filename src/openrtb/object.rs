@@ -4,7 +4,7 @@
 //! under `ext` where 2.5 put it. The 2.6 key wins; then older keys; then `ext`; in any order of
 //! appearance. A repeated key: the last one that says something counts. Unknown keys are skipped.
 
-use super::json::{NotJson, Source};
+use super::json::{Key, Source, Stop};
 use super::lenient::Lenient;
 
 /// An object whose fields are read by key. Made by [`view!`].
@@ -13,38 +13,41 @@ pub(crate) trait Object<'de>: Default {
     const HAS_EXT: bool;
 
     /// Reads the value of `key`, or skips it.
-    fn field(&mut self, key: &[u8], source: &mut Source<'de>) -> Result<(), NotJson>;
+    fn field(&mut self, key: Key, source: &mut Source<'de>) -> Result<(), Stop>;
 
     /// Reads the value of `key` inside `ext`, or skips it.
-    fn ext_field(&mut self, key: &[u8], source: &mut Source<'de>) -> Result<(), NotJson>;
+    fn ext_field(&mut self, key: Key, source: &mut Source<'de>) -> Result<(), Stop>;
 }
 
-/// Reads an object into its place, over whatever stood there; anything else says nothing and leaves
-/// the place as it is. In place, because structs of this view are hundreds of bytes and would be
-/// moved at every level.
+/// The key under which extensions stand.
+const EXT: Key = Key::known(b"ext");
+
+/// Reads an object into its place, where the default stands; anything else says nothing. In place,
+/// because structs of this view are hundreds of bytes and would be moved at every level.
 pub(crate) fn read_object<'de, T: Object<'de>>(
     object: &mut T,
     source: &mut Source<'de>,
-) -> Result<bool, NotJson> {
+) -> Result<bool, Stop> {
     if source.peek() != Some(b'{') {
         source.skip()?;
         return Ok(false);
     }
-    source.open();
-    *object = T::default();
-    let mut is_first = true;
-    while let Some(key) = source.key(&mut is_first)? {
-        if &*key != "ext" {
-            object.field(key.as_bytes(), source)?;
+    source.open()?;
+    let mut next = source.first_key()?;
+    while let Some(key) = next {
+        if key != EXT {
+            object.field(key, source)?;
         } else if T::HAS_EXT && source.peek() == Some(b'{') {
-            source.open();
-            let mut is_first = true;
-            while let Some(key) = source.key(&mut is_first)? {
-                object.ext_field(key.as_bytes(), source)?;
+            source.open()?;
+            let mut next = source.first_key()?;
+            while let Some(key) = next {
+                object.ext_field(key, source)?;
+                next = source.next_key()?;
             }
         } else {
             source.skip()?;
         }
+        next = source.next_key()?;
     }
     Ok(true)
 }
@@ -53,7 +56,7 @@ pub(crate) fn read_object<'de, T: Object<'de>>(
 pub(crate) fn fill<'de, T: Lenient<'de>>(
     slot: &mut T,
     source: &mut Source<'de>,
-) -> Result<(), NotJson> {
+) -> Result<(), Stop> {
     if slot.is_absent() {
         slot.read(source)?;
         Ok(())
@@ -91,18 +94,29 @@ macro_rules! view {
 
             fn field(
                 &mut self,
-                key: &[u8],
+                key: $crate::openrtb::json::Key,
                 source: &mut $crate::openrtb::json::Source<$life>,
-            ) -> Result<(), $crate::openrtb::json::NotJson> {
-                // Byte strings become a decision tree by length and letters; `str` patterns would be
-                // compared one after the other, at a nanosecond each.
-                match key {
-                    $(
-                        $($key => {
+            ) -> Result<(), $crate::openrtb::json::Stop> {
+                use $crate::openrtb::json::Key;
+                /// Patterns must be constants.
+                struct Start;
+                #[allow(non_upper_case_globals, reason = "named as the field")]
+                impl Start {
+                    $($(const $field: u64 = Key::known($key).start;)?)*
+                }
+                // One number after the other, in a tree: text would be compared with one key after the
+                // other.
+                match key.start {
+                    $($(
+                        Start::$field if key.rest == const { Key::known($key).rest } => {
                             $crate::openrtb::lenient::Lenient::read(&mut self.$field, source)?;
-                        })?
-                        $($old => $crate::openrtb::object::fill(&mut self.$field, source)?,)*
-                    )*
+                        }
+                    )?)*
+                    $($(
+                        _ if key == const { Key::known($old) } => {
+                            $crate::openrtb::object::fill(&mut self.$field, source)?;
+                        }
+                    )*)*
                     _ => source.skip()?,
                 }
                 Ok(())
@@ -110,11 +124,15 @@ macro_rules! view {
 
             fn ext_field(
                 &mut self,
-                key: &[u8],
+                key: $crate::openrtb::json::Key,
                 source: &mut $crate::openrtb::json::Source<$life>,
-            ) -> Result<(), $crate::openrtb::json::NotJson> {
+            ) -> Result<(), $crate::openrtb::json::Stop> {
                 match key {
-                    $($($ext => $crate::openrtb::object::fill(&mut self.$field, source)?,)*)*
+                    $($(
+                        _ if key == const { $crate::openrtb::json::Key::known($ext) } => {
+                            $crate::openrtb::object::fill(&mut self.$field, source)?;
+                        }
+                    )*)*
                     _ => source.skip()?,
                 }
                 Ok(())
@@ -125,7 +143,16 @@ macro_rules! view {
             fn read(
                 &mut self,
                 source: &mut $crate::openrtb::json::Source<$life>,
-            ) -> Result<bool, $crate::openrtb::json::NotJson> {
+            ) -> Result<bool, $crate::openrtb::json::Stop> {
+                if source.peek() == Some(b'{') {
+                    *self = Self::default();
+                }
+                $crate::openrtb::object::read_object(self, source)
+            }
+            fn read_new(
+                &mut self,
+                source: &mut $crate::openrtb::json::Source<$life>,
+            ) -> Result<bool, $crate::openrtb::json::Stop> {
                 $crate::openrtb::object::read_object(self, source)
             }
             fn is_absent(&self) -> bool {

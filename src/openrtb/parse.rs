@@ -8,7 +8,7 @@
 //! Skipping what nobody reads is most of the cost, so the view holds only what is read, and
 //! [`super::json`] is made for skipping.
 
-use super::json::Source;
+use super::json::{Source, Stop};
 use super::lenient::Lenient;
 use super::limits::{Limits, ParseError, guard};
 use super::view::BidRequest;
@@ -20,11 +20,11 @@ use super::view::BidRequest;
 pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<BidRequest<'a>, ParseError> {
     let text = guard(body, limits)?;
     let mut request = BidRequest::default();
-    let mut source = Source::new(text);
-    request
-        .read(&mut source)
-        .and_then(|_| source.end())
-        .map_err(|error| ParseError::NotJson { at: error.at })?;
+    let mut source = Source::new(text, limits.depth);
+    request.read_new(&mut source).and_then(|_| source.end()).map_err(|stop| match stop {
+        Stop::NotJson => ParseError::NotJson { at: source.at() },
+        Stop::TooDeep => ParseError::TooDeep { limit: limits.depth },
+    })?;
     accept(&request, body.len(), limits)?;
     Ok(request)
 }
