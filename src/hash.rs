@@ -29,6 +29,16 @@ pub fn stable_lower(text: &str) -> u64 {
     mix(state)
 }
 
+/// `text` without blanks around it, as it is hashed. Nearly none has any, which two bytes tell, where
+/// `str::trim` decodes letters at both ends.
+#[inline]
+#[must_use]
+pub fn trimmed(text: &str) -> &str {
+    let is_plain = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_graphic);
+    let bytes = text.as_bytes();
+    if is_plain(bytes.first()) && is_plain(bytes.last()) { text } else { text.trim() }
+}
+
 /// Mixes two hashes into one; the order matters.
 #[must_use]
 pub const fn combine(first: u64, second: u64) -> u64 {
@@ -148,6 +158,13 @@ mod tests {
         assert_eq!(stable(b""), mix(0xcbf2_9ce4_8422_2325));
         assert_eq!(stable(b"outbid"), stable_lower("OutBid"));
         assert_ne!(combine(1, 2), combine(2, 1));
+    }
+
+    #[test]
+    fn blanks_around_a_text_do_not_count() {
+        for text in ["", " ", "a", " a", "a\t", "\u{a0}é b\u{2003}", "é", "\u{85}", "\u{b}x"] {
+            assert_eq!(trimmed(text), text.trim(), "{text:?}");
+        }
     }
 
     #[test]

@@ -177,7 +177,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
 /// The answer without what differs from one bid to the next: its sealed tokens.
 fn without_tokens(text: &[u8]) -> String {
     let text = String::from_utf8(text.to_vec()).expect("UTF-8");
-    let mut parts = text.split("t=AQ");
+    let mut parts = text.split("t=Ag");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| text + &part[196.min(part.len())..])
 }

@@ -9,7 +9,7 @@ use crate::auction::reason::NoBid;
 use crate::auction::select::KEPT_MAX;
 use crate::catalog::{Needs, RequestFacts, category_key, deal_key, domain_key, language_key};
 use crate::consent::Permissions;
-use crate::hash::stable_lower;
+use crate::hash::{stable_lower, trimmed};
 use crate::openrtb::{
     Audio, Banner, BidRequest, CodeSet, DurationFloor, Format, Geo, Imp, Native, Str, Video,
     keywords,
@@ -86,7 +86,7 @@ fn answer_currency(request: &BidRequest<'_>, rates: &Rates) -> Option<CurrencyCo
     if request.cur.is_empty() {
         return Some(CurrencyCode::USD);
     }
-    let mut asked = request.cur.iter().filter_map(|code| CurrencyCode::parse(code.trim()));
+    let mut asked = request.cur.iter().filter_map(|code| CurrencyCode::parse(trimmed(code)));
     asked.find(|code| rates.rate(*code, rates.base()).is_some())
 }
 
@@ -96,14 +96,14 @@ fn blocks(request: &BidRequest<'_>, input: &mut AuctionInput) {
     blocks.has_foreign_bcat = request.bcat.iter().any(|category| is_foreign(request, category));
     blocks.bcat.fill(request.bcat.iter().map(|category| category_key(category)));
     blocks.acat.fill(request.acat.iter().map(|category| category_key(category)));
-    blocks.bapp.fill(request.bapp.iter().map(|bundle| stable_lower(bundle.trim())));
+    blocks.bapp.fill(request.bapp.iter().map(|bundle| stable_lower(trimmed(bundle))));
 }
 
 /// Whether a category is of a taxonomy in which our ads have none, all but the IAB's first. Its names
 /// ("IAB7-39") are like no other's, and many senders name a newer taxonomy and list the old names.
 fn is_foreign(request: &BidRequest<'_>, category: &str) -> bool {
     let has_old_name =
-        category.trim().get(..3).is_some_and(|start| start.eq_ignore_ascii_case("IAB"));
+        trimmed(category).get(..3).is_some_and(|start| start.eq_ignore_ascii_case("IAB"));
     request.cattax.unwrap_or(1) != 1 && !has_old_name
 }
 
@@ -224,7 +224,7 @@ fn size_rule(format: &Format) -> Option<SizeRule> {
 }
 
 fn hashes(list: &[Str<'_>]) -> KeySet {
-    list.iter().map(|text| stable_lower(text.trim())).collect()
+    list.iter().map(|text| stable_lower(trimmed(text))).collect()
 }
 
 /// Types of images, of which many spell the commonest `image/jpg`.
@@ -232,7 +232,7 @@ fn image_types(list: &[Str<'_>]) -> KeySet {
     let proper = |name: &str| {
         stable_lower(if name.eq_ignore_ascii_case("image/jpg") { "image/jpeg" } else { name })
     };
-    list.iter().map(|text| proper(text.trim())).collect()
+    list.iter().map(|text| proper(trimmed(text))).collect()
 }
 
 /// `None` for floors without a rate, or too many.

@@ -5,7 +5,7 @@
 
 use super::filters::{DIMENSIONS, Dimension};
 use super::place::{Point, postal_key};
-use crate::hash;
+use crate::hash::{self, trimmed};
 use crate::units::Timestamp;
 use smallvec::SmallVec;
 
@@ -85,14 +85,15 @@ impl RequestFacts {
     /// Where the device is: ISO 3166 alpha-3 country, region code ("CA" or "US-CA"), city name; in
     /// any case. Regions and cities count only within their country.
     pub fn set_geo(&mut self, country: &str, region: Option<&str>, city: Option<&str>) {
-        self.push(Dimension::Geo, geo_key(country, None, None));
-        if let Some(region) = region {
-            self.push(Dimension::Geo, geo_key(country, Some(region), None));
+        let place = Place::new(country, region, city);
+        self.push(Dimension::Geo, place.key(false, false));
+        if region.is_some() {
+            self.push(Dimension::Geo, place.key(true, false));
         }
-        if let Some(city) = city {
-            self.push(Dimension::Geo, geo_key(country, None, Some(city)));
+        if city.is_some() {
+            self.push(Dimension::Geo, place.key(false, true));
             if region.is_some() {
-                self.push(Dimension::Geo, geo_key(country, region, Some(city)));
+                self.push(Dimension::Geo, place.key(true, true));
             }
         }
     }
@@ -144,14 +145,14 @@ impl RequestFacts {
 
     /// Keywords of the page, app or content, separated by commas; in any case, spaces trimmed.
     pub fn push_keywords(&mut self, keywords: &str) {
-        for keyword in keywords.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        for keyword in words(keywords) {
             self.push(Dimension::Keyword, hash::stable_lower(keyword));
         }
     }
 
     /// Keywords of the user, separated by commas; in any case, spaces trimmed.
     pub fn push_user_keywords(&mut self, keywords: &str) {
-        for keyword in keywords.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        for keyword in words(keywords) {
             self.push(Dimension::UserKeyword, hash::stable_lower(keyword));
         }
     }
@@ -219,7 +220,7 @@ pub fn deal_key(deal: &str) -> u64 {
 /// The key of an IAB category as a request's `bcat` or `cat` spells it.
 #[must_use]
 pub fn category_key(category: &str) -> u64 {
-    hash::stable_lower(category.trim())
+    hash::stable_lower(trimmed(category))
 }
 
 /// "IAB7-39" belongs to "IAB7".
@@ -235,12 +236,12 @@ pub fn domain_key(domain: &str) -> u64 {
 
 /// The key of an app bundle.
 pub(super) fn bundle_key(bundle: &str) -> u64 {
-    hash::combine(BUNDLE, hash::stable_lower(bundle.trim()))
+    hash::combine(BUNDLE, hash::stable_lower(trimmed(bundle)))
 }
 
 /// The key of an operating system under its one name.
 pub(super) fn os_key(os: &str) -> u64 {
-    let os = os.trim();
+    let os = trimmed(os);
     let one_of = |names: &[&str]| names.iter().any(|name| os.eq_ignore_ascii_case(name));
     if one_of(&["os x", "mac os x", "mac os", "mac", "osx"]) {
         return hash::stable_lower("macos");
@@ -253,12 +254,49 @@ pub(super) fn os_key(os: &str) -> u64 {
 
 /// The key of a place; a city may be named with or without its region.
 pub(super) fn geo_key(country: &str, region: Option<&str>, city: Option<&str>) -> u64 {
-    let region = region.map_or(0, |region| {
-        let code = region.rsplit_once('-').map_or(region, |(_, code)| code);
-        hash::stable_lower(code.trim())
+    Place::new(country, region, city).key(true, true)
+}
+
+/// Hashes of a country and of what is named within it; 0 where nothing is.
+struct Place {
+    country: u64,
+    region: u64,
+    city: u64,
+}
+
+impl Place {
+    fn new(country: &str, region: Option<&str>, city: Option<&str>) -> Self {
+        let of_region = |region: &str| {
+            let code = region.rsplit_once('-').map_or(region, |(_, code)| code);
+            hash::stable_lower(trimmed(code))
+        };
+        Self {
+            country: hash::stable_lower(trimmed(country)),
+            region: region.map_or(0, of_region),
+            city: city.map_or(0, |city| hash::stable_lower(trimmed(city))),
+        }
+    }
+
+    /// The key of the whole country, or of its region, its city, or both.
+    fn key(&self, with_region: bool, with_city: bool) -> u64 {
+        let region = if with_region { self.region } else { 0 };
+        let city = if with_city { self.city } else { 0 };
+        hash::combine(hash::combine(self.country, region), city)
+    }
+}
+
+/// What stands between commas, without blanks around it; empty parts are none.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    let parts = std::iter::from_fn(move || {
+        let text = rest?;
+        // Words are short: a search that begins by aligning itself costs more.
+        let comma = text.bytes().position(|byte| byte == b',');
+        let (word, more) = comma.map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])));
+        rest = more;
+        Some(word)
     });
-    let city = city.map_or(0, |city| hash::stable_lower(city.trim()));
-    hash::combine(hash::combine(hash::stable_lower(country.trim()), region), city)
+    parts.map(trimmed).filter(|word| !word.is_empty())
 }
 
 /// Calls `take` with the key of the domain and of each parent of two labels or more.
@@ -269,8 +307,9 @@ pub(super) fn for_domain_and_parents(domain: &str, mut take: impl FnMut(u64)) {
     }
     take(hash::stable_lower(rest));
     for _ in 0..LABELS_MAX {
-        match rest.split_once('.') {
-            Some((_, parent)) if parent.contains('.') => {
+        let dot = |name: &str| name.bytes().position(|byte| byte == b'.');
+        match dot(rest).map(|at| &rest[at + 1..]) {
+            Some(parent) if dot(parent).is_some() => {
                 take(hash::stable_lower(parent));
                 rest = parent;
             }
@@ -281,19 +320,38 @@ pub(super) fn for_domain_and_parents(domain: &str, mut take: impl FnMut(u64)) {
 
 /// The host of a domain that may come as a URL, with a port, a dot at the end or a "www.".
 pub(super) fn bare_domain(domain: &str) -> &str {
-    let text = domain.trim();
-    let text = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let end = text.find(['/', ':', '?', '#']).unwrap_or(text.len());
-    let text = text[..end].trim_end_matches('.');
+    let text = trimmed(domain);
+    let is_mark = |byte| matches!(byte, b'/' | b':' | b'?' | b'#');
+    // Nearly all are bare: nothing to cut off.
+    let is_bare = !text.ends_with('.') && !text.bytes().any(is_mark);
+    let text = if is_bare { text } else { host_of_address(text) };
     match text.get(..4) {
         Some(start) if start.eq_ignore_ascii_case("www.") => &text[4..],
         _ => text,
     }
 }
 
+fn host_of_address(text: &str) -> &str {
+    let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let end = text.find(['/', ':', '?', '#']).unwrap_or(text.len());
+    text[..end].trim_end_matches('.')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_stand_between_commas() {
+        for (text, expected) in [
+            ("", vec![]),
+            (",, ,", vec![]),
+            ("a", vec!["a"]),
+            (" a b ,c,,é ", vec!["a b", "c", "é"]),
+        ] {
+            assert_eq!(words(text).collect::<Vec<_>>(), expected, "{text}");
+        }
+    }
 
     fn domains(text: &str) -> Vec<u64> {
         let mut keys = Vec::new();

@@ -282,7 +282,7 @@ pub fn write_url(
     exchange: &str,
     purpose: Purpose,
     charge_on: ChargeOn,
-    sealed: &Sealed<'_>,
+    sealed: &Sealed,
 ) {
     out.push_str(public_url);
     out.push_str(purpose.path());

@@ -318,7 +318,7 @@ fn token_of(
 
 impl Texts {
     /// Writes the five URLs, each in place of the last bid's.
-    fn write_urls(&mut self, desk: &Desk<'_>, sealed: &Sealed<'_>) {
+    fn write_urls(&mut self, desk: &Desk<'_>, sealed: &Sealed) {
         for (url, purpose) in [
             (&mut self.win, Purpose::Win),
             (&mut self.billing, Purpose::Billing),

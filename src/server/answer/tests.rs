@@ -214,7 +214,7 @@ impl Office {
 fn without_tokens(office: &Office, answer: &str) -> (String, usize) {
     let (mut text, mut count) = (String::new(), 0);
     let mut rest = answer;
-    while let Some(at) = rest.find("t=AQMA") {
+    while let Some(at) = rest.find("t=AgMA") {
         let (before, token) = rest.split_at(at + "t=".len());
         let (token, after) = token.split_at(TEXT_LEN);
         text.push_str(before);
