@@ -182,10 +182,10 @@ impl Publisher {
 
     /// The snapshot of all that was released.
     pub fn snapshot(&self, at: Timestamp) -> Releases {
-        let sums = self.books.sums();
+        let of_today = self.books.of_today();
+        let sums = self.books.sums_with(&of_today);
         let sums = sums.iter().map(|(id, sums)| (*id, sums));
         let releases = Releases::of(self.plan.base_rate(), self.epoch, at, sums);
-        let of_today = self.books.of_today();
         let today = of_today.iter().map(|(id, sums)| (*id, sum_of(sums.iter())));
         let releases = releases.with_today(self.books.today().map_or(0, |today| today.day), today);
         // Until a day is charged by this plan, sums are in units of the plan before.

@@ -7,8 +7,8 @@ use crate::evaluate::{Model, PrivateModel, PrivateSetting};
 #[derive(Clone, Debug, clap::Args)]
 pub struct Privacy {
     /// Compare with a linear model that learns by DP-FTRL, at each of these epsilons of a user-day
-    /// (1,3,8), and with the same one without noise. The file counts as one day; each row is a user-day
-    /// of its own, unless --dp-users names them.
+    /// (1,3,8), and with the same one without noise. The file counts as one day, and a row
+    /// whose user is not named as a user-day of its own.
     #[arg(long, value_delimiter = ',', value_name = "EPSILONS")]
     dp_epsilon: Vec<f64>,
     /// Delta of a user-day.

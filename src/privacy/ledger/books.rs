@@ -361,10 +361,18 @@ impl Books {
     /// What is known of each campaign: earlier days decayed, and today; spend in today's units.
     #[must_use]
     pub fn sums(&self) -> BTreeMap<CampaignId, CampaignSums> {
+        self.sums_with(&self.of_today())
+    }
+
+    /// The same, where [`Books::of_today`] is at hand: it decodes the whole day.
+    pub(in crate::privacy) fn sums_with(
+        &self,
+        of_today: &BTreeMap<CampaignId, CampaignSums>,
+    ) -> BTreeMap<CampaignId, CampaignSums> {
         let mut sums: BTreeMap<_, _> =
             self.base.iter().map(|(id, base)| (*id, base.sums)).collect();
-        for (id, today) in self.of_today() {
-            add(sums.entry(id).or_default(), &today);
+        for (id, today) in of_today {
+            add(sums.entry(*id).or_default(), today);
         }
         sums
     }
@@ -392,7 +400,7 @@ impl Books {
         let factor = (-(elapsed_ms(today.day) as f64) / half_life_ms as f64).exp2();
         let shown = self.of_today();
         let mut rolled = BTreeMap::new();
-        for (id, mut sums) in self.sums() {
+        for (id, mut sums) in self.sums_with(&shown) {
             let earlier = self.base.get(&id).map_or(today.day, |base| base.declared);
             let declared = if shown.contains_key(&id) { today.day } else { earlier };
             if elapsed_ms(declared) <= half_life_ms.saturating_mul(FORGET_HALF_LIVES) {
