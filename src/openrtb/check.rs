@@ -10,6 +10,7 @@ use super::native::{Library, NativeRequest};
 use super::number::CodeSet;
 use super::vast::MediaFile;
 use super::view::BidRequest;
+use crate::hash::trimmed;
 use crate::units::{CurrencyCode, Micros};
 
 /// A bid as it would leave, with what is known of its ad. `S` is how the catalog keeps texts.
@@ -250,7 +251,7 @@ fn check_blocks<S: AsRef<str>>(
 
 /// The first part of a language tag: "pt" of "pt-BR".
 fn primary(tag: &str) -> &str {
-    tag.split('-').next().unwrap_or(tag).trim()
+    trimmed(tag.split('-').next().unwrap_or(tag))
 }
 
 /// Whether one of `ours` is one of `listed`, or lies below it: "shop.example" is "example".
@@ -268,7 +269,7 @@ fn is_of_domain<S: AsRef<str>>(ours: &[S], listed: &[Str<'_>]) -> bool {
 
 /// The host of a listed domain, which may come as an address, with a port or a "www.".
 fn host(listed: &str) -> &str {
-    let text = listed.trim();
+    let text = trimmed(listed);
     let ends = |byte| (byte == b'/') | (byte == b':') | (byte == b'?') | (byte == b'#');
     let end = plain_prefix(text.as_bytes(), ends);
     // Nearly all are bare: nothing to cut off.
@@ -289,7 +290,7 @@ fn host_of_address(text: &str) -> &str {
 fn is_of_category<S: AsRef<str>>(ours: &[S], listed: &[Str<'_>]) -> bool {
     listed
         .iter()
-        .map(|listed| listed.trim())
+        .map(|listed| trimmed(listed))
         .any(|listed| ours.iter().any(|ours| is_below(ours.as_ref(), listed, b'-', false)))
 }
 
@@ -393,7 +394,7 @@ pub(super) fn in_range(rate: u32, least: Option<u32>, most: Option<u32>) -> bool
 pub(super) fn has_mime(listed: &[Str<'_>], mime: &str) -> bool {
     let is_jpeg = mime == "image/jpeg";
     let names = |listed: &Str<'_>| {
-        let listed = listed.trim();
+        let listed = trimmed(listed);
         listed.eq_ignore_ascii_case(mime) || (is_jpeg && listed.eq_ignore_ascii_case("image/jpg"))
     };
     listed.is_empty() || listed.iter().any(names)

@@ -5,6 +5,7 @@ use super::imp::Imp;
 use super::lenient::Str;
 use super::list::List;
 use super::object::view;
+use crate::hash::trimmed;
 use crate::units::CurrencyCode;
 
 view! {
@@ -71,7 +72,7 @@ impl<'a> BidRequest<'a> {
             return currency == CurrencyCode::USD;
         }
         let code = currency.as_str();
-        self.cur.iter().any(|allowed| allowed.trim().eq_ignore_ascii_case(code))
+        self.cur.iter().any(|allowed| trimmed(allowed).eq_ignore_ascii_case(code))
     }
 
     /// Whether `seat` may bid.
