@@ -7,13 +7,14 @@
 mod common;
 mod crash;
 
-use common::{Campaign, Process, Site, until};
+use common::{Campaign, Http, Process, Reply, Site, path_of, request, until};
 use crash::Mount;
 use crash::faults::{Faults, Order};
 use outbid::clock::Civil;
 use outbid::store::embedded::SqliteLog;
 use outbid::store::{OrderedLog, Pauses};
 use serde_json::json;
+use std::net::TcpStream;
 use std::path::PathBuf;
 
 const CAPPED: Campaign = Campaign {
@@ -57,6 +58,11 @@ fn send(process: &mut Process, events: &str) {
 fn assert_equal(process: &mut Process, user: &str, other: &str) {
     let (one, two) = (process.interest(user), process.interest(other));
     assert!((one - two).abs() <= 0.02 * two && two > 0.0, "{user}: {one} and not {two}");
+}
+
+fn forget(process: &mut Process, user: &str) -> Reply {
+    let wish = json!({ "user": { "id": user } }).to_string();
+    process.admin.post("/api/v1/privacy/forget", wish.as_bytes())
 }
 
 fn state(site: &Site, name: &str) -> PathBuf {
@@ -136,6 +142,34 @@ fn no_event_is_lost_and_none_counts_twice_over_many_lives() {
         send(&mut process, &views(&format!("control-{user}"), at, 0..count));
         assert_equal(&mut process, &format!("user-{user}"), &format!("control-{user}"));
     }
+}
+
+/// While a server ends, one worker waits for a request that is under way, and the other is gone with the
+/// sessions that were its own. Whoever is answered by then is told the truth.
+#[test]
+fn what_is_acknowledged_while_a_server_ends_is_known_to_the_next() {
+    let more = "[session]\nsave_every_s = 0\n";
+    let site = Site::new(&[CAPPED], "workers = 2\nbody_deadline_ms = 5000", more);
+    let mut process = Process::serve(&site, None);
+    let (keys, at) = (process.keys.clone(), now_ms());
+    let body = request("slow", "slow").to_string().into_bytes();
+    let mut slow = process.exchange.begin("/openrtb2/x/bid", &body[..10], body.len());
+    process.signal("-TERM");
+    let exchange = process.exchange.address;
+    until("no new requests", || TcpStream::connect(exchange).is_err().then_some(()));
+    let users: Vec<_> = (0..8).map(|number| format!("user-{number}")).collect();
+    let joined = views("desk", at, 0..1)
+        .replace("{\"id\":\"desk\"}", "{\"id\":\"desk\",\"ids\":[{\"id\":\"user-7\"}]}");
+    for events in users.iter().map(|user| views(user, at, 0..2)).chain([joined]) {
+        send(&mut process, &events);
+    }
+    assert!(slow.send(&body[10..]) && slow.reply().is_ok());
+    assert!(process.ended().success());
+    let mut process = Process::serve(&site, keys);
+    send(&mut process, &views("two", at, 0..2));
+    send(&mut process, &views("three", at, 0..3));
+    users[..7].iter().for_each(|user| assert_equal(&mut process, user, "two"));
+    assert_equal(&mut process, "user-7", "three");
 }
 
 #[test]
@@ -246,6 +280,60 @@ fn what_the_disk_does_not_take_is_refused_and_applied_nowhere() {
     // Its outcome was not known; its sender, who was told so, says it again.
     send(&mut process, &views("late", at, 0..3));
     assert_equal(&mut process, "late", "early");
+}
+
+/// A bill that waits for its disk counts; its show is not kept of somebody who asked to be forgotten.
+#[test]
+fn who_is_forgotten_while_a_bill_is_under_way_is_not_remembered_by_its_show() {
+    let site = site(0);
+    let Some(faults) = Faults::of(&site) else { return };
+    let mut process = Process::start(faults.command(&site), None);
+    let bid = until("a bid", || process.asked("reader"));
+    let (mut public, path) = (Http::new(process.public.address, None), bid.billed_at("1.00"));
+    let before = faults.syncs();
+    faults.set(Order::SyncMs, 30_000);
+    let bill = std::thread::spawn(move || public.get(path_of(&path)).status);
+    until("its sync", || (faults.syncs() > before).then_some(()));
+    assert_eq!(forget(&mut process, "reader").json()["sessions"], 1, "the bid that was announced");
+    faults.set(Order::SyncMs, 0);
+    assert_eq!(bill.join().expect("an answer"), 200);
+    assert_eq!(forget(&mut process, "reader").json()["sessions"], 0, "nothing has come since");
+}
+
+/// A disk that does not answer holds up neither bids nor bills, and a wish that it may undo is not said to
+/// be done.
+#[test]
+fn a_disk_that_hangs_holds_up_no_money_and_brings_nobody_back() {
+    let site = site(0);
+    let Some(faults) = Faults::of(&site) else { return };
+    let mut process = Process::start(faults.command(&site), None);
+    let (keys, at) = (process.keys.clone(), now_ms());
+    faults.set(Order::BehaviourMs, 60_000);
+    let later = |process: &Process, events: String| {
+        let mut public = Http::new(process.public.address, process.public.key.as_deref());
+        std::thread::spawn(move || public.post("/events", events.as_bytes()).status)
+    };
+    let first = later(&process, views("other", at, 0..3));
+    let slow = "outbid_log_health{log=\"behaviour\",state=\"slow\"} ";
+    until("it hangs", || (process.metric(slow) == 1).then_some(()));
+    // Most lines of it are refused, by which it is seen to have come.
+    let second = later(&process, views("reader", at, 0..3) + &"nothing\n".repeat(500));
+    let refused = "outbid_events_total{what=\"rejected\"} ";
+    until("it waits", || (process.metric(refused) > 0).then_some(()));
+    process.show("looker");
+    until("the cap is reached", || process.asked("looker").is_none().then_some(()));
+    assert_eq!(forget(&mut process, "reader").status, 503);
+    faults.set(Order::BehaviourMs, 0);
+    for waiting in [first, second] {
+        assert_eq!(waiting.join().expect("an answer"), 503, "it took too long");
+    }
+    until("it is taken after all", || (process.interest("other") > 0.0).then_some(()));
+    assert!(process.interest("reader") == 0.0);
+    assert_eq!(forget(&mut process, "reader").status, 200);
+    process.kill();
+    let mut process = Process::serve(&site, keys);
+    assert!(process.interest("reader") == 0.0, "he does not come back");
+    assert!(process.interest("other") > 0.0);
 }
 
 /// Where the log is kept for savings alone, no more than one key is left after each, and what it has

@@ -26,7 +26,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{OwnedRwLockReadGuard, RwLock, oneshot};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore, oneshot};
 
 /// Milliseconds that a body of events waits for the disk. What becomes durable after that is applied,
 /// though its sender was told to send it again: its events are known by their ids.
@@ -35,6 +35,9 @@ pub const EVENTS_WAIT_MS_MAX: u64 = 5_000;
 const SHOW_WAIT_MS_MAX: u64 = 200;
 /// Milliseconds that whoever is forgotten waits for what is on its way to sessions.
 const SETTLE_MS_MAX: u64 = 5_000;
+/// Bytes of bodies that may wait for the disk, as cleaned events and as records some three times that in
+/// memory. More are refused at the door, however long the disk takes.
+const WAITING_BYTES_MAX: usize = 64 << 20;
 /// Rounds through all shards after which nothing that one tells another is under way: a hand-over takes
 /// three.
 const ROUNDS: usize = 3;
@@ -52,11 +55,15 @@ pub type Refusals = Family<Refusal, Counter>;
 /// Whoever holds it may append and apply; nobody saves meanwhile.
 pub type Pass = OwnedRwLockReadGuard<()>;
 
+/// What a body takes of the room for those that wait for the disk.
+pub type Room = OwnedSemaphorePermit;
+
 /// The log of what changes sessions. One that keeps nothing costs nothing.
 pub struct BehaviourLog {
     kept: Option<Kept>,
     // Tokio's, since it is held while the disk is waited for; and it lets savings have their turn.
     gate: Arc<RwLock<()>>,
+    room: Arc<Semaphore>,
     refusals: Refusals,
     keys: Gauge,
 }
@@ -85,6 +92,7 @@ impl BehaviourLog {
         Self {
             kept: None,
             gate: Arc::default(),
+            room: Arc::new(Semaphore::new(WAITING_BYTES_MAX)),
             refusals: Family::default(),
             keys: Gauge::default(),
         }
@@ -126,6 +134,12 @@ impl BehaviourLog {
     /// The log itself, where anything is kept.
     pub fn log(&self) -> Option<&Arc<dyn OrderedLog>> {
         self.kept.as_ref().map(|kept| &kept.log)
+    }
+
+    /// Room for a body of so many bytes, to be held until it is applied; `None` where too many wait.
+    pub fn admit(&self, bytes: usize) -> Option<Room> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.room.clone().try_acquire_many_owned(bytes).ok()
     }
 
     /// Passes the gate.
@@ -170,11 +184,11 @@ impl BehaviourLog {
         self.refusals.get_or_create(&Refusal { what, why }).inc();
     }
 
-    /// Waits until what has passed the gate is applied, or its disk does not answer: then it is not
-    /// applied yet.
-    pub async fn settle(&self) {
+    /// Waits until what has passed the gate is applied. `false` where its disk does not answer: then it
+    /// is not applied yet.
+    pub async fn settle(&self) -> bool {
         let limit = Duration::from_millis(SETTLE_MS_MAX);
-        let _ = tokio::time::timeout(limit, self.gate.write()).await;
+        tokio::time::timeout(limit, self.gate.write()).await.is_ok()
     }
 
     /// The moment as of which sessions are saved: `cut` is called with the last position while nothing
@@ -189,7 +203,6 @@ impl BehaviourLog {
         cut: impl FnOnce(u64) -> Cut,
     ) -> Result<Cut, SealedError> {
         let Some(kept) = &self.kept else { return Ok(cut(0)) };
-        let next = if kept.is_until_saved { Some(kept.renewed()?) } else { None };
         let _closed = (!shards.is_empty()).then(|| self.gate.blocking_write());
         for _ in 0..ROUNDS {
             let (sender, reached) = std::sync::mpsc::channel();
@@ -198,7 +211,9 @@ impl BehaviourLog {
             drop(sender);
             while reached.recv().is_ok() {}
         }
-        next.into_iter().for_each(|next| kept.sealing.store(Arc::new(next)));
+        if kept.is_until_saved {
+            kept.renew()?;
+        }
         Ok(cut(kept.log.head().0))
     }
 
@@ -224,13 +239,12 @@ impl BehaviourLog {
         let Some(kept) = &self.kept else { return Ok(()) };
         let mut keys = kept.keys.lock();
         let before = keys.len();
-        let turned = keys.turn(now);
-        let is_changed = keys.len() != before;
+        let turned = keys.turn(now).inspect_err(|_| self.count("keys", "refused"))?;
+        // Under the lock, so that it is the last key that seals: a saving destroys the others.
+        let is_changed = turned.is_some() || keys.len() != before;
+        turned.into_iter().for_each(|sealing| kept.sealing.store(Arc::new(sealing)));
         drop(keys);
-        if let Some(sealing) = turned.inspect_err(|_| self.count("keys", "refused"))? {
-            kept.sealing.store(Arc::new(sealing));
-            kept.trim();
-        } else if is_changed {
+        if is_changed {
             kept.trim();
         }
         self.count_keys();
@@ -263,8 +277,10 @@ impl Kept {
         receiver
     }
 
-    fn renewed(&self) -> Result<Sealing, SealedError> {
-        self.keys.lock().renew(self.civil.now())
+    fn renew(&self) -> Result<(), SealedError> {
+        let mut keys = self.keys.lock();
+        self.sealing.store(Arc::new(keys.renew(self.civil.now())?));
+        Ok(())
     }
 
     /// Lets go of records whose keys are not there any more.
@@ -310,6 +326,15 @@ mod tests {
         let records = reader.records(Position(1)).map(|record| record.expect("sound"));
         let opened = records.map(|record| opener.open(&record.body));
         opened.map(|piece| piece.map(|piece| read_changes(&piece).expect("ours").len())).collect()
+    }
+
+    #[test]
+    fn what_waits_for_the_disk_is_bounded() {
+        let log = BehaviourLog::nothing();
+        let mut waiting: Vec<_> = std::iter::from_fn(|| log.admit(1 << 20)).take(1_000).collect();
+        assert_eq!(waiting.len(), WAITING_BYTES_MAX >> 20);
+        waiting.pop();
+        assert!(log.admit(1 << 20).is_some());
     }
 
     #[test]

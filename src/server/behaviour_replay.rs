@@ -168,7 +168,8 @@ fn run(
         None => Position(1),
         Some(Covered { journaled, at }) => {
             let next = Position(journaled.saturating_add(1));
-            let recent = opened.first_since(at.plus_millis(-BACK_MS))?;
+            // Where damage is in the way it is met in its order, from the beginning.
+            let recent = opened.first_since(at.plus_millis(-BACK_MS)).unwrap_or(Some(Position(1)));
             recent.map_or(next, |recent| recent.min(next))
         }
     };
@@ -217,7 +218,8 @@ impl<'a> Reading<'a> {
         let piece = self.opener.open(&record.body);
         match piece.map(|piece| read_changes(&piece)) {
             Ok(Ok(changes)) => changes.iter().for_each(|change| self.apply(change, record)),
-            Err(Closed::NoKey) => self.done.no_key += 1,
+            // Of what is in the saved sessions a key may go, and nothing is lost.
+            Err(Closed::NoKey) => self.done.no_key += u64::from(!self.is_covered(record)),
             Ok(Err(_)) | Err(Closed::Damaged) => {
                 self.done.damaged += 1;
                 if self.done.damaged == 1 {
@@ -238,19 +240,18 @@ impl<'a> Reading<'a> {
 
     fn apply(&mut self, change: &Change, record: &Record) {
         let is_forgotten =
-            |user: &UserKey| self.start.forgotten.is_forgotten_since(*user, record.at);
+            |user: UserKey, at: Timestamp| self.start.forgotten.is_forgotten_since(user, at);
         let is_passed_over = match change {
-            Change::Event(event) => is_forgotten(&event.user),
-            Change::Show(show) => is_forgotten(&show.user),
-            Change::Join(join) => join.ids.iter().any(is_forgotten),
+            Change::Event(event) => is_forgotten(event.user, record.at),
+            // A wish waits for events that are on their way to the log, and not for shows.
+            Change::Show(show) => is_forgotten(show.user, show.at),
+            Change::Join(join) => join.ids.iter().any(|user| is_forgotten(*user, record.at)),
         };
         if is_passed_over {
             self.done.forgotten += 1;
             return;
         }
-        let is_covered =
-            |covered: Covered| record.position.0 <= covered.journaled && record.at <= covered.at;
-        if self.start.covered.is_some_and(is_covered) {
+        if self.is_covered(record) {
             return self.start.replay.recall(change, record.at);
         }
         self.start.replay.apply(change, record.at);
@@ -259,6 +260,13 @@ impl<'a> Reading<'a> {
             Change::Show(_) => &mut self.done.shows,
             Change::Join(_) => &mut self.done.joins,
         } += 1;
+    }
+
+    /// Whether the saved sessions have it.
+    fn is_covered(&self, record: &Record) -> bool {
+        let has =
+            |covered: Covered| record.position.0 <= covered.journaled && record.at <= covered.at;
+        self.start.covered.is_some_and(has)
     }
 
     fn ended(mut self) -> Replayed {
@@ -305,5 +313,140 @@ impl Collector for Replayed {
         let help = "Milliseconds that the start took to apply it";
         let kind = gauge.metric_type();
         gauge.encode(encoder.encode_descriptor("behaviour_log_replay_millis", help, None, kind)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{
+        Behaviour, Changes, ConfirmShow, Event, SessionConfig, SessionTable, ShardMap, ShardState,
+    };
+    use crate::store::{MemoryConfig, OrderedLog, SealKey};
+    use crate::units::{AdvertiserId, CampaignId, CategoryId, CreativeId, HoldId, LeaseId};
+    use parking_lot::Mutex;
+
+    const NOON: Timestamp = Timestamp(20_000 * 86_400_000 + 43_200_000);
+    const MASTERS: [SealKey; 2] = [SealKey::new([1; 32]), SealKey::new([1; 32])];
+    const DAY: i64 = 86_400_000;
+
+    fn event(user: u64, id: u64) -> Event {
+        Event {
+            id,
+            user: UserKey(user),
+            kind: Behaviour::View,
+            at: NOON,
+            advertiser: AdvertiserId(1),
+            category: CategoryId(2),
+            item: None,
+            query: None,
+            consent: true,
+            pooled: false,
+            conversion: None,
+        }
+    }
+
+    fn show(user: u64, at: Timestamp) -> ConfirmShow {
+        let lease = LeaseId { node: 1, core: 0, boot: 1, number: 1 };
+        let hold = HoldId { lease, sequence: 1 };
+        let (campaign, creative) = (CampaignId(3), CreativeId(4));
+        ConfirmShow { user: UserKey(user), campaign, creative, hold, at }
+    }
+
+    /// A folder with a log that took these records, each at the time of the clock.
+    struct House {
+        folder: tempfile::TempDir,
+        civil: Civil,
+        keys: DayKeys,
+        forgotten: Forgotten,
+        table: Arc<SessionTable>,
+    }
+
+    impl House {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let civil = Civil::simulated(NOON);
+            let keys = DayKeys::open(&folder.path().join("keys"), &MASTERS, 3, 1);
+            let store = Arc::<MemoryConfig>::default();
+            let forgotten = Forgotten::open(store, civil.clone(), 40 * DAY).expect("opened");
+            let table = Arc::new(SessionTable::new(SessionConfig::default()));
+            Self { folder, civil, keys, forgotten, table }
+        }
+
+        fn file(&self) -> PathBuf {
+            self.folder.path().join("log")
+        }
+
+        fn keep(&mut self, records: Vec<Changes>) {
+            let sealing = self.keys.begin(self.civil.now()).expect("a key");
+            let log = SqliteLog::open(&self.file(), self.civil.clone(), Pauses::default());
+            let log = log.expect("opened");
+            for (idem, piece) in (0..).zip(records.into_iter().flat_map(Changes::into_pieces)) {
+                let (told, outcome) = std::sync::mpsc::channel();
+                let done = Box::new(move |position| told.send(position).expect("heard"));
+                log.append(idem, sealing.seal(piece).expect("sealed"), done);
+                outcome.recv().expect("told").expect("durable");
+            }
+        }
+
+        /// Starts over it.
+        fn start(&self, covered: Option<Covered>) -> Replayed {
+            let map = ShardMap::even(1);
+            let state = ShardState::new(self.table.clone(), 0, map.clone());
+            let shards = [Arc::new(Mutex::new(state))];
+            let start = Start {
+                keys: &self.keys,
+                covered,
+                forgotten: &self.forgotten,
+                replay: Replay { map: &map, shards: &shards },
+                aliases: None,
+                civil: &self.civil,
+            };
+            let opened = Opened::open(&self.file()).expect("opened");
+            run(opened, &self.file(), &start).expect("read").1
+        }
+    }
+
+    fn of(user: u64, id: u64) -> Changes {
+        let mut changes = Changes::default();
+        changes.add_event(&event(user, id));
+        changes
+    }
+
+    /// Shows go to the log by a way of their own, so that one of before a wish may reach it after.
+    #[test]
+    fn a_show_of_before_a_wish_is_passed_over_whenever_the_log_took_it() {
+        let mut house = House::new();
+        assert_eq!(house.forgotten.remember(&[UserKey(7)]), Ok(true));
+        house.civil.advance(NOON.plus_millis(1_000));
+        let (mut before, mut after) = (Changes::default(), Changes::default());
+        before.add_show(&show(7, NOON));
+        after.add_show(&show(8, NOON));
+        house.keep(vec![before, after, of(7, 1)]);
+        let done = house.start(None);
+        assert_eq!((done.shows, done.events, done.forgotten), (1, 1, 1));
+    }
+
+    #[test]
+    fn damage_that_a_look_for_the_beginning_meets_is_passed_over_too() {
+        let mut house = House::new();
+        house.keep((1..=9).map(|number| of(number, number)).collect());
+        let broken = rusqlite::Connection::open(house.file()).expect("opened");
+        broken.execute("DELETE FROM log WHERE pos = 5", []).expect("deleted");
+        drop(broken);
+        let at = NOON.plus_millis(-DAY);
+        let done = house.start(Some(Covered { journaled: 1, at }));
+        assert_eq!(done.events, 4, "those before the damage");
+        assert!(house.table.knows(UserKey(4)) && !house.table.knows(UserKey(5)));
+    }
+
+    #[test]
+    fn a_key_that_went_with_what_was_saved_is_no_loss() {
+        let mut house = House::new();
+        house.keep(vec![of(1, 1), of(2, 2)]);
+        house.keys.renew(NOON).expect("drawn");
+        house.keys.destroy_before(NOON).expect("destroyed");
+        let no_keys = |journaled| house.start(Some(Covered { journaled, at: NOON })).no_key;
+        assert_eq!((no_keys(2), no_keys(1)), (0, 1));
     }
 }

@@ -29,7 +29,7 @@ use crate::server::shows::Shows;
 use crate::server::supervised::Supervised;
 use crate::server::user_keys::UserKeys;
 use crate::session::{
-    Aliases, ChangeShows, SessionShard, SessionTable, ShardMap, ShardState, ShowChange,
+    Aliases, ChangeShows, Replay, SessionShard, SessionTable, ShardMap, ShardState, ShowChange,
 };
 use crate::units::Timestamp;
 use actix::prelude::*;
@@ -302,20 +302,20 @@ impl Engine {
         }
     }
 
-    /// Tells one shard, waiting for room in its mailbox and until it is done.
-    pub async fn tell_shard_number<M>(&self, shard: usize, message: M)
+    /// What shards are told when they have ended: their state is still there to be saved.
+    pub fn in_place(&self) -> Replay<'_> {
+        Replay { map: &self.shard_map, shards: &self.shards }
+    }
+
+    /// Tells one shard, waiting for room in its mailbox and until it is done; `false` when it has ended.
+    pub async fn tell_shard_number<M>(&self, shard: usize, message: M) -> bool
     where
         M: Message<Result = ()> + Send + 'static,
         SessionShard: Handler<M>,
     {
         let worker = u16::try_from(shard).ok().and_then(|number| self.worker(number));
-        let Some(worker) = worker else {
-            self.metrics.refused("unknown_shard");
-            return;
-        };
-        if worker.shard.send(message).await.is_err() {
-            self.metrics.refused("shard");
-        }
+        let Some(worker) = worker else { return false };
+        worker.shard.send(message).await.is_ok()
     }
 
     /// Puts a message into a mailbox, waiting for room; `false` when the actor is gone. In

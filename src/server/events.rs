@@ -3,13 +3,13 @@
 use crate::catalog::Catalog;
 use crate::notice::entry::{Entry, Subject};
 use crate::notice::event::{BODY_BYTES_MAX, Cleaned, Cleaner, Tenant};
-use crate::server::behaviour_log::EVENTS_WAIT_MS_MAX;
+use crate::server::behaviour_log::{EVENTS_WAIT_MS_MAX, Room};
 use crate::server::bid::refuse;
 use crate::server::body;
 use crate::server::conversions::Claim;
 use crate::server::engine::Engine;
 use crate::server::keys::Scope;
-use crate::session::{ApplyEvents, Changes, Conversion, Event, Join, JoinIds};
+use crate::session::{ApplyEvents, Change, Changes, Conversion, Event, Join, JoinIds};
 use crate::store::AppendError;
 use crate::units::{AdvertiserId, Micros, Timestamp, UserKey};
 use actix_web::http::StatusCode;
@@ -50,6 +50,14 @@ pub async fn events(
         catalog.keeps_behaviour(advertiser, category)
             && item.is_none_or(|item| catalog.keeps_behaviour_on(item))
     };
+    let Some(room) = engine.behaviour_log.admit(body.len()) else {
+        engine.behaviour_log.count("events", "full");
+        return refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too much waits for the behaviour log, and nothing was applied: send it again later",
+        );
+    };
+    let wishes = engine.forgotten.wishes();
     let (hashers, now) = (&**engine.user_keys.load(), engine.civil.now());
     let cleaner = Cleaner { hashers, marks: &engine.marks, tenant: &tenant, keeps: &keeps, now };
     let cleaned = cleaner.clean(&body);
@@ -58,7 +66,8 @@ pub async fn events(
     engine.metrics.events.add("rejected", rejected.len() as u64);
     note(&engine, Subject::BehaviourRefused, &[], rejected.len());
     // A handler ends with its connection, what it has begun must not.
-    let work = actix_web::rt::spawn(take(engine.get_ref().clone(), cleaned, now));
+    let work = take(engine.get_ref().clone(), cleaned, (now, wishes), room);
+    let work = actix_web::rt::spawn(work);
     match tokio::time::timeout(Duration::from_millis(EVENTS_WAIT_MS_MAX), work).await {
         Ok(Ok(Ok(conversions))) => HttpResponse::Ok().json(serde_json::json!({
             "accepted": accepted, "rejected": rejected, "conversions": conversions,
@@ -78,11 +87,13 @@ pub async fn events(
     }
 }
 
-/// Keeps events that were cleaned at `now`, and then applies them. Returns what became of conversions.
+/// Keeps events that were cleaned at `now`, when there had been so many wishes to be forgotten, and then
+/// applies them. Returns what became of conversions.
 async fn take(
     engine: Arc<Engine>,
     mut cleaned: Cleaned,
-    now: Timestamp,
+    (now, wishes): (Timestamp, u64),
+    room: Room,
 ) -> Result<BTreeMap<&'static str, u64>, AppendError> {
     let moves = engine.moves(&cleaned.renamed);
     if !engine.config.session.alias_from.events() {
@@ -92,7 +103,6 @@ async fn take(
     moves.iter().for_each(|join| changes.add_join(join));
     cleaned.accepted.iter().for_each(|event| changes.add_event(event));
     cleaned.joins.iter().for_each(|join| changes.add_join(join));
-    let wishes = engine.forgotten.wishes();
     let pass = engine.behaviour_log.pass().await;
     engine.behaviour_log.events(engine.behaviour_log.append(changes)).await?;
     engine.metrics.events.add("accepted", cleaned.accepted.len() as u64);
@@ -117,7 +127,7 @@ async fn take(
     }
     apply(&engine, cleaned.accepted).await;
     join(&engine, cleaned.joins).await;
-    drop(pass);
+    drop((pass, room));
     Ok(conversions)
 }
 
@@ -139,14 +149,17 @@ fn tenant_of(catalog: &Catalog, advertiser: AdvertiserId) -> Tenant {
     if campaigns.any(|campaign| campaign.pooled_interest) { Tenant::InPool } else { Tenant::Alone }
 }
 
-/// Sends each shard its events in one batch.
+/// Sends each shard its events in one batch. While a server ends, shards go before whoever is answered
+/// here last, and what was acknowledged is to be among what is saved.
 async fn apply(engine: &Engine, events: Vec<Event>) {
     let mut by_shard: BTreeMap<usize, Vec<Event>> = BTreeMap::new();
     for event in events {
         by_shard.entry(engine.shard_map.shard_of(event.user)).or_default().push(event);
     }
     for (shard, events) in by_shard {
-        engine.tell_shard_number(shard, ApplyEvents(Box::new(events))).await;
+        if !engine.tell_shard_number(shard, ApplyEvents(Box::new(events.clone()))).await {
+            in_place(engine, events.into_iter().map(Change::Event));
+        }
     }
 }
 
@@ -157,8 +170,15 @@ async fn join(engine: &Engine, joins: Vec<Join>) {
         by_shard.entry(engine.shard_map.shard_of(join.ids[0])).or_default().push(join);
     }
     for (shard, joins) in by_shard {
-        engine.tell_shard_number(shard, JoinIds(joins)).await;
+        if !engine.tell_shard_number(shard, JoinIds(joins.clone())).await {
+            in_place(engine, joins.into_iter().map(Change::Join));
+        }
     }
+}
+
+fn in_place(engine: &Engine, changes: impl Iterator<Item = Change>) {
+    let now = engine.civil.now();
+    changes.for_each(|change| engine.in_place().apply(&change, now));
 }
 
 /// A purchase claims the click or view of its token; with consent also what is remembered of its

@@ -70,6 +70,7 @@ pub async fn forget(
         Err(NotForgotten::RateLimited) => "rate_limited",
         Err(NotForgotten::Full) => "full",
         Err(NotForgotten::NotKept(_)) => "not_kept",
+        Err(NotForgotten::OnItsWay) => "on_its_way",
     });
     match outcome {
         Ok(gone) => HttpResponse::Ok().json(gone),
@@ -101,7 +102,7 @@ impl Engine {
         self.remember(&ids).await?;
         let mut gone = Gone { ids: ids.len(), ..Gone::default() };
         // Whoever has not looked at the wish yet will.
-        self.behaviour_log.settle().await;
+        let is_settled = self.behaviour_log.settle().await;
         for _ in 0..ROUNDS {
             self.aliases.iter().for_each(|aliases| aliases.forget(&ids));
             for worker in self.workers() {
@@ -125,7 +126,8 @@ impl Engine {
         }
         // A saving that has begun meanwhile may have seen what is gone by now.
         while !self.remember(&ids).await? {}
-        Ok(gone)
+        // By now the mark is younger than whatever the behaviour log has of before.
+        if is_settled { Ok(gone) } else { Err(NotForgotten::OnItsWay) }
     }
 
     /// Writes on a thread that may wait for the disk.

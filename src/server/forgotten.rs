@@ -38,6 +38,12 @@ pub enum NotForgotten {
     /// The state folder did not take it.
     #[error("{0}")]
     NotKept(#[from] ConfigError),
+    /// What he did just before is still on its way to a disk that does not answer, and would be younger
+    /// than the wish.
+    #[error(
+        "what was told of the user last is not on the disk yet: say it again, or he may come back"
+    )]
+    OnItsWay,
 }
 
 #[derive(Clone, Copy)]
@@ -101,6 +107,12 @@ impl Forgotten {
     /// Begins a saving: its number. Whoever is forgotten from here on may be in it.
     pub fn begin_saving(&self) -> u64 {
         self.begun.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// A start has found this saving. A process that ended before it said so may have finished it after
+    /// the last: wishes hold for it too, and its number is not given again.
+    pub fn found_saving(&self, saving: u64) {
+        self.begun.fetch_max(saving, Ordering::AcqRel);
     }
 
     /// A saving is in its place.
@@ -231,6 +243,13 @@ mod tests {
         let again = open(&store, &clock);
         assert_eq!((again.last_saving(), holds(&again)), (second, [true, false]));
         assert!(again.begin_saving() > second, "numbers are not given twice");
+
+        // The process ended between the file and the record of it.
+        let third = again.begin_saving();
+        let after = open(&store, &clock);
+        after.found_saving(third);
+        assert_eq!(after.remember(&[UserKey(9)]), Ok(true));
+        assert!(after.concerns(UserKey(9), third) && after.begin_saving() > third);
 
         clock.advance(Timestamp(6 * DAY + 1));
         assert_eq!(open(&store, &clock).len(), 0, "the record itself expires");

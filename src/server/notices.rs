@@ -206,6 +206,9 @@ impl Charge {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written");
         };
         engine.behaviour_log.show(show).await;
+        // The disks may have taken a while, and who was shown it may have asked to be forgotten.
+        let token = engine.without_forgotten(token);
+        let confirmed = show_of(&token, at);
         history.borrow_mut().note_charge(held.hold);
         let charged = Charged { position, purpose, token, due: held.due, before, entry };
         if let Some(work) = follow.take(shown(charged, confirmed, at)) {

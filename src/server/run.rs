@@ -435,6 +435,8 @@ async fn close(engine: &Engine, servers: &[ServerHandle]) {
     engine.run_tick(engine.civil.now()).await;
     engine.give_leases_back().await;
     for server in servers {
+        // What was begun for a sender who has gone ends with his listener, and not halfway.
+        engine.behaviour_log.settle().await;
         server.stop(true).await;
     }
     engine.drain_log().await;

@@ -241,6 +241,7 @@ fn read(
     if saving < last {
         return Err(Refused::Older { found: saving, last });
     }
+    forgotten.found_saving(saving);
     let (sessions, forgotten) = (restorer.sessions, restorer.forgotten);
     let took_ms = Mono::now().nanos_since(began) / 1_000_000;
     tracing::info!(sessions, forgotten, took_ms, "sessions go on where they were saved");

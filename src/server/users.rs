@@ -161,7 +161,8 @@ impl Engine {
     pub fn relay(&self, relays: Vec<(usize, Relay)>) {
         for (shard, relay) in relays {
             match u16::try_from(shard).ok().and_then(|number| self.worker(number)) {
-                Some(worker) => worker.shard.do_send(Carry(relay)),
+                Some(worker) if worker.shard.connected() => worker.shard.do_send(Carry(relay)),
+                Some(_) => self.in_place().carry(vec![(shard, relay)], self.civil.now()),
                 None => self.metrics.refused("relays"),
             }
         }

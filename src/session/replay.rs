@@ -1,5 +1,6 @@
-//! What a start does to sessions that were saved, before there are actors: ids that lead to others find
-//! their sessions together, and what a journal has is applied once more.
+//! What is done to sessions where there are no actors. At a start, to those that were saved: ids that lead
+//! to others find their sessions together, and what a journal has is applied once more. And at an end, when
+//! actors are gone before the last who has something for them.
 
 use super::alias::Aliases;
 use super::hand_over::Relay;
@@ -61,19 +62,23 @@ impl Replay<'_> {
         }
     }
 
-    fn on(&self, user: UserKey, at: Timestamp, act: impl FnOnce(&mut ShardState)) {
-        let mut relays = VecDeque::<(usize, Relay)>::new();
-        let shard = self.map.shard_of(user);
-        if let Some(shard) = self.shards.get(shard) {
-            let mut state = shard.lock();
-            act(&mut state);
-            relays.extend(state.take_relays());
-        }
+    /// Does what shards have for each other, and whatever comes of it.
+    pub fn carry(&self, relays: Vec<(usize, Relay)>, at: Timestamp) {
+        let mut relays = VecDeque::from(relays);
         while let Some((shard, relay)) = relays.pop_front() {
             let Some(shard) = self.shards.get(shard) else { continue };
             let mut state = shard.lock();
             state.receive(relay, at);
             relays.extend(state.take_relays());
         }
+    }
+
+    fn on(&self, user: UserKey, at: Timestamp, act: impl FnOnce(&mut ShardState)) {
+        let Some(shard) = self.shards.get(self.map.shard_of(user)) else { return };
+        let mut state = shard.lock();
+        act(&mut state);
+        let relays = state.take_relays();
+        drop(state);
+        self.carry(relays, at);
     }
 }

@@ -24,6 +24,7 @@ struct orders {
     _Atomic int64_t events_fail; /* Not 0: each sync of the log of events fails. */
     _Atomic int64_t syncs;       /* Of the ledger, begun so far, in all processes. */
     _Atomic int64_t behaviour_fails; /* Not 0: each sync of the behaviour log fails. */
+    _Atomic int64_t behaviour_ms; /* Each sync of the behaviour log takes so much longer. */
 };
 
 static struct orders none;
@@ -62,6 +63,8 @@ static int sync_by(const char *name, int fd) {
         errno = EIO;
         return -1;
     }
+    for (int64_t waited = 0; waited < orders->behaviour_ms && is_of("behaviour.db", fd); waited += 5)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
     if (!is_of("ledger.db", fd)) return real(fd);
     orders->syncs++;
     if (++own == orders->dies_at) kill(getpid(), SIGKILL);

@@ -17,6 +17,7 @@ pub enum Order {
     EventsFail,
     Syncs,
     BehaviourFails,
+    BehaviourMs,
 }
 
 /// What the servers of a site suffer.
@@ -37,7 +38,7 @@ impl Faults {
             println!("skipped: no library of faults can be made here");
             return None;
         }
-        std::fs::write(&orders, [0; 56]).expect("written");
+        std::fs::write(&orders, [0; 64]).expect("written");
         let file = File::options().read(true).write(true).open(&orders).expect("opened");
         Some(Self { library, orders, file })
     }
