@@ -11,6 +11,9 @@ use dashu::integer::UBig;
 use dashu::rational::RBig;
 use opendp::traits::samplers::{sample_discrete_gaussian, sample_discrete_laplace};
 
+/// Draws between which threads that bid may have the core: some tenth of a millisecond of them.
+const DRAWS_AT_ONCE: usize = 32;
+
 /// The noise's parameter as a rational, rounded up: sigma of a discrete Gaussian, or `b` of a
 /// discrete Laplace. Range: 1/1,024 to 2^40.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -141,7 +144,10 @@ impl NoiseSource {
         let values: Result<Vec<i64>, Error> = match &mut self.0 {
             Source::OpenDp => {
                 let scale = scale.rational();
-                let one = |_| {
+                let one = |number: usize| {
+                    if number % DRAWS_AT_ONCE == 0 {
+                        std::thread::yield_now();
+                    }
                     let noise =
                         sample(scale.clone()).map_err(|error| Error::Noise(error.to_string()))?;
                     i64::try_from(noise)
