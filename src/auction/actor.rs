@@ -14,7 +14,7 @@ use crate::auction::outcome::Pick;
 use crate::auction::purse::LeasePurse;
 use crate::auction::reason::NoBid;
 use crate::auction::ring::Ring;
-use crate::auction::world::{Published, World, WorldCache};
+use crate::auction::world::{Published, Seated, World, WorldCache};
 use crate::budget::{Held, LeaseBook, LeaseInbox, LeaseRequest, LeaseTotals};
 use crate::clock::{Civil, Mono};
 use crate::latency::{StageRecorder, TickTimes};
@@ -136,7 +136,7 @@ impl Core {
         let mut recorder = self.recorder.borrow_mut();
         self.auctioneer.decide(world, &mut purse, input, &mut recorder);
         drop(recorder);
-        count_auctions(&mut self.pacing, &self.auctioneer, input);
+        count_auctions(&mut self.pacing, &self.auctioneer, world, input);
         for pick in &input.outcome.picks {
             self.bids += 1;
             let ad = world.catalog.ad(pick.ad);
@@ -144,11 +144,10 @@ impl Core {
                 self.audits.put(input.seed, audit);
             }
             let example = example_of(&self.auctioneer, world, input, pick);
-            let mut paced = self.auctioneer.paced();
-            let slot = paced.find(|(campaign, ..)| *campaign == pick.campaign);
-            if let Some((example, (_, slot, _))) = example.zip(slot) {
-                let declared =
-                    world.catalog.row(pick.campaign).map_or(0, |row| row.bid.expected_cvr_ppm);
+            let row = world.catalog.row(pick.campaign);
+            if let Some((example, row)) = example.zip(row) {
+                let slot = world.pace_slot(Seated::of(row, pick.strategy_arm));
+                let declared = row.bid.expected_cvr_ppm;
                 let worth = pick.conversions_ppm as f32 / declared.max(1) as f32;
                 let promised = example.predicted * if declared > 0 { worth } else { 1.0 };
                 let bid = Bid { pace: slot, promised, example: Some(Box::new(example)) };
@@ -216,14 +215,19 @@ impl Core {
 
 /// Moves each campaign's local pace by what this auction took of its money, or did not take, and
 /// notes with each pick what its pace was.
-fn count_auctions(pacing: &mut LocalPacing, auctioneer: &Auctioneer, input: &mut AuctionInput) {
-    for (campaign, slot, pace) in auctioneer.paced() {
+fn count_auctions(
+    pacing: &mut LocalPacing,
+    auctioneer: &Auctioneer,
+    world: &World,
+    input: &mut AuctionInput,
+) {
+    for (campaign, slot, _) in auctioneer.paced(world) {
         let mut picks = input.outcome.picks.iter_mut();
         let held = picks.find(|pick| pick.campaign == campaign).map(|pick| {
-            pick.controllers = Controllers::from(&pace);
+            pick.controllers = Controllers::from(&pacing.pace(slot, &world.pacing));
             pick.held.price
         });
-        pacing.on_auction(slot, &pace, held);
+        pacing.on_auction(slot, held);
     }
 }
 

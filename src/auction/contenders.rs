@@ -1,25 +1,24 @@
-//! Which ads of the eligible campaigns may take which imps: blocks, forms, deals, caps. What it reads
-//! lies in rows that no cache holds, so it asks for them some campaigns ahead, and for what will bound
-//! a campaign's price as soon as an ad of it fits.
+//! Which eligible campaigns may answer: blocks, shapes, deals, caps. What it reads lies in rows that
+//! no cache holds, so it asks for them some campaigns ahead, and for what will bound a campaign's
+//! price as soon as it contends.
+//!
+//! Where shapes alone decide, as is usual, a campaign contends by the verdict on the set of its ads'
+//! shapes, and its ads are looked at only once it may be among the best.
 
 use crate::auction::fits::{self, Misfit};
 use crate::auction::input::{AuctionInput, DealInput, ImpInput};
 use crate::auction::purse::Purse;
 use crate::auction::reason::NoBid;
+use crate::auction::verdicts::{ImpSet, Verdicts, by_shape};
 use crate::auction::world::{Seated, World};
 use crate::catalog::{Ad, AdKind, AdRow, Campaign, CampaignRow, Caps, FeatureGroups, Form};
 use crate::strategy::Strategy;
-use crate::strategy::pacing::Pace;
-use crate::units::{AdvertiserId, CategoryId, CreativeId, Micros, Slot};
+use crate::units::{CreativeId, CurrencyCode, Micros, Slot};
 use std::ops::Range;
 
-/// Campaigns whose lines are asked for at once: four lines each, so that they stay in the core's own
-/// cache until they are read. A line that is not there takes 75 to 200 ns (measured), a campaign 40.
-const GROUP: usize = 256;
-
-/// Verdicts remembered: beyond, shapes are held against imps anew for each ad. Emptying the table
-/// costs 50 ns at most.
-const VERDICTS_MAX: usize = 4_096;
+/// Campaigns whose lines are asked for ahead: a line that is not there takes 75 to 200 ns (measured),
+/// a campaign some 15.
+const AHEAD: usize = 16;
 
 /// An ad that fits an imp, not yet scored.
 #[derive(Clone, Copy)]
@@ -44,38 +43,57 @@ pub struct Fit {
 pub struct Contender {
     /// Which campaign, and which strategy of it.
     pub seated: Seated,
-    /// Where its pace is.
-    pub pace_slot: Slot,
-    /// Who pays.
-    pub advertiser: AdvertiserId,
-    /// What it sells.
-    pub category: CategoryId,
+    /// Imps that an ad of it fits.
+    pub imps: ImpSet,
     /// What the model may use for its ads.
     pub features: FeatureGroups,
+    /// The currency of its prices.
+    pub currency: CurrencyCode,
+    /// What its click probabilities are calibrated with.
+    pub calibration_group: u16,
+    /// Whether its ads were held against the imps, so that `range` is their part of the fits.
+    pub is_held: bool,
     /// Its part of the list of fits.
-    pub range: Range<usize>,
+    pub range: Range<u32>,
     /// Its part of what was scored; empty where it was not.
-    pub scored: Range<usize>,
+    pub scored: Range<u32>,
     /// Whether an ad of it ranks by more than its price.
     pub is_preferred: bool,
-    /// No price of its ads is above `exp` of this; infinite where prices alone do not rank it.
+    /// No price of its ads is above `exp` of this; [`f32::MAX`] where prices alone do not rank it.
     pub ln_bound: f32,
     /// The sequence model's affinity to its category, once it is scored.
     pub sequence: f32,
-    /// The highest logit of its ads, once they are scored.
-    pub logit_max: f32,
-    /// Its pace, once that was asked for.
-    pub pace: Option<Pace>,
+    /// The logarithm of its pacing multiplier, once that was asked for; -infinity where it is spent.
+    pub ln_multiplier: f32,
 }
 
-/// Whether an ad of one shape fits one imp.
-#[derive(Clone, Copy)]
-enum Verdict {
-    Unknown,
-    Fits,
-    /// A native ad whose parts are still to be held against what is asked for.
-    FitsWithItsParts,
-    Misfit,
+const _: () = assert!(size_of::<Contender>() <= 64);
+
+impl Contender {
+    /// Whether it may bid at all: where it may not, its share of the budget is spent.
+    #[inline]
+    pub const fn has_money(&self) -> bool {
+        self.ln_multiplier > f32::NEG_INFINITY
+    }
+
+    /// Its part of `fits`.
+    #[inline]
+    pub fn fits<'a>(&self, fits: &'a [Fit]) -> &'a [Fit] {
+        &fits[self.range.start as usize..self.range.end as usize]
+    }
+
+    /// Its part of what was scored.
+    #[inline]
+    pub const fn scored(&self) -> Range<usize> {
+        self.scored.start as usize..self.scored.end as usize
+    }
+
+    /// Whether a price of it may reach the bar of an imp that an ad of it fits. Bars are logarithms, as
+    /// bounds are.
+    #[inline]
+    pub fn reaches(&self, bars: &[f32]) -> bool {
+        (0..).zip(bars).any(|(imp, bar)| self.imps.has(imp) && self.ln_bound >= *bar)
+    }
 }
 
 /// One core's list of contenders, reused from request to request.
@@ -83,27 +101,11 @@ enum Verdict {
 pub struct Contenders {
     /// In the order of the eligible campaigns.
     pub list: Vec<Contender>,
-    /// The fits of all of them, campaign by campaign.
+    /// The fits of those that were held against the imps.
     pub fits: Vec<Fit>,
-    /// By imp, then by shape; empty where that would be too many.
-    verdicts: Vec<Verdict>,
-    misfits: Misfits,
-}
-
-/// The kinds of misfits that were met, one bit each: a request meets hundreds and reports one.
-#[derive(Clone, Copy, Default)]
-struct Misfits(u32);
-
-impl Misfits {
-    fn note(&mut self, misfit: Misfit) {
-        self.0 |= 1 << misfit as u32;
-    }
-
-    /// The furthest gate that one of them stands at.
-    fn gate(self) -> Option<NoBid> {
-        let met = Misfit::ALL.iter().filter(|misfit| self.0 & 1 << **misfit as u32 != 0);
-        met.map(|misfit| misfit.gate()).max()
-    }
+    verdicts: Verdicts,
+    /// Whether each is held against the imps at once.
+    holds_all: bool,
 }
 
 impl Contenders {
@@ -113,7 +115,7 @@ impl Contenders {
         self.fits.clear();
     }
 
-    /// Holds the ads of the eligible campaigns against the request.
+    /// Finds out which of the eligible campaigns may answer.
     pub fn find(
         &mut self,
         world: &World,
@@ -122,53 +124,61 @@ impl Contenders {
         eligible: &[u32],
         gate: &mut NoBid,
     ) {
-        self.clear_verdicts(world, input);
+        self.verdicts.begin(world, input);
+        // Who is left out of too many fits is settled by all of them.
+        self.holds_all = !self.verdicts.others().is_empty() || world.fits_max > 0;
         let catalog = &*world.catalog;
         let blocked = input.blocks.bits();
-        for group in eligible.chunks(GROUP) {
-            group.iter().for_each(|index| catalog.prefetch_ads(*index, blocked));
-            for row in group.iter().filter_map(|index| catalog.row(*index)) {
-                let from = self.fits.len();
-                if let Err(misfit) = self.campaign(world, input, row, blocked) {
-                    self.fits.truncate(from);
-                    self.misfits.note(misfit);
-                }
-                if self.fits.len() > from {
-                    world.model.prefetch_bound(self.fits[from].ad);
-                    world.prefetch(row.slot);
+        for (place, index) in eligible.iter().enumerate() {
+            if let Some(later) = eligible.get(place + AHEAD) {
+                catalog.prefetch(*later);
+            }
+            let Some(row) = catalog.row(*index) else { continue };
+            let from = self.fits.len();
+            match self.campaign(world, input, row, blocked) {
+                Ok(imps) if !imps.is_empty() => {
                     let seated = world.seated(row, input);
-                    let pace_slot = world.pace_slot(seated);
-                    purse.prefetch(pace_slot);
-                    self.contend(row, (seated, pace_slot), from);
+                    world.prefetch(row.slot);
+                    purse.prefetch(world.pace_slot(seated));
+                    self.contend(row, seated, imps, from);
+                }
+                Ok(_) => {}
+                Err(misfit) => {
+                    self.fits.truncate(from);
+                    self.verdicts.note(misfit);
                 }
             }
         }
-        *gate = self.misfits.gate().map_or(*gate, |misfit| misfit.max(*gate));
+        *gate = self.verdicts.gate().map_or(*gate, |misfit| misfit.max(*gate));
     }
 
-    /// Asks for the rows of the eligible campaigns, some time before [`Contenders::find`] reads them.
+    /// Asks for the rows of the first eligible campaigns, some time before [`Contenders::find`] reads
+    /// them.
     pub fn prefetch(world: &World, eligible: &[u32]) {
-        eligible.iter().take(GROUP).for_each(|index| world.catalog.prefetch(*index));
+        eligible.iter().take(AHEAD).for_each(|index| world.catalog.prefetch(*index));
     }
 
-    fn contend(&mut self, row: &CampaignRow, (seated, pace_slot): (Seated, Slot), from: usize) {
+    fn contend(&mut self, row: &CampaignRow, seated: Seated, imps: ImpSet, from: usize) {
+        let own = &self.fits[from..];
+        let range = from as u32..(from + own.len()) as u32;
         self.list.push(Contender {
             seated,
-            pace_slot,
-            advertiser: row.advertiser,
-            category: row.category,
+            imps,
             features: row.features,
-            range: from..self.fits.len(),
-            is_preferred: self.fits[from..].iter().any(|fit| fit.is_preferred),
+            currency: row.currency,
+            calibration_group: row.calibration_group,
+            is_held: !own.is_empty(),
+            is_preferred: own.iter().any(|fit| fit.is_preferred),
+            range,
             scored: 0..0,
-            ln_bound: f32::INFINITY,
+            ln_bound: f32::MAX,
             sequence: -1.0,
-            logit_max: f32::NEG_INFINITY,
-            pace: None,
+            ln_multiplier: f32::NEG_INFINITY,
         });
     }
 
-    /// Adds what of the campaign's ads fits which imp to the fits.
+    /// Which imps an ad of the campaign may take. Where more than shapes decides, what fits is added
+    /// to the fits.
     ///
     /// # Errors
     /// What keeps the whole campaign out; what was added is void then.
@@ -178,8 +188,8 @@ impl Contenders {
         input: &AuctionInput,
         row: &CampaignRow,
         blocked: u64,
-    ) -> Result<(), Misfit> {
-        let mut asks_ads = matches!(row.caps, Caps::Others);
+    ) -> Result<ImpSet, Misfit> {
+        let mut asks_ads = row.requires_deal || matches!(row.caps, Caps::Others);
         if row.may_be_blocked(blocked) {
             match world.catalog.block_keys(row) {
                 Some(keys) => {
@@ -189,51 +199,90 @@ impl Contenders {
                 None => asks_ads = true,
             }
         }
-        let from = self.fits.len();
-        let ads = world.catalog.ad_rows(row);
-        for (imp, slot) in (0u8..).zip(&input.imps) {
-            let is_plain = !slot.is_private && !slot.has_length_floors && slot.pod.is_none();
-            if asks_ads || row.requires_deal || !is_plain || prefers_deals(world, input, row, slot)
-            {
-                self.ads_one_by_one(world, input, row, ads, (imp, slot));
+        let imps = if asks_ads || self.holds_all {
+            self.hold_at_once(world, input, row, asks_ads)
+        } else {
+            let verdict = self.verdicts.of_set(world, input, row.shapes);
+            if verdict.has_parts {
+                self.hold_at_once(world, input, row, false)
             } else {
-                self.ads(world, ads, (imp, slot));
+                verdict.imps
             }
-        }
+        };
         match row.caps {
-            Caps::Campaign(cap) if self.fits.len() > from => {
+            Caps::Campaign(cap) if !imps.is_empty() => {
                 let keeps = fits::keeps_cap(&cap, row.id, CreativeId::default(), input);
-                if keeps { Ok(()) } else { Err(Misfit::FrequencyCapped) }
+                if keeps { Ok(imps) } else { Err(Misfit::FrequencyCapped) }
             }
-            _ => Ok(()),
+            _ => Ok(imps),
         }
     }
 
-    /// The usual case: only the shapes decide. A shape's misfit was noted when it was judged.
-    fn ads(&mut self, world: &World, ads: &[AdRow], (imp, slot): (u8, &ImpInput)) {
-        let first = usize::from(imp) * world.catalog.shapes().len();
-        let Self { fits, verdicts, misfits, .. } = self;
-        let known = verdicts.get_mut(first..).unwrap_or_default();
-        for ad in ads {
-            let verdict = known.get(ad.shape as usize).copied().unwrap_or(Verdict::Unknown);
-            let fit = match verdict {
-                Verdict::Misfit => continue,
-                Verdict::Fits => Ok(()),
-                Verdict::FitsWithItsParts => fits::parts_fit(&world.catalog, ad.slot.index, slot),
-                Verdict::Unknown => judge(world, ad, slot, known),
-            };
-            match fit {
-                Ok(()) => fits.push(Fit {
-                    ad: ad.slot,
-                    imp,
-                    deal: None,
-                    is_fixed: false,
-                    is_preferred: false,
-                    seconds: 0,
-                    floor: slot.floor,
-                }),
-                Err(misfit) => misfits.note(misfit),
+    /// Adds what of the campaign's ads fits to the fits.
+    #[cold]
+    fn hold_at_once(
+        &mut self,
+        world: &World,
+        input: &AuctionInput,
+        row: &CampaignRow,
+        asks_ads: bool,
+    ) -> ImpSet {
+        let from = self.fits.len();
+        let ads = world.catalog.ad_rows(row);
+        for (imp, slot) in (0u8..).zip(&input.imps) {
+            if asks_ads || self.verdicts.others().has(imp) {
+                self.ads_one_by_one(world, input, row, ads, (imp, slot));
+            } else {
+                self.ads(world, input, ads, (imp, slot));
             }
+        }
+        let mut imps = ImpSet::NONE;
+        self.fits[from..].iter().for_each(|fit| imps.add(fit.imp));
+        imps
+    }
+
+    /// Holds the ads of a contender against the imps, where that was not done yet.
+    pub fn hold(&mut self, world: &World, input: &AuctionInput, number: usize) {
+        let contender = &self.list[number];
+        let row = world.catalog.row(contender.seated.campaign.index);
+        let Some(row) = row.filter(|_| !contender.is_held) else { return };
+        let from = self.fits.len();
+        let ads = world.catalog.ad_rows(row);
+        for imp in by_shape(self.verdicts.others(), input) {
+            self.ads(world, input, ads, imp);
+        }
+        let contender = &mut self.list[number];
+        (contender.is_held, contender.range) = (true, from as u32..self.fits.len() as u32);
+    }
+
+    /// The usual case: only the shapes decide. A shape's misfit was noted when it was judged.
+    fn ads(
+        &mut self,
+        world: &World,
+        input: &AuctionInput,
+        ads: &[AdRow],
+        (imp, slot): (u8, &ImpInput),
+    ) {
+        for ad in ads {
+            let verdict = self.verdicts.of_shape(world, input, ad.shape);
+            if !verdict.imps.has(imp) {
+                continue;
+            }
+            if verdict.has_parts
+                && let Err(misfit) = fits::parts_fit(&world.catalog, ad.slot.index, slot)
+            {
+                self.verdicts.note(misfit);
+                continue;
+            }
+            self.fits.push(Fit {
+                ad: ad.slot,
+                imp,
+                deal: None,
+                is_fixed: false,
+                is_preferred: false,
+                seconds: 0,
+                floor: slot.floor,
+            });
         }
     }
 
@@ -249,7 +298,7 @@ impl Contenders {
         let prefers_deals = prefers_deals(world, input, row, slot);
         for ad in ads {
             let fit = is_open(world, input, row, ad)
-                .and_then(|open| judge(world, ad, slot, &mut []).map(|()| open))
+                .and_then(|open| judge(world, ad, slot).map(|()| open))
                 .and_then(|(campaign, ad)| Ok((ad, fits::deal(campaign, ad, slot)?)));
             match fit {
                 Ok((ad, deal)) => {
@@ -259,37 +308,21 @@ impl Contenders {
                     }
                     self.fits.push(fit_of(ad, imp, slot, deal, prefers_deals));
                 }
-                Err(misfit) => self.misfits.note(misfit),
+                Err(misfit) => self.verdicts.note(misfit),
             }
         }
     }
-
-    fn clear_verdicts(&mut self, world: &World, input: &AuctionInput) {
-        let needed = world.catalog.shapes().len() * input.imps.len();
-        self.misfits = Misfits::default();
-        self.verdicts.clear();
-        self.verdicts.resize(if needed > VERDICTS_MAX { 0 } else { needed }, Verdict::Unknown);
-    }
 }
 
-/// Whether an ad fits whose shape was not held against the imp yet; the verdict on the shape is kept
-/// where there is room.
-#[cold]
-fn judge(world: &World, ad: &AdRow, slot: &ImpInput, known: &mut [Verdict]) -> Result<(), Misfit> {
+/// Whether an ad fits by its shape and, where it is native, by its parts.
+fn judge(world: &World, ad: &AdRow, slot: &ImpInput) -> Result<(), Misfit> {
     let shape = world.catalog.shapes().get(ad.shape as usize).ok_or(Misfit::Format)?;
-    let (verdict, fit) = match fits::shape_fits(shape, slot) {
-        Err(misfit) => (Verdict::Misfit, Err(misfit)),
-        Ok(()) if shape.form == Form::Native => {
-            (Verdict::FitsWithItsParts, fits::parts_fit(&world.catalog, ad.slot.index, slot))
-        }
-        Ok(()) => (Verdict::Fits, Ok(())),
-    };
-    if let Some(place) = known.get_mut(ad.shape as usize) {
-        *place = verdict;
+    fits::shape_fits(shape, slot)?;
+    if shape.form == Form::Native {
+        fits::parts_fit(&world.catalog, ad.slot.index, slot)?;
     }
-    fit
+    Ok(())
 }
-
 /// Whether the campaign puts deals of this imp before the open market. Where no strategy does, as is
 /// usual, nothing of the campaign is looked up.
 fn prefers_deals(world: &World, input: &AuctionInput, row: &CampaignRow, slot: &ImpInput) -> bool {

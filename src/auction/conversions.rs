@@ -1,10 +1,9 @@
 //! The conversion rates of ads whose campaigns pay for conversions: by the model's conversion head, or
 //! by private releases where the model learns from those alone and has none.
 
-use crate::auction::contenders::Contender;
 use crate::auction::decide::Scored;
 use crate::auction::input::AuctionInput;
-use crate::auction::world::World;
+use crate::auction::world::{Seated, World};
 use crate::catalog::CampaignRow;
 use crate::prediction::{
     Asked, ContextFeatures, Cross, ScoreScratch, conversion_prior_logit, sigmoid,
@@ -75,9 +74,9 @@ fn released(
     }
 }
 
-/// Whether a rate is predicted for the ads of this contender.
+/// Whether a rate is predicted for the ads of this campaign.
 #[inline]
-pub fn is_asked(world: &World, row: &CampaignRow, contender: &Contender) -> bool {
+pub fn is_asked(world: &World, row: &CampaignRow, seated: Seated) -> bool {
     row.bid.expected_cvr_ppm > 0
-        && world.strategy_of(contender.seated).is_some_and(Strategy::prices_conversions)
+        && world.strategy_of(seated).is_some_and(Strategy::prices_conversions)
 }

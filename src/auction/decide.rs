@@ -5,28 +5,19 @@
 use crate::auction::arm::Arm;
 use crate::auction::contenders::{Contender, Contenders};
 use crate::auction::diversity::Shares;
-use crate::auction::explain::Controllers;
 use crate::auction::explore::{candidate_of, explore};
-use crate::auction::input::{AuctionInput, ImpInput};
-use crate::auction::outcome::Pick;
-use crate::auction::pod;
+use crate::auction::input::AuctionInput;
 use crate::auction::price::{self, Priced, Promise, Terms};
 use crate::auction::purse::Purse;
 use crate::auction::reason::NoBid;
 use crate::auction::scoring::Scoring;
-use crate::auction::select::{Candidate, Page, Shortlist};
-use crate::auction::world::{Seated, World};
-use crate::budget::Purpose;
+use crate::auction::select::{Page, Shortlist};
+use crate::auction::world::World;
 use crate::catalog::{CampaignRow, EligibilityScratch};
 use crate::clock::Mono;
-use crate::hash;
 use crate::latency::{Stage, StageRecorder};
 use crate::prediction::{ContextFeatures, Platt, Strengths};
-use crate::strategy::pacing::Pace;
-use crate::strategy::{Shading, Strategy};
 use crate::units::{Micros, Slot};
-use smallvec::SmallVec;
-use std::ops::Range;
 
 /// One ad that fits one imp, scored.
 #[derive(Clone, Copy, Debug)]
@@ -80,10 +71,18 @@ pub struct Auctioneer {
     /// What the user saw lately.
     shares: Shares,
     ranked_down: u32,
-    shortlists: Vec<Shortlist>,
+    /// Nanoseconds that pricing took.
+    pricing: u64,
+    pub(super) shortlists: Vec<Shortlist>,
     /// What draws of click probabilities make of ads; empty where no campaign explores.
-    explorers: Vec<Shortlist>,
-    page: Page,
+    pub(super) explorers: Vec<Shortlist>,
+    /// Whether draws may still decide.
+    pub(super) is_exploring: bool,
+    /// Whether the best is not enough of an imp, since somebody else is asked about those after it.
+    fills_lists: bool,
+    pub(super) page: Page,
+    /// By imp, the logarithm of the least price that could change what becomes of it.
+    bars: Vec<f32>,
     /// What an imported model was asked about.
     #[cfg(feature = "onnx")]
     rerank: rerank::Rerank,
@@ -109,11 +108,7 @@ impl Auctioneer {
     ) {
         let start = Mono::now();
         let mut gate = NoBid::NoCampaign;
-        // What the last request left must not be priced for this one.
-        self.scoring.clear();
-        self.contenders.clear();
-        #[cfg(feature = "onnx")]
-        self.rerank.clear();
+        self.clear(world, input);
         world.catalog.eligible(&input.facts, &mut self.eligibility, &mut self.eligible);
         let eligible = Mono::now();
         recorder.record(Stage::Eligibility, eligible.nanos_since(start));
@@ -122,24 +117,20 @@ impl Auctioneer {
             self.scoring.prepare(world, input);
             self.contenders.find(world, purse, input, &self.eligible, &mut gate);
         }
-        self.ranked_down = 0;
         self.shares.look_back(world, input);
-        self.clear_lists(input.imps.len());
-        let mut priced = 0;
-        if !self.contenders.fits.is_empty() {
+        if !self.contenders.list.is_empty() {
             gate = gate.max(NoBid::BelowFloor);
-            let first = self.scoring.bound(world, purse, input, &mut self.contenders, &mut gate);
-            priced = self.score(world, input, first, &mut gate);
+            self.scoring.bound(world, purse, input, &mut self.contenders, &mut gate);
+            self.count_ranked_down(world);
+            self.settle(world, input, &mut gate);
         }
-        let scored = Mono::now();
-        recorder.record(Stage::Score, scored.nanos_since(eligible));
-        self.price(world, input, priced..self.scoring.turns().len(), &mut gate);
-        let priced = Mono::now();
-        recorder.record(Stage::Price, priced.nanos_since(scored));
+        let settled = Mono::now();
+        recorder.record(Stage::Score, settled.nanos_since(eligible).saturating_sub(self.pricing));
+        recorder.record(Stage::Price, self.pricing);
         #[cfg(feature = "onnx")]
-        let priced = self.rerank(world, input, priced, recorder, &mut gate);
+        let settled = self.rerank(world, input, settled, recorder, &mut gate);
         self.select(world, purse, input, &mut gate);
-        recorder.record(Stage::Hold, Mono::now().nanos_since(priced));
+        recorder.record(Stage::Hold, Mono::now().nanos_since(settled));
         if input.outcome.picks.is_empty() {
             input.outcome.no_bid = Some(gate);
         }
@@ -147,25 +138,20 @@ impl Auctioneer {
         input.outcome.catalog = Some(world.catalog.clone());
     }
 
-    /// Scores whoever could be among the best. Where there are many, the prices of those whose turn
-    /// comes before `first` decide who; how many are priced so, by their turns.
-    fn score(
-        &mut self,
-        world: &World,
-        input: &AuctionInput,
-        first: usize,
-        gate: &mut NoBid,
-    ) -> usize {
-        self.scoring.score(world, input, &mut self.contenders, 0..first);
-        if first == self.scoring.turns().len() {
-            return 0;
+    /// Forgets the last request: what it left must not be priced for this one.
+    fn clear(&mut self, world: &World, input: &AuctionInput) {
+        self.scoring.clear();
+        self.contenders.clear();
+        #[cfg(feature = "onnx")]
+        self.rerank.clear();
+        (self.ranked_down, self.pricing) = (0, 0);
+        #[cfg(feature = "onnx")]
+        {
+            self.fills_lists = world.reranker.is_some();
         }
-        self.price(world, input, 0..first, gate);
-        let bar = lowest_bar(&self.shortlists[..input.imps.len()]);
-        self.scoring.keep(first, &self.contenders, bar);
-        let kept = self.scoring.turns().len();
-        self.scoring.score(world, input, &mut self.contenders, first..kept);
-        first
+        self.is_exploring = world.has_explorers();
+        self.page.clear(world.limits.category_max_per_page);
+        self.clear_lists(input.imps.len());
     }
 
     fn clear_lists(&mut self, imps: usize) {
@@ -175,59 +161,112 @@ impl Auctioneer {
         self.explorers.iter_mut().for_each(Shortlist::clear);
     }
 
-    /// Prices what was scored and keeps the best of each imp.
-    fn price(
-        &mut self,
-        world: &World,
-        input: &AuctionInput,
-        turns: Range<usize>,
-        gate: &mut NoBid,
-    ) {
-        let mut bar = lowest_bar(&self.shortlists[..input.imps.len()]);
-        for turn in &self.scoring.turns()[turns] {
-            let contender = &self.contenders.list[turn.number()];
-            let seated = contender.seated;
-            let Some(pace) = contender.pace.filter(|pace| !pace.is_spent()) else { continue };
-            let Some(row) = world.catalog.row(seated.campaign.index) else { continue };
-            let is_bounded = contender.ln_bound < f32::INFINITY;
-            if is_bounded && price::ln_bound(world, seated, contender.logit_max, &pace) < bar {
-                continue; // as many better ones are known as could be needed
+    /// Counts the campaigns whose category filled too much of what the user saw.
+    fn count_ranked_down(&mut self, world: &World) {
+        if self.shares.is_empty() {
+            return;
+        }
+        let bidding = self.contenders.list.iter();
+        let bidding = bidding.filter(|one| one.has_money());
+        let factors = bidding.map(|one| self.diversity_factor(world, one.seated.campaign.index));
+        self.ranked_down = factors.filter(|factor| *factor < 1.0).count() as u32;
+    }
+
+    /// Scores and prices contenders, the highest bounds first, until nobody who is left could be better
+    /// than the best that the page admits to each imp.
+    pub(super) fn settle(&mut self, world: &World, input: &AuctionInput, gate: &mut NoBid) {
+        while !self.scoring.is_over() {
+            self.set_bars(input);
+            let turns = self.scoring.next(&self.contenders, &self.bars);
+            if turns.is_empty() {
+                return;
             }
-            // Its ads share all but their probability.
-            let multiplier = pace.multiplier().into();
-            let Some(terms) = Terms::of(world, input, (row, seated), multiplier) else {
+            for turn in turns.clone() {
+                let number = self.scoring.turns()[turn].number();
+                self.contenders.hold(world, input, number);
+            }
+            self.scoring.score(world, input, &mut self.contenders, turns.clone());
+            let start = Mono::now();
+            for turn in turns {
+                let number = self.scoring.turns()[turn].number();
+                // Its score may say that it cannot be better after all.
+                if self.scoring.is_thorough || self.contenders.list[number].reaches(&self.bars) {
+                    self.scoring.visit(turn);
+                    self.price(world, input, number, gate);
+                }
+            }
+            self.pricing += Mono::now().nanos_since(start);
+        }
+    }
+
+    fn set_bars(&mut self, input: &AuctionInput) {
+        self.bars.clear();
+        for position in 0..input.imps.len() {
+            // An imp of which the imported model saw a candidate is filled from those that it saw.
+            #[cfg(feature = "onnx")]
+            if self.rerank.has_seen(position) {
+                self.bars.push(f32::INFINITY);
                 continue;
+            }
+            let bar = self.bar(input, position);
+            self.bars.push(bar);
+        }
+    }
+
+    /// The logarithm of the least price that could change what becomes of an imp.
+    fn bar(&self, input: &AuctionInput, position: usize) -> f32 {
+        let (imp, list) = (&input.imps[position], &self.shortlists[position]);
+        let deals = imp.deals.iter().map(|deal| deal.floor);
+        let floor = deals.fold(imp.floor, Micros::min).0.max(1) as f64;
+        let best = list.iter().find(|candidate| self.page.admits(candidate));
+        let rank = match best {
+            _ if imp.pod.is_some() || self.fills_lists || list.is_closed() => list.bar(),
+            Some(best) => best.rank,
+            // All that are kept are refused, and of the others no prediction counts, but a draw may.
+            None if list.is_full() && !self.is_exploring => f64::INFINITY,
+            None => f64::NEG_INFINITY,
+        };
+        // What no 32 bits hold is above every bound as well.
+        (rank.max(floor) as f32).min(f32::MAX).ln()
+    }
+
+    /// Prices what was scored of a contender and keeps the best of each imp.
+    fn price(&mut self, world: &World, input: &AuctionInput, number: usize, gate: &mut NoBid) {
+        let contender = &self.contenders.list[number];
+        let seated = contender.seated;
+        let row = world.catalog.row(seated.campaign.index);
+        let Some(row) = row.filter(|_| contender.has_money()) else { return };
+        // Its ads share all but their probability.
+        let multiplier = contender.ln_multiplier.exp().into();
+        let Some(terms) = Terms::of(world, input, (row, seated), multiplier) else { return };
+        let allowed = row.category_share_max_percent;
+        let spread = self.shares.factor(row.category, allowed, &world.limits.diversity);
+        let explores = input.arm == Arm::Full && world.explores(seated);
+        let campaign = (row, seated.arm);
+        for scored in &self.scoring.scored[contender.scored()] {
+            let position = usize::from(scored.imp);
+            if explores {
+                let list = &mut self.explorers[position];
+                explore(list, world, input, &terms, (campaign, spread), scored);
+            }
+            #[cfg(feature = "onnx")]
+            if !self.rerank.admits(scored) {
+                continue;
+            }
+            let Priced::Bid(price) = terms.price(scored) else { continue };
+            *gate = (*gate).max(NoBid::PageRules);
+            let worth = match input.arm {
+                Arm::Random => price::random_rank(input.seed, scored),
+                _ => terms.rank(scored, price),
             };
-            let spread = self.shares.factor(
-                contender.category,
-                row.category_share_max_percent,
-                &world.limits.diversity,
-            );
-            self.ranked_down += u32::from(spread < 1.0);
-            let explores = input.arm == Arm::Full && world.explores(seated);
-            for scored in &self.scoring.scored[contender.scored.clone()] {
-                if explores {
-                    let list = &mut self.explorers[usize::from(scored.imp)];
-                    explore(list, world, input, &terms, (contender, spread), scored);
-                }
-                #[cfg(feature = "onnx")]
-                if !self.rerank.admits(scored) {
-                    continue;
-                }
-                let Priced::Bid(price) = terms.price(scored) else { continue };
-                *gate = (*gate).max(NoBid::PageRules);
-                let worth = match input.arm {
-                    Arm::Random => price::random_rank(input.seed, scored),
-                    _ => terms.rank(scored, price),
-                };
-                let pod = input.imps[usize::from(scored.imp)].pod;
-                let rank = spread * pod.map_or(worth, |pod| worth * pod.thrift(scored.seconds));
-                let shortlist = &mut self.shortlists[usize::from(scored.imp)];
-                if rank >= shortlist.bar() {
-                    let prices = (price, terms.paced(scored, price));
-                    shortlist.offer(candidate_of(contender, scored, prices, (worth, rank)));
-                    bar = lowest_bar(&self.shortlists[..input.imps.len()]);
-                }
+            let pod = input.imps[position].pod;
+            let rank = spread * pod.map_or(worth, |pod| worth * pod.thrift(scored.seconds));
+            let shortlist = &mut self.shortlists[position];
+            if rank >= shortlist.bar() {
+                let prices = (price, terms.paced(scored, price));
+                shortlist.offer(candidate_of(campaign, scored, prices, (worth, rank)));
+                let bar = self.bar(input, position);
+                self.bars[position] = bar;
             }
         }
     }
@@ -240,118 +279,6 @@ impl Auctioneer {
             let allowed = row.category_share_max_percent;
             self.shares.factor(row.category, allowed, &world.limits.diversity)
         })
-    }
-
-    /// Fills the imps of one ad with the best candidates that the page and the money admit, then each
-    /// pod with the best that the page leaves.
-    fn select(
-        &mut self,
-        world: &World,
-        purse: &mut impl Purse,
-        input: &mut AuctionInput,
-        gate: &mut NoBid,
-    ) {
-        self.page.clear(world.limits.category_max_per_page);
-        let has_pods = input.imps.iter().any(|imp| imp.pod.is_some());
-        let pods: SmallVec<[Shortlist; 2]> = if has_pods {
-            let lists = self.shortlists.iter_mut().zip(&input.imps);
-            lists
-                .filter(|(_, imp)| imp.pod.is_some())
-                .map(|(list, _)| std::mem::take(list))
-                .collect()
-        } else {
-            SmallVec::new()
-        };
-        self.select_explorers(world, purse, input);
-        self.select_single(world, purse, input, gate);
-        for mut list in pods {
-            self.fill_pod(world, purse, input, &mut list, gate);
-        }
-    }
-
-    /// Bids on one pod, ad by ad: which is next is decided anew for what room is left.
-    fn fill_pod(
-        &mut self,
-        world: &World,
-        purse: &mut impl Purse,
-        input: &mut AuctionInput,
-        list: &mut Shortlist,
-        gate: &mut NoBid,
-    ) {
-        let Some(imp) = list.iter().next().map(|first| usize::from(first.imp)) else { return };
-        let Some(mut room) = input.imps[imp].pod else { return };
-        while let Some(candidate) = pod::next(list, &self.page, room) {
-            list.drop_ad(candidate.ad);
-            match take_money(world, purse, input, &candidate, Purpose::Serve) {
-                Some(pick) => {
-                    room = room.without(candidate.seconds);
-                    self.page.take(&candidate);
-                    input.outcome.picks.push(pick);
-                }
-                None => *gate = (*gate).max(NoBid::NoMoney),
-            }
-        }
-    }
-
-    /// Bids on ads whose draws are worth more than all that the predictions put on an imp, as far as
-    /// there is money for exploring; what is not so stays for the predictions to decide.
-    fn select_explorers(
-        &mut self,
-        world: &World,
-        purse: &mut impl Purse,
-        input: &mut AuctionInput,
-    ) {
-        for (list, explorers) in self.shortlists.iter_mut().zip(&self.explorers) {
-            if explorers.is_empty() {
-                continue;
-            }
-            let best = list.iter().find(|candidate| self.page.admits(candidate)).copied();
-            let is_by_draw = |explorer: &&Candidate| {
-                best.is_none_or(|best| best.ad != explorer.ad && best.rank < explorer.rank)
-            };
-            let page = &mut self.page;
-            let admitted = explorers.iter().filter(|explorer| page.admits(explorer));
-            let pick = admitted.take_while(is_by_draw).find_map(|explorer| {
-                take_money(world, purse, input, explorer, Purpose::Explore)
-                    .map(|pick| (pick, *explorer))
-            });
-            if let Some((pick, explorer)) = pick {
-                list.clear();
-                page.take(&explorer);
-                input.outcome.picks.push(pick);
-            }
-        }
-    }
-
-    /// Takes the best candidate that the page and the money admit, until no imp can be filled.
-    fn select_single(
-        &mut self,
-        world: &World,
-        purse: &mut impl Purse,
-        input: &mut AuctionInput,
-        gate: &mut NoBid,
-    ) {
-        loop {
-            let open = self.shortlists[..input.imps.len().min(self.shortlists.len())]
-                .iter()
-                .filter_map(|list| list.iter().find(|candidate| self.page.admits(candidate)));
-            // Of equals the first imp wins, so that the order depends on the input alone.
-            let best =
-                open.copied().reduce(|best, next| if next.rank > best.rank { next } else { best });
-            let Some(candidate) = best else { return };
-            let list = &mut self.shortlists[usize::from(candidate.imp)];
-            match take_money(world, purse, input, &candidate, Purpose::Serve) {
-                Some(pick) => {
-                    list.clear();
-                    self.page.take(&candidate);
-                    input.outcome.picks.push(pick);
-                }
-                None => {
-                    *gate = (*gate).max(NoBid::NoMoney);
-                    list.drop_ad(candidate.ad);
-                }
-            }
-        }
     }
 
     /// What the model saw of an imp of the auction just decided, by its position in the input, for the
@@ -385,92 +312,14 @@ impl Auctioneer {
         &self.scoring.scored
     }
 
-    /// The campaigns that were priced in the auction just decided, by slot index, each with its pace
-    /// then and where that is.
-    pub fn paced(&self) -> impl Iterator<Item = (u32, Slot, Pace)> {
-        let list = self.contenders.list.iter();
-        list.filter_map(|one| Some((one.seated.campaign.index, one.pace_slot, one.pace?)))
+    /// The campaigns that could have bid in the auction just decided, by slot index, each with where its
+    /// pace is and what its multiplier's logarithm was.
+    pub fn paced<'a>(&'a self, world: &'a World) -> impl Iterator<Item = (u32, Slot, f32)> {
+        let of = |one: &Contender| {
+            (one.seated.campaign.index, world.pace_slot(one.seated), one.ln_multiplier)
+        };
+        self.contenders.list.iter().map(of)
     }
-}
-
-/// The logarithm of the price that a newcomer must exceed on at least one imp.
-fn lowest_bar(shortlists: &[Shortlist]) -> f32 {
-    let bars = shortlists.iter().map(Shortlist::bar);
-    let lowest = bars.fold(f64::INFINITY, f64::min);
-    if lowest > 0.0 { lowest.ln() as f32 } else { f32::NEG_INFINITY }
-}
-
-/// Holds the price, or what is left where that still clears the floor.
-fn take_money(
-    world: &World,
-    purse: &mut impl Purse,
-    input: &AuctionInput,
-    candidate: &Candidate,
-    purpose: Purpose,
-) -> Option<Pick> {
-    let row = world.catalog.row(candidate.campaign)?;
-    let imp = &input.imps[usize::from(candidate.imp)];
-    // The bid is for a thousand impressions, and one play may count for many.
-    let rate = world.rates.rate(input.currency, row.currency)?.times(imp.quantity)?;
-    let is_first_price = input.is_first_price && candidate.deal.is_none();
-    let mut price = shaded(
-        world,
-        input,
-        imp,
-        (candidate.deal, Seated::of(row, candidate.arm), candidate.ad),
-        (candidate.paced, candidate.price, candidate.floor),
-    );
-    let mut held_price = rate.convert_up(price)?;
-    let held = match purse.hold(row.id, purpose, held_price, input.windows, input.now) {
-        Ok(held) => held,
-        // What is left is less than the draw was worth, and others are worth more than that.
-        Err(_) if purpose == Purpose::Explore => return None,
-        Err(left) => {
-            price = rate.largest_within(left)?;
-            held_price = rate.convert_up(price)?;
-            if price.0 == 0 || price < candidate.floor {
-                return None;
-            }
-            purse.hold(row.id, purpose, held_price, input.windows, input.now).ok()?
-        }
-    };
-    Some(Pick {
-        imp: imp.position,
-        deal: candidate.deal,
-        campaign: candidate.campaign,
-        strategy_arm: candidate.arm,
-        ad: candidate.ad,
-        price,
-        paced: candidate.price,
-        is_exploration: purpose == Purpose::Explore,
-        is_first_price,
-        held,
-        rate,
-        logit: candidate.logit,
-        conversions_ppm: candidate.conversions_ppm,
-        prior_logit: candidate.prior_logit,
-        interest: candidate.interest,
-        strengths: candidate.strengths,
-        floor: candidate.floor,
-        controllers: Controllers::default(),
-    })
-}
-
-/// What is bid of a candidate's price: below it where the winner pays its bid and the strategy says
-/// so. On deals never: whom one competes with there, the open market does not tell.
-pub fn shaded(
-    world: &World,
-    input: &AuctionInput,
-    imp: &ImpInput,
-    (deal, seated, ad): (Option<u8>, Seated, u32),
-    (paced, price, floor): (Micros, Micros, Micros),
-) -> Micros {
-    let shades = |strategy: &Strategy| strategy.shading() == Shading::Auto;
-    if deal.is_some() || !input.is_first_price || !world.strategy_of(seated).is_some_and(shades) {
-        return price;
-    }
-    let seed = hash::combine(input.seed, u64::from(ad));
-    world.market.shade(&input.place(imp), paced, floor, seed).price.min(price)
 }
 
 #[cfg(feature = "onnx")]
@@ -486,3 +335,7 @@ mod tests;
 #[cfg(test)]
 #[path = "exploration_tests.rs"]
 mod exploration_tests;
+
+#[cfg(test)]
+#[path = "visit_tests.rs"]
+mod visit_tests;

@@ -1,10 +1,11 @@
 use super::*;
 use crate::auction::explain::DryPurse;
 use crate::auction::extract::{Context, extract};
-use crate::auction::input::{BannerSlot, SizeRule};
+use crate::auction::input::{BannerSlot, ImpInput, SizeRule};
+use crate::auction::outcome::Pick;
 use crate::auction::policy::Policy;
 use crate::auction::world::Published;
-use crate::budget::{Held, Windows};
+use crate::budget::{Held, Purpose, Windows};
 use crate::catalog::{Catalog, TermsNeeded, generated, generated_facts};
 use crate::consent::Permissions;
 use crate::latency::LatencyBoard;
@@ -16,7 +17,7 @@ use crate::privacy::Releases;
 use crate::rates::{self, Rate};
 use crate::relevance::RelevanceSnapshot;
 use crate::strategy::Strategies;
-use crate::strategy::pacing::PacingSnapshot;
+use crate::strategy::pacing::{Pace, PacingSnapshot};
 use crate::units::{CampaignId, CurrencyCode, HoldId, LeaseId, Timestamp};
 use arc_swap::ArcSwap;
 use rand::{RngExt, SeedableRng};
@@ -204,7 +205,7 @@ fn the_dearest_of_all_that_fit_is_picked() {
             };
             let (input, all) = (decide(&mut auctioneer, imps), decide(&mut thorough, imps));
             assert_eq!(picks(&input), picks(&all), "seed {seed}, {imps} imps");
-            let paces = |auctioneer: &Auctioneer| auctioneer.paced().collect::<Vec<_>>();
+            let paces = |auctioneer: &Auctioneer| auctioneer.paced(&world).collect::<Vec<_>>();
             assert_eq!(paces(&auctioneer), paces(&thorough), "everybody who contends is paced");
             if imps == 1 {
                 let picked = input.outcome.picks.first().map(|pick| pick.price);

@@ -44,6 +44,13 @@ impl Shares {
         self.0.clear();
     }
 
+    /// Whether nothing is known of them, so that nobody is ranked down.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Looks at the last shows of the user, where they may be known and anything depends on them.
     pub fn look_back(&mut self, world: &World, input: &AuctionInput) {
         self.clear();

@@ -1,7 +1,8 @@
 //! Why this ad, why this price, why not mine: the same filters and the same arithmetic as the
 //! auction, with every step kept. Off the hot path; holds no money.
 
-use crate::auction::decide::{Auctioneer, Scored, shaded};
+use crate::auction::decide::{Auctioneer, Scored};
+use crate::auction::fill::shaded;
 use crate::auction::fits::{self, Misfit};
 use crate::auction::input::{AuctionInput, ImpInput};
 use crate::auction::outcome::Pick;

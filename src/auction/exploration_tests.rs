@@ -3,11 +3,12 @@
 use super::tests::{imp, strategies, world_by};
 use super::*;
 use crate::auction::actor::example_of;
-use crate::budget::{Held, Windows};
+use crate::budget::{Held, Purpose, Windows};
 use crate::catalog::{Catalog, TermsNeeded, generated_facts};
+use crate::hash;
 use crate::latency::LatencyBoard;
 use crate::prediction::{AdFeatures, AdInput, Config, Learner, Rates, SlotFormat};
-use crate::strategy::pacing::PacingSnapshot;
+use crate::strategy::pacing::{Pace, PacingSnapshot};
 use crate::units::{CampaignId, HoldId, LeaseId, Timestamp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -1,11 +1,11 @@
 //! How an ad stands for an imp: by what the model predicts, or by a draw of how good it may be.
 
-use crate::auction::contenders::Contender;
 use crate::auction::decide::Scored;
 use crate::auction::input::AuctionInput;
 use crate::auction::price::{Priced, Terms};
 use crate::auction::select::{Candidate, Shortlist};
 use crate::auction::world::World;
+use crate::catalog::CampaignRow;
 use crate::hash;
 use crate::prediction::sigmoid;
 use crate::strategy::exploration;
@@ -13,7 +13,7 @@ use crate::units::Micros;
 
 /// A scored ad at its price.
 pub(super) const fn candidate_of(
-    contender: &Contender,
+    (row, arm): (&CampaignRow, u8),
     scored: &Scored,
     (price, paced): (Micros, Micros),
     (worth, rank): (f64, f64),
@@ -23,7 +23,7 @@ pub(super) const fn candidate_of(
         deal: scored.deal,
         seconds: scored.seconds,
         campaign: scored.campaign,
-        arm: contender.seated.arm,
+        arm,
         ad: scored.ad,
         price,
         paced,
@@ -35,8 +35,8 @@ pub(super) const fn candidate_of(
         interest: scored.interest,
         strengths: scored.strengths,
         floor: scored.floor,
-        advertiser: contender.advertiser,
-        category: contender.category,
+        advertiser: row.advertiser,
+        category: row.category,
     }
 }
 
@@ -48,7 +48,7 @@ pub(super) fn explore(
     world: &World,
     input: &AuctionInput,
     terms: &Terms<'_>,
-    (contender, spread): (&Contender, f64),
+    (campaign, spread): ((&CampaignRow, u8), f64),
     scored: &Scored,
 ) {
     if scored.deal.is_some() || input.imps[usize::from(scored.imp)].pod.is_some() {
@@ -67,6 +67,6 @@ pub(super) fn explore(
         let paced = terms.paced(&drawn, price);
         let worth = terms.rank(&drawn, price);
         let ranks = (worth, spread * worth);
-        list.offer(candidate_of(contender, scored, (price, paced), ranks));
+        list.offer(candidate_of(campaign, scored, (price, paced), ranks));
     }
 }

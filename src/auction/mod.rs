@@ -18,6 +18,7 @@ mod diversity;
 mod explain;
 mod explore;
 mod extract;
+mod fill;
 mod fits;
 mod input;
 mod outcome;
@@ -30,6 +31,7 @@ mod relevant;
 mod ring;
 mod scoring;
 mod select;
+mod verdicts;
 mod world;
 
 pub use actor::{

@@ -7,8 +7,7 @@ use crate::catalog::{BidTerms, CampaignRow};
 use crate::hash;
 use crate::prediction::sigmoid;
 use crate::rates::Rate;
-use crate::strategy::pacing::Pace;
-use crate::strategy::{Factors, Objective, Shading, Strategy, ValueInput};
+use crate::strategy::{Factors, LnWorth, Objective, Shading, Strategy, ValueInput};
 use crate::units::Micros;
 
 /// The price of one candidate.
@@ -118,11 +117,11 @@ const PREFERRED: f64 = 1e20;
 /// No price of a campaign whose ads score at most `logit` is above `exp` of this, in CPM micros of the
 /// account's currency: a few additions in place of two exponentials an ad. Floors can only lower a
 /// price.
-pub fn ln_bound(world: &World, seated: Seated, logit: f32, pace: &Pace) -> f32 {
-    let ln_multiplier = pace.ln_budget.min(pace.ln_cpa);
-    let worth = world.ln_worth_of(seated);
+#[inline]
+pub fn ln_bound(worth: LnWorth, logit: f32, ln_multiplier: f32) -> f32 {
     // ln(sigmoid(x)) is below both x and 0.
-    worth.price(logit.min(0.0), ln_multiplier) + BOUND_SLACK
+    let ln_p_click = if logit < 0.0 { logit } else { 0.0 };
+    worth.price(ln_p_click, ln_multiplier) + BOUND_SLACK
 }
 
 /// More than the rounding of the few 32-bit sums in a bound: a thousandth of a price.

@@ -44,38 +44,32 @@ impl Relevant {
         }
     }
 
-    /// Puts campaigns with an ad that is spoken for first, so that good prices are known early, and
-    /// leaves out what is beyond `fits_max` (0: nothing). What is spoken for stays before others; of
-    /// these, which stay is drawn by the request, so that no campaign is always last.
-    pub fn arrange(&mut self, contenders: &mut Contenders, fits_max: usize, seed: u64) {
-        let is_bounded = fits_max > 0 && contenders.fits.len() > fits_max;
-        if self.list.is_empty() && !is_bounded {
+    /// Leaves out what is beyond `fits_max` (0: nothing) of all fits. What is spoken for stays before
+    /// others; of these, which stay is drawn by the request, so that no campaign is always last.
+    pub fn bound(&mut self, contenders: &mut Contenders, fits_max: usize, seed: u64) {
+        if fits_max == 0 || contenders.fits.len() <= fits_max {
             return;
         }
         let Contenders { list, fits, .. } = contenders;
         let is_spoken_for = |fit: &Fit| self.list.has(fit.ad);
         let spoken_for = fits.iter().filter(|fit| is_spoken_for(fit)).count();
-        if spoken_for == 0 && !is_bounded {
-            return;
-        }
-        let first = if is_bounded { (seed % fits.len() as u64) as usize } else { 0 };
+        let first = (seed % fits.len() as u64) as u32;
         list.sort_unstable_by_key(|contender| {
-            let is_first = fits[contender.range.clone()].iter().any(is_spoken_for);
+            let is_first = contender.fits(fits).iter().any(is_spoken_for);
             (!is_first, contender.range.start.wrapping_sub(first))
         });
-        let most = if is_bounded { fits_max } else { fits.len() };
-        let mut left = [most.saturating_sub(spoken_for), most.min(spoken_for)];
+        let mut left = [fits_max.saturating_sub(spoken_for), fits_max.min(spoken_for)];
         self.fits.clear();
         for contender in list.iter_mut() {
-            let from = self.fits.len();
-            for fit in &fits[contender.range.clone()] {
+            let from = self.fits.len() as u32;
+            for fit in contender.fits(fits) {
                 let left = &mut left[usize::from(self.list.has(fit.ad))];
                 if *left > 0 {
                     *left -= 1;
                     self.fits.push(*fit);
                 }
             }
-            contender.range = from..self.fits.len();
+            contender.range = from..self.fits.len() as u32;
         }
         list.retain(|contender| !contender.range.is_empty());
         std::mem::swap(fits, &mut self.fits);

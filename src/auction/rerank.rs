@@ -96,7 +96,12 @@ impl Rerank {
 
     /// Whether an ad may stand in the shortlist of its imp.
     pub(super) fn admits(&self, scored: &Scored) -> bool {
-        self.has(scored) || self.seen.iter().all(|seen| seen.imp != scored.imp)
+        self.has(scored) || !self.has_seen(scored.imp.into())
+    }
+
+    /// Whether it was asked about a candidate of the imp at this position.
+    pub(super) fn has_seen(&self, imp: usize) -> bool {
+        self.seen.iter().any(|seen| usize::from(seen.imp) == imp)
     }
 
     fn has(&self, scored: &Scored) -> bool {
@@ -116,6 +121,7 @@ impl Auctioneer {
         gate: &mut NoBid,
     ) -> Mono {
         let Some(reranker) = &world.reranker else { return start };
+        self.fills_lists = false;
         self.see(input, reranker.top);
         if self.rerank.seen.is_empty() {
             return start;
@@ -141,8 +147,10 @@ impl Auctioneer {
         }
         self.take_over(world, input);
         self.clear_lists(input.imps.len());
-        self.ranked_down = 0;
-        self.price(world, input, 0..self.scoring.turns().len(), gate);
+        for turn in 0..self.scoring.visited() {
+            let number = self.scoring.turns()[turn].number();
+            self.price(world, input, number, gate);
+        }
         let end = Mono::now();
         let nanos = end.nanos_since(start);
         recorder.record(Stage::Rerank, nanos);
@@ -202,9 +210,9 @@ impl Auctioneer {
             let Some(contender) = list.find(|one| one.seated.campaign.index == campaign) else {
                 continue;
             };
-            // What its ads score at most, which pricing asks for first.
-            contender.logit_max = contender.logit_max.max(logit);
-            let scored = &mut self.scoring.scored[contender.scored.clone()];
+            // What bounds it was made of another score.
+            contender.ln_bound = f32::MAX;
+            let scored = &mut self.scoring.scored[contender.scored()];
             for scored in scored.iter_mut().filter(|one| (one.imp, one.ad) == (imp, ad)) {
                 scored.logit = logit;
             }

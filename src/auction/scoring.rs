@@ -1,7 +1,8 @@
 //! From contenders to logits. With many eligible campaigns most cannot win, and a bound tells it
 //! without their rows: what no ad of a campaign scores above, times what its clicks are worth to it,
-//! against the sixth best price so far. So the likely best are scored and priced first, and of the
-//! others those alone who could still be among the best.
+//! against the best price so far (the threshold algorithm of Fagin, Lotem and Naor 2003, with one
+//! sorted list). So the likely best are scored and priced first, and of the others those alone whose
+//! bound says that they could still be better.
 
 use crate::auction::affinity::{Affinities, interest_in, interest_of, knows_interest};
 use crate::auction::arm::Arm;
@@ -13,9 +14,8 @@ use crate::auction::price;
 use crate::auction::purse::Purse;
 use crate::auction::reason::NoBid;
 use crate::auction::relevant::Relevant;
-use crate::auction::select::KEPT_MAX;
 use crate::auction::world::World;
-use crate::catalog::{CampaignRow, FeatureGroups};
+use crate::catalog::FeatureGroups;
 use crate::prediction::{
     Asked, Ceiling, ContextFeatures, Cross, ExchangeCalibration, Interest, Platt, ScoreScratch,
 };
@@ -23,9 +23,12 @@ use crate::privacy::ContextBucket;
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// Contenders that are scored before there is a bar: those that make one, and some whose bound was
-/// higher than what they came to.
-const FIRST: usize = KEPT_MAX + 4;
+/// Contenders that are visited before there is a bar. The best by its bound is often not the best in
+/// truth; and rows that are asked for together come sooner than one after the other.
+const FIRST: usize = 4;
+
+/// Campaigns whose bounds are asked for ahead.
+const AHEAD: usize = 8;
 
 /// A contender's turn. They sort by what bounds its price, the highest first, then by its number: in
 /// one comparison of integers, since each takes part in several.
@@ -62,8 +65,11 @@ pub struct Scoring {
     relevant: Relevant,
     asked: Vec<Asked>,
     logits: Vec<f32>,
-    /// The likely best first. Nothing else depends on the order.
+    /// Those who were visited, and then the others. Nothing depends on the order.
     turns: Vec<Turn>,
+    visited: usize,
+    /// How many are visited next.
+    next: usize,
     /// What was scored, contender by contender.
     pub scored: Vec<Scored>,
     /// Nobody is left out, for explanations.
@@ -77,6 +83,7 @@ impl Scoring {
         self.conversions.clear();
         self.scored.clear();
         self.turns.clear();
+        (self.visited, self.next) = (0, FIRST);
     }
 
     /// Reduces each imp's context once.
@@ -115,7 +122,7 @@ impl Scoring {
         self.contexts.first().map(|context| world.model.calibration(context))
     }
 
-    /// Paces each contender, bounds its price, and settles who is scored first: that many of `turns`.
+    /// Paces each contender and bounds its price.
     pub fn bound(
         &mut self,
         world: &World,
@@ -123,67 +130,89 @@ impl Scoring {
         input: &AuctionInput,
         contenders: &mut Contenders,
         gate: &mut NoBid,
-    ) -> usize {
+    ) {
         self.relevant.read(world, input);
-        self.relevant.arrange(contenders, world.fits_max, input.seed);
-        let Contenders { list, fits, .. } = contenders;
+        self.relevant.bound(contenders, world.fits_max, input.seed);
+        let list = &mut contenders.list[..];
         let is_stranger = |contender: &Contender| !contender.features.has(FeatureGroups::PROFILE);
         if knows_interest(input) && list.iter().any(is_stranger) {
             self.reduce(world, input, Interest::Off);
         }
         let ceiling = self.ceiling(world, input);
         let buckets = self.buckets();
-        for contender in list.iter_mut() {
-            let Some(row) = world.catalog.row(contender.seated.campaign.index) else { continue };
-            let pace = purse.pace(contender.pace_slot, &world.pacing);
-            contender.pace = Some(pace);
-            contender.ln_bound = f32::INFINITY;
+        for number in 0..list.len() {
+            if let Some(later) = list.get(number + AHEAD) {
+                world.model.prefetch_bound(world.ln_worth_of(later.seated).1);
+            }
+            let contender = &mut list[number];
+            let pace = purse.pace(world.pace_slot(contender.seated), &world.pacing);
             if pace.is_spent() {
                 *gate = (*gate).max(NoBid::NoMoney);
                 contender.ln_bound = f32::NEG_INFINITY;
-            } else if is_ranked_by_worth(input, row, contender)
-                // A predicted conversion rate may be far above the declared one.
-                && !(input.arm.is_by_model() && conversions::is_asked(world, row, contender))
-            {
-                let ad = fits.get(contender.range.start).map(|fit| fit.ad);
-                let logit = match (&ceiling, ad) {
-                    (Some((ceiling, calibration)), Some(ad)) => {
-                        let prior = prior_max(world, contender, &buckets);
-                        let bound = world.model.logit_bound(ceiling, ad, prior);
-                        // Calibrated so that no higher logit becomes a lower one.
-                        calibration.of(row.calibration_group).apply(bound)
-                    }
-                    _ => f32::INFINITY,
-                };
-                contender.ln_bound = price::ln_bound(world, contender.seated, logit, &pace);
+            } else {
+                contender.ln_multiplier = pace.ln_multiplier();
+            }
+            if contender.has_money() && is_ranked_by_worth(input, contender) {
+                let (worth, ad) = world.ln_worth_of(contender.seated);
+                let logit = ceiling.as_ref().map_or(0.0, |(ceiling, calibration)| {
+                    let prior = prior_max(world, contender, &buckets);
+                    let bound = world.model.logit_bound(ceiling, ad, prior);
+                    // Calibrated so that no higher logit becomes a lower one.
+                    calibration.of(contender.calibration_group).apply(bound)
+                });
+                contender.ln_bound = price::ln_bound(worth, logit, contender.ln_multiplier);
+            }
+            self.turns.push(Turn::new(contender.ln_bound, number as u32));
+        }
+    }
+
+    /// Whose turn is next: those who could reach the bar of an imp that they fit, the highest bounds
+    /// first, and each time more of them. Nobody: all who could were visited.
+    pub fn next(&mut self, contenders: &Contenders, bars: &[f32]) -> Range<usize> {
+        let from = self.visited;
+        let rest = &mut self.turns[from..];
+        let lowest =
+            bars.iter().fold(f32::INFINITY, |low, bar| if *bar < low { *bar } else { low });
+        let last = Turn::new(lowest, u32::MAX);
+        let mut able = 0;
+        for place in 0..rest.len() {
+            let turn = rest[place];
+            // With one imp its bar says it all.
+            let is_able = || bars.len() == 1 || contenders.list[turn.number()].reaches(bars);
+            if self.is_thorough || turn <= last && is_able() {
+                (rest[place], rest[able]) = (rest[able], turn);
+                able += 1;
             }
         }
-        let bounds = (0..).zip(list.iter().map(|contender| contender.ln_bound));
-        self.turns.extend(bounds.map(|(number, ln_bound)| Turn::new(ln_bound, number)));
-        if list.len() <= FIRST {
-            return list.len();
-        }
-        self.turns.select_nth_unstable(FIRST);
-        FIRST
+        let count = if self.is_thorough { able } else { able.min(self.next) };
+        first_of(&mut rest[..able], count);
+        self.next = self.next.saturating_add(count);
+        from..from + count
     }
 
-    /// Keeps of those whose turn comes after `first` who could reach `bar`.
-    pub fn keep(&mut self, first: usize, contenders: &Contenders, bar: f32) {
-        let mut number = 0;
-        let is_thorough = self.is_thorough;
-        self.turns.retain(|turn| {
-            number += 1;
-            let is_beaten = contenders.list[turn.number()].ln_bound < bar;
-            number <= first || is_thorough || !is_beaten
-        });
+    /// Whether everybody was visited.
+    pub const fn is_over(&self) -> bool {
+        self.visited == self.turns.len()
     }
 
-    /// The contenders whose turn it is.
+    /// All contenders, those who were visited first.
     pub fn turns(&self) -> &[Turn] {
         &self.turns
     }
 
-    /// Scores every fit of the contenders in these turns.
+    /// How many were visited.
+    #[cfg(feature = "onnx")]
+    pub const fn visited(&self) -> usize {
+        self.visited
+    }
+
+    /// Takes note that one of [`Scoring::next`] is visited; the others of them wait.
+    pub fn visit(&mut self, turn: usize) {
+        self.turns.swap(turn, self.visited);
+        self.visited += 1;
+    }
+
+    /// Scores every fit of the contenders in these turns that were not scored yet.
     pub fn score(
         &mut self,
         world: &World,
@@ -205,29 +234,37 @@ impl Scoring {
         }
         let mut answered = 0;
         let Contenders { list, fits, .. } = contenders;
-        for turn in &self.turns[turns] {
-            let contender = &mut list[turn.number()];
-            let fits = &fits[contender.range.clone()];
+        for turn in &mut self.turns[turns] {
+            let number = turn.number();
+            let contender = &mut list[number];
+            let row = world.catalog.row(contender.seated.campaign.index);
+            let Some(row) = row.filter(|_| contender.scored.is_empty()) else { continue };
+            let fits = contender.fits(fits);
             let answers = answered..answered + fits.len();
             answered = answers.end;
-            let Some(row) = world.catalog.row(contender.seated.campaign.index) else { continue };
             let start = self.scored.len();
             let asked = &self.asked[answers.clone()];
             let platt = calibration
                 .as_ref()
                 .map_or(Platt::IDENTITY, |calibration| calibration.of(row.calibration_group));
+            let mut logit_max = f32::NEG_INFINITY;
             for (fit, (asked, logit)) in fits.iter().zip(asked.iter().zip(&self.logits[answers])) {
                 let given = input.imps[usize::from(fit.imp)].given_p_click;
                 let logit = given.map_or(platt.apply(*logit), |p| (p / (1.0 - p)).ln());
-                contender.logit_max = contender.logit_max.max(logit);
+                logit_max = if logit < logit_max { logit_max } else { logit };
                 self.scored.push(scored_of(contender, fit, asked, logit));
             }
-            contender.scored = start..self.scored.len();
+            contender.scored = start as u32..self.scored.len() as u32;
             let scored = &mut self.scored[start..];
             let declared = row.bid.expected_cvr_ppm;
             scored.iter_mut().for_each(|scored| scored.conversions_ppm = declared);
-            if calibration.is_some() && conversions::is_asked(world, row, contender) {
+            if calibration.is_some() && conversions::is_asked(world, row, contender.seated) {
                 self.conversions.predict(world, input, &self.contexts, asked, scored);
+            }
+            if contender.ln_bound < f32::MAX && contender.has_money() {
+                let (worth, _) = world.ln_worth_of(contender.seated);
+                contender.ln_bound = price::ln_bound(worth, logit_max, contender.ln_multiplier);
+                *turn = Turn::new(contender.ln_bound, number as u32);
             }
         }
     }
@@ -243,13 +280,13 @@ impl Scoring {
         self.asked.clear();
         for turn in &self.turns[turns] {
             let contender = &mut contenders.list[turn.number()];
-            let campaign = contender.seated.campaign.index;
+            let row = world.catalog.row(contender.seated.campaign.index);
+            let Some(row) = row.filter(|_| contender.scored.is_empty()) else { continue };
             // The ads of a campaign share what is known of it and the user.
-            let row = world.catalog.row(campaign);
-            let interest = row.map_or(Cross::NEUTRAL.interest, |row| interest_in(input, row));
-            let sequence = row.map_or(-1.0, |row| self.affinities.of(world, input, row));
+            let interest = interest_in(input, row);
+            let sequence = self.affinities.of(world, input, row);
             contender.sequence = sequence;
-            for fit in &contenders.fits[contender.range.clone()] {
+            for fit in contender.fits(&contenders.fits) {
                 let request = self.request(fit.imp, contender.features);
                 let prior_logit = prior_in(world, contender, self.bucket(request));
                 let strengths = self.relevant.strengths(fit.ad, contender.features, sequence);
@@ -286,6 +323,24 @@ impl Scoring {
     }
 }
 
+/// Puts the `count` first turns of `turns` first: most are compared once with the last of these.
+fn first_of(turns: &mut [Turn], count: usize) {
+    if count == 0 {
+        return;
+    }
+    turns[..count].sort_unstable();
+    for place in count..turns.len() {
+        let mut at = count - 1;
+        if turns[place] < turns[at] {
+            turns.swap(place, at);
+            while at > 0 && turns[at] < turns[at - 1] {
+                turns.swap(at, at - 1);
+                at -= 1;
+            }
+        }
+    }
+}
+
 /// The highest released prior of a campaign over these buckets.
 fn prior_max(world: &World, contender: &Contender, buckets: &[ContextBucket]) -> f32 {
     let priors = buckets.iter().map(|bucket| prior_in(world, contender, *bucket));
@@ -293,9 +348,9 @@ fn prior_max(world: &World, contender: &Contender, buckets: &[ContextBucket]) ->
 }
 
 /// Whether the price of its ads decides, in the currency of the others: only then a bound on it says
-/// that it cannot be among the best.
-fn is_ranked_by_worth(input: &AuctionInput, row: &CampaignRow, contender: &Contender) -> bool {
-    input.arm != Arm::Random && !contender.is_preferred && row.currency == input.currency
+/// that it cannot be the best.
+fn is_ranked_by_worth(input: &AuctionInput, contender: &Contender) -> bool {
+    input.arm != Arm::Random && !contender.is_preferred && contender.currency == input.currency
 }
 
 fn prior_in(world: &World, contender: &Contender, bucket: ContextBucket) -> f32 {

@@ -59,23 +59,42 @@ pub const KEPT_MAX: usize = 6;
 #[derive(Clone, Debug, Default)]
 pub struct Shortlist {
     kept: SmallVec<[Candidate; KEPT_MAX]>,
+    /// Ads that were dropped. They keep their place, so that no one moves up who would not have been
+    /// kept had he come earlier.
+    dropped: SmallVec<[u32; 2]>,
+    is_closed: bool,
 }
 
 impl Shortlist {
     /// Forgets all.
     pub fn clear(&mut self) {
         self.kept.clear();
+        self.dropped.clear();
+        self.is_closed = false;
+    }
+
+    /// Forgets all, and keeps nobody from now on: the imp is filled.
+    pub fn close(&mut self) {
+        self.clear();
+        self.is_closed = true;
     }
 
     /// The rank that a newcomer must reach to be kept.
     #[must_use]
     pub fn bar(&self) -> f64 {
-        if self.kept.len() < KEPT_MAX { f64::NEG_INFINITY } else { self.kept[KEPT_MAX - 1].rank }
+        match self.kept.get(KEPT_MAX - 1) {
+            _ if self.is_closed => f64::INFINITY,
+            None => f64::NEG_INFINITY,
+            Some(last) => last.rank,
+        }
     }
 
     /// Keeps `candidate` if it is among the best. Of equals the campaign of the lower slot is ahead, and
     /// of one campaign the earlier ad, so that it does not matter whose turn came first.
     pub fn offer(&mut self, candidate: Candidate) {
+        if self.is_closed {
+            return;
+        }
         if self.kept.len() == KEPT_MAX && !candidate.goes_before(&self.kept[KEPT_MAX - 1]) {
             return;
         }
@@ -99,18 +118,30 @@ impl Shortlist {
 
     /// Forgets one ad, as there is no money for it.
     pub fn drop_ad(&mut self, ad: u32) {
-        self.kept.retain(|kept| kept.ad != ad);
+        self.dropped.push(ad);
     }
 
-    /// Best first.
+    /// Best first, without those that were dropped.
     pub fn iter(&self) -> impl Iterator<Item = &Candidate> {
-        self.kept.iter()
+        self.kept.iter().filter(|kept| !self.dropped.contains(&kept.ad))
     }
 
-    /// Whether nothing was offered.
+    /// Whether the imp is filled.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Whether nobody is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
+    }
+
+    /// Whether no more are kept but in the place of others.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.kept.len() == KEPT_MAX
     }
 }
 

@@ -91,11 +91,10 @@ pub struct World {
 
 /// By campaign slot index: what is looked up once an epoch, and not at each auction.
 struct Seats {
-    strategies: Vec<Seat>,
+    seats: Vec<Seat>,
     priors: Vec<PriorLogits>,
     /// What clicks become, by releases; empty where the model predicts it.
     conversions: Vec<ConversionRates>,
-    worths: Vec<LnWorth>,
     /// The row of the campaign's category, and 0 without one: counted from 1.
     category_rows: Vec<u16>,
     sequence: CategoryRows,
@@ -103,6 +102,7 @@ struct Seats {
     splits: Vec<SplitSeats>,
     /// Slot index of the campaign by the place of an arm's pace, past those of campaigns.
     owners: Vec<u32>,
+    has_explorers: bool,
 }
 
 /// The arms of one campaign.
@@ -113,7 +113,6 @@ struct SplitSeats {
 
 struct ArmSeat {
     seat: Seat,
-    worth: LnWorth,
     /// Where its pace is published.
     pace: Slot,
 }
@@ -143,12 +142,25 @@ impl Seated {
     }
 }
 
-/// How one campaign, or one arm of it, bids.
-#[derive(Clone, Copy, Default)]
+/// How one campaign, or one arm of it, bids: half a cache line.
+#[derive(Clone, Copy)]
+#[repr(align(32))]
 struct Seat {
+    /// What it finds an impression worth at most.
+    worth: LnWorth,
+    /// Slot index of one of its ads, by which the model bounds all of them.
+    first_ad: u32,
     strategy: Option<StrategyId>,
     /// Whether it tries ads of which little is known.
     explores: bool,
+}
+
+const _: () = assert!(size_of::<Seat>() == 32);
+
+impl Seat {
+    /// Of a campaign that cannot bid.
+    const NOBODY: Self =
+        Self { worth: LnWorth::NEVER, first_ad: u32::MAX, strategy: None, explores: false };
 }
 
 /// The epochs of one world: which snapshots a decision was made from.
@@ -233,7 +245,7 @@ impl World {
     #[inline]
     fn seat(&self, seated: Seated) -> Option<&Seat> {
         match seated.split {
-            0 => self.seats.strategies.get(seated.campaign.index as usize),
+            0 => self.seats.seats.get(seated.campaign.index as usize),
             _ => self.arm(seated).map(|arm| &arm.seat),
         }
     }
@@ -287,15 +299,19 @@ impl World {
         self.seats.conversions.get(index as usize)
     }
 
-    /// The logarithm of what a campaign finds an impression worth here.
+    /// The logarithm of what a campaign finds an impression worth here, whatever conversions may be
+    /// predicted, and the slot index of one of its ads.
     #[inline]
     #[must_use]
-    pub fn ln_worth_of(&self, seated: Seated) -> LnWorth {
-        let worth = match seated.split {
-            0 => self.seats.worths.get(seated.campaign.index as usize),
-            _ => self.arm(seated).map(|arm| &arm.worth),
-        };
-        worth.copied().unwrap_or(LnWorth::NEVER)
+    pub fn ln_worth_of(&self, seated: Seated) -> (LnWorth, u32) {
+        let seat = self.seat(seated).unwrap_or(&Seat::NOBODY);
+        (seat.worth, seat.first_ad)
+    }
+
+    /// Whether any campaign tries ads of which little is known.
+    #[must_use]
+    pub const fn has_explorers(&self) -> bool {
+        self.seats.has_explorers
     }
 
     /// The categories of campaigns that use pooled interest, as the sequence model's outputs.
@@ -315,7 +331,7 @@ impl World {
     #[inline]
     pub fn prefetch(&self, slot: Slot) {
         prefetch(&self.seats.priors, slot.index as usize);
-        prefetch(&self.seats.worths, slot.index as usize);
+        prefetch(&self.seats.seats, slot.index as usize);
     }
 }
 
@@ -326,17 +342,14 @@ impl Seats {
         releases: &Releases,
         (model, sequence): (&ModelSnapshot, Option<&SequenceModel>),
     ) -> Self {
-        let (mut seats, mut priors, mut worths) = (Vec::new(), Vec::new(), Vec::new());
-        let mut conversions = Vec::new();
+        let (mut seats, mut priors, mut conversions) = (Vec::new(), Vec::new(), Vec::new());
         for campaign in &catalog.campaigns {
             let campaign = campaign.as_ref();
             let id = campaign.map_or(CampaignId::default(), |campaign| campaign.id);
             let first =
                 campaign.and_then(|campaign| Some((campaign, campaign.strategies.first()?)));
             let seat = first.map(|(campaign, arm)| seat(campaign, &arm.name, strategies, releases));
-            let (seat, worth) = seat.unwrap_or((Seat::default(), LnWorth::NEVER));
-            seats.push(seat);
-            worths.push(worth);
+            seats.push(seat.unwrap_or(Seat::NOBODY));
             priors.push(releases.logits(id));
             if model.conversions().is_none() {
                 let declared_ppm = campaign.map_or(0, |campaign| campaign.bid.expected_cvr_ppm);
@@ -347,23 +360,16 @@ impl Seats {
         let (mut splits, mut owners) = (Vec::new(), Vec::new());
         for (campaign, paces) in catalog.splits() {
             owners.extend(std::iter::repeat_n(campaign.slot.index, paces.len()));
-            let arms = campaign.strategies.iter().zip(paces).map(|(arm, pace)| {
-                let (seat, worth) = seat(campaign, &arm.name, strategies, releases);
-                ArmSeat { seat, worth, pace }
+            let arms = campaign.strategies.iter().zip(paces).map(|(arm, pace)| ArmSeat {
+                seat: seat(campaign, &arm.name, strategies, releases),
+                pace,
             });
             let split = Split::new(campaign.id, &campaign.strategies);
             splits.push(SplitSeats { split, arms: arms.collect() });
         }
-        Self {
-            strategies: seats,
-            priors,
-            conversions,
-            worths,
-            category_rows,
-            sequence,
-            splits,
-            owners,
-        }
+        let arms = splits.iter().flat_map(|split: &SplitSeats| &split.arms).map(|arm| &arm.seat);
+        let has_explorers = seats.iter().chain(arms).any(|seat| seat.explores);
+        Self { seats, has_explorers, priors, conversions, category_rows, sequence, splits, owners }
     }
 }
 
@@ -380,21 +386,20 @@ fn sequence_rows(catalog: &Catalog, model: Option<&SequenceModel>) -> (Vec<u16>,
     (of.collect(), rows)
 }
 
-/// How a campaign bids by the strategy of this name, and a bound on what it finds impressions worth.
-fn seat(
-    campaign: &Campaign,
-    name: &str,
-    strategies: &Strategies,
-    releases: &Releases,
-) -> (Seat, LnWorth) {
+/// How a campaign bids by the strategy of this name.
+fn seat(campaign: &Campaign, name: &str, strategies: &Strategies, releases: &Releases) -> Seat {
     let id = strategies.get(name);
-    let Some(strategy) = id.and_then(|id| strategies.strategy(id)) else {
-        return (Seat::default(), LnWorth::NEVER);
-    };
+    let Some(strategy) = id.and_then(|id| strategies.strategy(id)) else { return Seat::NOBODY };
     let average = releases.campaign_prior(campaign.id).rate;
     let worth = strategy.ln_worth(&price::input_of_terms(&campaign.bid, average));
-    let explores = matches!(strategy.exploration(), Exploration::Thompson { .. });
-    (Seat { strategy: id, explores }, worth)
+    // A predicted conversion rate may be far above the declared one.
+    let is_predicted = strategy.prices_conversions() && campaign.bid.expected_cvr_ppm > 0;
+    Seat {
+        worth: if is_predicted { worth.up_to_its_cap() } else { worth },
+        first_ad: campaign.ads.first().copied().unwrap_or(u32::MAX),
+        strategy: id,
+        explores: matches!(strategy.exploration(), Exploration::Thompson { .. }),
+    }
 }
 
 /// One core's view of the published world: a read costs a pointer comparison while nothing changed.

@@ -321,9 +321,9 @@ async fn a_tick_folds_what_the_cores_changed_and_publishes_it() {
     let snapshot = house.shared.snapshot();
     let mut local = LocalPacing::new(0);
     for _ in 0..200 {
-        let pace = local.pace(SLOT, &snapshot.load());
+        local.pace(SLOT, &snapshot.load());
         for _ in 0..50 {
-            local.on_auction(SLOT, &pace, Some(Micros(CAP)));
+            local.on_auction(SLOT, Some(Micros(CAP)));
         }
         let held = |_| (Nanos(50 * i128::from(CAP)), Nanos::ZERO);
         house.budget.send(Report(local.report(held))).await.expect("alive");

@@ -14,6 +14,7 @@ use super::postings::{
 };
 use crate::units::Timestamp;
 use jiff::tz::TimeZone;
+use pulp::Arch;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -59,11 +60,11 @@ pub struct EligibilityScratch {
     ands: Vec<Row>,
     /// Postings of dimensions with several known values, group by group.
     hits: Vec<Posting>,
-    /// Postings of those that exclude a value.
-    unwanted: Vec<Posting>,
+    /// Lists of those that exclude a value.
+    unwanted: Vec<(u32, u32)>,
     /// By dimension: those without a wish, and the range of its hits.
     groups: Vec<(Row, Range<usize>)>,
-    /// Rows of the step at hand.
+    /// Rows of those that exclude a value; then those of the group at hand.
     rows: Vec<Row>,
     /// Positions that a list admits.
     noted: Vec<u32>,
@@ -148,12 +149,11 @@ impl EligibilityIndex {
         }
         scratch.prepare(self, facts.now);
         let silent = self.look_up(facts, scratch);
-        self.start(silent, scratch);
-        for number in 0..scratch.groups.len() {
-            self.admit(number, scratch);
+        scratch.ands.push(self.silent[silent]);
+        if facts.minor {
+            scratch.rows.push(self.adults_only);
         }
-        self.keep_out(facts, scratch);
-        self.read_out(scratch, out);
+        Arch::new().dispatch(Narrow { index: self, scratch, out });
     }
 
     /// Finds the postings of the request's values, those that want it and those that do not: one row for a dimension where one is enough, a
@@ -163,6 +163,7 @@ impl EligibilityIndex {
         scratch.hits.clear();
         scratch.unwanted.clear();
         scratch.groups.clear();
+        scratch.rows.clear();
         let mut silent = 0;
         for dimension in Dimension::ALL {
             let postings = &self.postings[dimension as usize];
@@ -170,7 +171,11 @@ impl EligibilityIndex {
             let known = facts.values(dimension).iter().filter_map(|key| postings.values.get(key));
             for value in known {
                 scratch.hits.extend(value.include.inspect(|posting| self.prefetch(posting)));
-                scratch.unwanted.extend(value.exclude.inspect(|posting| self.prefetch(posting)));
+                match value.exclude.inspect(|posting| self.prefetch(posting)) {
+                    Some(Posting::Dense(row)) => scratch.rows.push(row),
+                    Some(Posting::Sparse { start, end }) => scratch.unwanted.push((start, end)),
+                    None => {}
+                }
             }
             if !postings.is_restricting {
                 continue;
@@ -195,20 +200,31 @@ impl EligibilityIndex {
         }
     }
 
-    /// Starts with whoever is on air and passes all dimensions of one row, block by block so that
-    /// the conjunction stays in registers.
-    fn start(&self, silent: usize, scratch: &mut EligibilityScratch) {
-        let EligibilityScratch { on_air, left, ands, .. } = scratch;
-        ands.push(self.silent[silent]);
+    /// Starts with whoever is on air, passes all dimensions of one row and excludes no value, block by
+    /// block so that the conjunction stays in registers.
+    #[inline(always)]
+    fn start(&self, scratch: &mut EligibilityScratch) {
+        let EligibilityScratch { on_air, left, ands, rows, unwanted, .. } = scratch;
         for (number, (left, on_air)) in left.iter_mut().zip(on_air.iter()).enumerate() {
             let mut block = *on_air;
-            ands.iter().for_each(|row| and(&mut block, self.arena.block(*row, number)));
+            for row in ands.iter() {
+                and(&mut block, self.arena.block(*row, number));
+            }
+            for row in rows.iter() {
+                and_not(&mut block, self.arena.block(*row, number));
+            }
             *left = block;
+        }
+        for (start, end) in unwanted.iter() {
+            for position in self.arena.positions(*start, *end) {
+                unset(left, *position);
+            }
         }
     }
 
     /// Keeps whom one of a group's values admits, or who has no wish in that dimension. Who is
     /// admitted by a list is noted before the rows take him out, and put back afterwards.
+    #[inline(always)]
     fn admit(&self, group: usize, scratch: &mut EligibilityScratch) {
         let EligibilityScratch { left, hits, groups, rows, noted, .. } = scratch;
         let (any, range) = &groups[group];
@@ -218,8 +234,11 @@ impl EligibilityIndex {
             match *posting {
                 Posting::Dense(row) => rows.push(row),
                 Posting::Sparse { start, end } => {
-                    let positions = self.arena.positions(start, end).iter();
-                    noted.extend(positions.filter(|position| is_set(left, **position)));
+                    for position in self.arena.positions(start, end) {
+                        if is_set(left, *position) {
+                            noted.push(*position);
+                        }
+                    }
                 }
             }
         }
@@ -227,45 +246,48 @@ impl EligibilityIndex {
         let (first, others) = rows.split_first().unwrap_or((any, &[]));
         for (number, left) in left.iter_mut().enumerate() {
             let mut union = *self.arena.block(*first, number);
-            others.iter().for_each(|row| or(&mut union, self.arena.block(*row, number)));
+            for row in others {
+                or(&mut union, self.arena.block(*row, number));
+            }
             and(left, &union);
         }
-        noted.iter().for_each(|position| set(left, *position));
-    }
-
-    /// Takes out who excludes a value of the request: lists at once, rows when reading out.
-    fn keep_out(&self, facts: &RequestFacts, scratch: &mut EligibilityScratch) {
-        let EligibilityScratch { left, rows, unwanted, .. } = scratch;
-        rows.clear();
-        for posting in unwanted.iter() {
-            match *posting {
-                Posting::Dense(row) => rows.push(row),
-                Posting::Sparse { start, end } => {
-                    let positions = self.arena.positions(start, end);
-                    positions.iter().for_each(|position| unset(left, *position));
-                }
-            }
-        }
-        if facts.minor {
-            rows.push(self.adults_only);
+        for position in noted.iter() {
+            set(left, *position);
         }
     }
 
-    /// Takes out the excluding rows and reads the slots of the rest.
-    fn read_out(&self, scratch: &EligibilityScratch, out: &mut Vec<u32>) {
-        for (number, block) in scratch.left.iter().enumerate() {
-            let mut block = *block;
-            let excluding = scratch.rows.iter();
-            excluding.for_each(|row| and_not(&mut block, self.arena.block(*row, number)));
-            for (place, mut word) in block.into_iter().enumerate() {
-                let base = (number * BLOCK_WORDS + place) * 64;
-                while word != 0 {
-                    let position = base + word.trailing_zeros() as usize;
-                    out.push(self.slots[position]);
-                    word &= word - 1;
-                }
+    /// Reads the slots of whoever is left.
+    #[inline(always)]
+    fn read_out(&self, left: &[Block], out: &mut Vec<u32>) {
+        for (number, word) in left.as_flattened().iter().enumerate() {
+            let mut word = *word;
+            while word != 0 {
+                let position = number * 64 + word.trailing_zeros() as usize;
+                out.push(self.slots[position]);
+                word &= word - 1;
             }
         }
+    }
+}
+
+/// What of a look-up runs over rows, compiled for the widest instructions that the processor has.
+struct Narrow<'a> {
+    index: &'a EligibilityIndex,
+    scratch: &'a mut EligibilityScratch,
+    out: &'a mut Vec<u32>,
+}
+
+impl pulp::NullaryFnOnce for Narrow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { index, scratch, out } = self;
+        index.start(scratch);
+        for group in 0..scratch.groups.len() {
+            index.admit(group, scratch);
+        }
+        index.read_out(&scratch.left, out);
     }
 }
 

@@ -51,7 +51,7 @@ impl Arena {
     }
 
     /// One block of a row.
-    #[inline]
+    #[inline(always)]
     pub(super) fn block(&self, row: Row, number: usize) -> &Block {
         &self.blocks[row.0 as usize + number]
     }
@@ -70,6 +70,7 @@ impl Arena {
     }
 
     /// The positions of a sparse posting.
+    #[inline(always)]
     pub(super) fn positions(&self, start: u32, end: u32) -> &[u32] {
         &self.positions[start as usize..end as usize]
     }
@@ -179,32 +180,35 @@ pub(super) fn silent_bit(dimension: Dimension) -> Option<usize> {
     OFTEN_SILENT.iter().position(|often| *often == dimension).map(|position| 1 << position)
 }
 
+#[inline(always)]
 pub(super) fn set(blocks: &mut [Block], position: u32) {
     let position = position as usize;
     blocks[position / BLOCK_BITS][position % BLOCK_BITS / 64] |= 1 << (position % 64);
 }
 
+#[inline(always)]
 pub(super) fn is_set(blocks: &[Block], position: u32) -> bool {
     let position = position as usize;
     blocks[position / BLOCK_BITS][position % BLOCK_BITS / 64] & 1 << (position % 64) != 0
 }
 
+#[inline(always)]
 pub(super) fn unset(blocks: &mut [Block], position: u32) {
     let position = position as usize;
     blocks[position / BLOCK_BITS][position % BLOCK_BITS / 64] &= !(1 << (position % 64));
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn and(block: &mut Block, other: &Block) {
     block.iter_mut().zip(other).for_each(|(word, other)| *word &= other);
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn or(block: &mut Block, other: &Block) {
     block.iter_mut().zip(other).for_each(|(word, other)| *word |= other);
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn and_not(block: &mut Block, other: &Block) {
     block.iter_mut().zip(other).for_each(|(word, other)| *word &= !other);
 }

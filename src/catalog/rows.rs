@@ -26,39 +26,41 @@ pub struct CampaignRow {
     pub advertiser: AdvertiserId,
     /// Where it sits.
     pub slot: Slot,
-    /// The product category whose interest it seeks.
-    pub category: CategoryId,
     /// The first of its ads.
     ads_first: u32,
+    /// Number of the set of its ads' shapes: [`super::Catalog::shape_set`] has it.
+    pub shapes: u32,
     ads: u16,
     /// The number of its traffic split in [`super::Catalog::splits`], from 1; 0 where one strategy has
     /// all users.
     pub split: u16,
     /// Hash of the group that its click probabilities are calibrated with.
     pub calibration_group: u16,
+    /// Whether it bids only through deals.
+    pub requires_deal: bool,
+    is_present: bool,
     /// One bit of 64 for each key in the lines of block keys; all bits where there is no such line.
     block_bits: u64,
     /// How often one user may see it.
     pub caps: Caps,
     /// What the model may use for its ads.
     pub features: FeatureGroups,
-    /// Whether it uses the interest that consenting tenants share.
-    pub pooled_interest: bool,
-    /// Whether it bids only through deals.
-    pub requires_deal: bool,
-    is_present: bool,
+    /// The advertiser's currency.
+    pub currency: CurrencyCode,
     blocks: u32,
     /// What it pays for.
     pub bid: BidTerms,
-    /// The advertiser's currency.
-    pub currency: CurrencyCode,
+    /// The product category whose interest it seeks.
+    pub category: CategoryId,
+    /// Whether it uses the interest that consenting tenants share.
+    pub pooled_interest: bool,
     /// Per cent of a user's last shows that its category may fill before it is ranked down.
     pub category_share_max_percent: u8,
 }
 
 const _: () = assert!(size_of::<CampaignRow>() == 128);
 // What decides whether it takes part lies in the first line; the second prices it.
-const _: () = assert!(std::mem::offset_of!(CampaignRow, bid) <= 64);
+const _: () = assert!(std::mem::offset_of!(CampaignRow, bid) == 64);
 
 /// Frequency caps as far as a row holds them.
 #[derive(Clone, Copy, Debug)]
@@ -256,6 +258,10 @@ pub(super) struct Rows {
     ads: Vec<AdRow>,
     blocks: Vec<BlockKeys>,
     pub(super) shapes: Vec<Shape>,
+    /// Numbers of shapes, set by set; each is sorted and has each number once.
+    in_sets: Vec<u32>,
+    /// Where each set ends in that list.
+    set_ends: Vec<u32>,
 }
 
 /// Where equal rows are found again while rows are built.
@@ -263,6 +269,7 @@ pub(super) struct Rows {
 struct Numbers {
     blocks: FxHashMap<BlockKeys, u32>,
     shapes: FxHashMap<Shape, u32>,
+    sets: FxHashMap<SmallVec<[u32; 4]>, u32>,
     splits: u16,
 }
 
@@ -309,21 +316,22 @@ impl Rows {
             id: campaign.id,
             advertiser: campaign.advertiser,
             slot: campaign.slot,
-            category: campaign.category,
             ads_first,
+            shapes: self.shape_set_from(ads_first as usize, numbers),
             // At most 64 of them; splits are a few hundred.
             ads: (self.ads.len() as u32 - ads_first) as u16,
             split: if campaign.is_split() { numbers.next_split() } else { 0 },
             calibration_group: hash::mix(campaign.calibration_group) as u16,
+            requires_deal: !campaign.filters.included(Dimension::Deal).is_empty(),
+            is_present: true,
             block_bits: shared.map_or(u64::MAX, |shared| shared.bits()),
             caps: Caps::of(&campaign.frequency_caps),
             features: if campaign.pooled_interest { features } else { features.unpooled() },
-            pooled_interest: campaign.pooled_interest,
-            requires_deal: !campaign.filters.included(Dimension::Deal).is_empty(),
-            is_present: true,
+            currency: campaign.currency,
             blocks,
             bid: campaign.bid,
-            currency: campaign.currency,
+            category: campaign.category,
+            pooled_interest: campaign.pooled_interest,
             category_share_max_percent: campaign.domain().category_share_max_percent,
         }
     }
@@ -334,6 +342,32 @@ impl Rows {
         let shapes = &mut self.shapes;
         let number = number.or_insert_with_key(|shape| number_of(shapes, shape.clone()));
         AdRow { slot: ad.slot, shape: *number }
+    }
+
+    /// The number of the set of shapes of the ads from `first` on.
+    fn shape_set_from(&mut self, first: usize, numbers: &mut Numbers) -> u32 {
+        let mut set: SmallVec<[u32; 4]> = self.ads[first..].iter().map(|ad| ad.shape).collect();
+        set.sort_unstable();
+        set.dedup();
+        let Self { in_sets, set_ends, .. } = self;
+        *numbers.sets.entry(set).or_insert_with_key(|set| {
+            in_sets.extend_from_slice(set);
+            number_of(set_ends, in_sets.len() as u32)
+        })
+    }
+
+    /// How many sets of shapes there are.
+    pub(super) fn shape_sets(&self) -> usize {
+        self.set_ends.len()
+    }
+
+    /// Numbers of the shapes in a set.
+    #[inline]
+    pub(super) fn shape_set(&self, number: u32) -> &[u32] {
+        let number = number as usize;
+        let start = number.checked_sub(1).and_then(|before| self.set_ends.get(before));
+        let (start, end) = (start.copied().unwrap_or(0), self.set_ends.get(number).copied());
+        end.and_then(|end| self.in_sets.get(start as usize..end as usize)).unwrap_or_default()
     }
 
     #[inline]
@@ -390,17 +424,17 @@ const ABSENT: CampaignRow = CampaignRow {
     id: CampaignId(0),
     advertiser: AdvertiserId(0),
     slot: Slot { index: 0, generation: 0 },
-    category: CategoryId(0),
     ads_first: 0,
+    shapes: 0,
     ads: 0,
     split: 0,
     calibration_group: 0,
+    requires_deal: false,
+    is_present: false,
     block_bits: 0,
     caps: Caps::None,
     features: FeatureGroups::PRIORS,
-    pooled_interest: false,
-    requires_deal: false,
-    is_present: false,
+    currency: CurrencyCode::USD,
     blocks: ASK_THE_ADS,
     bid: BidTerms {
         max_cpm: Micros::ZERO,
@@ -410,7 +444,8 @@ const ABSENT: CampaignRow = CampaignRow {
         target_roas_ppm: 0,
         expected_order_value: 0,
     },
-    currency: CurrencyCode::USD,
+    category: CategoryId(0),
+    pooled_interest: false,
     category_share_max_percent: 100,
 };
 

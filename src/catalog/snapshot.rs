@@ -177,6 +177,20 @@ impl Catalog {
         &self.rows.shapes
     }
 
+    /// How many sets of shapes campaigns have; numbers of sets lie below.
+    #[inline]
+    #[must_use]
+    pub fn shape_sets(&self) -> usize {
+        self.rows.shape_sets()
+    }
+
+    /// The numbers of the shapes that a campaign's ads have, each once, by the number of its set.
+    #[inline]
+    #[must_use]
+    pub fn shape_set(&self, number: u32) -> &[u32] {
+        self.rows.shape_set(number)
+    }
+
     /// What a request may block of the campaign; `None` where its ads differ in that.
     #[inline]
     #[must_use]

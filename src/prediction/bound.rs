@@ -41,8 +41,11 @@ impl Bound {
     /// The most that own terms and product add up to, for vectors `U_g` of these lengths.
     #[inline]
     pub(super) fn most(&self, lengths: &[f32; AD_FIELDS]) -> f32 {
-        let own = self.lengths.map(|half| f32::from_bits(u32::from(half) << 16));
-        self.own + own.iter().zip(lengths).map(|(own, request)| own * request).sum::<f32>()
+        let mut most = self.own;
+        for (half, request) in self.lengths.iter().zip(lengths) {
+            most += f32::from_bits(u32::from(*half) << 16) * request;
+        }
+        most
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::evidence::Evidence;
 use super::features::{AD_FIELDS, CONTEXT_FIELDS};
-use super::vectors::inner;
+use super::vectors::{add_scaled, inner};
 use crate::units::Slot;
 use ndarray::Array2;
 
@@ -122,27 +122,37 @@ pub(super) fn quantise<T: Copy + Default + TryFrom<i32>>(
     scale
 }
 
-/// The inner product in whole numbers of two rows of one length: at most 96 * 32,767 * 127, which 32
-/// bits hold.
-pub(super) trait Dot: Copy {
+/// The arithmetic of scores by one of the processor's instruction sets. Each rounds alike.
+pub(super) trait Lanes: Copy {
+    /// The inner product in whole numbers of two rows of one length: at most 96 * 32,767 * 127, which
+    /// 32 bits hold.
     fn dot(self, left: &[i16], right: &[i8]) -> i32;
+
+    /// `into += weight * vector`, the product rounded before the sum. `K` is a multiple of 8.
+    fn add_scaled<const K: usize>(self, into: &mut [f32; K], weight: f32, vector: &[f32; K]);
 }
 
 /// Any processor. Written so that the compiler multiplies and adds eight pairs in one instruction.
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
 
-impl Dot for Portable {
+impl Lanes for Portable {
     #[inline(always)]
     fn dot(self, left: &[i16], right: &[i8]) -> i32 {
         let pairs = left.iter().zip(right);
         pairs.map(|(&left, &right)| i32::from(left) * i32::from(i16::from(right))).sum()
     }
+
+    #[inline(always)]
+    fn add_scaled<const K: usize>(self, into: &mut [f32; K], weight: f32, vector: &[f32; K]) {
+        add_scaled(into, weight, vector);
+    }
 }
 
-/// AVX2: sixteen pairs in one instruction, which the compiler does not find by itself.
+/// AVX2: sixteen pairs, or eight floats, in one instruction, which the compiler does not find by
+/// itself.
 #[cfg(target_arch = "x86_64")]
-impl Dot for pulp::x86::V3 {
+impl Lanes for pulp::x86::V3 {
     #[inline(always)]
     fn dot(self, left: &[i16], right: &[i8]) -> i32 {
         let mut sums = self.avx._mm256_setzero_si256();
@@ -153,5 +163,15 @@ impl Dot for pulp::x86::V3 {
         }
         let lanes: [i32; 8] = pulp::cast(sums);
         lanes.iter().sum()
+    }
+
+    #[inline(always)]
+    fn add_scaled<const K: usize>(self, into: &mut [f32; K], weight: f32, vector: &[f32; K]) {
+        let weight = self.avx._mm256_set1_ps(weight);
+        let (into, vector) = (into.as_chunks_mut::<8>().0, vector.as_chunks::<8>().0);
+        for (sum, part) in into.iter_mut().zip(vector) {
+            let product = self.avx._mm256_mul_ps(weight, pulp::cast(*part));
+            *sum = pulp::cast(self.avx._mm256_add_ps(pulp::cast(*sum), product));
+        }
     }
 }

@@ -19,11 +19,10 @@ use super::features::{
     AD_FIELDS, AdIds, CONTEXT_FIELDS, ContextFeatures, Cross, FIELDS, FORMATS, INTEREST_BUCKETS,
     valued,
 };
-use super::row::{DIM_MAX, Dot, Portable, quantise};
+use super::row::{DIM_MAX, Lanes, Portable, quantise};
 use super::served::{Factors, ROW_CHUNK, Served};
 use super::strength::{FAMILIES, STRENGTHS};
 use super::tables::Chunked;
-use super::vectors::add_scaled;
 use crate::prefetch::prefetch_item;
 use crate::units::Slot;
 use pulp::Arch;
@@ -132,7 +131,20 @@ impl ModelSnapshot {
         scratch: &mut ScoreScratch,
     ) {
         let vectors = factors.context_vectors(context);
-        arch.dispatch(Prepare { snapshot: self, vectors: &vectors, scratch });
+        let vectors = &vectors;
+        match arch {
+            #[cfg(target_arch = "x86_64")]
+            Arch::V3(by) => {
+                let prepare = Prepare { by, snapshot: self, vectors, scratch };
+                pulp::Simd::vectorize(by, prepare);
+            }
+            _ => pulp::NullaryFnOnce::call(Prepare {
+                by: Portable,
+                snapshot: self,
+                vectors,
+                scratch,
+            }),
+        }
         let ScoreScratch { pulls, scale, lengths, .. } = scratch;
         for (length, pull) in lengths.iter_mut().zip(pulls.as_chunks::<K>().0) {
             let squares = pull.iter().map(|pull| f32::from(*pull) * f32::from(*pull));
@@ -203,7 +215,7 @@ impl ModelSnapshot {
     #[inline(always)]
     fn logit_of<const K: usize>(
         &self,
-        by: impl Dot,
+        by: impl Lanes,
         factors: &Factors<K>,
         scratch: &ScoreScratch,
         ad: Slot,
@@ -243,22 +255,22 @@ impl ModelSnapshot {
     }
 
     /// A number that no logit of the campaign's ads exceeds, by more than rounding (1e-4): that of the
-    /// campaign to which the ad in slot `ad` belongs, with a prior of at most `prior_logit`. Infinite
+    /// campaign to which the ad at slot index `ad` belongs, with a prior of at most `prior_logit`. Infinite
     /// where one of its ads has no row.
     ///
     /// It holds for the ads of the catalog that [`ModelSnapshot::catalog`] names, and no other.
     #[inline]
     #[must_use]
-    pub fn logit_bound(&self, ceiling: &Ceiling, ad: Slot, prior_logit: f32) -> f32 {
-        let Some(bound) = self.bounds.get(ad.index as usize) else { return f32::INFINITY };
+    pub fn logit_bound(&self, ceiling: &Ceiling, ad: u32, prior_logit: f32) -> f32 {
+        let Some(bound) = self.bounds.get(ad as usize) else { return f32::INFINITY };
         let prior = Cross::without_interest(prior_logit).prior_offset(self.base_logit);
         ceiling.context + self.prior_weight * prior + bound.most(&ceiling.lengths)
     }
 
     /// Asks for what [`ModelSnapshot::logit_bound`] will read.
     #[inline]
-    pub fn prefetch_bound(&self, ad: Slot) {
-        if let Some(bound) = self.bounds.get(ad.index as usize) {
+    pub fn prefetch_bound(&self, ad: u32) {
+        if let Some(bound) = self.bounds.get(ad as usize) {
             prefetch_item(bound);
         }
     }
@@ -363,8 +375,8 @@ pub struct Asked {
 const AHEAD: usize = 12;
 
 /// [`ModelSnapshot::logits`], compiled once for each instruction set and size of vectors.
-struct Score<'a, D, const K: usize> {
-    by: D,
+struct Score<'a, L, const K: usize> {
+    by: L,
     snapshot: &'a ModelSnapshot,
     factors: &'a Factors<K>,
     requests: &'a [ScoreScratch],
@@ -372,7 +384,7 @@ struct Score<'a, D, const K: usize> {
     logits: &'a mut Vec<f32>,
 }
 
-impl<D: Dot, const K: usize> pulp::NullaryFnOnce for Score<'_, D, K> {
+impl<L: Lanes, const K: usize> pulp::NullaryFnOnce for Score<'_, L, K> {
     type Output = ();
 
     #[inline(always)]
@@ -396,18 +408,19 @@ impl<D: Dot, const K: usize> pulp::NullaryFnOnce for Score<'_, D, K> {
 
 /// The part of [`ModelSnapshot::prepare`] that multiplies, compiled once for each instruction set and
 /// size of vectors.
-struct Prepare<'a, const K: usize> {
+struct Prepare<'a, L, const K: usize> {
+    by: L,
     snapshot: &'a ModelSnapshot,
     vectors: &'a [[f32; K]; CONTEXT_FIELDS],
     scratch: &'a mut ScoreScratch,
 }
 
-impl<const K: usize> pulp::NullaryFnOnce for Prepare<'_, K> {
+impl<L: Lanes, const K: usize> pulp::NullaryFnOnce for Prepare<'_, L, K> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let Self { snapshot, vectors, scratch } = self;
+        let Self { by, snapshot, vectors, scratch } = self;
         // Lane by lane, and summed at the end: sums within a vector would wait for each other.
         let mut pairs = [0.0; K];
         let mut pulls = [[0.0; K]; AD_FIELDS];
@@ -415,13 +428,13 @@ impl<const K: usize> pulp::NullaryFnOnce for Prepare<'_, K> {
             let weights = &snapshot.field_weights[field];
             let mut before = [0.0; K];
             for (&weight, other) in weights.iter().zip(&vectors[..field]) {
-                add_scaled(&mut before, weight, other);
+                by.add_scaled(&mut before, weight, other);
             }
             for ((sum, before), component) in pairs.iter_mut().zip(before).zip(vector) {
                 *sum += before * component;
             }
             for (&weight, pull) in weights[CONTEXT_FIELDS..].iter().zip(&mut pulls) {
-                add_scaled(pull, weight, vector);
+                by.add_scaled(pull, weight, vector);
             }
         }
         scratch.context = pairs.iter().sum();

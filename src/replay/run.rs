@@ -228,7 +228,7 @@ impl<'a> Run<'a> {
             price = price.min(self.prices.shade(&place, paced, Micros::ZERO, seed).price);
         }
         let held = if price > Micros::ZERO { self.books.hold(price, auction.at) } else { None };
-        self.local.on_auction(SLOT, &pace, held.map(|held| held.price));
+        self.local.on_auction(SLOT, held.map(|held| held.price));
         let Some(held) = held else {
             let unspent = self.daily.0 - self.course.due;
             self.blocked += u64::from(price > Micros::ZERO && unspent * 1_000 >= self.daily.0);

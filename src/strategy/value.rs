@@ -104,12 +104,23 @@ impl LnWorth {
         ln_cap: f32::NEG_INFINITY,
     };
 
-    /// The logarithm of [`Strategy::price`] in CPM micros.
+    /// The same where nothing but the cap is known of a price: conversions are paid for, and how many
+    /// there will be is still to be predicted.
+    #[must_use]
+    pub const fn up_to_its_cap(self) -> Self {
+        let is_ever = self.at_one > f32::NEG_INFINITY;
+        Self { at_one: if is_ever { f32::INFINITY } else { self.at_one }, ..self }
+    }
+
+    /// The logarithm of [`Strategy::price`] in CPM micros, never NaN.
     #[inline]
     #[must_use]
     pub fn price(&self, ln_p_click: f32, ln_multiplier: f32) -> f32 {
-        let multiplier = ln_multiplier.clamp(self.ln_multiplier_min, self.ln_multiplier_max);
-        (self.at_one + self.slope * ln_p_click + multiplier).min(self.ln_cap)
+        let (least, most) = (self.ln_multiplier_min, self.ln_multiplier_max);
+        let multiplier = if ln_multiplier > least { ln_multiplier } else { least };
+        let multiplier = if multiplier < most { multiplier } else { most };
+        let price = self.at_one + self.slope * ln_p_click + multiplier;
+        if price < self.ln_cap { price } else { self.ln_cap }
     }
 }
 

@@ -50,7 +50,7 @@ fn run(arms: &mut ArmPacing, slots: &[Slot], value: f64) -> Vec<[f64; 2]> {
             let turn = auction % slots.len();
             let pace = local.pace(slots[turn], &snapshot);
             let bid = (!pace.is_spent()).then(|| value * f64::from(pace.multiplier()));
-            local.on_auction(slots[turn], &pace, bid.map(|bid| Micros(bid as u64)));
+            local.on_auction(slots[turn], bid.map(|bid| Micros(bid as u64)));
             let Some(bid) = bid else { continue };
             arms.bill(turn as u8, Nanos(bid as i128), true);
             spent[turn][0] += bid;

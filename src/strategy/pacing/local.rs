@@ -65,6 +65,14 @@ impl Local {
             *self = Self { published, is_touched: self.is_touched, ..Self::EMPTY };
         }
     }
+
+    /// What was published, moved by this core's own change.
+    #[inline]
+    fn ln_budget(&self) -> f32 {
+        let moved = self.published.ln_budget + self.change + self.reported;
+        let least = if moved > LN_MIN as f32 { moved } else { LN_MIN as f32 };
+        if least < self.published.ln_cap { least } else { self.published.ln_cap }
+    }
 }
 
 /// What one core did since its last report.
@@ -124,6 +132,7 @@ impl LocalPacing {
     /// The published pace with this core's own change on it. What was published is copied on the
     /// first look after a publication, so that later ones find it beside the change; what it contains
     /// of the change by then counts no more.
+    #[inline]
     pub fn pace(&mut self, slot: Slot, snapshot: &PacingSnapshot) -> Pace {
         let epoch = snapshot.epoch as u32;
         if self.epoch != epoch {
@@ -138,10 +147,7 @@ impl LocalPacing {
                 local.reported = 0.0;
             }
         }
-        let mut pace = local.published;
-        let moved = pace.ln_budget + local.change + local.reported;
-        pace.ln_budget = moved.clamp(LN_MIN as f32, pace.ln_cap);
-        pace
+        Pace { ln_budget: local.ln_budget(), ..local.published }
     }
 
     /// Asks for what [`LocalPacing::pace`] will read.
@@ -150,21 +156,28 @@ impl LocalPacing {
     }
 
     /// An auction in which the campaign could have bid, and what it holds for it: the step
-    /// `ln_budget -= gain * (expected cost / planned cost - 1)`.
-    pub fn on_auction(&mut self, slot: Slot, pace: &Pace, held: Option<Micros>) {
+    /// `ln_budget -= gain * (expected cost / planned cost - 1)`, with the gain and plan of the last
+    /// [`LocalPacing::pace`].
+    #[inline]
+    pub fn on_auction(&mut self, slot: Slot, held: Option<Micros>) {
         let local = self.touched(slot);
         local.auctions = local.auctions.saturating_add(1);
-        local.bids = local.bids.saturating_add(u32::from(held.is_some()));
-        let held = held.map_or(0, |price| price.0);
-        local.placed = local.placed.saturating_add(held);
-        if pace.gain > 0.0 && pace.plan_nanos > 0.0 {
-            let cost = held as f32 * pace.cost_ratio;
-            let step = pace.gain * (1.0 - cost / pace.plan_nanos);
+        let Pace { gain, plan_nanos, ln_cap, cost_ratio, .. } = local.published;
+        let is_paced = gain > 0.0 && plan_nanos > 0.0;
+        let before = local.ln_budget();
+        // Of some fifty campaigns in an auction one or two hold anything.
+        let mut step = gain;
+        if let Some(held) = held {
+            local.bids = local.bids.saturating_add(1);
+            local.placed = local.placed.saturating_add(held.0);
+            step *= 1.0 - held.0 as f32 * cost_ratio / plan_nanos;
+        }
+        if is_paced {
             // One bid may cost a hundred times the plan of one auction where budgets are small.
-            local.change += step.max(-1.0);
-            let moved = pace.ln_budget + step;
-            if moved > pace.ln_cap {
-                local.change -= moved - pace.ln_cap; // nothing winds up at the cap
+            local.change += if step > -1.0 { step } else { -1.0 };
+            let moved = before + step;
+            if moved > ln_cap {
+                local.change -= moved - ln_cap; // nothing winds up at the cap
             }
         }
     }

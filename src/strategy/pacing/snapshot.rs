@@ -50,7 +50,14 @@ impl Pace {
     /// The factor on the value.
     #[must_use]
     pub fn multiplier(&self) -> f32 {
-        self.ln_budget.min(self.ln_cpa).exp()
+        self.ln_multiplier().exp()
+    }
+
+    /// Its logarithm: of the two, the lower.
+    #[inline]
+    #[must_use]
+    pub fn ln_multiplier(&self) -> f32 {
+        if self.ln_budget < self.ln_cpa { self.ln_budget } else { self.ln_cpa }
     }
 }
 

@@ -80,7 +80,7 @@ impl Day {
                 let bid = self.value * f64::from(pace.multiplier());
                 let cost = -unit(&mut self.rng).ln() * 1e6;
                 let can = bid <= free;
-                local.on_auction(SLOT, &pace, can.then_some(Micros(bid as u64)));
+                local.on_auction(SLOT, can.then_some(Micros(bid as u64)));
                 if can && bid <= cost && self.untold > 0.0 && unit(&mut self.rng) < self.untold {
                     free -= bid;
                     frozen.push_back((now.0 + WINDOW_MS, bid));
@@ -275,7 +275,8 @@ fn a_reused_slot_starts_neutral() {
     let mut local = LocalPacing::new(0);
     let pace = Pace { generation: 1, gain: 0.01, plan_nanos: 10.0, ..Pace::NEUTRAL };
     let snapshot = PacingSnapshot { paces: vec![pace; 4], ..PacingSnapshot::default() };
-    local.on_auction(SLOT, &pace, Some(Micros(1_000)));
+    local.pace(SLOT, &snapshot);
+    local.on_auction(SLOT, Some(Micros(1_000)));
     let moved = local.pace(SLOT, &snapshot);
     assert!(moved.ln_budget < 0.0 && moved.gain == 0.01, "{moved:?}");
     let next = Slot { generation: 2, ..SLOT };
