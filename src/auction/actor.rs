@@ -8,7 +8,7 @@ pub use upkeep::Tick;
 
 use crate::auction::audit::{Audit, Audits};
 use crate::auction::decide::Auctioneer;
-use crate::auction::explain::{Controllers, DryPurse};
+use crate::auction::explain::DryPurse;
 use crate::auction::input::AuctionInput;
 use crate::auction::outcome::Pick;
 use crate::auction::purse::LeasePurse;
@@ -136,7 +136,7 @@ impl Core {
         let mut recorder = self.recorder.borrow_mut();
         self.auctioneer.decide(world, &mut purse, input, &mut recorder);
         drop(recorder);
-        count_auctions(&mut self.pacing, &self.auctioneer, world, input);
+        self.auctioneer.count(world, &mut self.pacing, input);
         for pick in &input.outcome.picks {
             self.bids += 1;
             let ad = world.catalog.ad(pick.ad);
@@ -210,24 +210,6 @@ impl Core {
         if !self.requests.is_empty() {
             self.outbox.lease(self.requests.drain(..).collect());
         }
-    }
-}
-
-/// Moves each campaign's local pace by what this auction took of its money, or did not take, and
-/// notes with each pick what its pace was.
-fn count_auctions(
-    pacing: &mut LocalPacing,
-    auctioneer: &Auctioneer,
-    world: &World,
-    input: &mut AuctionInput,
-) {
-    for (campaign, slot, _) in auctioneer.paced(world) {
-        let mut picks = input.outcome.picks.iter_mut();
-        let held = picks.find(|pick| pick.campaign == campaign).map(|pick| {
-            pick.controllers = Controllers::from(&pacing.pace(slot, &world.pacing));
-            pick.held.price
-        });
-        pacing.on_auction(slot, held);
     }
 }
 
@@ -488,6 +470,7 @@ impl Handler<Status> for AuctionActor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auction::explain::Controllers;
     use crate::budget::{DayNumber, Due, Windows};
     use crate::prediction::Strengths;
     use crate::units::{CampaignId, LeaseId, Micros};

@@ -12,6 +12,7 @@ use crate::auction::select::{Candidate, Shortlist};
 use crate::auction::world::{Seated, World};
 use crate::budget::Purpose;
 use crate::hash;
+use crate::strategy::pacing::LocalPacing;
 use crate::strategy::{Shading, Strategy};
 use crate::units::Micros;
 use smallvec::SmallVec;
@@ -41,6 +42,19 @@ impl Auctioneer {
         self.select_single(world, purse, input, gate);
         for mut list in pods {
             self.fill_pod(world, purse, input, &mut list, gate);
+        }
+    }
+
+    /// Moves the local pace of each campaign that could have bid by what the auction took of its money,
+    /// or did not take, and notes with each pick what its pace was.
+    pub(super) fn count(&self, world: &World, pacing: &mut LocalPacing, input: &mut AuctionInput) {
+        for (campaign, slot, _) in self.paced(world) {
+            let mut picks = input.outcome.picks.iter_mut();
+            let held = picks.find(|pick| pick.campaign == campaign).map(|pick| {
+                pick.controllers = Controllers::from(&pacing.pace(slot, &world.pacing));
+                pick.held.price
+            });
+            pacing.on_auction(slot, held);
         }
     }
 

@@ -102,7 +102,8 @@ fn any_imp(position: u8, rng: &mut ChaCha8Rng) -> ImpInput {
 fn any_input(seed: u64, rng: &mut ChaCha8Rng) -> AuctionInput {
     let mut input = AuctionInput::new();
     (input.facts, input.seed) = (generated_facts(seed), rng.random());
-    (input.facts.push_video(), input.facts.push_native());
+    input.facts.push_video();
+    input.facts.push_native();
     let imps = [1, 1, 2, 3, 70][rng.random_range(0..if seed.is_multiple_of(5) { 5 } else { 4 })];
     input.imps.extend((0..imps).map(|position| any_imp(position, rng)));
     input.is_first_price = rng.random_bool(0.5);

@@ -9,8 +9,8 @@ use super::facts::RequestFacts;
 use super::filters::{DIMENSIONS, Dimension};
 use super::hours::{HourMask, hour_of_week};
 use super::postings::{
-    Arena, BLOCK_WORDS, Block, OFTEN_SILENT, Posting, Postings, Row, and, and_not, is_set, or, set,
-    silent_bit, unset,
+    Arena, Block, OFTEN_SILENT, Posting, Postings, Row, and, and_not, is_set, or, set, silent_bit,
+    unset,
 };
 use crate::units::Timestamp;
 use jiff::tz::TimeZone;
@@ -56,6 +56,8 @@ pub struct EligibilityScratch {
     on_air: Vec<Block>,
     /// Campaigns that no filter took out so far.
     left: Vec<Block>,
+    /// Those whom one of several values admits.
+    union: Vec<Block>,
     /// Rows of which each takes part by itself.
     ands: Vec<Row>,
     /// Postings of dimensions with several known values, group by group.
@@ -200,20 +202,17 @@ impl EligibilityIndex {
         }
     }
 
-    /// Starts with whoever is on air, passes all dimensions of one row and excludes no value, block by
-    /// block so that the conjunction stays in registers.
+    /// Starts with whoever is on air, passes all dimensions of one row and excludes no value, row by row:
+    /// what is left lies in the core's own cache, and a plain loop over words becomes vectors.
     #[inline(always)]
     fn start(&self, scratch: &mut EligibilityScratch) {
         let EligibilityScratch { on_air, left, ands, rows, unwanted, .. } = scratch;
-        for (number, (left, on_air)) in left.iter_mut().zip(on_air.iter()).enumerate() {
-            let mut block = *on_air;
-            for row in ands.iter() {
-                and(&mut block, self.arena.block(*row, number));
-            }
-            for row in rows.iter() {
-                and_not(&mut block, self.arena.block(*row, number));
-            }
-            *left = block;
+        left.clone_from(on_air);
+        for row in ands.iter() {
+            and(left, self.arena.row(*row));
+        }
+        for row in rows.iter() {
+            and_not(left, self.arena.row(*row));
         }
         for (start, end) in unwanted.iter() {
             for position in self.arena.positions(*start, *end) {
@@ -226,7 +225,7 @@ impl EligibilityIndex {
     /// admitted by a list is noted before the rows take him out, and put back afterwards.
     #[inline(always)]
     fn admit(&self, group: usize, scratch: &mut EligibilityScratch) {
-        let EligibilityScratch { left, hits, groups, rows, noted, .. } = scratch;
+        let EligibilityScratch { left, union, hits, groups, rows, noted, .. } = scratch;
         let (any, range) = &groups[group];
         rows.clear();
         noted.clear();
@@ -243,13 +242,17 @@ impl EligibilityIndex {
             }
         }
         // The rows of values hold those without a wish too.
-        let (first, others) = rows.split_first().unwrap_or((any, &[]));
-        for (number, left) in left.iter_mut().enumerate() {
-            let mut union = *self.arena.block(*first, number);
-            for row in others {
-                or(&mut union, self.arena.block(*row, number));
+        match rows[..] {
+            [] => and(left, self.arena.row(*any)),
+            [row] => and(left, self.arena.row(row)),
+            [first, ref others @ ..] => {
+                union.clear();
+                union.extend_from_slice(self.arena.row(first));
+                for row in others {
+                    or(union, self.arena.row(*row));
+                }
+                and(left, union);
             }
-            and(left, &union);
         }
         for position in noted.iter() {
             set(left, *position);
@@ -316,7 +319,6 @@ impl EligibilityScratch {
         }
         self.epoch = index.epoch;
         self.quarter = quarter;
-        self.left.resize(blocks, [0; BLOCK_WORDS]);
         self.on_air.clear();
         self.on_air.extend_from_slice(index.arena.row(index.unscheduled));
         for schedule in &index.schedules {

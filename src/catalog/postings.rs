@@ -50,12 +50,6 @@ impl Arena {
         self.blocks_per_row
     }
 
-    /// One block of a row.
-    #[inline(always)]
-    pub(super) fn block(&self, row: Row, number: usize) -> &Block {
-        &self.blocks[row.0 as usize + number]
-    }
-
     /// Asks for a row, to be read soon: a stream of 20 lines is over before the processor has
     /// noticed that it is one.
     #[inline]
@@ -64,6 +58,7 @@ impl Arena {
     }
 
     /// The blocks of a row.
+    #[inline(always)]
     pub(super) fn row(&self, row: Row) -> &[Block] {
         let start = row.0 as usize;
         &self.blocks[start..start + self.blocks_per_row]
@@ -93,10 +88,8 @@ impl Arena {
     /// Adds the row of those that are in both.
     pub(super) fn add_both(&mut self, one: Row, other: Row) -> Row {
         let row = self.add(Some(one), &[]);
-        for block in 0..self.blocks_per_row {
-            let other = self.blocks[other.0 as usize + block];
-            and(&mut self.blocks[row.0 as usize + block], &other);
-        }
+        let other = self.row(other).to_vec();
+        and(&mut self.blocks[row.0 as usize..], &other);
         row
     }
 
@@ -199,16 +192,22 @@ pub(super) fn unset(blocks: &mut [Block], position: u32) {
 }
 
 #[inline(always)]
-pub(super) fn and(block: &mut Block, other: &Block) {
-    block.iter_mut().zip(other).for_each(|(word, other)| *word &= other);
+pub(super) fn and(blocks: &mut [Block], others: &[Block]) {
+    for (word, other) in blocks.as_flattened_mut().iter_mut().zip(others.as_flattened()) {
+        *word &= other;
+    }
 }
 
 #[inline(always)]
-pub(super) fn or(block: &mut Block, other: &Block) {
-    block.iter_mut().zip(other).for_each(|(word, other)| *word |= other);
+pub(super) fn or(blocks: &mut [Block], others: &[Block]) {
+    for (word, other) in blocks.as_flattened_mut().iter_mut().zip(others.as_flattened()) {
+        *word |= other;
+    }
 }
 
 #[inline(always)]
-pub(super) fn and_not(block: &mut Block, other: &Block) {
-    block.iter_mut().zip(other).for_each(|(word, other)| *word &= !other);
+pub(super) fn and_not(blocks: &mut [Block], others: &[Block]) {
+    for (word, other) in blocks.as_flattened_mut().iter_mut().zip(others.as_flattened()) {
+        *word &= !other;
+    }
 }
