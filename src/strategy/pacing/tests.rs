@@ -290,8 +290,8 @@ fn a_report_in_pieces_has_each_auction_once() {
     let snapshot = PacingSnapshot::default();
     let auction = |local: &mut LocalPacing, index| {
         let slot = Slot { index, generation: 1 };
-        let pace = local.pace(slot, &snapshot);
-        local.on_auction(slot, &pace, None);
+        local.pace(slot, &snapshot);
+        local.on_auction(slot, None);
     };
     (0..300).for_each(|index| auction(&mut local, index));
     let tied = |slot: Slot| (Nanos(i128::from(slot.index == 7)), Nanos::ZERO);
@@ -316,7 +316,7 @@ fn what_is_published_of_a_change_is_not_counted_beside_it() {
     let pace = Pace { generation: 1, gain: 0.01, plan_nanos: 10.0, ..Pace::NEUTRAL };
     let mut snapshot = PacingSnapshot { paces: vec![pace; 4], ..PacingSnapshot::default() };
     local.pace(SLOT, &snapshot);
-    local.on_auction(SLOT, &pace, Some(Micros(1_000)));
+    local.on_auction(SLOT, Some(Micros(1_000)));
     let moved = local.pace(SLOT, &snapshot).ln_budget;
     assert!(moved < 0.0);
     let report = local.report(tied);
