@@ -23,13 +23,13 @@ pub struct Imported {
 }
 
 /// How long an imported model takes, in microseconds: the median and the 99th percentile of batches of
-/// one and of ten candidates.
+/// one and of ten candidates; nothing where there were too few rows for one batch.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct Latency {
     /// Of one candidate.
-    pub one: [f64; 2],
+    pub one: Option<[f64; 2]>,
     /// Of ten.
-    pub ten: [f64; 2],
+    pub ten: Option<[f64; 2]>,
 }
 
 impl Imported {
@@ -84,7 +84,7 @@ impl Imported {
 fn percentiles<'a>(
     model: &OnnxModel,
     batches: impl Iterator<Item = &'a [u32]>,
-) -> Result<[f64; 2], OnnxError> {
+) -> Result<Option<[f64; 2]>, OnnxError> {
     let mut logits = Vec::new();
     let timed = batches.map(|ids| {
         let start = Mono::now();
@@ -93,7 +93,7 @@ fn percentiles<'a>(
     let mut timed = timed.collect::<Result<Vec<f64>, _>>()?;
     timed.sort_unstable_by(f64::total_cmp);
     let at = |part: f64| timed.get((timed.len() as f64 * part) as usize).copied();
-    Ok([at(0.5), at(0.99)].map(|micros| micros.unwrap_or(0.0)))
+    Ok(at(0.5).zip(at(0.99)).map(<[f64; 2]>::from))
 }
 
 /// The ids of an example as columns, 0 where it has nothing of a field.

@@ -82,11 +82,14 @@ pub fn show(model: &Model) {
     let Model::Imported(model) = model else { return };
     match model.latency() {
         Ok(latency) => {
-            let [(one, one_most), (ten, ten_most)] =
-                [latency.one, latency.ten].map(|[median, most]| (median, most));
-            println!(
-                "onnx: {one:.1} us for one candidate (p99 {one_most:.1}), {ten:.1} us for ten (p99 {ten_most:.1})"
-            );
+            for (batch, taken) in [("one candidate", latency.one), ("ten", latency.ten)] {
+                match taken {
+                    Some([median, most]) => {
+                        println!("onnx: {median:.1} us for {batch} (p99 {most:.1})");
+                    }
+                    None => println!("onnx: too few rows to time {batch}"),
+                }
+            }
         }
         Err(error) => println!("onnx: {error}"),
     }
