@@ -16,7 +16,8 @@
 
 use crate::hash;
 use crate::server::saved_sessions::written;
-use crate::store::{Head, SealKey, SealedError, SealedReader, SealedWriter};
+use crate::session::PIECE_BYTES_MAX;
+use crate::store::{BODY_BYTES_MAX, Head, SealKey, SealedError, SealedReader, SealedWriter};
 use crate::units::Timestamp;
 use bytes::Bytes;
 use ring::aead::{Aad, LessSafeKey, Nonce};
@@ -33,6 +34,8 @@ const VERSION: u8 = 1;
 /// Version, day, key id and salt: what all records of one sealing begin with.
 const START_BYTES: usize = 29;
 const HEAD_BYTES: usize = START_BYTES + 8;
+const TAG_BYTES: usize = 16;
+const _: () = assert!(HEAD_BYTES + PIECE_BYTES_MAX + TAG_BYTES <= BODY_BYTES_MAX);
 const DAY_MS: i64 = 86_400_000;
 
 /// The day (UTC) of a time, counted from 1970.

@@ -294,10 +294,11 @@ impl Kept {
 mod tests {
     use super::*;
     use crate::server::behaviour_keys::Closed;
-    use crate::session::{Join, SessionConfig, SessionTable, read_changes};
+    use crate::session::{Join, SessionConfig, SessionTable, ShardMap, ShardState, read_changes};
     use crate::store::embedded::{SqliteLog, open_reader};
     use crate::store::{Pauses, SealKey};
     use crate::units::UserKey;
+    use actix::Actor as _;
     use std::path::Path;
 
     const NOON: Timestamp = Timestamp(20_000 * 86_400_000 + 43_200_000);
@@ -376,5 +377,36 @@ mod tests {
         let left = read(folder.path());
         assert_eq!(left.iter().filter(|record| record.is_ok()).count(), 1, "{left:?}");
         assert_eq!(left.last(), Some(&Ok(1)), "what came after the cut stays");
+    }
+
+    #[test]
+    fn a_saving_waits_for_whoever_has_passed_the_gate() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let civil = Civil::simulated(NOON);
+        let log = Arc::new(open(folder.path(), &civil, 1));
+        let table = Arc::new(SessionTable::new(SessionConfig::default()));
+        let state = ShardState::new(table.clone(), 0, ShardMap::even(1));
+        actix_web::rt::System::new().block_on(async {
+            let shard = SessionShard::new(Arc::new(Mutex::new(state)), civil).start();
+            let pass = log.pass().await;
+            let (tell, mut told) = oneshot::channel();
+            let saver = log.clone();
+            let cut = move || {
+                let cut = saver.cut(&[shard], |journaled| table.cut(journaled, NOON));
+                tell.send(cut.expect("cut").journaled)
+            };
+            let thread = std::thread::spawn(cut);
+            // It stands at the gate, and lets nobody else in.
+            while log.gate.try_read().is_ok() {
+                assert!(told.try_recv().is_err(), "it did not wait");
+                actix_web::rt::task::yield_now().await;
+            }
+            let mut changes = Changes::default();
+            changes.add_join(&Join { ids: [1, 2].map(UserKey).into_iter().collect(), source: 0 });
+            log.events(log.append(changes)).await.expect("durable");
+            drop(pass);
+            assert_eq!(told.await, Ok(1), "what was under way is in it");
+            assert!(thread.join().expect("it ends").is_ok());
+        });
     }
 }

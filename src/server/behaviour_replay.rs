@@ -271,8 +271,11 @@ impl<'a> Reading<'a> {
 
     fn ended(mut self) -> Replayed {
         self.done.took_ms = Mono::now().nanos_since(self.began) / 1_000_000;
-        let Replayed { records, events, shows, joins, forgotten, no_key, damaged, took_ms } =
-            self.done;
+        let Replayed { no_key, damaged, took_ms, .. } = self.done;
+        let counts = [self.done.records, self.done.events, self.done.shows, self.done.joins];
+        // Of what users did not even a log line has more.
+        let [records, events, shows, joins] = counts.map(magnitude);
+        let forgotten = magnitude(self.done.forgotten);
         tracing::info!(
             records,
             events,

@@ -4,6 +4,7 @@ mod aliases;
 mod caps;
 mod extra;
 mod hand_over;
+mod journal;
 mod memory;
 mod saved;
 mod table;

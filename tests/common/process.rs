@@ -113,6 +113,18 @@ impl Process {
         reply["campaigns"][0]["ads"][0]["price"]["interest"].as_f64().unwrap_or(0.0)
     }
 
+    /// Seconds of processor time that it has taken, all threads together.
+    pub fn cpu_s(&self) -> f64 {
+        /// Of the clock that `/proc` counts by, on every Linux that we know.
+        const TICKS_PER_S: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.expect("a process on Linux");
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: f64 =
+            fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+        ticks / TICKS_PER_S
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(name).arg(self.child.id().to_string()).status();
