@@ -145,7 +145,7 @@ impl NoiseSource {
             Source::OpenDp => {
                 let scale = scale.rational();
                 let one = |number: usize| {
-                    if number % DRAWS_AT_ONCE == 0 {
+                    if number.is_multiple_of(DRAWS_AT_ONCE) {
                         std::thread::yield_now();
                     }
                     let noise =
