@@ -3,6 +3,11 @@
 //! A campaign is tight when it could spend far more than it may: with pacing off, 98 % of its
 //! budget are gone before 60 % of the day. That is measured by each run and not written into the
 //! catalog, so a budget that is not tight cannot pass for one that is paced well.
+//!
+//! Half of all campaigns are to be tight, and to spend 98 % of their budgets, but not before 90 % of the
+//! day. Some budgets buy two or three hundred shows, and the noise of releases differs from run to run, so
+//! one of twenty misses that by a part of an hour now and then. How far a tight budget may miss has a
+//! bound that chance does not reach.
 
 use super::summary::{Campaign, LiftOf};
 use std::collections::BTreeMap;
@@ -15,6 +20,12 @@ const PART_MIN: u32 = 15;
 const TIGHT_BEFORE: u32 = DAY_MIN * 60 / 100;
 /// With pacing, it does not end before this one: 90 %.
 const LASTS_UNTIL: u32 = DAY_MIN * 90 / 100;
+/// Nor, whatever chance does, before this one: 85 %.
+const LASTS_AT_LEAST_UNTIL: u32 = DAY_MIN * 85 / 100;
+/// Percent of a tight budget that are spent.
+const SPENT: i128 = 98;
+/// Percent that are spent whatever chance does.
+const SPENT_AT_LEAST: i128 = 95;
 /// The arm `full` is clicked at least so much more often than `random`.
 const LIFT_MIN: f64 = 1.3;
 
@@ -22,11 +33,11 @@ const LIFT_MIN: f64 = 1.3;
 const CALIBRATION_MAX: f64 = 0.05;
 
 /// A line where the model predicts more or less than is true, by more than 5 %. What it knows of the
-/// truth it knows from clicks, so with few of them it may be off by two standard errors of those:
-/// 8 % with 600, less than 5 % from 1,600 on.
+/// truth it knows from clicks, so with few of them it may be off by three standard errors of those, which
+/// chance passes once in 370 runs: 8 % with 1,500, 5 % from 3,600 on.
 pub fn miscalibrated(predicted_over_true: Option<f64>, clicks: f64) -> Option<String> {
     let ratio = predicted_over_true.unwrap_or(f64::NAN);
-    let most = CALIBRATION_MAX.max(2.0 / clicks.max(1.0).sqrt());
+    let most = CALIBRATION_MAX.max(3.0 / clicks.max(1.0).sqrt());
     let holds = (ratio - 1.0).abs() <= most;
     (!holds).then(|| format!("predicted / true is {ratio:.3}, off by more than {most:.3}"))
 }
@@ -40,12 +51,24 @@ pub fn is_tight(days: i128, minute_spent_98_unpaced: Option<u32>) -> bool {
 impl Campaign {
     /// Whether 98 % of the budget were billed.
     pub fn is_spent(&self) -> bool {
-        self.billed_nanos.0 * 100 >= self.budget_nanos.0 * 98
+        self.has_spent(SPENT)
     }
 
     /// Whether there was money for 90 % of the day: the part in which 98 % were reached begins later.
     pub fn has_lasted(&self) -> bool {
-        self.minute_spent_98.is_none_or(|minute| minute - PART_MIN.min(minute) >= LASTS_UNTIL)
+        self.has_lasted_until(LASTS_UNTIL)
+    }
+
+    fn has_spent(&self, percent: i128) -> bool {
+        self.billed_nanos.0 * 100 >= self.budget_nanos.0 * percent
+    }
+
+    fn has_lasted_until(&self, until: u32) -> bool {
+        self.minute_spent_98.is_none_or(|minute| minute - PART_MIN.min(minute) >= until)
+    }
+
+    fn keeps_its_pace(&self) -> bool {
+        self.is_spent() && self.has_lasted()
     }
 }
 
@@ -58,7 +81,7 @@ pub fn counts(campaigns: &[Campaign]) -> [usize; 4] {
         count(|_| true),
         count(Campaign::is_spent),
         count(Campaign::has_lasted),
-        count(|campaign| campaign.is_spent() && campaign.has_lasted()),
+        count(Campaign::keeps_its_pace),
     ]
 }
 
@@ -73,16 +96,24 @@ pub fn broken(
     for c in campaigns.iter().filter(|c| c.billed_nanos > c.budget_nanos) {
         broken.push(format!("{}: billed {} of {}", c.id, c.billed_nanos, c.budget_nanos));
     }
-    let [tight, ..] = counts(campaigns);
-    if tight * 2 < campaigns.len() {
+    let [tight, .., both] = counts(campaigns);
+    if both * 2 < campaigns.len() {
         let all = campaigns.len();
-        broken.push(format!("only {tight} of {all} budgets are tight, less than half"));
+        let missed = campaigns.iter().filter(|c| c.is_tight && !c.keeps_its_pace());
+        let missed: Vec<_> = missed.map(|c| c.id.as_str()).collect();
+        broken.push(format!(
+            "of {all} budgets {tight} are tight, and {both} of them spent to 98 % and not before \
+             90 % of the day: less than half of all (missed by: {})",
+            missed.join(", "),
+        ));
     }
     for c in campaigns.iter().filter(|c| c.is_tight) {
-        if !c.is_spent() {
+        if !c.has_spent(SPENT_AT_LEAST) {
             broken.push(format!("{}: only {:.1} % of a tight budget were spent", c.id, share(c)));
         }
-        if let Some(minute) = c.minute_spent_98.filter(|_| !c.has_lasted()) {
+        if let Some(minute) =
+            c.minute_spent_98.filter(|_| !c.has_lasted_until(LASTS_AT_LEAST_UNTIL))
+        {
             let (hour, minute) = (minute / 60, minute % 60);
             broken.push(format!("{}: 98 % were spent by {hour:02}:{minute:02}", c.id));
         }
@@ -131,17 +162,22 @@ mod tests {
         for (campaigns, of, refused, expected) in [
             (vec![kept()], vec![], 0, None),
             // 60 % of a day are 14:24, and that part of an hour ends at 14:30.
-            (vec![campaign(980, Some(1_320), Some(870))], vec![], 0, Some("0 of 1 budgets")),
+            (vec![campaign(980, Some(1_320), Some(870))], vec![], 0, Some("1 budgets 0 are tight")),
             (vec![kept(), campaign(0, None, None)], vec![], 0, None),
             (
                 vec![kept(), campaign(0, None, None), campaign(0, None, None)],
                 vec![],
                 0,
-                Some("1 of 3"),
+                Some("3 budgets 1 are tight"),
             ),
-            (vec![kept(), campaign(979, None, Some(15))], vec![], 0, Some("c: only 97.9 %")),
-            // The part that ends at 21:45 begins before 90 % of the day, 21:36.
-            (vec![campaign(990, Some(1_305), Some(855))], vec![], 0, Some("spent by 21:45")),
+            (vec![campaign(979, None, Some(15))], vec![], 0, Some("missed by: c)")),
+            (vec![kept(), campaign(979, None, Some(15))], vec![], 0, None),
+            (vec![kept(), campaign(949, None, Some(15))], vec![], 0, Some("c: only 94.9 %")),
+            // The part that ends at 21:45 begins before 90 % of the day, 21:36; that which ends at
+            // 20:30 before 85 %, 20:24.
+            (vec![campaign(990, Some(1_305), Some(855))], vec![], 0, Some("missed by: c)")),
+            (vec![kept(), campaign(990, Some(1_305), Some(855))], vec![], 0, None),
+            (vec![kept(), campaign(990, Some(1_230), Some(855))], vec![], 0, Some("by 20:30")),
             (vec![kept(), campaign(1_001, None, None)], vec![], 0, Some("c: billed")),
             (vec![kept()], vec![], 1, Some("refused 1")),
             (vec![kept()], vec![("random", 1.29, None)], 0, Some("full / random is 1.29")),
@@ -163,9 +199,9 @@ mod tests {
             (Some(1.049), 1e6, true),
             (Some(1.051), 1e6, false),
             (Some(0.94), 1e6, false),
-            (Some(0.94), 600.0, true),
-            (Some(1.09), 600.0, false),
-            (Some(f64::NAN), 600.0, false),
+            (Some(0.925), 1_500.0, true),
+            (Some(1.08), 1_500.0, false),
+            (Some(f64::NAN), 1_500.0, false),
             (None, 0.0, false),
         ] {
             assert_eq!(miscalibrated(ratio, clicks).is_none(), holds, "{ratio:?} of {clicks}");
