@@ -66,8 +66,9 @@ impl Plan {
             let at = arguments.iter().position(|argument| argument == name)?;
             Some(arguments.get(at + 1).map_or("", String::as_str).parse::<u64>())
         };
-        let rounds = value("--rounds").unwrap_or(Ok(if is_quick { 1 } else { 5 }))?;
-        let long = if is_of_releases { releases::SECONDS } else { 4 };
+        // Rounds of releases are long; with more of them users would run into their caps.
+        let (many, long) = if is_of_releases { (3, releases::SECONDS) } else { (5, 4) };
+        let rounds = value("--rounds").unwrap_or(Ok(if is_quick { 1 } else { many }))?;
         let seconds = value("--seconds").unwrap_or(Ok(if is_quick { 1 } else { long }))?;
         let eligible = match value("--eligible").transpose()? {
             Some(one) => vec![one as f64],
