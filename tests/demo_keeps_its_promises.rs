@@ -57,7 +57,7 @@ fn a_check_fails_and_names_what_was_not_kept() {
     let output = play(&["--requests", "300", "--check"]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{errors}");
-    assert!(errors.contains("budgets are tight, less than half"), "{errors}");
+    assert!(errors.contains("90 % of the day: less than half of all"), "{errors}");
     let summary: Value = serde_json::from_slice(&output.stdout).expect("the object all the same");
     let campaigns = summary["campaigns"].as_array().expect("campaigns");
     assert!(campaigns.iter().all(|campaign| campaign["is_tight"].is_boolean()), "{campaigns:?}");
