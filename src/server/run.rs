@@ -337,6 +337,11 @@ fn public_server(engine: Arc<Engine>, listener: TcpListener) -> anyhow::Result<S
     let keep_alive = Duration::from_millis(engine.config.server.keep_alive_ms);
     let astray = Astray::new(engine.metrics.astray("public"));
     let server = HttpServer::new(move || {
+        // On the thread of its worker. Notices come by the thousand, and each that woke it would
+        // take the core from a bid.
+        if !engine.civil.is_simulated() {
+            step_back(Behind::Money);
+        }
         App::new()
             .app_data(Data::new(engine.clone()))
             .app_data(Data::new(notices::Desk::new(engine.clone())))
