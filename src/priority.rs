@@ -9,7 +9,8 @@
 /// What a thread is for, where it is not for bids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behind {
-    /// Money: without grants bids end, so it keeps a quarter of a core that bids would fill.
+    /// Money, its ledger and its notices: without grants bids end, so it keeps a quarter of a core that
+    /// bids would fill.
     Money,
     /// What is learned and released, which may be seconds late: a tenth.
     Learning,
