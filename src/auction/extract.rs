@@ -9,7 +9,7 @@ use crate::auction::reason::NoBid;
 use crate::auction::select::KEPT_MAX;
 use crate::catalog::{Needs, RequestFacts, category_key, deal_key, domain_key, language_key};
 use crate::consent::Permissions;
-use crate::hash::{stable_lower, trimmed};
+use crate::hash::{key_lower, stable_lower, trimmed};
 use crate::openrtb::{
     Audio, Banner, BidRequest, CodeSet, DurationFloor, Format, Geo, Imp, Native, Str, Video,
     keywords,
@@ -96,7 +96,7 @@ fn blocks(request: &BidRequest<'_>, input: &mut AuctionInput) {
     blocks.has_foreign_bcat = request.bcat.iter().any(|category| is_foreign(request, category));
     blocks.bcat.fill(request.bcat.iter().map(|category| category_key(category)));
     blocks.acat.fill(request.acat.iter().map(|category| category_key(category)));
-    blocks.bapp.fill(request.bapp.iter().map(|bundle| stable_lower(trimmed(bundle))));
+    blocks.bapp.fill(request.bapp.iter().map(|bundle| key_lower(trimmed(bundle))));
 }
 
 /// Whether a category is of a taxonomy in which our ads have none, all but the IAB's first. Its names
@@ -224,13 +224,13 @@ fn size_rule(format: &Format) -> Option<SizeRule> {
 }
 
 fn hashes(list: &[Str<'_>]) -> KeySet {
-    list.iter().map(|text| stable_lower(trimmed(text))).collect()
+    list.iter().map(|text| key_lower(trimmed(text))).collect()
 }
 
 /// Types of images, of which many spell the commonest `image/jpg`.
 fn image_types(list: &[Str<'_>]) -> KeySet {
     let proper = |name: &str| {
-        stable_lower(if name.eq_ignore_ascii_case("image/jpg") { "image/jpeg" } else { name })
+        key_lower(if name.eq_ignore_ascii_case("image/jpg") { "image/jpeg" } else { name })
     };
     list.iter().map(|text| proper(trimmed(text))).collect()
 }

@@ -81,7 +81,7 @@ fn is_complete(chain: &SupplyChain<'_>) -> bool {
 
 /// The system's domain in any case, the seller's id to the letter.
 fn seller_key(asi: &str, sid: &str) -> u64 {
-    hash::combine(domain_key(asi), hash::stable(sid.trim().as_bytes()))
+    hash::combine(domain_key(asi), hash::key(sid.trim().as_bytes()))
 }
 
 #[cfg(test)]

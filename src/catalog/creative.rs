@@ -53,7 +53,7 @@ impl Ad {
     /// Key of the app that is advertised, as entries of `bapp` are hashed.
     #[must_use]
     pub fn bundle_key(&self) -> Option<u64> {
-        (!self.bundle.is_empty()).then(|| hash::stable_lower(&self.bundle))
+        (!self.bundle.is_empty()).then(|| hash::key_lower(&self.bundle))
     }
 }
 
@@ -135,13 +135,13 @@ pub enum BannerContent {
 /// The key of a mime type, in any case.
 #[must_use]
 pub fn mime_key(mime: &str) -> u64 {
-    hash::stable_lower(mime.trim())
+    hash::key_lower(mime.trim())
 }
 
 /// The key of a language tag: its first part, in any case, so that "pt" stands for "pt-BR" too.
 #[must_use]
 pub fn language_key(tag: &str) -> u64 {
-    hash::stable_lower(tag.split('-').next().unwrap_or(tag).trim())
+    hash::key_lower(tag.split('-').next().unwrap_or(tag).trim())
 }
 
 /// Types of images that browsers show.

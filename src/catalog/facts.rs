@@ -1,6 +1,6 @@
 //! What a bid request says, as far as targeting asks: hashes, pooled and reused.
 //!
-//! All text is compared in lower case (`hash::stable_lower`) but for deal ids, which exchanges
+//! All text is compared in lower case (`hash::key_lower`) but for deal ids, which exchanges
 //! treat as exact. The same functions prepare both sides, a campaign's lists and a request's values.
 
 use super::filters::{DIMENSIONS, Dimension};
@@ -79,7 +79,7 @@ impl RequestFacts {
 
     /// The exchange, by its name in our configuration.
     pub fn set_exchange(&mut self, name: &str) {
-        self.push(Dimension::Exchange, hash::stable_lower(name));
+        self.push(Dimension::Exchange, hash::key_lower(name));
     }
 
     /// Where the device is: ISO 3166 alpha-3 country, region code ("CA" or "US-CA"), city name; in
@@ -146,20 +146,20 @@ impl RequestFacts {
     /// Keywords of the page, app or content, separated by commas; in any case, spaces trimmed.
     pub fn push_keywords(&mut self, keywords: &str) {
         for keyword in words(keywords) {
-            self.push(Dimension::Keyword, hash::stable_lower(keyword));
+            self.push(Dimension::Keyword, hash::key_lower(keyword));
         }
     }
 
     /// Keywords of the user, separated by commas; in any case, spaces trimmed.
     pub fn push_user_keywords(&mut self, keywords: &str) {
         for keyword in words(keywords) {
-            self.push(Dimension::UserKeyword, hash::stable_lower(keyword));
+            self.push(Dimension::UserKeyword, hash::key_lower(keyword));
         }
     }
 
     /// A segment of the user (`user.data[].segment[].id`), in any case.
     pub fn push_segment(&mut self, segment: &str) {
-        self.push(Dimension::Segment, hash::stable_lower(segment));
+        self.push(Dimension::Segment, hash::key_lower(segment));
     }
 
     /// A deal of any impression, exact.
@@ -214,13 +214,13 @@ pub(super) const fn size_key(width: u32, height: u32) -> u64 {
 /// The key of a deal id, exact.
 #[must_use]
 pub fn deal_key(deal: &str) -> u64 {
-    hash::stable(deal.as_bytes())
+    hash::key(deal.as_bytes())
 }
 
 /// The key of an IAB category as a request's `bcat` or `cat` spells it.
 #[must_use]
 pub fn category_key(category: &str) -> u64 {
-    hash::stable_lower(trimmed(category))
+    hash::key_lower(trimmed(category))
 }
 
 /// "IAB7-39" belongs to "IAB7".
@@ -231,12 +231,12 @@ pub(super) fn parent_category(category: &str) -> Option<&str> {
 /// The key of a domain without its parents, as a request's `badv` spells it.
 #[must_use]
 pub fn domain_key(domain: &str) -> u64 {
-    hash::stable_lower(bare_domain(domain))
+    hash::key_lower(bare_domain(domain))
 }
 
 /// The key of an app bundle.
 pub(super) fn bundle_key(bundle: &str) -> u64 {
-    hash::combine(BUNDLE, hash::stable_lower(trimmed(bundle)))
+    hash::combine(BUNDLE, hash::key_lower(trimmed(bundle)))
 }
 
 /// The key of an operating system under its one name.
@@ -244,12 +244,12 @@ pub(super) fn os_key(os: &str) -> u64 {
     let os = trimmed(os);
     let one_of = |names: &[&str]| names.iter().any(|name| os.eq_ignore_ascii_case(name));
     if one_of(&["os x", "mac os x", "mac os", "mac", "osx"]) {
-        return hash::stable_lower("macos");
+        return hash::key_lower("macos");
     }
     if one_of(&["iphone os", "ipados"]) {
-        return hash::stable_lower("ios");
+        return hash::key_lower("ios");
     }
-    hash::stable_lower(os)
+    hash::key_lower(os)
 }
 
 /// The key of a place; a city may be named with or without its region.
@@ -268,12 +268,12 @@ impl Place {
     fn new(country: &str, region: Option<&str>, city: Option<&str>) -> Self {
         let of_region = |region: &str| {
             let code = region.rsplit_once('-').map_or(region, |(_, code)| code);
-            hash::stable_lower(trimmed(code))
+            hash::key_lower(trimmed(code))
         };
         Self {
-            country: hash::stable_lower(trimmed(country)),
+            country: hash::key_lower(trimmed(country)),
             region: region.map_or(0, of_region),
-            city: city.map_or(0, |city| hash::stable_lower(trimmed(city))),
+            city: city.map_or(0, |city| hash::key_lower(trimmed(city))),
         }
     }
 
@@ -305,12 +305,12 @@ pub(super) fn for_domain_and_parents(domain: &str, mut take: impl FnMut(u64)) {
     if rest.is_empty() {
         return;
     }
-    take(hash::stable_lower(rest));
+    take(hash::key_lower(rest));
     for _ in 0..LABELS_MAX {
         let dot = |name: &str| name.bytes().position(|byte| byte == b'.');
         match dot(rest).map(|at| &rest[at + 1..]) {
             Some(parent) if dot(parent).is_some() => {
-                take(hash::stable_lower(parent));
+                take(hash::key_lower(parent));
                 rest = parent;
             }
             _ => return,

@@ -135,7 +135,7 @@ impl Filters {
         let pages = &t.page_categories;
         builder.include(Dimension::PageCategory, "page_categories", &pages.include, category_entry);
         builder.exclude(Dimension::PageCategory, "page_categories", &pages.exclude, category_entry);
-        let word = |text: &str| text_entry(text, |word| hash::stable_lower(word.trim()));
+        let word = |text: &str| text_entry(text, |word| hash::key_lower(word.trim()));
         builder.include(Dimension::Keyword, "keywords", &t.keywords, word);
         builder.include(Dimension::UserKeyword, "user_keywords", &t.user_keywords, word);
         builder.include(Dimension::Segment, "segments.include", &t.segments.include, word);

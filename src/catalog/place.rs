@@ -138,7 +138,7 @@ pub(super) fn postal_key(country: &str, code: &str) -> u64 {
         .filter(|byte| !byte.is_ascii_whitespace())
         .map(|b| b.to_ascii_lowercase())
         .collect();
-    hash::combine(hash::combine(POSTAL, hash::stable_lower(country.trim())), hash::stable(&code))
+    hash::combine(hash::combine(POSTAL, hash::key_lower(country.trim())), hash::key(&code))
 }
 
 /// Reads "USA/94107".

@@ -1,7 +1,7 @@
 //! The parts that a native ad of ours has, and which of them answers an asset best.
 
 use super::Asset;
-use crate::hash::stable_lower;
+use crate::hash::key_lower;
 use crate::openrtb::lenient::Str;
 use crate::openrtb::number::CodeSet;
 use crate::openrtb::template::Template;
@@ -84,7 +84,7 @@ fn most(len: Option<u32>) -> u32 {
 /// The key of a content type, in any case; many spell `image/jpeg` without its `e`.
 fn mime_key(mime: &str) -> u64 {
     let mime = mime.trim();
-    stable_lower(if mime.eq_ignore_ascii_case("image/jpg") { "image/jpeg" } else { mime })
+    key_lower(if mime.eq_ignore_ascii_case("image/jpg") { "image/jpeg" } else { mime })
 }
 
 impl Ask {
