@@ -14,10 +14,9 @@ use crate::rates::Rates;
 use crate::server::answer::{self, Desk};
 use crate::server::body::{self, BodyError};
 use crate::server::engine::{Engine, ExchangeDesk};
-use crate::server::users::{find_user, ids_of};
+use crate::server::users::{Sought, find_user};
 use crate::server::worker::Worker;
-use crate::session::{CancelShow, Namespace, ShowChange};
-use crate::units::UserKey;
+use crate::session::{CancelShow, ShowChange};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
 use actix_web::web::{Bytes, Data, Payload};
@@ -116,6 +115,7 @@ async fn answer(
     request: &BidRequest<'_>,
     received: Mono,
 ) -> HttpResponse {
+    let sought = Sought::of(&worker.engine, desk, request, None);
     let Some(deadline) = deadline(desk, request, received) else {
         return no_bid(worker, desk, Some(request), NoBid::TooLittleTime);
     };
@@ -126,7 +126,7 @@ async fn answer(
     let rates = worker.engine.published.rates.load_full();
     let prepared = {
         let mut recorder = worker.recorder.borrow_mut();
-        prepare(&worker.engine, &mut recorder, desk, request, &rates, None, &mut input)
+        prepare(&worker.engine, &mut recorder, desk, request, &rates, sought, &mut input)
     };
     worker.engine.metrics.restricted(input.restrictions);
     if let Err(reason) = prepared {
@@ -146,8 +146,8 @@ async fn answer(
     response
 }
 
-/// Everything before the auction: permissions, user, session, extraction. `user` stands in for the
-/// request's own, under the same permissions.
+/// Everything before the auction: permissions, extraction, user, session. The session is read last, so
+/// that its lines have come from memory by then.
 ///
 /// # Errors
 /// The reason why there can be no bid.
@@ -157,26 +157,21 @@ pub fn prepare(
     desk: &ExchangeDesk,
     request: &BidRequest<'_>,
     rates: &Rates,
-    user: Option<(Namespace, UserKey)>,
+    sought: Sought,
     input: &mut AuctionInput,
 ) -> Result<(), NoBid> {
+    sought.first.iter().for_each(|(_, id)| engine.sessions.prefetch_place(*id));
     input.now = engine.civil.now();
     input.exchange = desk.number;
     input.windows = desk.windows;
     let start = Mono::now();
     input.restrictions = consent::decide(&engine.consent, request);
     let permissions = input.restrictions.permissions();
-    let consented = Mono::now();
-    recorder.record(Stage::Consent, consented.nanos_since(start));
+    recorder.record(Stage::Consent, Mono::now().nanos_since(start));
     input.permissions = permissions;
     if permissions.store_session {
-        find_user(engine, desk, request, user, input);
-    } else if permissions.measure {
-        let hashers = engine.user_keys.load();
-        let named = user.or_else(|| ids_of(&hashers, desk, request).next());
-        input.user = named.map(|(_, id)| id);
+        sought.first.iter().for_each(|(_, id)| engine.sessions.prefetch_session(*id));
     }
-    recorder.record(Stage::Session, Mono::now().nanos_since(consented));
     let context = Context {
         exchange: &desk.name,
         seat: &desk.config.seat,
@@ -186,7 +181,15 @@ pub fn prepare(
         is_simulation: engine.civil.is_simulated(),
         is_https: engine.is_https,
     };
-    extract(request, &context, input)?;
+    let extracted = extract(request, &context, input);
+    let start = Mono::now();
+    if permissions.store_session {
+        find_user(engine, desk, request, sought, input);
+    } else if permissions.measure {
+        input.user = sought.first.map(|(_, id)| id);
+    }
+    recorder.record(Stage::Session, Mono::now().nanos_since(start));
+    extracted?;
     if desk.refused_attributes != 0 {
         input.imps.iter_mut().for_each(|imp| imp.block_attributes(desk.refused_attributes));
     }

@@ -10,6 +10,7 @@ use crate::server::admin::gate;
 use crate::server::bid::{prepare, refuse};
 use crate::server::body;
 use crate::server::engine::{Engine, ExchangeDesk};
+use crate::server::users::Sought;
 use crate::session::{Namespace, UserId};
 use crate::units::{HoldId, Micros, UserKey};
 use actix_web::http::StatusCode;
@@ -152,7 +153,9 @@ impl Engine {
         // Timings of an explanation are nobody's latency.
         let mut recorder = LatencyBoard::default().recorder();
         let rates = self.published.rates.load_full();
-        if let Err(reason) = prepare(self, &mut recorder, desk, &request, &rates, user, &mut input)
+        let sought = Sought::of(self, desk, &request, user);
+        if let Err(reason) =
+            prepare(self, &mut recorder, desk, &request, &rates, sought, &mut input)
         {
             return Ok(Explanation::of_no_bid(&input, reason));
         }

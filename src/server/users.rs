@@ -11,37 +11,62 @@ use crate::session::{
 use crate::units::{Timestamp, UserKey};
 use smallvec::smallvec;
 
-/// Finds the request's user, or `user` in his stead, and reads what is known of him. Only for
-/// requests that allow a session.
+/// Whom a request is about, before it is known what may be known of him.
+#[derive(Clone, Copy)]
+pub struct Sought {
+    /// The first of the request's ids, or whom somebody names in their stead.
+    pub first: Option<(Namespace, UserKey)>,
+    /// Whether it is the request's own, so that its other ids count after it.
+    is_own: bool,
+}
+
+impl Sought {
+    /// The user of a request, or `user` in his stead. Asks for what a read of his session begins with:
+    /// it comes from memory while other things are seen to.
+    pub fn of(
+        engine: &Engine,
+        desk: &ExchangeDesk,
+        request: &BidRequest<'_>,
+        user: Option<(Namespace, UserKey)>,
+    ) -> Self {
+        let first = user.or_else(|| ids_of(&engine.user_keys.load(), desk, request).next());
+        first.iter().for_each(|(_, id)| engine.sessions.prefetch(*id));
+        Self { first, is_own: user.is_none() }
+    }
+}
+
+/// Finds the request's user and reads what is known of him. Only for requests that allow a session.
 pub fn find_user(
     engine: &Engine,
     desk: &ExchangeDesk,
     request: &BidRequest<'_>,
-    user: Option<(Namespace, UserKey)>,
+    sought: Sought,
     input: &mut AuctionInput,
 ) {
     let sessions = (&*engine.sessions, engine.aliases.as_deref());
     let (now, profile) = (input.now, &mut input.profile);
     let hashers = &**engine.user_keys.load();
     let is_alone = engine.config.session.alias_from == AliasFrom::Off;
-    let most = if is_alone { hashers.all().count() } else { usize::MAX };
-    input.found = match user {
-        Some(user) => session::find(sessions, std::iter::once(user), now, profile),
-        None => session::find(sessions, ids_of(hashers, desk, request).take(most), now, profile),
+    let most = match sought.is_own {
+        true if !is_alone => usize::MAX,
+        true => hashers.all().count(),
+        false => 1,
     };
+    let ids = sought.first.into_iter().chain(ids_of(hashers, desk, request).skip(1));
+    input.found = session::find(sessions, ids.take(most), now, profile);
     let Some(found) = input.found else { return };
     input.user = Some(found.user);
     if found.outcome == ReadOutcome::Contended {
         engine.metrics.sessions_contended.inc();
     }
-    if user.is_none() && hashers.before.is_some() && found.outcome == ReadOutcome::Known {
+    if sought.is_own && hashers.before.is_some() && found.outcome == ReadOutcome::Known {
         input.to_join = engine.move_of(found.user, names_of(hashers, desk, request), now);
         if !input.to_join.is_empty() {
             return;
         }
     }
     // Ids of strangers are not joined: there is nothing yet that could follow.
-    let is_joining = user.is_none() && found.outcome == ReadOutcome::Known && desk.joins_ids;
+    let is_joining = sought.is_own && found.outcome == ReadOutcome::Known && desk.joins_ids;
     if let Some(aliases) = engine.aliases.as_deref().filter(|_| is_joining) {
         let ids = names_of(hashers, desk, request).map(|(_, id, _)| id);
         input.to_join.extend(ids.take(IDS_MAX));
@@ -54,7 +79,7 @@ pub fn find_user(
 /// The ids that name the request's user, in the order of how long ids live: device, exchange match,
 /// the exchange's own, shared ids. Each under the newest key, and while keys are changed then under
 /// the one before.
-pub fn ids_of<'a>(
+fn ids_of<'a>(
     hashers: &'a UserHashers,
     desk: &'a ExchangeDesk,
     request: &'a BidRequest<'_>,

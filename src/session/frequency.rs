@@ -53,6 +53,11 @@ impl CapKey {
         self.0 & Self::CREATIVE != 0
     }
 
+    /// One of 64 bits, which the [`bits`] of whatever counts for it have.
+    pub(super) const fn bit(self) -> u64 {
+        bit(self.tag())
+    }
+
     /// 32 bits of the id, never [`EVERY`].
     const fn tag(self) -> u32 {
         let tag = (self.0 >> 32) as u32;
@@ -180,6 +185,15 @@ pub(super) fn shown(shows: &[Show], keep_s: u32, now_s: u32) -> impl Iterator<It
     let known = shows.iter().rev();
     let known = known.filter(move |show| show.campaign != EVERY && show.is_within(keep_s, now_s));
     known.map(|show| (show.campaign, show.count))
+}
+
+const fn bit(tag: u32) -> u64 {
+    if tag == EVERY { u64::MAX } else { 1 << (tag & 63) }
+}
+
+/// The bits of all that these shows may count for.
+pub(super) fn bits(shows: &[Show]) -> u64 {
+    shows.iter().fold(0, |bits, show| bits | bit(show.campaign) | bit(show.creative))
 }
 
 /// Whether one more show keeps within `cap`, after these shows.

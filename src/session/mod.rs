@@ -2,8 +2,8 @@
 //!
 //! What this room promises:
 //! * It holds no raw user id: a user is a keyed hash ([`UserKey`](crate::units::UserKey)).
-//! * A session is at most 200 bytes (asserted where it is declared) and some 250 with its share of
-//!   the index and no shows; shows cost 20 bytes each, and a user keeps at most 32 records.
+//! * A session is 192 bytes (asserted where it is declared) and some 210 with its share of the
+//!   places and no shows; shows cost 20 bytes each, and a user keeps at most 32 records.
 //! * With the state of a sequence model it stays below 512.
 //! * The table never holds more than `sessions_max` sessions; the least recently used goes first.
 //! * A frequency cap is never exceeded in silence. Whatever memory forces us to forget (merged
@@ -26,6 +26,7 @@ mod identity;
 mod interest;
 mod journal;
 mod level;
+mod places;
 mod profile;
 mod replay;
 mod saved;

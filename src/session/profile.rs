@@ -25,6 +25,8 @@ pub struct Profile {
     items: RecentItems,
     sequence: State,
     shows: Vec<Show>,
+    /// The bits of all shows: what has none of them was never shown.
+    shown: u64,
     shows_keep_s: u32,
 }
 
@@ -43,6 +45,7 @@ impl Profile {
             items: RecentItems::default(),
             sequence: State::default(),
             shows: Vec::with_capacity(2 * SHOWS_MAX),
+            shown: 0,
             shows_keep_s: WINDOW_S_MAX,
         }
     }
@@ -54,6 +57,7 @@ impl Profile {
         self.items = RecentItems::default();
         self.sequence = State::default();
         self.shows.clear();
+        self.shown = 0;
     }
 
     /// How strongly the user is drawn to `category`, as far as an ad of `advertiser` may know: by
@@ -101,8 +105,8 @@ impl Profile {
     /// were forgotten, and for a window longer than they are kept.
     #[must_use]
     pub fn allows(&self, cap: CapWindow, key: CapKey, now: Timestamp) -> bool {
-        // Most have seen nothing, and are asked about fifty caps.
-        let is_fresh = self.shows.is_empty() && cap.count > 0;
+        // Most have seen little, and are asked about fifty caps.
+        let is_fresh = self.shown & key.bit() == 0 && cap.count > 0;
         cap.window_s <= self.shows_keep_s
             && (is_fresh || frequency::allows(&self.shows, cap, key, now.as_secs_u32()))
     }
@@ -117,6 +121,7 @@ impl Profile {
         self.copy_behaviour(session, config, now_s);
         self.shows.clear();
         self.shows.extend_from_slice(session.shows.as_slice());
+        self.shown = frequency::bits(&self.shows);
         self.shows_keep_s = config.shows_keep_s;
     }
 
@@ -146,10 +151,14 @@ impl Profile {
     /// Counts a show, once: a copy of it may be under way from one session to the other. Where there
     /// is no room, every cap refuses until there is.
     fn add_show(&mut self, show: Show, now_s: u32) {
+        self.shown |= frequency::bits(&[show]);
         let is_full = self.shows.len() == 2 * SHOWS_MAX;
         match self.shows.iter_mut().find(|known| known.is_copy_of(&show)) {
             Some(known) => *known = known.surer(show),
-            None if is_full => self.shows[0] = Show::forgotten(now_s),
+            None if is_full => {
+                self.shows[0] = Show::forgotten(now_s);
+                self.shown = frequency::bits(&self.shows);
+            }
             None => self.shows.push(show),
         }
     }
@@ -158,6 +167,7 @@ impl Profile {
     pub(super) fn become_stranger(&mut self, forgotten: Option<Show>, config: &SessionConfig) {
         self.clear();
         self.shows.extend(forgotten);
+        self.shown = frequency::bits(&self.shows);
         self.shows_keep_s = config.shows_keep_s;
     }
 
@@ -171,6 +181,7 @@ impl Profile {
 mod tests {
     use super::*;
     use crate::units::{CampaignId, CreativeId, HoldId, UserKey};
+    use proptest::prelude::*;
 
     #[test]
     fn reading_the_longest_log_allocates_nothing() {
@@ -184,5 +195,35 @@ mod tests {
         profile.copy_from(&session, &SessionConfig::default(), 1);
         assert_eq!(profile.shows.len(), SHOWS_MAX);
         assert_eq!((profile.shows.as_ptr(), profile.shows.capacity()), buffer);
+    }
+    proptest! {
+        /// The bits of shows spare most caps a look at them, and never one that it would have refused.
+        #[test]
+        fn caps_hold_as_if_every_show_was_looked_at(
+            shown in proptest::collection::vec((0_u64..6, 0_u64..6, 0_i64..100, any::<bool>()), 0..40),
+            forgotten in any::<bool>(),
+            (count, window_s) in (0_u16..4, 1_u32..80),
+        ) {
+            let config = SessionConfig::default();
+            let mut sessions = [1, 2].map(|user| UserSession::new(UserKey(user), Timestamp(0), 0));
+            for (sequence, (campaign, creative, at_s, is_second)) in (0..).zip(shown) {
+                let hold = HoldId { sequence, ..HoldId::default() };
+                let log = &mut sessions[usize::from(is_second)].shows;
+                let at = Timestamp(at_s * 1_000);
+                log.confirm(CampaignId(campaign), CreativeId(creative), hold, at);
+            }
+            let (now, cap) = (Timestamp(100_000), CapWindow { count, window_s });
+            let mut profile = Profile::new();
+            profile.copy_from(&sessions[0], &config, 100);
+            profile.add(&sessions[1], &config, 100);
+            profile.add_forgotten(forgotten.then(|| Show::forgotten(50)), 100);
+            for number in 0..8 {
+                let (campaign, creative) = (CampaignId(number), CreativeId(number));
+                for key in [CapKey::campaign(campaign), CapKey::creative(creative)] {
+                    let plain = frequency::allows(&profile.shows, cap, key, 100);
+                    prop_assert_eq!(profile.allows(cap, key, now), plain);
+                }
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! where the freed halves of a doubling vector were measured to cost 50 bytes a session.
 
 use super::user::UserSession;
+use crate::units::UserKey;
 
 /// Sessions in a chunk: 6 kB. The slack is half a chunk a stripe, 3 bytes a session at a million.
 const CHUNK: usize = 32;
@@ -21,6 +22,11 @@ impl Slab {
 
     pub(super) fn get(&self, place: usize) -> Option<&UserSession> {
         self.chunks.get(place / CHUNK)?.get(place % CHUNK)
+    }
+
+    /// Whose the session at `place` is.
+    pub(super) fn user_at(&self, place: u32) -> Option<UserKey> {
+        self.get(place as usize).map(|session| session.user)
     }
 
     pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut UserSession> {
@@ -58,7 +64,7 @@ impl Slab {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::{Timestamp, UserKey};
+    use crate::units::Timestamp;
     use proptest::prelude::*;
 
     proptest! {

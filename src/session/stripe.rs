@@ -1,14 +1,15 @@
-//! One lock's worth of sessions: an index over a dense slab, with second-chance eviction.
+//! One lock's worth of sessions: their places in a dense slab, with second-chance eviction.
 
 use super::frequency::Show;
+use super::places::Places;
 use super::profile::{Profile, ReadOutcome};
 use super::saved::{Reader, SESSIONS_PER_LOCK};
 use super::slab::Slab;
 use super::table::SessionConfig;
 use super::user::UserSession;
 use crate::hash;
+use crate::prefetch::prefetch_item;
 use crate::units::{Timestamp, UserKey};
-use rustc_hash::FxHashMap;
 
 /// Sessions looked at to find one to evict: bounds the time under the lock to a few microseconds.
 const EVICT_STEPS_MAX: usize = 64;
@@ -31,8 +32,8 @@ pub(super) struct Turnover {
 /// The sessions behind one lock.
 #[derive(Debug, Default)]
 pub(super) struct Stripe {
-    // User keys are keyed hashes already: a stranger cannot aim at this map.
-    index: FxHashMap<u64, u32>,
+    // User keys are keyed hashes already: a stranger cannot aim at this table.
+    places: Places,
     sessions: Slab,
     /// Where the search for a victim goes on.
     hand: usize,
@@ -52,7 +53,22 @@ impl Stripe {
 
     /// Whether there is a session, without marking it used.
     pub(super) fn knows(&self, user: UserKey) -> bool {
-        self.index.contains_key(&user.0)
+        self.place(user).is_some()
+    }
+
+    fn place(&self, user: UserKey) -> Option<usize> {
+        self.places.get(user, &self.sessions).map(|place| place as usize)
+    }
+
+    /// Asks for the line that says where `user`'s session is.
+    pub(super) fn prefetch_place(&self, user: UserKey) {
+        self.places.prefetch(user);
+    }
+
+    /// Asks for `user`'s session.
+    pub(super) fn prefetch_session(&self, user: UserKey) {
+        let session = self.places.guess(user).and_then(|place| self.sessions.get(place as usize));
+        session.into_iter().for_each(prefetch_item);
     }
 
     /// Copies `user`'s session into `profile`.
@@ -83,8 +99,7 @@ impl Stripe {
         config: &SessionConfig,
         now_s: u32,
     ) -> Option<&UserSession> {
-        let place = *self.index.get(&user.0)?;
-        let session = self.sessions.get(place as usize);
+        let session = self.sessions.get(self.place(user)?);
         let session = session.filter(|session| !session.is_expired(config, now_s))?;
         session.mark_used();
         Some(session)
@@ -101,8 +116,8 @@ impl Stripe {
         turnover: &mut Turnover,
         act: impl FnOnce(&mut UserSession) -> R,
     ) -> Option<R> {
-        let place = match self.index.get(&user.0) {
-            Some(&place) => place as usize,
+        let place = match self.place(user) {
+            Some(place) => place,
             None if may_create => self.admit(user, config, (now, cut), turnover),
             None => return None,
         };
@@ -158,9 +173,8 @@ impl Stripe {
         let until = before.saturating_sub(SESSIONS_PER_LOCK);
         let sessions = (until..before).rev().filter_map(|place| self.sessions.get(place));
         // A place that was freed to be overwritten still holds whom it held.
-        let is_listed = |session: &&UserSession| {
-            self.index.contains_key(&session.user.0) && !session.is_expired(config, now_s)
-        };
+        let is_listed =
+            |session: &&UserSession| self.knows(session.user) && !session.is_expired(config, now_s);
         let due = sessions.filter(|session| session.is_due(cut));
         due.filter(is_listed).for_each(|session| session.save(out));
         until
@@ -187,8 +201,8 @@ impl Stripe {
             return false;
         }
         let user = session.user;
-        let place = match self.index.get(&user.0) {
-            Some(&place) => place as usize,
+        let place = match self.place(user) {
+            Some(place) => place,
             None => self.admit(user, config, (now, cut), turnover),
         };
         if let Some(known) = self.sessions.get_mut(place) {
@@ -199,8 +213,8 @@ impl Stripe {
 
     /// Lets go of all that is known of `user`. Whether there was a session.
     pub(super) fn erase(&mut self, user: UserKey) -> bool {
-        let place = self.index.get(&user.0).copied();
-        place.iter().for_each(|place| self.remove(*place as usize));
+        let place = self.place(user);
+        place.into_iter().for_each(|place| self.remove(place));
         place.is_some()
     }
 
@@ -238,11 +252,11 @@ impl Stripe {
         if let Some(forgotten) = self.forgotten(user, config, now_s) {
             session.shows.inherit(forgotten);
         }
-        self.index.insert(user.0, place as u32);
         match self.sessions.get_mut(place) {
             Some(evicted) => *evicted = session,
             None => self.sessions.push(session),
         }
+        self.places.insert(user, place as u32, &self.sessions);
         turnover.created += 1;
         place
     }
@@ -260,7 +274,7 @@ impl Stripe {
         if let Some(latest_s) = victim.latest_live_show_s(config, now_s) {
             self.forget(user, latest_s);
         }
-        self.index.remove(&user.0);
+        self.places.remove(user, place as u32, &self.sessions);
         place
     }
 
@@ -288,10 +302,11 @@ impl Stripe {
     }
 
     fn remove(&mut self, place: usize) {
-        let Some(gone) = self.sessions.swap_remove(place) else { return };
-        self.index.remove(&gone.user.0);
-        if let Some(moved) = self.sessions.get(place) {
-            self.index.insert(moved.user.0, place as u32);
+        let Some(user) = self.sessions.user_at(place as u32) else { return };
+        self.places.remove(user, place as u32, &self.sessions);
+        self.sessions.swap_remove(place);
+        if let Some(moved) = self.sessions.user_at(place as u32) {
+            self.places.move_to(moved, self.sessions.len() as u32, place as u32);
         }
     }
 
@@ -309,8 +324,7 @@ impl Stripe {
         config: &SessionConfig,
         now: Timestamp,
     ) -> Option<u32> {
-        let place = *self.index.get(&user.0)?;
-        self.sessions.get(place as usize)?.latest_live_show_s(config, now.as_secs_u32())
+        self.sessions.get(self.place(user)?)?.latest_live_show_s(config, now.as_secs_u32())
     }
 
     /// The shows that this user may have had in a session that was evicted.

@@ -4,10 +4,12 @@
 //! stripe for one event. Readers only try: a stripe that is being written reads as contended.
 
 use super::frequency::{Show, WINDOW_S_MAX};
+use super::places::PLACES_MAX;
 use super::profile::{Profile, ReadOutcome};
 use super::saved::Reader;
 use super::stripe::{Stripe, Turnover};
 use super::user::UserSession;
+use crate::prefetch::prefetch_item;
 use crate::units::{Timestamp, UserKey};
 use parking_lot::RwLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -45,15 +47,21 @@ impl Default for SessionConfig {
 impl SessionConfig {
     /// The bound of one stripe.
     pub(super) const fn stripe_sessions_max(&self) -> usize {
-        let share = self.sessions_max / STRIPES;
-        if share == 0 { 1 } else { share }
+        match self.sessions_max / STRIPES {
+            0 => 1,
+            share if share > PLACES_MAX => PLACES_MAX,
+            share => share,
+        }
     }
 }
 
-/// A lock on its own cache line, so that writing one does not slow the reader of the next.
-#[repr(align(64))]
+/// A lock on its own pair of cache lines, so that writing one does not slow the reader of the next.
+#[repr(align(128))]
 #[derive(Debug, Default)]
 struct Padded(RwLock<Stripe>);
+
+// What a read begins with comes as one: processors fetch lines in pairs.
+const _: () = assert!(size_of::<Padded>() == 128);
 
 /// The sessions of all users. Shared by `Arc`; lives outside of any actor, so a panic loses none.
 #[derive(Debug)]
@@ -88,6 +96,25 @@ impl SessionTable {
     #[must_use]
     pub const fn partition_of(user: UserKey) -> usize {
         (user.0 % PARTITIONS as u64) as usize
+    }
+
+    /// Asks for what a read of `user` begins with: the sooner before it the better. Changes nothing.
+    pub fn prefetch(&self, user: UserKey) {
+        prefetch_item(self.stripe(user));
+    }
+
+    /// The same, some hundred nanoseconds later: asks for the place of the session.
+    pub fn prefetch_place(&self, user: UserKey) {
+        if let Some(stripe) = self.stripe(user).try_read() {
+            stripe.prefetch_place(user);
+        }
+    }
+
+    /// The same, once more: asks for the session itself.
+    pub fn prefetch_session(&self, user: UserKey) {
+        if let Some(stripe) = self.stripe(user).try_read() {
+            stripe.prefetch_session(user);
+        }
     }
 
     /// Copies what is known of `user` into `profile`, whatever it held. Never waits, never creates,
