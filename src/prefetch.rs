@@ -16,6 +16,14 @@ pub fn prefetch<T>(items: &[T], index: usize) {
     }
 }
 
+/// Asks for the cache lines of all `items`, which are few.
+#[inline]
+pub fn prefetch_all<T>(items: &[T]) {
+    for index in (0..items.len()).step_by((LINE / size_of::<T>().max(1)).max(1)) {
+        prefetch(items, index);
+    }
+}
+
 /// Asks for the cache lines of `item`.
 #[inline(always)]
 pub fn prefetch_item<T>(item: &T) {

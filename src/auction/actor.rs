@@ -136,12 +136,18 @@ impl Core {
         let mut recorder = self.recorder.borrow_mut();
         self.auctioneer.decide(world, &mut purse, input, &mut recorder);
         drop(recorder);
+        // What the answer will read of an ad is on its way while the rest is done.
+        for pick in &input.outcome.picks {
+            world.catalog.prefetch_bid(pick.campaign, pick.ad);
+        }
         self.auctioneer.count(world, &mut self.pacing, input);
         for pick in &input.outcome.picks {
             self.bids += 1;
-            let ad = world.catalog.ad(pick.ad);
-            if let Some(audit) = ad.and_then(|ad| Audit::of(world, input, pick, ad)) {
-                self.audits.put(input.seed, audit);
+            if let Some(ad) = world.catalog.ad(pick.ad) {
+                ad.prefetch();
+                if let Some(audit) = Audit::of(world, input, pick, ad) {
+                    self.audits.put(input.seed, audit);
+                }
             }
             let example = example_of(&self.auctioneer, world, input, pick);
             let row = world.catalog.row(pick.campaign);

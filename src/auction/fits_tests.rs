@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::auction::{AuctionInput, Context, Policy, extract};
-use crate::catalog::{BannerContent, Needs, language_key};
+use crate::catalog::{Needs, language_key};
+use crate::openrtb::markup::BannerMarkup;
 use crate::openrtb::vast::{Linear, MediaFile, PlayerRules, VAST_INLINE};
 use crate::openrtb::{self, BidRequest, CheckedBid, Limits, Media, Template};
 use crate::rates::Rates;
@@ -48,7 +49,7 @@ fn banner(sizes: &[(u32, u32)], is_fluid: bool) -> AdKind {
     AdKind::Banner(catalog::Banner {
         sizes: sizes.into(),
         is_fluid,
-        content: BannerContent::Html(Template::default()),
+        markup: BannerMarkup::default(),
         mime: "text/html",
         btypes: 1 << 3,
         expdir: 0,

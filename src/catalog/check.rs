@@ -72,15 +72,15 @@ impl Faults {
         self.compiled(key, Template::url(url))
     }
 
-    /// What was compiled, or an empty text and the fault.
-    pub(super) fn compiled(
+    /// What was compiled, or the empty one and the fault.
+    pub(super) fn compiled<T: Default>(
         &mut self,
         key: &str,
-        template: Result<Template, TemplateError>,
-    ) -> Template {
+        template: Result<T, TemplateError>,
+    ) -> T {
         template.unwrap_or_else(|error| {
             self.0.push((key.to_owned(), error.to_string()));
-            Template::default()
+            T::default()
         })
     }
 
@@ -154,7 +154,7 @@ pub(super) fn campaign(
     let mut faults = Faults::default();
     let mut ads = Vec::with_capacity(raw.ad.len());
     for (position, ad) in raw.ad.into_iter().enumerate() {
-        let defaults = (advertiser, raw.landing_url.as_deref(), raw.iab_cats.as_slice());
+        let defaults = (&*raw.name, advertiser, raw.landing_url.as_deref(), &*raw.iab_cats);
         match check_ad::ad(ad, defaults) {
             Ok(ad) => ads.push(ad),
             Err(wrong) => faults

@@ -3,11 +3,11 @@
 use super::about::{About, Written, item_key};
 use super::campaign::Advertiser;
 use super::check::{Faults, domains};
-use super::creative::{
-    Ad, AdKind, Banner, BannerContent, IMAGE_TYPES, adomain_keys, iab_cat_keys, image_mime,
-};
+use super::creative::{Ad, AdKind, Banner, IMAGE_TYPES, adomain_keys, iab_cat_keys, image_mime};
 use super::filters::Fault;
 use super::raw_ad::{Many, RawAd, RawBanner, RawDelivery, RawFile, RawImage, RawLinear, RawNative};
+use crate::openrtb::markup::{BannerMarkup, ImageMarkup};
+use crate::openrtb::response::{AdFields, AdJson};
 use crate::openrtb::vast::{
     DELIVERY_PROGRESSIVE, DELIVERY_STREAMING, Linear, MediaFile, VAST_INLINE, VAST_WITHOUT_SKIP,
     VAST_WRAPPER, VPAID_MIME,
@@ -57,13 +57,14 @@ const AUDIO_TYPES: [&str; 9] = [
     "audio/x-wav",
 ];
 
-/// What an ad takes from above where it says nothing: advertiser, landing URL, categories.
-type Defaults<'a> = (&'a Advertiser, Option<&'a str>, &'a [String]);
+/// What an ad takes from above: the campaign's name and advertiser and, where it says nothing itself,
+/// landing URL and categories.
+type Defaults<'a> = (&'a str, &'a Advertiser, Option<&'a str>, &'a [String]);
 
 /// Makes an ad. Its slot is assigned when the whole catalog is known.
 pub(super) fn ad(
     raw: RawAd,
-    (advertiser, landing_url, iab_cats): Defaults<'_>,
+    (campaign, advertiser, landing_url, iab_cats): Defaults<'_>,
 ) -> Result<Ad, Vec<Fault>> {
     let mut faults = Faults::default();
     faults.name(&raw.name);
@@ -100,7 +101,7 @@ pub(super) fn ad(
     let click_trackers = trackers(&mut faults, "click_trackers", &raw.click_trackers);
     let (items, about) = about(&mut faults, &raw, advertiser);
     let name = raw.name.clone();
-    let Some(kind) = kind(&mut faults, raw, api) else {
+    let Some(kind) = kind(&mut faults, raw, api, &impression_trackers) else {
         faults.unless(false, "name", || {
             "an ad has exactly one of banner, video, native, audio".to_owned()
         });
@@ -112,13 +113,26 @@ pub(super) fn ad(
     });
     let is_skippable =
         matches!(&kind, AdKind::Video(ad) | AdKind::Audio(ad) if ad.skip_after_s.is_some());
+    let attr = if is_skippable { attr | ATTR_SKIPPABLE } else { attr };
+    let json = AdJson::new(&AdFields {
+        adid: &name,
+        adomain: &adomain,
+        bundle: &bundle,
+        cid: campaign,
+        crid: &name,
+        cat: &iab_cats,
+        cattax: None,
+        attr,
+        apis: api,
+        language: &language,
+    });
     faults.finish(Ad {
         slot: Slot::default(),
         id: CreativeId::of(&name),
         name,
         campaign: 0,
         kind,
-        attr: if is_skippable { attr | ATTR_SKIPPABLE } else { attr },
+        attr,
         api,
         language,
         bundle,
@@ -126,6 +140,7 @@ pub(super) fn ad(
         iab_cat_keys: iab_cat_keys(&iab_cats),
         adomain: adomain.into(),
         iab_cats: iab_cats.into(),
+        json,
         landing_url,
         impression_trackers,
         click_trackers,
@@ -187,9 +202,10 @@ fn size(faults: &mut Faults, key: &str, w: u32, h: u32) {
     faults.unless(fits, key, || format!("is longer than {SIDE_MAX} pixels"));
 }
 
-fn kind(faults: &mut Faults, raw: RawAd, api: u64) -> Option<AdKind> {
+fn kind(faults: &mut Faults, raw: RawAd, api: u64, trackers: &[Template]) -> Option<AdKind> {
+    let name = raw.name;
     match (raw.banner, raw.video, raw.native, raw.audio) {
-        (Some(raw), None, None, None) => Some(AdKind::Banner(banner(faults, raw))),
+        (Some(raw), None, None, None) => Some(AdKind::Banner(banner(faults, raw, &name, trackers))),
         (None, Some(raw), None, None) => {
             Some(AdKind::Video(linear(faults, "video", raw, &Player::video(api))))
         }
@@ -201,7 +217,7 @@ fn kind(faults: &mut Faults, raw: RawAd, api: u64) -> Option<AdKind> {
     }
 }
 
-fn banner(faults: &mut Faults, raw: RawBanner) -> Banner {
+fn banner(faults: &mut Faults, raw: RawBanner, name: &str, trackers: &[Template]) -> Banner {
     let mut sizes: SmallVec<[(u32, u32); 1]> = SmallVec::new();
     if raw.sizes.is_empty() || raw.w > 0 || raw.h > 0 {
         sizes.push((raw.w, raw.h));
@@ -213,7 +229,7 @@ fn banner(faults: &mut Faults, raw: RawBanner) -> Banner {
     let mut banner = Banner {
         sizes,
         is_fluid: raw.fluid,
-        content: BannerContent::Html(Template::default()),
+        markup: BannerMarkup::default(),
         mime: "text/html",
         btypes: XHTML_BANNER,
         expdir: u8::try_from(expdir).unwrap_or(0),
@@ -222,7 +238,10 @@ fn banner(faults: &mut Faults, raw: RawBanner) -> Banner {
     match (raw.image_url, raw.html) {
         (Some(url), None) => {
             banner.mime = image_type(faults, "banner.mime", raw.mime.as_deref(), &url);
-            banner.content = BannerContent::Image(faults.template("banner.image_url", &url));
+            let image = &faults.template("banner.image_url", &url);
+            let (w, h) = banner.sizes.first().copied().unwrap_or_default();
+            let image = BannerMarkup::image(&ImageMarkup { image, w, h, alt: name }, trackers);
+            banner.markup = faults.compiled("banner.image_url", image);
             let is_plain = banner.sizes.len() == 1 && !banner.is_fluid && banner.expdir == 0;
             faults.unless(is_plain, "banner", || {
                 "an image has one size and stays in it; let html draw it in others".to_owned()
@@ -231,7 +250,8 @@ fn banner(faults: &mut Faults, raw: RawBanner) -> Banner {
         (None, Some(html)) => {
             faults.unless(raw.mime.is_none(), "banner.mime", || "html has its own".to_owned());
             banner.btypes = btypes(&html);
-            banner.content = BannerContent::Html(snippet(faults, &html));
+            let snippet = BannerMarkup::snippet(&snippet(faults, &html), trackers);
+            banner.markup = faults.compiled("banner.html", snippet);
         }
         _ => faults.unless(false, "banner", || "a banner has either image_url or html".to_owned()),
     }

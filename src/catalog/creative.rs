@@ -3,8 +3,11 @@
 use super::about::About;
 use super::facts::{category_key, for_domain_and_parents, parent_category};
 use crate::hash;
+use crate::openrtb::markup::BannerMarkup;
+use crate::openrtb::response::AdJson;
 use crate::openrtb::vast::Linear;
 use crate::openrtb::{Library, Template};
+use crate::prefetch::prefetch_all;
 use crate::units::{CreativeId, Slot};
 use smallvec::SmallVec;
 
@@ -37,6 +40,8 @@ pub struct Ad {
     pub adomain: SmallVec<[String; 1]>,
     /// IAB categories, as sent in `cat`; at least one.
     pub iab_cats: SmallVec<[String; 2]>,
+    /// What bids on it say of it.
+    pub json: AdJson,
     /// Where a click leads.
     pub landing_url: String,
     /// Third parties' pixels, called when it is shown.
@@ -50,6 +55,17 @@ pub struct Ad {
 }
 
 impl Ad {
+    /// Asks for the cache lines that an answer with it reads, beside its own.
+    pub fn prefetch(&self) {
+        prefetch_all(self.json.as_bytes());
+        if let AdKind::Banner(banner) = &self.kind {
+            prefetch_all(banner.markup.as_str().as_bytes());
+        }
+        for text in self.adomain.iter().chain(&self.iab_cats) {
+            prefetch_all(text.as_bytes());
+        }
+    }
+
     /// Key of the app that is advertised, as entries of `bapp` are hashed.
     #[must_use]
     pub fn bundle_key(&self) -> Option<u64> {
@@ -111,8 +127,8 @@ pub struct Banner {
     pub sizes: SmallVec<[(u32, u32); 1]>,
     /// Whether it may be drawn in any other size too.
     pub is_fluid: bool,
-    /// What is drawn.
-    pub content: BannerContent,
+    /// What is drawn: an image, or a snippet of HTML.
+    pub markup: BannerMarkup,
     /// Content type: the image's, or "text/html".
     pub mime: &'static str,
     /// Kinds of banner (list 5.2) that it is of: bit `n` for code `n`.
@@ -121,15 +137,6 @@ pub struct Banner {
     pub expdir: u8,
     /// Whether it must stand in the top frame.
     pub needs_topframe: bool,
-}
-
-/// What a banner draws.
-#[derive(Clone, Debug)]
-pub enum BannerContent {
-    /// An image, at this address.
-    Image(Template),
-    /// A snippet of HTML.
-    Html(Template),
 }
 
 /// The key of a mime type, in any case.

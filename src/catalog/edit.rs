@@ -192,7 +192,7 @@ pub(super) fn apply<'a>(
         campaign.targeting = Arc::new(targeting.clone());
     }
     campaign.pooled_interest = edit.pooled_interest.unwrap_or(campaign.pooled_interest);
-    let drafts = edit.ads.as_ref().map(|drafts| self::ads(drafts, advertiser, &campaign.iab_cats));
+    let drafts = edit.ads.as_ref().map(|drafts| self::ads(drafts, advertiser, &campaign));
     match drafts.transpose()? {
         None => Ok((check::checked(campaign, ads, strategies)?, None)),
         Some(drafted) => {
@@ -206,13 +206,14 @@ pub(super) fn apply<'a>(
 fn ads(
     drafts: &[AdDraft],
     advertiser: &Advertiser,
-    iab_cats: &[String],
+    campaign: &Campaign,
 ) -> Result<Vec<Ad>, Vec<Fault>> {
+    let defaults = (&*campaign.name, advertiser, None, &*campaign.iab_cats);
     let (mut ads, mut faults) = (Vec::with_capacity(drafts.len()), Vec::new());
     for (position, AdDraft(draft)) in drafts.iter().enumerate() {
         let made = RawAd::deserialize(draft)
             .map_err(|error| vec![("json".to_owned(), error.to_string())])
-            .and_then(|raw| check_ad::ad(raw, (advertiser, None, iab_cats)));
+            .and_then(|raw| check_ad::ad(raw, defaults));
         match made {
             Ok(ad) => ads.push(ad),
             Err(wrong) => {

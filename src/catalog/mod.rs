@@ -54,7 +54,7 @@ pub use campaign::{
     Advertiser, BidTerms, Campaign, CapScope, FrequencyCap, Sector, Sensitivity, Status,
 };
 pub use check_ad::CLICK_ID_MACRO;
-pub use creative::{Ad, AdKind, Banner, BannerContent, image_mime, language_key, mime_key};
+pub use creative::{Ad, AdKind, Banner, image_mime, language_key, mime_key};
 pub use domain::{Domain, Domains, FeatureGroups, Forbidden, Kept, Minors};
 pub use edit::{AdView, BidEdit, CampaignEdit, CampaignView, EditError, Edited, EditsView};
 pub use facts::{RequestFacts, category_key, deal_key, domain_key};

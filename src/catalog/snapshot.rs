@@ -11,6 +11,7 @@ use super::items::Item;
 use super::rows::{AdRow, BlockKeys, CampaignRow, Rows, Shape};
 use super::slots::SlotTable;
 use super::split::{self, ARMS_MAX, KnownStrategies};
+use crate::prefetch::prefetch;
 use crate::units::{AdvertiserId, CampaignId, CategoryId, Slot};
 use smallvec::SmallVec;
 use std::collections::HashSet;
@@ -141,6 +142,12 @@ impl Catalog {
     #[must_use]
     pub fn ad(&self, index: u32) -> Option<&Ad> {
         self.ads.get(index as usize)?.as_ref()
+    }
+
+    /// Asks for an ad and its campaign, which an answer reads.
+    pub fn prefetch_bid(&self, campaign: u32, ad: u32) {
+        prefetch(&self.ads, ad as usize);
+        prefetch(&self.campaigns, campaign as usize);
     }
 
     /// What an auction reads of the campaign at a slot index.

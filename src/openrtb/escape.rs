@@ -138,13 +138,28 @@ pub(super) fn json(text: &str, out: &mut String) {
     out.put_json_text(text);
 }
 
+/// Appends `text` as [`escape`] does, inside of a JSON string.
+pub(super) fn html_in_json(text: &str, out: &mut String) {
+    let is_special = |byte| may_be_unfit(byte) | is_markup(byte) | (byte == b'\\');
+    put_careful(text, out, is_special, |letter, out| match letter {
+        '\t' | '\n' | '\r' | '\\' => out.put_escaped(letter as u8),
+        letter => put_html(letter, out),
+    });
+}
+
 /// Appends `text` so that it stays text between tags and in quoted attributes, of HTML and of XML.
 /// Control characters, which XML cannot hold, are left out.
 pub(super) fn escape(text: &str, out: &mut String) {
-    let is_markup =
-        |byte| (byte == b'&') | (byte == b'<') | (byte == b'>') | (byte == b'"') | (byte == b'\'');
-    let is_special = |byte| may_be_unfit(byte) | is_markup(byte);
-    put_careful(text, out, is_special, |letter, out| match letter {
+    put_careful(text, out, |byte| may_be_unfit(byte) | is_markup(byte), put_html);
+}
+
+/// Whether HTML and XML read a structure into `byte`.
+const fn is_markup(byte: u8) -> bool {
+    (byte == b'&') | (byte == b'<') | (byte == b'>') | (byte == b'"') | (byte == b'\'')
+}
+
+fn put_html(letter: char, out: &mut String) {
+    match letter {
         '&' => out.push_str("&amp;"),
         '<' => out.push_str("&lt;"),
         '>' => out.push_str("&gt;"),
@@ -153,7 +168,7 @@ pub(super) fn escape(text: &str, out: &mut String) {
         '\t' | '\n' | '\r' => out.push(letter),
         unfit if is_unfit(unfit) => {}
         plain => out.push(plain),
-    });
+    }
 }
 
 /// Appends `text` inside of a CDATA section; an end mark in it is split over two sections.
@@ -238,7 +253,7 @@ mod tests {
         }
     }
 
-    const LETTERS: &str = "[a-e&<>\"'\\]\\[\t\n\u{0}\u{1f}\u{7f}\u{80}\u{9f}\u{a0}é\u{fffd}-\u{ffff}\u{10ffff}]{0,50}";
+    const LETTERS: &str = "[a-e&<>\"'\\\\\\]\\[\t\n\u{0}\u{1f}\u{7f}\u{80}\u{9f}\u{a0}é\u{fffd}-\u{ffff}\u{10ffff}]{0,50}";
 
     proptest! {
         #[test]
@@ -246,7 +261,11 @@ mod tests {
             let mut out = "before ".to_owned();
             escape(&text, &mut out);
             let expected: String = text.chars().map(escaped).collect();
-            prop_assert_eq!(out, format!("before {expected}"));
+            prop_assert_eq!(&out, &format!("before {expected}"));
+            let mut in_json = "\"before ".to_owned();
+            html_in_json(&text, &mut in_json);
+            in_json.push('"');
+            prop_assert_eq!(serde_json::from_str::<String>(&in_json).expect("JSON"), out);
         }
 
         #[test]

@@ -1,9 +1,12 @@
 //! Markup of banners, and what all markup carries: where clicks go and what is called when the ad is
 //! shown. Whatever goes in is escaped for the place it goes to, so no text of a request, campaign or
 //! macro can become markup; only a creative's own snippet is markup from the start.
+//!
+//! A banner's markup is put together when the catalog loads, as a text with macros of its own, and
+//! escaped for JSON then: an answer copies it and fills in values.
 
-use super::escape::{Put, Sink, escape};
-use super::template::{MacroValues, Template};
+use super::escape::{Put, Sink, escape, json};
+use super::template::{MacroValues, Template, TemplateError};
 
 /// What an ad reports, in any markup.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,42 +63,71 @@ pub struct ImageMarkup<'a> {
     pub alt: &'a str,
 }
 
-/// Appends the HTML of an image behind our click URL, and pixels that report the impression.
-pub fn write_image(banner: &ImageMarkup<'_>, tracking: &Tracking<'_>, out: &mut String) {
-    out.put("<a href=\"");
-    escape(tracking.values.click, out);
-    out.put("\" target=\"_blank\" rel=\"noopener\"><img src=\"");
-    banner.image.write_url(&tracking.values, escape, out);
-    out.put("\" width=\"");
-    out.put_number(u64::from(banner.w));
-    out.put("\" height=\"");
-    out.put_number(u64::from(banner.h));
-    out.put("\" alt=\"");
-    escape(banner.alt, out);
-    out.put("\" style=\"border:0\"></a>");
-    write_pixels(tracking, out);
-}
+/// A banner's markup as answers carry it, inside of a JSON string, but for the values of macros.
+#[derive(Clone, Debug, Default)]
+pub struct BannerMarkup(Template);
 
-/// Appends a creative's own HTML with its macros filled, and pixels that report the impression; ours
-/// only where the snippet does not place it itself.
-pub fn write_snippet(snippet: &Template, tracking: &Tracking<'_>, out: &mut String) {
-    snippet.write_html(&tracking.values, out);
-    if !snippet.has_impression() {
-        return write_pixels(tracking, out);
+impl BannerMarkup {
+    /// The HTML of an image behind our click URL, and pixels that report the impression: ours, and
+    /// those of `trackers`.
+    ///
+    /// # Errors
+    /// None where all templates compiled from what they say.
+    pub fn image(banner: &ImageMarkup<'_>, trackers: &[Template]) -> Result<Self, TemplateError> {
+        let mut html =
+            "<a href=\"${OUTBID_CLICK}\" target=\"_blank\" rel=\"noopener\"><img src=\"".to_owned();
+        // No letter of a macro is escaped.
+        escape(banner.image.as_str(), &mut html);
+        html.put("\" width=\"");
+        html.put_number(u64::from(banner.w));
+        html.put("\" height=\"");
+        html.put_number(u64::from(banner.h));
+        html.put("\" alt=\"");
+        escape(banner.alt, &mut html);
+        html.put("\" style=\"border:0\"></a>");
+        Self::with_pixels(html, true, trackers)
     }
-    for url in tracking.impressions {
-        write_pixel(tracking, Url::Theirs(url), out);
+
+    /// A creative's own HTML with macros, and pixels that report the impression; ours only where the
+    /// snippet does not place it itself.
+    ///
+    /// # Errors
+    /// As [`BannerMarkup::image`].
+    pub fn snippet(snippet: &Template, trackers: &[Template]) -> Result<Self, TemplateError> {
+        Self::with_pixels(snippet.as_str().to_owned(), !snippet.has_impression(), trackers)
+    }
+
+    fn with_pixels(
+        mut html: String,
+        with_own: bool,
+        trackers: &[Template],
+    ) -> Result<Self, TemplateError> {
+        let own = with_own.then_some("${OUTBID_IMPRESSION}");
+        for url in own.into_iter().chain(trackers.iter().map(Template::as_str)) {
+            html.put("<img src=\"");
+            escape(url, &mut html);
+            html.put("\" width=\"1\" height=\"1\" alt=\"\" style=\"position:absolute;opacity:0\">");
+        }
+        let mut text = String::new();
+        json(&html, &mut text);
+        Template::prepared(&text).map(Self)
+    }
+
+    /// Appends the markup of one bid.
+    pub fn write(&self, values: &MacroValues<'_>, out: &mut String) {
+        self.0.write_json(values, out);
+    }
+
+    /// The text with its macros, escaped for JSON.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
     }
 }
 
-fn write_pixels(tracking: &Tracking<'_>, out: &mut String) {
-    tracking.pixels().for_each(|url| write_pixel(tracking, url, out));
-}
-
-fn write_pixel(tracking: &Tracking<'_>, url: Url<'_>, out: &mut String) {
-    out.put("<img src=\"");
-    tracking.write(url, escape, out);
-    out.put("\" width=\"1\" height=\"1\" alt=\"\" style=\"position:absolute;opacity:0\">");
+/// Appends other markup inside of a JSON string.
+pub fn write_in_json(markup: &str, out: &mut String) {
+    json(markup, out);
 }
 
 #[cfg(test)]
@@ -105,9 +137,16 @@ mod tests {
     /// What a hostile text tries, in each place that takes text.
     const HOSTILE: &str = "x\"'><script>alert(1)</script>]]><Impression>&\u{0}";
 
+    /// The markup of one bid, out of its JSON string.
+    fn written(markup: Result<BannerMarkup, TemplateError>, values: &MacroValues<'_>) -> String {
+        let mut out = "\"".to_owned();
+        markup.expect("compiles").write(values, &mut out);
+        out.push('"');
+        serde_json::from_str(&out).expect("JSON")
+    }
+
     #[test]
     fn nothing_breaks_out_of_a_banner() {
-        let mut out = String::new();
         let url = Template::url(HOSTILE).expect("compiles");
         let values = MacroValues {
             click: HOSTILE,
@@ -115,9 +154,8 @@ mod tests {
             site: HOSTILE,
             ..Default::default()
         };
-        let tracking = Tracking { values, impressions: std::slice::from_ref(&url), clicks: &[] };
         let banner = ImageMarkup { image: &url, w: 300, h: 250, alt: HOSTILE };
-        write_image(&banner, &tracking, &mut out);
+        let out = written(BannerMarkup::image(&banner, std::slice::from_ref(&url)), &values);
         assert_eq!(out.matches('<').count(), 5, "a, img, /a, img, img: {out}");
         assert!(!out.contains("<script"));
         assert_eq!(out.matches('"').count() % 2, 0);
@@ -133,13 +171,12 @@ mod tests {
             ..MacroValues::default()
         };
         let theirs = [Template::url("https://t.example/?s=${OUTBID_SITE}").expect("compiles")];
-        let tracking = Tracking { values, impressions: &theirs, clicks: &[] };
         for (html, expected) in [
             ("<b>${OUTBID_CLICK}</b>", 2),
             ("<a href=\"${OUTBID_CLICK}\"><img src=\"${OUTBID_IMPRESSION}\"></a>", 2),
         ] {
-            let mut out = String::new();
-            write_snippet(&Template::html(html).expect("compiles"), &tracking, &mut out);
+            let snippet = Template::html(html).expect("compiles");
+            let out = written(BannerMarkup::snippet(&snippet, &theirs), &values);
             assert_eq!(out.matches("https://b.example/p\"").count(), 1, "{out}");
             assert_eq!(out.matches("<img src=").count(), expected, "{out}");
             assert!(out.contains("https://b.example/c?a&amp;b"), "{out}");

@@ -72,25 +72,12 @@ pub struct NoBidResponse<'a> {
     pub nbr: NoBidReason,
 }
 
-/// One bid. Empty texts and lists are not written. `S` is how the catalog keeps texts.
-#[derive(Clone, Debug)]
-pub struct Bid<'a, S> {
-    /// Our id for the bid; written as text.
-    pub id: u32,
-    /// The imp that it is for.
-    pub impid: &'a str,
-    /// The price as a CPM in the answer's currency.
-    pub price: Micros,
+/// What all bids on one ad say of it. Empty texts and lists are not written. `S` is how the catalog
+/// keeps texts.
+#[derive(Clone, Copy, Debug)]
+pub struct AdFields<'a, S> {
     /// Our id of the ad.
     pub adid: &'a str,
-    /// Called when the bid wins.
-    pub nurl: &'a str,
-    /// Called when the bid is billed.
-    pub burl: &'a str,
-    /// Called when the bid loses.
-    pub lurl: &'a str,
-    /// The markup.
-    pub adm: &'a str,
     /// The advertiser's domains.
     pub adomain: &'a [S],
     /// The app that is advertised.
@@ -109,6 +96,35 @@ pub struct Bid<'a, S> {
     pub apis: u64,
     /// The language of the ad: an ISO 639-1 code is sent as `language`, any other tag as `langb`.
     pub language: &'a str,
+}
+
+/// The same in JSON, written once for all bids on the ad.
+#[derive(Clone, Debug, Default)]
+pub struct AdJson {
+    text: Box<[u8]>,
+    /// Where the ad's id ends, and with it what stands before the URLs.
+    id_ends: usize,
+}
+
+/// One bid. Empty texts are not written.
+#[derive(Clone, Debug)]
+pub struct Bid<'a> {
+    /// Our id for the bid; written as text.
+    pub id: u32,
+    /// The imp that it is for.
+    pub impid: &'a str,
+    /// The price as a CPM in the answer's currency.
+    pub price: Micros,
+    /// What is said of the ad.
+    pub ad: &'a AdJson,
+    /// Called when the bid wins.
+    pub nurl: &'a str,
+    /// Called when the bid is billed.
+    pub burl: &'a str,
+    /// Called when the bid loses.
+    pub lurl: &'a str,
+    /// The markup, escaped for a JSON string already.
+    pub adm: &'a str,
     /// The deal that the bid is made under.
     pub dealid: &'a str,
     /// Width in pixels.
@@ -152,7 +168,7 @@ impl<'a> BidResponse<'a> {
     }
 
     /// Appends a bid, and before the first one the beginning of the answer.
-    pub fn push<S: AsRef<str>>(&mut self, bid: &Bid<'_, S>, out: &mut Vec<u8>) {
+    pub fn push(&mut self, bid: &Bid<'_>, out: &mut Vec<u8>) {
         if self.has_bid {
             out.put(",");
         } else {
@@ -187,29 +203,52 @@ impl NoBidResponse<'_> {
     }
 }
 
-impl<S: AsRef<str>> Bid<'_, S> {
+impl AdJson {
+    /// What is written of the ad with these fields.
+    #[must_use]
+    pub fn new<S: AsRef<str>>(ad: &AdFields<'_, S>) -> Self {
+        let mut out = Vec::new();
+        text(&mut out, ",\"adid\":", ad.adid);
+        let id_ends = out.len();
+        list(&mut out, ",\"adomain\":[", ad.adomain);
+        text(&mut out, ",\"bundle\":", ad.bundle);
+        text(&mut out, ",\"cid\":", ad.cid);
+        text(&mut out, ",\"crid\":", ad.crid);
+        list(&mut out, ",\"cat\":[", ad.cat);
+        number(&mut out, ",\"cattax\":", ad.cattax);
+        codes(&mut out, ",\"attr\":[", ad.attr);
+        codes(&mut out, ",\"apis\":[", ad.apis);
+        let is_code = ad.language.len() == 2;
+        text(&mut out, if is_code { ",\"language\":" } else { ",\"langb\":" }, ad.language);
+        Self { text: out.into(), id_ends }
+    }
+
+    /// What is written.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+impl Bid<'_> {
     fn write(&self, out: &mut Vec<u8>) {
+        let (ad_id, of_ad) = self.ad.text.split_at(self.ad.id_ends);
         out.put("{\"id\":\"");
         out.put_number(u64::from(self.id));
         out.put("\",\"impid\":");
         out.put_json(self.impid);
         out.put(",\"price\":");
         put_price(self.price, out);
-        text(out, ",\"adid\":", self.adid);
+        out.extend_from_slice(ad_id);
         text(out, ",\"nurl\":", self.nurl);
         text(out, ",\"burl\":", self.burl);
         text(out, ",\"lurl\":", self.lurl);
-        text(out, ",\"adm\":", self.adm);
-        list(out, ",\"adomain\":[", self.adomain);
-        text(out, ",\"bundle\":", self.bundle);
-        text(out, ",\"cid\":", self.cid);
-        text(out, ",\"crid\":", self.crid);
-        list(out, ",\"cat\":[", self.cat);
-        number(out, ",\"cattax\":", self.cattax);
-        codes(out, ",\"attr\":[", self.attr);
-        codes(out, ",\"apis\":[", self.apis);
-        let is_code = self.language.len() == 2;
-        text(out, if is_code { ",\"language\":" } else { ",\"langb\":" }, self.language);
+        if !self.adm.is_empty() {
+            out.put(",\"adm\":\"");
+            out.put(self.adm);
+            out.put("\"");
+        }
+        out.extend_from_slice(of_ad);
         text(out, ",\"dealid\":", self.dealid);
         number(out, ",\"w\":", self.w);
         number(out, ",\"h\":", self.h);
@@ -479,15 +518,8 @@ mod tests {
             attr in any::<u64>(),
             mtype in proptest::option::of(1..5u8),
         ) {
-            let bid = |price: u64| Bid {
-                id: 7,
-                impid: &texts[1],
-                price: Micros(price),
+            let ad = AdJson::new(&AdFields {
                 adid: &texts[2],
-                nurl: &texts[3],
-                burl: &texts[4],
-                lurl: &texts[5],
-                adm: &texts[6],
                 adomain: &texts[7..9],
                 bundle: &texts[9],
                 cid: &texts[10],
@@ -497,6 +529,18 @@ mod tests {
                 attr,
                 apis: attr >> 1,
                 language: &language,
+            });
+            let mut adm = String::new();
+            adm.put_json_text(&texts[6]);
+            let bid = |price: u64| Bid {
+                id: 7,
+                impid: &texts[1],
+                price: Micros(price),
+                ad: &ad,
+                nurl: &texts[3],
+                burl: &texts[4],
+                lurl: &texts[5],
+                adm: &adm,
                 dealid: &texts[13],
                 w: sizes[0],
                 h: sizes[1],

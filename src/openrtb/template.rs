@@ -16,13 +16,15 @@
 //! for the value in Base64 (then percent-encoded, for its `+`, `/` and `=`); on macros that stay,
 //! any suffix stays too.
 
-use super::escape::{Put, Sink, escape};
+use super::escape::{Put, Sink, html_in_json, json};
+use smallvec::SmallVec;
 
 /// A text with macros, as segments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     text: Box<str>,
-    parts: Box<[Part]>,
+    // A banner has five: an answer reads one place less of memory that no cache holds.
+    parts: SmallVec<[Part; 5]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ enum Part {
 enum Form {
     /// Escaped for its place.
     Plain,
-    /// As it is: inside of a script, where an escape of HTML would stay.
+    /// As it is, but for JSON: inside of a script, where an escape of HTML would stay.
     Script,
     Percent,
     Base64,
@@ -161,7 +163,7 @@ impl Template {
     /// # Errors
     /// See [`TemplateError`].
     pub fn url(text: &str) -> Result<Self, TemplateError> {
-        Self::compile(text, |_| Form::Plain)
+        Self::bounded(text, |text| Self::compile(text, |_| Form::Plain))
     }
 
     /// Compiles a snippet of HTML with macros.
@@ -169,6 +171,12 @@ impl Template {
     /// # Errors
     /// See [`TemplateError`].
     pub fn html(text: &str) -> Result<Self, TemplateError> {
+        Self::bounded(text, Self::prepared)
+    }
+
+    /// The same for a snippet that was put together of such texts, whatever its length: it may be
+    /// escaped for JSON already, which leaves macros and tags as they are.
+    pub(super) fn prepared(text: &str) -> Result<Self, TemplateError> {
         let lower = text.to_ascii_lowercase();
         Self::compile(text, |at| {
             let before = &lower[..at];
@@ -177,12 +185,25 @@ impl Template {
         })
     }
 
-    /// `plain` says how a plain URL of ours is written at this position.
-    fn compile(text: &str, plain: impl Fn(usize) -> Form) -> Result<Self, TemplateError> {
+    fn bounded(
+        text: &str,
+        compile: impl FnOnce(&str) -> Result<Self, TemplateError>,
+    ) -> Result<Self, TemplateError> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(TemplateError::TooLong);
         }
-        let mut parts = Vec::new();
+        compile(text).and_then(|template| {
+            if template.parts.len() > PARTS_MAX {
+                Err(TemplateError::TooLong)
+            } else {
+                Ok(template)
+            }
+        })
+    }
+
+    /// `plain` says how a plain URL of ours is written at this position.
+    fn compile(text: &str, plain: impl Fn(usize) -> Form) -> Result<Self, TemplateError> {
+        let mut parts = SmallVec::new();
         let (mut from, mut at) = (0, 0);
         while let Some(start) = text[at..].find("${").map(|found| at + found) {
             let inside = &text[start + 2..];
@@ -203,10 +224,7 @@ impl Template {
         if from < text.len() {
             parts.push(Part::Text(from as u32, text.len() as u32));
         }
-        if parts.len() > PARTS_MAX {
-            return Err(TemplateError::TooLong);
-        }
-        Ok(Self { text: text.into(), parts: parts.into() })
+        Ok(Self { text: text.into(), parts })
     }
 
     /// The text as it was written.
@@ -241,12 +259,13 @@ impl Template {
         }
     }
 
-    /// Appends a snippet: its own text is markup, its values are not.
-    pub(super) fn write_html(&self, values: &MacroValues<'_>, out: &mut String) {
+    /// Appends a snippet inside of a JSON string: its own text is markup, and escaped for JSON
+    /// already; its values are neither.
+    pub(super) fn write_json(&self, values: &MacroValues<'_>, out: &mut String) {
         for part in &self.parts {
             match *part {
                 Part::Text(from, to) => out.push_str(&self.text[from as usize..to as usize]),
-                Part::Value(value, form) => values.write(value, form, escape, out),
+                Part::Value(value, form) => values.write(value, form, html_in_json, out),
             }
         }
     }
@@ -316,7 +335,7 @@ impl MacroValues<'_> {
         };
         match form {
             Form::Plain => put(text, out),
-            Form::Script => out.push_str(text),
+            Form::Script => json(text, out),
             Form::Percent => percent(text.as_bytes(), out),
             Form::Base64 => base64(text.as_bytes(), out),
         }

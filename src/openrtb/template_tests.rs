@@ -19,6 +19,15 @@ const VALUES_OF_ONE_BID: MacroValues<'_> = MacroValues {
     gpp_sid: &[2, -7, 10],
 };
 
+/// What a snippet becomes, out of its JSON string.
+fn html(text: &str, values: &MacroValues<'_>) -> String {
+    let (mut prepared, mut out) = (String::new(), "\"".to_owned());
+    json(text, &mut prepared);
+    Template::prepared(&prepared).expect("compiles").write_json(values, &mut out);
+    out.push('"');
+    serde_json::from_str(&out).expect("JSON")
+}
+
 fn url(text: &str) -> String {
     let mut out = String::new();
     let plain: Put = |text, out| out.push_str(text);
@@ -74,8 +83,7 @@ fn our_urls_are_escaped_in_markup_and_bare_in_scripts() {
     let html = r#"<a href="${OUTBID_CLICK}"><script>go("${OUTBID_CLICK}")</SCRIPT><img src="${OUTBID_IMPRESSION}">"#;
     let template = Template::html(html).expect("compiles");
     assert!(template.has_click() && template.has_impression());
-    let mut out = String::new();
-    template.write_html(&VALUES_OF_ONE_BID, &mut out);
+    let out = self::html(html, &VALUES_OF_ONE_BID);
     let escaped = "https://bid.example/click?e=x&amp;t=T";
     let bare = "https://bid.example/click?e=x&t=T";
     let pixel = "https://bid.example/pixel?e=x&amp;t=T&amp;price=${AUCTION_PRICE}";
@@ -105,9 +113,7 @@ proptest! {
         };
         let names = ["AUCTION_ID", "AUCTION_IMP_ID", "OUTBID_SITE", "GDPR_CONSENT_1", "US_PRIVACY", "GPP"];
         for name in names {
-            let mut out = String::new();
-            let template = Template::html(&format!("${{{name}}}")).expect("compiles");
-            template.write_html(&values, &mut out);
+            let out = html(&format!("${{{name}}}"), &values);
             prop_assert!(out.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)));
             prop_assert_eq!(decoded(&out), text.as_bytes());
         }

@@ -68,7 +68,10 @@ struct Texts {
     loss: String,
     click: String,
     view: String,
+    /// As it stands in the answer, inside of a JSON string.
     markup: String,
+    /// What is written before it is escaped for that.
+    plain: String,
 }
 
 /// Writes the answer to `request` into `scratch.answer`. Bids that fail our own check are left out,
@@ -142,7 +145,7 @@ fn bid<'a>(
     catalog: &'a Catalog,
     (number, pick): (u32, &Pick),
     texts: &'a mut Texts,
-) -> Result<Bid<'a, String>, Defect> {
+) -> Result<Bid<'a>, Defect> {
     let imp = request.imp.get(usize::from(pick.imp)).ok_or(Defect::UnknownImp)?;
     let campaign = catalog.campaign(pick.campaign).ok_or(Defect::UnknownImp)?;
     let ad = catalog.ad(pick.ad).ok_or(Defect::UnknownImp)?;
@@ -151,7 +154,7 @@ fn bid<'a>(
     let sealed = desk.sealer.seal(desk.exchange_key, &token, nonce);
     texts.write_urls(desk, &sealed);
     let fitted = Fitted::new(imp, &ad.kind)?;
-    let Texts { win, billing, loss, click, view, markup } = texts;
+    let Texts { win, billing, loss, click, view, markup, plain } = texts;
     let tracking = Tracking {
         values: MacroValues {
             click,
@@ -161,7 +164,7 @@ fn bid<'a>(
         impressions: &ad.impression_trackers,
         clicks: &ad.click_trackers,
     };
-    fitted.write(&ad.name, &tracking, markup).ok_or(Defect::NoMarkup)?;
+    fitted.write(&ad.name, &tracking, plain, markup).ok_or(Defect::NoMarkup)?;
     let deal = pick.deal.and_then(|deal| imp.pmp.deals.get(usize::from(deal)));
     let checked = CheckedBid {
         impid: &imp.id,
@@ -186,20 +189,11 @@ fn bid<'a>(
         id: number,
         impid: &imp.id,
         price: pick.price,
-        adid: &ad.name,
+        ad: &ad.json,
         nurl: win,
         burl: billing,
         lurl: loss,
         adm: markup,
-        adomain: &ad.adomain,
-        bundle: &ad.bundle,
-        cid: &campaign.name,
-        crid: &ad.name,
-        cat: &ad.iab_cats,
-        cattax: None,
-        attr: ad.attr,
-        apis: ad.api,
-        language: &ad.language,
         dealid: deal.map_or("", |deal| deal.id.as_str()),
         w,
         h,

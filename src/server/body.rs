@@ -62,8 +62,11 @@ pub async fn read(
     bytes_max: usize,
     deadline_ms: u64,
 ) -> Result<Bytes, BodyError> {
-    // Nearly every body lies in the socket already: take what is there without arming a timer.
+    // Nearly every body has arrived with its head: take what is there without arming a timer. The
+    // connection looks at a body only once its handler waits for it, so one more look is due, which
+    // costs a whole body nothing: its arrival wakes the connection too.
     let mut body = Gathered::new(bytes_max);
+    let mut is_second = false;
     let ready = std::future::poll_fn(|context| {
         loop {
             match payload.poll_next_unpin(context) {
@@ -73,7 +76,12 @@ pub async fn read(
                 },
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(BodyError::Broken))),
                 Poll::Ready(None) => return Poll::Ready(Some(Ok(()))),
-                Poll::Pending => return Poll::Ready(None),
+                Poll::Pending if is_second => return Poll::Ready(None),
+                Poll::Pending => {
+                    is_second = true;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
         }
     })

@@ -1,7 +1,7 @@
 //! An ad as it stands in one imp: in which size, with which files, as which parts.
 
-use crate::catalog::{AdKind, Banner, BannerContent};
-use crate::openrtb::markup::{ImageMarkup, Tracking, write_image, write_snippet};
+use crate::catalog::{AdKind, Banner};
+use crate::openrtb::markup::{Tracking, write_in_json};
 use crate::openrtb::vast::{Files, Linear, PlayerRules, VastMarkup, VastVersion, write_vast};
 use crate::openrtb::{Defect, Imp, Library, Media, NativeMarkup, NativeRequest, write_native};
 
@@ -60,27 +60,26 @@ impl<'a> Fitted<'a> {
         }
     }
 
-    /// Writes the markup into `out`, in place of what was there. `None` when it cannot be written.
+    /// Writes the markup into `out` as it stands inside of a JSON string, in place of what was there,
+    /// by way of `plain` where it is not prepared. `None` when it cannot be written.
     pub(super) fn write(
         &self,
         name: &str,
         tracking: &Tracking<'_>,
+        plain: &mut String,
         out: &mut String,
     ) -> Option<()> {
         out.clear();
+        plain.clear();
         match self {
-            Self::Banner(banner, (w, h), _) => match &banner.content {
-                BannerContent::Image(image) => {
-                    write_image(&ImageMarkup { image, w: *w, h: *h, alt: name }, tracking, out);
-                }
-                BannerContent::Html(html) => write_snippet(html, tracking, out),
-            },
-            Self::Video(fit) => fit.write(name, false, tracking, out),
-            Self::Audio(fit) => fit.write(name, true, tracking, out),
+            Self::Banner(banner, ..) => banner.markup.write(&tracking.values, out),
+            Self::Video(fit) => fit.write(name, false, tracking, plain),
+            Self::Audio(fit) => fit.write(name, true, tracking, plain),
             Self::Native { library, request, ver } => {
-                write_native(&NativeMarkup { request, ver, id: name, library }, tracking, out)?;
+                write_native(&NativeMarkup { request, ver, id: name, library }, tracking, plain)?;
             }
         }
+        write_in_json(plain, out);
         Some(())
     }
 
