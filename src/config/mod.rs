@@ -272,6 +272,10 @@ impl Config {
                 "it is needed: notices cannot be sent to every address",
             );
         }
+        let is_of_url = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>\\`".contains(&byte);
+        if !self.server.public_url.bytes().all(is_of_url) {
+            return problem("server.public_url", "it has a letter that no URL has");
+        }
         if self.server.workers > WORKERS_MAX {
             return Err(Problem::at("server.workers", format!("it is above {WORKERS_MAX}")));
         }

@@ -107,6 +107,7 @@ fn wrong_files_are_refused_with_their_line() {
             "9: currency.rates.GBP: the rate of GBP is `x`",
         ),
         (format!("{GOOD}[server]\npublic_listen = '0.0.0.0:80'\n"), "7: server.public_url"),
+        (format!("{GOOD}[server]\npublic_url = 'https://a.example/\"'\n"), "8: server.public_url"),
     ] {
         let error = load(&text).expect_err(expected);
         assert!(error.contains(expected), "{error} against {expected}");

@@ -117,13 +117,13 @@ pub struct Bid<'a> {
     pub price: Micros,
     /// What is said of the ad.
     pub ad: &'a AdJson,
-    /// Called when the bid wins.
+    /// Called when the bid wins. This and the next three are escaped for a JSON string already.
     pub nurl: &'a str,
     /// Called when the bid is billed.
     pub burl: &'a str,
     /// Called when the bid loses.
     pub lurl: &'a str,
-    /// The markup, escaped for a JSON string already.
+    /// The markup.
     pub adm: &'a str,
     /// The deal that the bid is made under.
     pub dealid: &'a str,
@@ -240,14 +240,10 @@ impl Bid<'_> {
         out.put(",\"price\":");
         put_price(self.price, out);
         out.extend_from_slice(ad_id);
-        text(out, ",\"nurl\":", self.nurl);
-        text(out, ",\"burl\":", self.burl);
-        text(out, ",\"lurl\":", self.lurl);
-        if !self.adm.is_empty() {
-            out.put(",\"adm\":\"");
-            out.put(self.adm);
-            out.put("\"");
-        }
+        escaped(out, ",\"nurl\":\"", self.nurl);
+        escaped(out, ",\"burl\":\"", self.burl);
+        escaped(out, ",\"lurl\":\"", self.lurl);
+        escaped(out, ",\"adm\":\"", self.adm);
         out.extend_from_slice(of_ad);
         text(out, ",\"dealid\":", self.dealid);
         number(out, ",\"w\":", self.w);
@@ -290,6 +286,15 @@ fn text(out: &mut Vec<u8>, key: &str, value: &str) {
     if !value.is_empty() {
         out.put(key);
         out.put_json(value);
+    }
+}
+
+/// The same for a text that is escaped already.
+fn escaped(out: &mut Vec<u8>, open: &str, value: &str) {
+    if !value.is_empty() {
+        out.put(open);
+        out.put(value);
+        out.put("\"");
     }
 }
 
@@ -530,16 +535,19 @@ mod tests {
                 apis: attr >> 1,
                 language: &language,
             });
-            let mut adm = String::new();
-            adm.put_json_text(&texts[6]);
+            let [nurl, burl, lurl, adm] = [3, 4, 5, 6].map(|number: usize| {
+                let mut escaped = String::new();
+                escaped.put_json_text(&texts[number]);
+                escaped
+            });
             let bid = |price: u64| Bid {
                 id: 7,
                 impid: &texts[1],
                 price: Micros(price),
                 ad: &ad,
-                nurl: &texts[3],
-                burl: &texts[4],
-                lurl: &texts[5],
+                nurl: &nurl,
+                burl: &burl,
+                lurl: &lurl,
                 adm: &adm,
                 dealid: &texts[13],
                 w: sizes[0],

@@ -21,7 +21,8 @@ use smallvec::SmallVec;
 pub struct Desk<'a> {
     /// Seals tokens.
     pub sealer: &'a Sealer,
-    /// How the public listener is reached, without a slash at the end.
+    /// How the public listener is reached, without a slash at the end. Like the exchange's name and
+    /// tokens it holds nothing that JSON escapes, so that our URLs stand in an answer as they are.
     pub public_url: &'a str,
     /// The exchange's name.
     pub exchange: &'a str,

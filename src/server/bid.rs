@@ -1,6 +1,6 @@
 //! `POST /openrtb2/EXCHANGE/bid`: from bytes to an answer, or to a no-bid with its reason.
 
-use crate::auction::{AuctionInput, Context, NoBid, ReleaseBid, RunAuction, extract};
+use crate::auction::{AuctionInput, Context, NoBid, ReleaseBid, extract};
 use crate::budget::Held;
 use crate::clock::Mono;
 use crate::config::NoBidStyle;
@@ -18,7 +18,7 @@ use crate::server::users::{Sought, find_user};
 use crate::server::worker::Worker;
 use crate::session::{CancelShow, ShowChange};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
+use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use std::rc::Rc;
@@ -136,7 +136,7 @@ async fn answer(
     if !input.to_join.is_empty() && !input.is_test {
         worker.engine.join_later(desk.key, std::mem::take(&mut input.to_join));
     }
-    let input = match worker.auction().send(RunAuction(input)).await {
+    let input = match worker.decide(input).await {
         Ok(decided) => decided.take(),
         // The actor died on this request; its successor goes on with the same leases.
         Err(_) => return no_bid(worker, desk, Some(request), NoBid::Overload),
@@ -269,10 +269,13 @@ fn encode(
     send(worker, desk, head, &scratch.answer)
 }
 
+/// Made once: a header's value that comes as text is looked through each time.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 /// The answer, compressed where the exchange asks for it and it is long enough to gain by it.
 fn send(worker: &Worker, desk: &ExchangeDesk, head: &HttpRequest, answer: &[u8]) -> HttpResponse {
     let mut response = HttpResponse::Ok();
-    response.content_type("application/json");
+    response.insert_header((CONTENT_TYPE, JSON));
     if desk.config.compression && answer.len() > desk.config.compress_above_bytes {
         let asked = head.headers().get(ACCEPT_ENCODING).map(HeaderValue::as_bytes);
         if let Some(coding) = asked.and_then(Coding::asked)

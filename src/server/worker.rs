@@ -1,6 +1,6 @@
 //! What one HTTP worker has on its own thread: its auction actor, its pool, its histograms.
 
-use crate::auction::{AuctionActor, AuctionInput, Core};
+use crate::auction::{AuctionActor, AuctionInput, Core, RunAuction};
 use crate::clock::Mono;
 use crate::exchange::compression::Codec;
 use crate::latency::{Stage, StageRecorder};
@@ -9,7 +9,7 @@ use crate::server::answer::Scratch;
 use crate::server::engine::Engine;
 use crate::server::shows::Shows;
 use actix::prelude::*;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -82,6 +82,15 @@ impl Worker {
 
     /// The worker's auction actor, a successor over the same core if the last has died.
     pub fn auction(&self) -> Addr<AuctionActor> {
+        self.live_auction().clone()
+    }
+
+    /// Has it decide on `input`. By the address as it is: a copy of one allocates twice.
+    pub fn decide(&self, input: Box<AuctionInput>) -> Request<AuctionActor, RunAuction> {
+        self.live_auction().send(RunAuction(input))
+    }
+
+    fn live_auction(&self) -> RefMut<'_, Addr<AuctionActor>> {
         let mut address = self.auction.borrow_mut();
         if !address.connected() {
             tracing::error!(worker = self.number, "auction actor died and was replaced");
@@ -89,7 +98,7 @@ impl Worker {
             let inbox = self.core.borrow().inbox();
             self.engine.replace_auction(self.number, inbox, address.clone());
         }
-        address.clone()
+        address
     }
 
     /// An empty input, from the pool where there is one.
