@@ -71,11 +71,9 @@ pub fn extract(
         if request.imp[..position].iter().any(|earlier| earlier.id == imp.id) {
             continue;
         }
-        let slot = imp_input(imp, position as u8, request.at, context, input.currency);
-        input.imps.extend(slot.map(|mut slot| {
-            slot.languages = languages(request);
-            slot
-        }));
+        if let Some(slot) = imp_input(imp, position as u8, request, context, input.currency) {
+            input.imps.push(slot);
+        }
     }
     facts(request, context, input);
     if input.imps.is_empty() { Err(NoBid::NoCreativeFits) } else { Ok(()) }
@@ -117,7 +115,7 @@ fn languages(request: &BidRequest<'_>) -> SmallVec<[u64; 2]> {
 fn imp_input(
     imp: &Imp<'_>,
     position: u8,
-    at: Option<i32>,
+    request: &BidRequest<'_>,
     context: &Context<'_>,
     currency: CurrencyCode,
 ) -> Option<ImpInput> {
@@ -153,10 +151,10 @@ fn imp_input(
         video,
         audio,
         native,
-        languages: SmallVec::new(),
+        languages: languages(request),
         floor,
         is_private: imp.pmp.private_auction,
-        deals: deals(imp, at, context, currency),
+        deals: deals(imp, request.at, context, currency),
         given_p_click: given.and_then(|given| given.pctr).map(|p| p.clamp(0.0, 1.0) as f32),
         format,
     })

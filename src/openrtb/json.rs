@@ -170,14 +170,14 @@ impl<'de> Source<'de> {
     #[inline(always)]
     fn plain_letters(&self) -> Option<usize> {
         let (b'"', text) = self.rest().split_first()? else { return None };
-        let mut rest = text;
+        let mut before = 0;
         loop {
-            let (block, more) = rest.split_first_chunk()?;
+            let block = text.get(before..)?.first_chunk()?;
             let letters = first_special(block, is_special);
             if let Some(end) = block.get(letters) {
-                return (*end == b'"').then(|| text.len() - rest.len() + letters);
+                return (*end == b'"').then_some(before + letters);
             }
-            rest = more;
+            before += BLOCK;
         }
     }
 
@@ -438,10 +438,14 @@ impl<'de> Source<'de> {
     /// Whether a list of which an element was taken has another, which is to be taken next.
     #[inline]
     pub(super) fn next_element(&mut self) -> Result<bool, Stop> {
-        if self.closes(b']') {
-            return Ok(false);
+        match self.peek() {
+            Some(b',') => self.at += 1,
+            Some(b']') => {
+                self.close();
+                return Ok(false);
+            }
+            _ => return Err(Stop::NotJson),
         }
-        self.take(b',')?;
         Ok(true)
     }
 

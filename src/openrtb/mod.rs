@@ -40,7 +40,7 @@ pub use native::{
     Library, NativeMarkup, NativeRequest, NativeSource, Text, write_native,
 };
 pub use number::CodeSet;
-pub use parse::parse;
+pub use parse::{parse, parse_into};
 pub use response::{Bid, BidResponse};
 pub use template::{MacroValues, Template, TemplateError};
 pub use view::{

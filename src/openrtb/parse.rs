@@ -18,15 +18,27 @@ use super::view::BidRequest;
 /// # Errors
 /// The module lists what is refused; see [`ParseError`].
 pub fn parse<'a>(body: &'a [u8], limits: &Limits) -> Result<BidRequest<'a>, ParseError> {
-    let text = guard(body, limits)?;
     let mut request = BidRequest::default();
+    parse_into(body, limits, &mut request)?;
+    Ok(request)
+}
+
+/// The same into its place, where the default stands: a request has 1.8 kB, not to be moved about.
+///
+/// # Errors
+/// As of [`parse`].
+pub fn parse_into<'a>(
+    body: &'a [u8],
+    limits: &Limits,
+    request: &mut BidRequest<'a>,
+) -> Result<(), ParseError> {
+    let text = guard(body, limits)?;
     let mut source = Source::new(text, limits.depth);
     request.read_new(&mut source).and_then(|_| source.end()).map_err(|stop| match stop {
         Stop::NotJson => ParseError::NotJson { at: source.at() },
         Stop::TooDeep => ParseError::TooDeep { limit: limits.depth },
     })?;
-    accept(&request, body.len(), limits)?;
-    Ok(request)
+    accept(request, body.len(), limits)
 }
 
 /// Holds a parsed request against what it must have and may have.

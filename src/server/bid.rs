@@ -55,13 +55,11 @@ pub async fn bid(
         }
     };
     let parsing = Mono::now();
-    let request = match openrtb::parse(&body, &engine.limits) {
-        Ok(request) => request,
-        Err(error) => {
-            engine.metrics.no_bid(NoBid::Malformed);
-            return refuse(StatusCode::BAD_REQUEST, &error.to_string());
-        }
-    };
+    let mut request = BidRequest::default();
+    if let Err(error) = openrtb::parse_into(&body, &engine.limits, &mut request) {
+        engine.metrics.no_bid(NoBid::Malformed);
+        return refuse(StatusCode::BAD_REQUEST, &error.to_string());
+    }
     worker.record(Stage::Parse, parsing);
     let response = answer(&worker, desk, &head, &request, received).await;
     worker.record(Stage::Total, received);
