@@ -102,8 +102,8 @@ impl RequestFacts {
     /// For whoever may read a precise place.
     pub fn set_postal_code(&mut self, country: &str, code: &str) {
         self.push(Dimension::Place, postal_key(country, code));
-        if let Some((area, _)) = code.split_once('-') {
-            self.push(Dimension::Place, postal_key(country, area));
+        if let Some(dash) = find(code, b'-') {
+            self.push(Dimension::Place, postal_key(country, &code[..dash]));
         }
     }
 
@@ -225,7 +225,7 @@ pub fn category_key(category: &str) -> u64 {
 
 /// "IAB7-39" belongs to "IAB7".
 pub(super) fn parent_category(category: &str) -> Option<&str> {
-    category.split_once('-').map(|(parent, _)| parent)
+    find(category, b'-').map(|dash| &category[..dash])
 }
 
 /// The key of a domain without its parents, as a request's `badv` spells it.
@@ -285,13 +285,18 @@ impl Place {
     }
 }
 
+/// Where the first such letter of ASCII is. Names are short: a search that begins by aligning itself
+/// costs more.
+fn find(text: &str, letter: u8) -> Option<usize> {
+    text.bytes().position(|byte| byte == letter)
+}
+
 /// What stands between commas, without blanks around it; empty parts are none.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     let parts = std::iter::from_fn(move || {
         let text = rest?;
-        // Words are short: a search that begins by aligning itself costs more.
-        let comma = text.bytes().position(|byte| byte == b',');
+        let comma = find(text, b',');
         let (word, more) = comma.map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])));
         rest = more;
         Some(word)
@@ -307,9 +312,8 @@ pub(super) fn for_domain_and_parents(domain: &str, mut take: impl FnMut(u64)) {
     }
     take(hash::key_lower(rest));
     for _ in 0..LABELS_MAX {
-        let dot = |name: &str| name.bytes().position(|byte| byte == b'.');
-        match dot(rest).map(|at| &rest[at + 1..]) {
-            Some(parent) if dot(parent).is_some() => {
+        match find(rest, b'.').map(|dot| &rest[dot + 1..]) {
+            Some(parent) if find(parent, b'.').is_some() => {
                 take(hash::key_lower(parent));
                 rest = parent;
             }
@@ -321,9 +325,11 @@ pub(super) fn for_domain_and_parents(domain: &str, mut take: impl FnMut(u64)) {
 /// The host of a domain that may come as a URL, with a port, a dot at the end or a "www.".
 pub(super) fn bare_domain(domain: &str) -> &str {
     let text = trimmed(domain);
-    let is_mark = |byte| matches!(byte, b'/' | b':' | b'?' | b'#');
-    // Nearly all are bare: nothing to cut off.
-    let is_bare = !text.ends_with('.') && !text.bytes().any(is_mark);
+    let is_mark = |byte| (byte == b'/') | (byte == b':') | (byte == b'?') | (byte == b'#');
+    // Nearly all are bare, nothing to cut off, so all letters are looked at, which the compiler does to
+    // sixteen at once.
+    let has_mark = text.bytes().fold(false, |has_mark, byte| has_mark | is_mark(byte));
+    let is_bare = !text.ends_with('.') && !has_mark;
     let text = if is_bare { text } else { host_of_address(text) };
     match text.get(..4) {
         Some(start) if start.eq_ignore_ascii_case("www.") => &text[4..],

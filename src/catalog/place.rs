@@ -4,7 +4,7 @@
 //! request has the key of its own cell at each size. Cells are an eighth to a sixteenth of the radius
 //! wide: a circle's edge is true to a tenth of its radius, and no circle has more than a thousand.
 
-use crate::hash;
+use crate::hash::{self, trimmed};
 use smallvec::SmallVec;
 
 /// Kilometres that a circle's radius may have. Below, no device knows its place as well; above, a
@@ -133,12 +133,13 @@ fn cover(centre: Point, radius_km: f64) -> SmallVec<[u64; 2]> {
 
 /// The key of a postal code in a country. Blanks in it do not count.
 pub(super) fn postal_key(country: &str, code: &str) -> u64 {
-    let code: SmallVec<[u8; 16]> = code
-        .bytes()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .map(|b| b.to_ascii_lowercase())
-        .collect();
-    hash::combine(hash::combine(POSTAL, hash::key_lower(country.trim())), hash::key(&code))
+    let in_country = hash::combine(POSTAL, hash::key_lower(trimmed(country)));
+    let is_blank = |byte: &u8| byte.is_ascii_whitespace();
+    if !code.as_bytes().iter().any(is_blank) {
+        return hash::combine(in_country, hash::key_lower(code));
+    }
+    let letters = code.bytes().filter(|byte| !is_blank(byte)).map(|byte| byte.to_ascii_lowercase());
+    hash::combine(in_country, hash::key(&letters.collect::<SmallVec<[u8; 16]>>()))
 }
 
 /// Reads "USA/94107".
