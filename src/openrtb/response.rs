@@ -117,7 +117,7 @@ pub struct Bid<'a> {
     pub price: Micros,
     /// What is said of the ad.
     pub ad: &'a AdJson,
-    /// Called when the bid wins. This and the next three are escaped for a JSON string already.
+    /// Called when the bid wins. These URLs and the markup are escaped for JSON already.
     pub nurl: &'a str,
     /// Called when the bid is billed.
     pub burl: &'a str,
@@ -292,9 +292,7 @@ fn text(out: &mut Vec<u8>, key: &str, value: &str) {
 /// The same for a text that is escaped already.
 fn escaped(out: &mut Vec<u8>, open: &str, value: &str) {
     if !value.is_empty() {
-        out.put(open);
-        out.put(value);
-        out.put("\"");
+        [open, value, "\""].map(|text| out.put(text));
     }
 }
 
@@ -535,11 +533,8 @@ mod tests {
                 apis: attr >> 1,
                 language: &language,
             });
-            let [nurl, burl, lurl, adm] = [3, 4, 5, 6].map(|number: usize| {
-                let mut escaped = String::new();
-                escaped.put_json_text(&texts[number]);
-                escaped
-            });
+            let escaped = |text: usize| written(|out| out.put_json_text(&texts[text]));
+            let [nurl, burl, lurl, adm] = [3, 4, 5, 6].map(escaped);
             let bid = |price: u64| Bid {
                 id: 7,
                 impid: &texts[1],
