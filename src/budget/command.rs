@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Version of the format that this code writes, and the only one that it reads.
 const VERSION: u8 = 1;
 
+/// Bytes that a charge takes, which nearly all commands are.
+const CHARGE_BYTES: usize = 64;
+
 /// Everything that moves money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
@@ -173,9 +176,11 @@ impl Command {
     /// The body for the log.
     #[must_use]
     pub fn encode(&self) -> Bytes {
+        let mut body = Vec::with_capacity(CHARGE_BYTES);
+        body.push(VERSION);
         // It cannot fail: every field has a postcard form and the vector grows. Should it, the
         // lone version byte is a body that every reader refuses.
-        postcard::to_extend(self, vec![VERSION]).unwrap_or_else(|_| vec![VERSION]).into()
+        postcard::to_extend(self, body).unwrap_or_else(|_| vec![VERSION]).into()
     }
 
     /// Reads a body.

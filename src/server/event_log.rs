@@ -13,7 +13,7 @@ use crate::notice::effect::unescape;
 use crate::notice::entry::{Entry, Subject};
 use crate::server::engine::Engine;
 use crate::server::explain::hold_text;
-use crate::store::{OrderedLog, Position, Record};
+use crate::store::{AppendError, OrderedLog, Position, Record};
 use crate::units::{HoldId, LeaseId, Timestamp};
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
@@ -68,17 +68,43 @@ impl Collector for Counters {
 
 /// Writes and reads entries.
 pub struct EventLog {
-    log: Arc<dyn OrderedLog>,
+    ends: Arc<Ends>,
     clock: Civil,
     boot: u32,
     /// Milliseconds that entries are kept; in memory, the last [`ENTRIES_MAX`] are.
     keep_ms: Option<i64>,
-    counters: Counters,
     idle: Mutex<Idle>,
-    /// Entries given to the log, and those of which it has said what became of them. The log's
-    /// thread adds to the second when an entry can be read (release), a reader looks (acquire).
+    /// Entries given to the log.
     begun: AtomicU64,
-    ended: Arc<AtomicU64>,
+}
+
+/// What the log's thread does with each entry: shared as one, since every entry takes it along.
+struct Ends {
+    log: Arc<dyn OrderedLog>,
+    counters: Counters,
+    /// Entries of which the log has said what became of them. Its thread adds when an entry can be
+    /// read (release), a reader looks (acquire).
+    ended: AtomicU64,
+}
+
+impl Ends {
+    /// The log has said what became of an entry; what is older than `kept_since` may go.
+    fn end(&self, outcome: Result<Position, AppendError>, kept_since: Option<Timestamp>) {
+        match outcome {
+            Ok(Position(at)) => {
+                self.counters.written.inc();
+                match kept_since {
+                    _ if at % TRIM_EVERY != 0 => {}
+                    Some(since) => self.log.trim_before(since),
+                    None => self.log.trim(Position(at.saturating_sub(ENTRIES_MAX))),
+                }
+            }
+            Err(_) => {
+                self.counters.lost.inc();
+            }
+        }
+        self.ended.fetch_add(1, Ordering::AcqRel);
+    }
 }
 
 /// Entries of the present second of which nothing came.
@@ -117,16 +143,8 @@ impl EventLog {
         keep_ms: Option<i64>,
         counters: Counters,
     ) -> Self {
-        Self {
-            log,
-            clock,
-            boot,
-            keep_ms,
-            counters,
-            idle: Mutex::default(),
-            begun: AtomicU64::new(0),
-            ended: Arc::default(),
-        }
+        let ends = Arc::new(Ends { log, counters, ended: AtomicU64::new(0) });
+        Self { ends, clock, boot, keep_ms, idle: Mutex::default(), begun: AtomicU64::new(0) }
     }
 
     /// Writes an entry, without waiting.
@@ -137,7 +155,7 @@ impl EventLog {
                 self.append(&Entry { count: missed, ..Entry::of(Subject::Suppressed) });
             }
             if !is_admitted {
-                self.counters.suppressed.inc();
+                self.ends.counters.suppressed.inc();
                 return;
             }
         }
@@ -147,32 +165,17 @@ impl EventLog {
     fn append(&self, entry: &Entry) {
         let number = self.begun.fetch_add(1, Ordering::AcqRel);
         let idem = u128::from(self.boot) << 64 | u128::from(number);
-        let (log, ended, counters) = (self.log.clone(), self.ended.clone(), self.counters.clone());
         let kept_since = self.keep_ms.map(|keep| self.clock.now().plus_millis(-keep));
-        let done = move |outcome: Result<Position, _>| {
-            match outcome {
-                Ok(Position(at)) => {
-                    counters.written.inc();
-                    match kept_since {
-                        _ if at % TRIM_EVERY != 0 => {}
-                        Some(since) => log.trim_before(since),
-                        None => log.trim(Position(at.saturating_sub(ENTRIES_MAX))),
-                    }
-                }
-                Err(_) => {
-                    counters.lost.inc();
-                }
-            }
-            ended.fetch_add(1, Ordering::AcqRel);
-        };
-        self.log.append(idem, entry.encode(), Box::new(done));
+        let ends = self.ends.clone();
+        let done = move |outcome| ends.end(outcome, kept_since);
+        self.ends.log.append(idem, entry.encode(), Box::new(done));
     }
 
     /// Waits until what was written before this call can be read, but not for ever.
     pub async fn settle(&self) {
         let begun = self.begun.load(Ordering::Acquire);
         for _ in 0..SETTLE_MS_MAX {
-            if self.ended.load(Ordering::Acquire) >= begun {
+            if self.ends.ended.load(Ordering::Acquire) >= begun {
                 return;
             }
             actix_web::rt::time::sleep(Duration::from_millis(1)).await;
@@ -181,11 +184,12 @@ impl EventLog {
 
     /// The last entries that the log has, oldest first.
     async fn records(&self) -> Vec<Record> {
-        let head = self.log.head();
+        let log = &self.ends.log;
+        let head = log.head();
         let from = Position((head.0 + 1).saturating_sub(ENTRIES_MAX).max(1));
-        let (from, tail) = match self.log.tail(from) {
+        let (from, tail) = match log.tail(from) {
             // Trimmed once more in between: then what is there is read at the next question.
-            Err(trimmed) => (trimmed.first, self.log.tail(trimmed.first)),
+            Err(trimmed) => (trimmed.first, log.tail(trimmed.first)),
             found => (from, found),
         };
         let mut records: Vec<Record> = Vec::new();
@@ -394,7 +398,7 @@ mod tests {
         let (written, suppressed) = (u64::from(IDLE_PER_S_MAX), 1_000 - u64::from(IDLE_PER_S_MAX));
         assert_eq!(count(&forged) as u64, written + 1);
         assert_eq!(count(&Entry { count: suppressed, ..Entry::of(Subject::Suppressed) }), 1);
-        assert_eq!(log.counters.suppressed.get(), suppressed);
+        assert_eq!(log.ends.counters.suppressed.get(), suppressed);
     }
 
     #[test]
@@ -405,7 +409,7 @@ mod tests {
             log.write(&Entry { count, ..Entry::of(Subject::Behaviour) });
             if count % TRIM_EVERY == 0 {
                 // The log's queue is bounded too; here is nobody but us to fill it.
-                while log.ended.load(Ordering::Acquire) < count {
+                while log.ends.ended.load(Ordering::Acquire) < count {
                     std::thread::yield_now();
                 }
             }
