@@ -46,14 +46,22 @@ fn contribution(explained: &Value, name: &str) -> Option<f64> {
 
 #[test]
 fn an_imported_model_is_asked_timed_and_counted() {
-    let weights: Vec<f32> = (0..64).map(|id| -0.2 + (id % 9) as f32 * 0.02).collect();
+    let weights: Vec<f32> = (0..64).map(|id| -0.2 + (id as f32).sqrt() * 0.02).collect();
     let mut engine = Engine::start(site(&additive(COLUMNS, &weights)), None);
     until("a bid", || engine.bid(&request("r", "reader-1")));
-    let explained =
-        ["alder", "birch"].map(|name| engine.explained(&request("r", "reader-1"), name));
-    let said =
-        explained.each_ref().map(|one| contribution(one, "onnx").expect("both were asked about"));
-    assert!(said.iter().all(|nats| nats.is_finite()) && said[0] != said[1], "{said:?}");
+    let mut explain =
+        || ["alder", "birch"].map(|name| engine.explained(&request("r", "reader-1"), name));
+    let said = |explained: &[Value; 2]| {
+        explained.each_ref().map(|one| contribution(one, "onnx").expect("both were asked about"))
+    };
+    // Ads have ids as soon as our model knows them, which may be after the first bid.
+    until("two ads", || {
+        let said = said(&explain());
+        (said[0] != said[1]).then_some(())
+    });
+    let explained = explain();
+    let said = said(&explained);
+    assert!(said.iter().all(|nats| nats.is_finite()), "{said:?}");
     // It decides: the ad that it thinks more of is bid.
     let p =
         explained.each_ref().map(|one| one["price"]["p_click"].as_f64().expect("a probability"));
