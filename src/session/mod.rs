@@ -2,7 +2,7 @@
 //!
 //! What this room promises:
 //! * It holds no raw user id: a user is a keyed hash ([`UserKey`](crate::units::UserKey)).
-//! * A session is 192 bytes (asserted where it is declared) and some 210 with its share of the
+//! * A session is 192 bytes (asserted where it is declared) and some 216 with its share of the
 //!   places and no shows; shows cost 20 bytes each, and a user keeps at most 32 records.
 //! * With the state of a sequence model it stays below 512.
 //! * The table never holds more than `sessions_max` sessions; the least recently used goes first.

@@ -37,7 +37,7 @@ pub struct SessionConfig {
 }
 
 impl Default for SessionConfig {
-    /// A million sessions (about 250 MB), expiring after three days, when an eighth is left of the
+    /// A million sessions (about 216 MB), expiring after three days, when an eighth is left of the
     /// slow interest.
     fn default() -> Self {
         Self { sessions_max: 1_000_000, idle_s: 3 * 86_400, shows_keep_s: WINDOW_S_MAX }
