@@ -24,19 +24,30 @@ pub fn prefetch_all<T>(items: &[T]) {
     }
 }
 
+/// Asks for the first cache line of `items[index]` alone.
+#[inline(always)]
+pub fn prefetch_start<T>(items: &[T], index: usize) {
+    if let Some(item) = items.get(index) {
+        ask(std::ptr::from_ref(item).cast());
+    }
+}
+
 /// Asks for the cache lines of `item`.
 #[inline(always)]
 pub fn prefetch_item<T>(item: &T) {
+    let start = std::ptr::from_ref(item).cast::<i8>();
+    (0..size_of::<T>()).step_by(LINE).for_each(|offset| ask(start.wrapping_add(offset)));
+}
+
+#[inline(always)]
+fn ask(address: *const i8) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let start = std::ptr::from_ref(item).cast::<i8>();
-        for offset in (0..size_of::<T>()).step_by(LINE) {
-            // SAFETY: the address lies within `item`; and a prefetch is a hint, which reads nothing
-            // that the program can see and does not fault at any address (Intel SDM, PREFETCHh).
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset)) };
-        }
+        // SAFETY: a prefetch is a hint, which reads nothing that the program can see and does not fault
+        // at any address (Intel SDM, PREFETCHh).
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = item;
+    let _ = address;
 }

@@ -181,6 +181,10 @@ impl Auctioneer {
             if turns.is_empty() {
                 return;
             }
+            for turn in &self.scoring.turns()[turns.clone()] {
+                let contender = &self.contenders.list[turn.number()];
+                world.prefetch_visit(contender.seated);
+            }
             for turn in turns.clone() {
                 let number = self.scoring.turns()[turn].number();
                 self.contenders.hold(world, input, number);

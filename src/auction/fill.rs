@@ -48,9 +48,9 @@ impl Auctioneer {
     /// Moves the local pace of each campaign that could have bid by what the auction took of its money,
     /// or did not take, and notes with each pick what its pace was.
     pub(super) fn count(&self, world: &World, pacing: &mut LocalPacing, input: &mut AuctionInput) {
+        let picks = &mut input.outcome.picks[..];
         for (campaign, slot, _) in self.paced(world) {
-            let mut picks = input.outcome.picks.iter_mut();
-            let held = picks.find(|pick| pick.campaign == campaign).map(|pick| {
+            let held = picks.iter_mut().find(|pick| pick.campaign == campaign).map(|pick| {
                 pick.controllers = Controllers::from(&pacing.pace(slot, &world.pacing));
                 pick.held.price
             });

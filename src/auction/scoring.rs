@@ -19,16 +19,13 @@ use crate::catalog::FeatureGroups;
 use crate::prediction::{
     Asked, Ceiling, ContextFeatures, Cross, ExchangeCalibration, Interest, Platt, ScoreScratch,
 };
-use crate::privacy::ContextBucket;
+use crate::privacy::{ContextBucket, PriorBounds};
 use smallvec::SmallVec;
 use std::ops::Range;
 
 /// Contenders that are visited before there is a bar. The best by its bound is often not the best in
 /// truth; and rows that are asked for together come sooner than one after the other.
 const FIRST: usize = 4;
-
-/// Campaigns whose bounds are asked for ahead.
-const AHEAD: usize = 8;
 
 /// A contender's turn. They sort by what bounds its price, the highest first, then by its number: in
 /// one comparison of integers, since each takes part in several.
@@ -140,11 +137,8 @@ impl Scoring {
         }
         let ceiling = self.ceiling(world, input);
         let buckets = self.buckets();
-        for number in 0..list.len() {
-            if let Some(later) = list.get(number + AHEAD) {
-                world.model.prefetch_bound(world.ln_worth_of(later.seated).1);
-            }
-            let contender = &mut list[number];
+        let buckets = &buckets[..];
+        for (number, contender) in (0u32..).zip(list) {
             let pace = purse.pace(world.pace_slot(contender.seated), &world.pacing);
             if pace.is_spent() {
                 *gate = (*gate).max(NoBid::NoMoney);
@@ -153,16 +147,16 @@ impl Scoring {
                 contender.ln_multiplier = pace.ln_multiplier();
             }
             if contender.has_money() && is_ranked_by_worth(input, contender) {
-                let (worth, ad) = world.ln_worth_of(contender.seated);
+                let (worth, bound, priors) = world.bounds_of(contender.seated);
                 let logit = ceiling.as_ref().map_or(0.0, |(ceiling, calibration)| {
-                    let prior = prior_max(world, contender, &buckets);
-                    let bound = world.model.logit_bound(ceiling, ad, prior);
+                    let prior = prior_max(world, contender, priors, buckets);
+                    let bound = world.model.logit_bound(ceiling, bound, prior);
                     // Calibrated so that no higher logit becomes a lower one.
                     calibration.of(contender.calibration_group).apply(bound)
                 });
-                contender.ln_bound = price::ln_bound(worth, logit, contender.ln_multiplier);
+                contender.ln_bound = price::ln_bound(*worth, logit, contender.ln_multiplier);
             }
-            self.turns.push(Turn::new(contender.ln_bound, number as u32));
+            self.turns.push(Turn::new(contender.ln_bound, number));
         }
     }
 
@@ -262,8 +256,8 @@ impl Scoring {
                 self.conversions.predict(world, input, &self.contexts, asked, scored);
             }
             if contender.ln_bound < f32::MAX && contender.has_money() {
-                let (worth, _) = world.ln_worth_of(contender.seated);
-                contender.ln_bound = price::ln_bound(worth, logit_max, contender.ln_multiplier);
+                let (worth, ..) = world.bounds_of(contender.seated);
+                contender.ln_bound = price::ln_bound(*worth, logit_max, contender.ln_multiplier);
                 *turn = Turn::new(contender.ln_bound, number as u32);
             }
         }
@@ -341,10 +335,19 @@ fn first_of(turns: &mut [Turn], count: usize) {
     }
 }
 
-/// The highest released prior of a campaign over these buckets.
-fn prior_max(world: &World, contender: &Contender, buckets: &[ContextBucket]) -> f32 {
-    let priors = buckets.iter().map(|bucket| prior_in(world, contender, *bucket));
-    priors.fold(f32::NEG_INFINITY, f32::max)
+/// What no prior of a campaign's ads is above over these buckets.
+fn prior_max(
+    world: &World,
+    contender: &Contender,
+    priors: &PriorBounds,
+    buckets: &[ContextBucket],
+) -> f32 {
+    if !contender.features.has(FeatureGroups::PRIORS) {
+        return world.base_logit;
+    }
+    let of_bucket = |bucket: &ContextBucket| priors.in_bucket(*bucket);
+    let higher = |most: f32, one: f32| if one > most { one } else { most };
+    buckets.iter().map(of_bucket).fold(f32::NEG_INFINITY, higher)
 }
 
 /// Whether the price of its ads decides, in the currency of the others: only then a bound on it says

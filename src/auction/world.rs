@@ -8,9 +8,9 @@ use crate::auction::price;
 use crate::catalog::{ARMS_MAX, Campaign, CampaignRow, Catalog};
 use crate::config;
 use crate::market::MarketSnapshot;
-use crate::prediction::ModelSnapshot;
+use crate::prediction::{Bound, ModelSnapshot};
 use crate::prefetch::prefetch;
-use crate::privacy::{ConversionRates, PriorLogits, Releases};
+use crate::privacy::{ConversionRates, PriorBounds, PriorLogits, Releases};
 use crate::rates::Rates;
 use crate::relevance::RelevanceSnapshot;
 use crate::relevance::sequence::{CategoryRows, SequenceModel};
@@ -142,12 +142,15 @@ impl Seated {
     }
 }
 
-/// How one campaign, or one arm of it, bids: half a cache line.
+/// How one campaign, or one arm of it, bids: a cache line.
 #[derive(Clone, Copy)]
-#[repr(align(32))]
+#[repr(align(64))]
 struct Seat {
     /// What it finds an impression worth at most.
     worth: LnWorth,
+    /// What none of its ads scores above, by the model that is at hand.
+    bound: Bound,
+    priors: PriorBounds,
     /// Slot index of one of its ads, by which the model bounds all of them.
     first_ad: u32,
     strategy: Option<StrategyId>,
@@ -155,12 +158,18 @@ struct Seat {
     explores: bool,
 }
 
-const _: () = assert!(size_of::<Seat>() == 32);
+const _: () = assert!(size_of::<Seat>() == 64);
 
 impl Seat {
     /// Of a campaign that cannot bid.
-    const NOBODY: Self =
-        Self { worth: LnWorth::NEVER, first_ad: u32::MAX, strategy: None, explores: false };
+    const NOBODY: Self = Self {
+        worth: LnWorth::NEVER,
+        bound: Bound::UNKNOWN,
+        priors: PriorBounds::NONE,
+        first_ad: u32::MAX,
+        strategy: None,
+        explores: false,
+    };
 }
 
 /// The epochs of one world: which snapshots a decision was made from.
@@ -300,12 +309,12 @@ impl World {
     }
 
     /// The logarithm of what a campaign finds an impression worth here, whatever conversions may be
-    /// predicted, and the slot index of one of its ads.
+    /// predicted, what the model scores none of its ads above, and what bounds their priors.
     #[inline]
     #[must_use]
-    pub fn ln_worth_of(&self, seated: Seated) -> (LnWorth, u32) {
+    pub fn bounds_of(&self, seated: Seated) -> (&LnWorth, &Bound, &PriorBounds) {
         let seat = self.seat(seated).unwrap_or(&Seat::NOBODY);
-        (seat.worth, seat.first_ad)
+        (&seat.worth, &seat.bound, &seat.priors)
     }
 
     /// Whether any campaign tries ads of which little is known.
@@ -327,11 +336,17 @@ impl World {
         self.seats.category_rows.get(index as usize)?.checked_sub(1)
     }
 
-    /// Asks for what pricing will read of the campaign in `slot`.
+    /// Asks for what bounds the price of the campaign in `slot`.
     #[inline]
     pub fn prefetch(&self, slot: Slot) {
-        prefetch(&self.seats.priors, slot.index as usize);
         prefetch(&self.seats.seats, slot.index as usize);
+    }
+
+    /// Asks for what a visit of the campaign will read.
+    #[inline]
+    pub fn prefetch_visit(&self, seated: Seated) {
+        prefetch(&self.seats.priors, seated.campaign.index as usize);
+        self.catalog.prefetch_ads(seated.campaign.index);
     }
 }
 
@@ -369,7 +384,26 @@ impl Seats {
         }
         let arms = splits.iter().flat_map(|split: &SplitSeats| &split.arms).map(|arm| &arm.seat);
         let has_explorers = seats.iter().chain(arms).any(|seat| seat.explores);
-        Self { seats, has_explorers, priors, conversions, category_rows, sequence, splits, owners }
+        let mut seats = Self {
+            seats,
+            has_explorers,
+            priors,
+            conversions,
+            category_rows,
+            sequence,
+            splits,
+            owners,
+        };
+        seats.follow(model);
+        seats
+    }
+
+    /// Takes over the bounds of a model: some tens of microseconds for ten thousand campaigns, once a
+    /// publication, for a line less of each campaign at each auction.
+    fn follow(&mut self, model: &ModelSnapshot) {
+        let arms = self.splits.iter_mut().flat_map(|split| &mut split.arms);
+        let seats = self.seats.iter_mut().chain(arms.map(|arm| &mut arm.seat));
+        seats.for_each(|seat| seat.bound = model.bound(seat.first_ad));
     }
 }
 
@@ -396,6 +430,8 @@ fn seat(campaign: &Campaign, name: &str, strategies: &Strategies, releases: &Rel
     let is_predicted = strategy.prices_conversions() && campaign.bid.expected_cvr_ppm > 0;
     Seat {
         worth: if is_predicted { worth.up_to_its_cap() } else { worth },
+        bound: Bound::UNKNOWN,
+        priors: releases.logits(campaign.id).bounds(),
         first_ad: campaign.ads.first().copied().unwrap_or(u32::MAX),
         strategy: id,
         explores: matches!(strategy.exploration(), Exploration::Thompson { .. }),
@@ -435,7 +471,7 @@ impl WorldCache {
     /// The world as it is now.
     pub fn refresh(&mut self) -> &World {
         let world = &mut self.world;
-        follow(self.model.load(), &mut world.model);
+        let is_new_model = follow(self.model.load(), &mut world.model);
         follow(self.pacing.load(), &mut world.pacing);
         follow(self.relevance.load(), &mut world.relevance);
         follow(self.rates.load(), &mut world.rates);
@@ -449,6 +485,8 @@ impl WorldCache {
         if is_new_catalog || is_new_release || is_new_strategy {
             let models = (&*world.model, world.sequence.as_deref());
             world.seats = Seats::of(&world.catalog, &world.strategies, &world.releases, models);
+        } else if is_new_model {
+            world.seats.follow(&world.model);
         }
         world
     }

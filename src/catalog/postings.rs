@@ -80,7 +80,7 @@ impl Arena {
             }
             None => self.blocks.resize(start + self.blocks_per_row, [0; BLOCK_WORDS]),
         }
-        positions.iter().for_each(|position| set(&mut self.blocks[start..], *position));
+        set(&mut self.blocks[start..], positions);
         // 2^32 blocks are 256 GB: the process is out of memory long before.
         Row(u32::try_from(start).unwrap_or(u32::MAX))
     }
@@ -174,21 +174,15 @@ pub(super) fn silent_bit(dimension: Dimension) -> Option<usize> {
 }
 
 #[inline(always)]
-pub(super) fn set(blocks: &mut [Block], position: u32) {
-    let position = position as usize;
-    blocks[position / BLOCK_BITS][position % BLOCK_BITS / 64] |= 1 << (position % 64);
+pub(super) fn set(blocks: &mut [Block], positions: &[u32]) {
+    let words = blocks.as_flattened_mut();
+    positions.iter().for_each(|position| words[*position as usize / 64] |= 1 << (position % 64));
 }
 
 #[inline(always)]
-pub(super) fn is_set(blocks: &[Block], position: u32) -> bool {
-    let position = position as usize;
-    blocks[position / BLOCK_BITS][position % BLOCK_BITS / 64] & 1 << (position % 64) != 0
-}
-
-#[inline(always)]
-pub(super) fn unset(blocks: &mut [Block], position: u32) {
-    let position = position as usize;
-    blocks[position / BLOCK_BITS][position % BLOCK_BITS / 64] &= !(1 << (position % 64));
+pub(super) fn unset(blocks: &mut [Block], positions: &[u32]) {
+    let words = blocks.as_flattened_mut();
+    positions.iter().for_each(|position| words[*position as usize / 64] &= !(1 << (position % 64)));
 }
 
 #[inline(always)]

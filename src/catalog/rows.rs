@@ -11,7 +11,7 @@ use super::domain::FeatureGroups;
 use super::filters::Dimension;
 use crate::hash;
 use crate::openrtb::vast::Linear;
-use crate::prefetch::prefetch;
+use crate::prefetch::{prefetch, prefetch_item, prefetch_start};
 use crate::units::{AdvertiserId, CampaignId, CategoryId, CurrencyCode, Micros, Slot};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -377,19 +377,16 @@ impl Rows {
 
     #[inline]
     pub(super) fn prefetch(&self, index: u32) {
-        prefetch(&self.campaigns, index as usize);
+        prefetch_start(&self.campaigns, index as usize);
     }
 
-    /// Asks for what else of a campaign decides whether it takes part, if any of `blocked` bits may
-    /// be its own.
+    /// Asks for what of a campaign is read once it may be among the best: how it is priced, and its ads.
     #[inline]
-    pub(super) fn prefetch_ads(&self, index: u32, blocked: u64) {
+    pub(super) fn prefetch_ads(&self, index: u32) {
         let Some(row) = self.campaign(index) else { return };
+        prefetch_item(&row.bid);
         prefetch(&self.ads, row.ads_first as usize);
         prefetch(&self.ads, (row.ads_first + u32::from(row.ads)).saturating_sub(1) as usize);
-        if row.may_be_blocked(blocked) {
-            prefetch(&self.blocks, row.blocks as usize);
-        }
     }
 
     #[inline]

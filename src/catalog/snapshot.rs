@@ -157,17 +157,16 @@ impl Catalog {
         self.rows.campaign(index)
     }
 
-    /// Asks for the row of the campaign at a slot index.
+    /// Asks for what of the row of the campaign at a slot index decides whether it takes part.
     #[inline]
     pub fn prefetch(&self, index: u32) {
         self.rows.prefetch(index);
     }
 
-    /// Asks for the rows of its ads and, if any of `blocked` bits may be its own, of what may be
-    /// blocked of it; its own row should be there.
+    /// Asks for the rest of the row, and for the rows of the campaign's ads.
     #[inline]
-    pub fn prefetch_ads(&self, index: u32, blocked: u64) {
-        self.rows.prefetch_ads(index, blocked);
+    pub fn prefetch_ads(&self, index: u32) {
+        self.rows.prefetch_ads(index);
     }
 
     /// What an auction reads of the campaign's ads.

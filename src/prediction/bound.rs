@@ -12,9 +12,10 @@ use std::ops::Range;
 /// Bounds a chunk: 4 kB.
 pub(super) const BOUND_CHUNK: usize = 256;
 
-/// The bound of some ads: own terms, and lengths field by field.
+/// The bound of some ads: own terms, and lengths field by field. For whoever bounds many campaigns at
+/// each of many requests, and so keeps it beside what else he reads of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Bound {
+pub struct Bound {
     own: f32,
     /// The upper halves of 32-bit floats, rounded up.
     lengths: [u16; AD_FIELDS],
@@ -25,7 +26,7 @@ impl Bound {
     /// Of no ad at all.
     const NOBODY: Self = Self { own: f32::NEG_INFINITY, lengths: [0; AD_FIELDS] };
     /// Of ads that nothing is known of.
-    const UNKNOWN: Self = Self { own: f32::INFINITY, lengths: [0; AD_FIELDS] };
+    pub const UNKNOWN: Self = Self { own: f32::INFINITY, lengths: [0; AD_FIELDS] };
 
     /// Of one ad.
     fn of<const K: usize>(row: &AdRow<K>) -> Self {
@@ -39,7 +40,7 @@ impl Bound {
     }
 
     /// The most that own terms and product add up to, for vectors `U_g` of these lengths.
-    #[inline]
+    #[inline(always)]
     pub(super) fn most(&self, lengths: &[f32; AD_FIELDS]) -> f32 {
         let mut most = self.own;
         for (half, request) in self.lengths.iter().zip(lengths) {

@@ -73,7 +73,7 @@ pub use actor::{
     AdsChanged, Click, Converted, Forget, Impressions, LEARNED_MAX, LearnerActor, LearnerState,
     Published, Status, Tick,
 };
-pub use bound::Ceiling;
+pub use bound::{Bound, Ceiling};
 pub use calibration::{ExchangeCalibration, Platt};
 pub use config::{Config, Error, FwfmConfig, Rates, Rule};
 pub use contributions::{Contribution, keep_strongest_pairs};

@@ -123,7 +123,8 @@ proptest! {
         for _ in 0..200 {
             let (one, other) = (random.random_range(0..12), random.random_range(0..3));
             let cross = random_cross(&mut random);
-            let bound = snapshot.logit_bound(&ceiling, ads[one].slot.index, cross.prior_logit);
+            let bound = snapshot.bound(ads[one].slot.index);
+            let bound = snapshot.logit_bound(&ceiling, &bound, cross.prior_logit);
             prop_assert_eq!(bound.is_infinite(), one >= 9, "one of its ads has no row");
             let ad = ads[one / 3 * 3 + other].slot;
             let logit = snapshot.logit(&requests[random.random_range(0..2)], ad, cross);
@@ -144,7 +145,8 @@ fn bounds_are_near_what_they_bound() {
         let ceiling: Ceiling = snapshot.ceiling(&request);
         let best = Cross { interest: 1.5, prior_logit: f32::NAN, ..Cross::NEUTRAL };
         let logits = ads.iter().map(|ad| snapshot.logit(&request[0], ad.slot, best));
-        let bounds = ads.iter().map(|ad| snapshot.logit_bound(&ceiling, ad.slot.index, f32::NAN));
+        let bounds = ads.iter().map(|ad| snapshot.bound(ad.slot.index));
+        let bounds = bounds.map(|bound| snapshot.logit_bound(&ceiling, &bound, f32::NAN));
         let pairs: Vec<(f32, f32)> = logits.zip(bounds).collect();
         let mean = pairs.iter().map(|(logit, _)| logit).sum::<f32>() / 40.0;
         gap += pairs.iter().map(|(logit, bound)| bound - logit).sum::<f32>();

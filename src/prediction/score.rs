@@ -23,7 +23,6 @@ use super::row::{DIM_MAX, Lanes, Portable, quantise};
 use super::served::{Factors, ROW_CHUNK, Served};
 use super::strength::{FAMILIES, STRENGTHS};
 use super::tables::Chunked;
-use crate::prefetch::prefetch_item;
 use crate::units::Slot;
 use pulp::Arch;
 use std::sync::Arc;
@@ -254,25 +253,21 @@ impl ModelSnapshot {
         })
     }
 
-    /// A number that no logit of the campaign's ads exceeds, by more than rounding (1e-4): that of the
-    /// campaign to which the ad at slot index `ad` belongs, with a prior of at most `prior_logit`. Infinite
-    /// where one of its ads has no row.
+    /// The bound of the campaign to which the ad at slot index `ad` belongs.
     ///
     /// It holds for the ads of the catalog that [`ModelSnapshot::catalog`] names, and no other.
-    #[inline]
     #[must_use]
-    pub fn logit_bound(&self, ceiling: &Ceiling, ad: u32, prior_logit: f32) -> f32 {
-        let Some(bound) = self.bounds.get(ad as usize) else { return f32::INFINITY };
-        let prior = Cross::without_interest(prior_logit).prior_offset(self.base_logit);
-        ceiling.context + self.prior_weight * prior + bound.most(&ceiling.lengths)
+    pub fn bound(&self, ad: u32) -> Bound {
+        self.bounds.get(ad as usize).copied().unwrap_or(Bound::UNKNOWN)
     }
 
-    /// Asks for what [`ModelSnapshot::logit_bound`] will read.
+    /// A number that no logit of the ads of this bound exceeds, by more than rounding (1e-4), with a
+    /// prior of at most `prior_logit`. Infinite where one of them has no row.
     #[inline]
-    pub fn prefetch_bound(&self, ad: u32) {
-        if let Some(bound) = self.bounds.get(ad as usize) {
-            prefetch_item(bound);
-        }
+    #[must_use]
+    pub fn logit_bound(&self, ceiling: &Ceiling, bound: &Bound, prior_logit: f32) -> f32 {
+        let prior = Cross::without_interest(prior_logit).prior_offset(self.base_logit);
+        ceiling.context + self.prior_weight * prior + bound.most(&ceiling.lengths)
     }
 
     /// The epoch of the catalog whose ads this snapshot knows, if anybody said it.

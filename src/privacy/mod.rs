@@ -94,7 +94,9 @@ pub use mechanism::{
 pub use mode::Mode;
 pub use model::ModelKind;
 pub use opening::{Found, Opening, lack};
-pub use prior::{CampaignSums, CellSums, ConversionRates, Estimate, Prior, PriorLogits, Releases};
+pub use prior::{
+    CampaignSums, CellSums, ConversionRates, Estimate, Prior, PriorBounds, PriorLogits, Releases,
+};
 pub use release::LedgerStatus;
 pub use segments::{JoinSegment, Segment, SegmentSize, SegmentSizes, USERS_MIN};
 pub use stop::{Stop, Why};

@@ -113,12 +113,46 @@ pub struct PriorLogits([f32; CONTEXT_BUCKETS]);
 
 const _: () = assert!(size_of::<PriorLogits>() == 64);
 
+/// What no logit of one campaign's priors is above, by context: a byte each, for whoever only wants to
+/// know whether it could matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriorBounds([u8; CONTEXT_BUCKETS]);
+
+/// Steps of a bound in a unit of logits. A bound is at most one of them above its prior.
+const BOUND_STEPS: f32 = 20.0;
+/// The lowest bound. Priors lie between -11.6 and 0, which takes 240 steps.
+const BOUND_MIN: f32 = -12.0;
+/// In place of a step: nothing is known of the prior.
+const UNBOUNDED: u8 = u8::MAX;
+
+impl PriorBounds {
+    /// Above any prior there is.
+    pub const NONE: Self = Self([UNBOUNDED; CONTEXT_BUCKETS]);
+
+    /// The bound in `bucket`.
+    #[inline]
+    #[must_use]
+    pub fn in_bucket(&self, bucket: ContextBucket) -> f32 {
+        match self.0[bucket.index()] {
+            UNBOUNDED => f32::INFINITY,
+            steps => BOUND_MIN + f32::from(steps) / BOUND_STEPS,
+        }
+    }
+}
+
 impl PriorLogits {
     /// The logit of [`Releases::prior`] in `bucket`.
     #[inline]
     #[must_use]
     pub const fn in_bucket(&self, bucket: ContextBucket) -> f32 {
         self.0[bucket.index()]
+    }
+
+    /// What bounds them.
+    #[must_use]
+    pub fn bounds(&self) -> PriorBounds {
+        // The hundredth is more than rounding.
+        PriorBounds(self.0.map(|logit| ((logit - BOUND_MIN) * BOUND_STEPS + 0.01).ceil() as u8))
     }
 }
 
@@ -417,6 +451,17 @@ mod tests {
             ours += (CLICKS.shrink(&sums, 0.01, 0.5).0 - rate).powi(2);
         }
         assert!(ours < 0.4 * naive, "squared error {ours} against {naive}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_prior_is_above_its_bound_nor_far_below(logit in -13f32..2.0) {
+            let logits = PriorLogits([logit; CONTEXT_BUCKETS]);
+            let bound = logits.bounds().in_bucket(ContextBucket::default());
+            prop_assert!(bound >= logit, "{bound}");
+            let is_near = bound - logit.max(BOUND_MIN) <= 1.0 / BOUND_STEPS + 0.001;
+            prop_assert!(is_near || (bound.is_infinite() && logit > 0.7), "{bound}");
+        }
     }
 
     #[test]

@@ -58,11 +58,21 @@ impl Local {
         is_touched: false,
     };
 
-    /// Begins anew for the campaign of `slot`, unless it is its own already.
+    /// Begins anew for the campaign of `slot`.
+    #[cold]
     fn become_slots(&mut self, slot: Slot) {
-        if self.published.generation != slot.generation {
-            let published = Pace { generation: slot.generation, ..Pace::NEUTRAL };
-            *self = Self { published, is_touched: self.is_touched, ..Self::EMPTY };
+        let published = Pace { generation: slot.generation, ..Pace::NEUTRAL };
+        *self = Self { published, is_touched: self.is_touched, ..Self::EMPTY };
+    }
+
+    /// Copies what is published now; `is_folded` where it contains all that was reported.
+    #[cold]
+    fn follow(&mut self, slot: Slot, snapshot: &PacingSnapshot, is_folded: bool) {
+        let published = snapshot.pace(slot);
+        self.published = Pace { generation: slot.generation, ..published };
+        self.epoch = snapshot.epoch as u32;
+        if is_folded {
+            self.reported = 0.0;
         }
     }
 
@@ -132,7 +142,7 @@ impl LocalPacing {
     /// The published pace with this core's own change on it. What was published is copied on the
     /// first look after a publication, so that later ones find it beside the change; what it contains
     /// of the change by then counts no more.
-    #[inline]
+    #[inline(always)]
     pub fn pace(&mut self, slot: Slot, snapshot: &PacingSnapshot) -> Pace {
         let epoch = snapshot.epoch as u32;
         if self.epoch != epoch {
@@ -140,12 +150,7 @@ impl LocalPacing {
         }
         let local = line(&mut self.entries, slot);
         if local.epoch != epoch {
-            let published = snapshot.pace(slot);
-            local.published = Pace { generation: slot.generation, ..published };
-            local.epoch = epoch;
-            if self.folded >= self.number {
-                local.reported = 0.0;
-            }
+            local.follow(slot, snapshot, self.folded >= self.number);
         }
         Pace { ln_budget: local.ln_budget(), ..local.published }
     }
@@ -192,6 +197,7 @@ impl LocalPacing {
     }
 
     /// The line of a slot, which has something to report now.
+    #[inline]
     fn touched(&mut self, slot: Slot) -> &mut Local {
         let local = line(&mut self.entries, slot);
         if !std::mem::replace(&mut local.is_touched, true) {
@@ -256,13 +262,20 @@ impl LocalPacing {
 }
 
 /// The line of a slot, empty where another campaign had it.
-#[inline]
+#[inline(always)]
 fn line(entries: &mut Vec<Local>, slot: Slot) -> &mut Local {
     let index = slot.index as usize;
     if entries.len() <= index {
-        entries.resize(index + 1, Local::EMPTY);
+        grow(entries, index + 1);
     }
     let local = &mut entries[index];
-    local.become_slots(slot);
+    if local.published.generation != slot.generation {
+        local.become_slots(slot);
+    }
     local
+}
+
+#[cold]
+fn grow(entries: &mut Vec<Local>, len: usize) {
+    entries.resize(len, Local::EMPTY);
 }
