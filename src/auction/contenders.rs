@@ -128,7 +128,7 @@ impl Contenders {
         // Who is left out of too many fits is settled by all of them.
         self.holds_all = !self.verdicts.others().is_empty() || world.fits_max > 0;
         let catalog = &*world.catalog;
-        let blocked = input.blocks.bits();
+        let blocked = input.blocks.bits(|key| catalog.may_block(key));
         for (place, index) in eligible.iter().enumerate() {
             if let Some(later) = eligible.get(place + AHEAD) {
                 catalog.prefetch(*later);

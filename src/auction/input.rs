@@ -79,16 +79,16 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// The bits of every key by which an ad may be blocked: all of them where only listed
-    /// categories are permitted, or those blocked cannot be compared, since then every ad must be
-    /// asked.
+    /// [`block_bit`] of every key by which an ad may be blocked, as far as `may_block` says so of it: all
+    /// bits where only listed categories are permitted, or those blocked cannot be compared, since then
+    /// every ad must be asked.
     #[must_use]
-    pub fn bits(&self) -> u64 {
-        if self.acat.is_empty() && !self.has_foreign_bcat {
-            self.badv.bits() | self.bcat.bits() | self.bapp.bits()
-        } else {
-            u64::MAX
+    pub fn bits(&self, may_block: impl Fn(u64) -> bool) -> u64 {
+        if !self.acat.is_empty() || self.has_foreign_bcat {
+            return u64::MAX;
         }
+        let keys = [&self.badv, &self.bcat, &self.bapp].into_iter().flat_map(|list| &list.keys);
+        keys.filter(|key| may_block(**key)).fold(0, |bits, key| bits | block_bit(*key))
     }
 }
 
@@ -117,12 +117,6 @@ impl KeySet {
     #[must_use]
     pub fn has(&self, key: u64) -> bool {
         self.filter[Self::word(key)] & Self::bit(key) != 0 && self.keys.binary_search(&key).is_ok()
-    }
-
-    /// [`block_bit`](crate::catalog::block_bit) of each key.
-    #[must_use]
-    pub fn bits(&self) -> u64 {
-        self.filter.iter().fold(0, |bits, word| bits | word)
     }
 
     /// Whether nothing is listed.

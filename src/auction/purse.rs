@@ -49,6 +49,7 @@ impl Purse for LeasePurse<'_> {
         })
     }
 
+    #[inline(always)]
     fn pace(&mut self, slot: Slot, published: &PacingSnapshot) -> Pace {
         self.pacing.pace(slot, published)
     }

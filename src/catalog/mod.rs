@@ -18,6 +18,7 @@
 
 mod about;
 mod actor;
+mod blockable;
 mod campaign;
 mod check;
 mod check_ad;

@@ -5,6 +5,7 @@
 //! is copied here once an epoch: two lines a campaign, a fifth of one for each of its ads, side by
 //! side, and one for the keys that a request may block, read only where one of them may be blocked.
 
+use super::blockable::Blockable;
 use super::campaign::{BidTerms, Campaign, CapScope, FrequencyCap};
 use super::creative::{Ad, AdKind, Banner, language_key, mime_key};
 use super::domain::FeatureGroups;
@@ -258,6 +259,8 @@ pub(super) struct Rows {
     ads: Vec<AdRow>,
     blocks: Vec<BlockKeys>,
     pub(super) shapes: Vec<Shape>,
+    /// Keys that block any of the ads.
+    pub(super) blockable: Blockable,
     /// Numbers of shapes, set by set; each is sorted and has each number once.
     in_sets: Vec<u32>,
     /// Where each set ends in that list.
@@ -292,6 +295,7 @@ impl Rows {
             });
             rows.campaigns.push(row);
         }
+        rows.blockable = Blockable::of(ads.iter().flatten());
         rows
     }
 

@@ -204,6 +204,13 @@ impl Catalog {
         self.rows.blocks(row)
     }
 
+    /// Whether a request that blocks this key may block an ad by it.
+    #[inline]
+    #[must_use]
+    pub fn may_block(&self, key: u64) -> bool {
+        self.rows.blockable.knows(key)
+    }
+
     /// The ads of a campaign.
     pub fn ads_of<'a>(&'a self, campaign: &'a Campaign) -> impl Iterator<Item = &'a Ad> + Clone {
         campaign.ads.iter().filter_map(|index| self.ad(*index))
