@@ -292,7 +292,7 @@ fn text(out: &mut Vec<u8>, key: &str, value: &str) {
 /// The same for a text that is escaped already.
 fn escaped(out: &mut Vec<u8>, open: &str, value: &str) {
     if !value.is_empty() {
-        [open, value, "\""].map(|text| out.put(text));
+        [open, value, "\""].into_iter().for_each(|text| out.put(text));
     }
 }
 
