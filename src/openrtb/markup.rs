@@ -85,7 +85,7 @@ impl BannerMarkup {
         html.put("\" alt=\"");
         escape(banner.alt, &mut html);
         html.put("\" style=\"border:0\"></a>");
-        Self::with_pixels(html, true, trackers)
+        Self::new("", html, true, trackers)
     }
 
     /// A creative's own HTML with macros, and pixels that report the impression; ours only where the
@@ -94,23 +94,27 @@ impl BannerMarkup {
     /// # Errors
     /// As [`BannerMarkup::image`].
     pub fn snippet(snippet: &Template, trackers: &[Template]) -> Result<Self, TemplateError> {
-        Self::with_pixels(snippet.as_str().to_owned(), !snippet.has_impression(), trackers)
+        Self::new(snippet.as_str(), String::new(), !snippet.has_impression(), trackers)
     }
 
-    fn with_pixels(
-        mut html: String,
+    /// A creative's own snippet, our markup behind it, and pixels.
+    fn new(
+        snippet: &str,
+        mut ours: String,
         with_own: bool,
         trackers: &[Template],
     ) -> Result<Self, TemplateError> {
         let own = with_own.then_some("${OUTBID_IMPRESSION}");
         for url in own.into_iter().chain(trackers.iter().map(Template::as_str)) {
-            html.put("<img src=\"");
-            escape(url, &mut html);
-            html.put("\" width=\"1\" height=\"1\" alt=\"\" style=\"position:absolute;opacity:0\">");
+            ours.put("<img src=\"");
+            escape(url, &mut ours);
+            ours.put("\" width=\"1\" height=\"1\" alt=\"\" style=\"position:absolute;opacity:0\">");
         }
         let mut text = String::new();
-        json(&html, &mut text);
-        Template::prepared(&text).map(Self)
+        json(snippet, &mut text);
+        let snippet_ends = text.len();
+        json(&ours, &mut text);
+        Template::prepared(&text, snippet_ends).map(Self)
     }
 
     /// Appends the markup of one bid.
@@ -166,18 +170,19 @@ mod tests {
     fn a_snippet_carries_our_pixel_once() {
         let values = MacroValues {
             click: "https://b.example/c?a&b",
-            impression: "https://b.example/p",
+            impression: "https://b.example/p?a&b",
             site: "\"><script>",
             ..MacroValues::default()
         };
         let theirs = [Template::url("https://t.example/?s=${OUTBID_SITE}").expect("compiles")];
         for (html, expected) in [
             ("<b>${OUTBID_CLICK}</b>", 2),
+            ("<b>${OUTBID_CLICK}</b><!-- no <script here -->", 2),
             ("<a href=\"${OUTBID_CLICK}\"><img src=\"${OUTBID_IMPRESSION}\"></a>", 2),
         ] {
             let snippet = Template::html(html).expect("compiles");
             let out = written(BannerMarkup::snippet(&snippet, &theirs), &values);
-            assert_eq!(out.matches("https://b.example/p\"").count(), 1, "{out}");
+            assert_eq!(out.matches("https://b.example/p?a&amp;b\"").count(), 1, "{out}");
             assert_eq!(out.matches("<img src=").count(), expected, "{out}");
             assert!(out.contains("https://b.example/c?a&amp;b"), "{out}");
             assert!(out.contains("https://t.example/?s=%22%3E%3Cscript%3E\""), "{out}");

@@ -171,17 +171,24 @@ impl Template {
     /// # Errors
     /// See [`TemplateError`].
     pub fn html(text: &str) -> Result<Self, TemplateError> {
-        Self::bounded(text, Self::prepared)
+        Self::bounded(text, |text| Self::prepared(text, text.len()))
     }
 
-    /// The same for a snippet that was put together of such texts, whatever its length: it may be
-    /// escaped for JSON already, which leaves macros and tags as they are.
-    pub(super) fn prepared(text: &str) -> Result<Self, TemplateError> {
+    /// The same for markup that was put together of such texts, whatever its length: it may be escaped
+    /// for JSON already, which leaves macros and tags as they are. Scripts are looked for in the snippet
+    /// that ends at `snippet_ends`: one that it leaves open reaches into nothing of ours.
+    pub(super) fn prepared(text: &str, snippet_ends: usize) -> Result<Self, TemplateError> {
         let lower = text.to_ascii_lowercase();
+        let (mut is_script, mut seen) = (false, 0);
         Self::compile(text, |at| {
-            let before = &lower[..at];
-            let is_script = before.rfind("<script") > before.rfind("</script");
-            if is_script { Form::Script } else { Form::Plain }
+            // Each letter is looked at once, however many macros there are; no tag has one inside.
+            let before = &lower[seen..at];
+            seen = at;
+            let (opens, closes) = (before.rfind("<script"), before.rfind("</script"));
+            if opens.or(closes).is_some() {
+                is_script = opens > closes;
+            }
+            if is_script && at < snippet_ends { Form::Script } else { Form::Plain }
         })
     }
 
@@ -202,7 +209,7 @@ impl Template {
     }
 
     /// `plain` says how a plain URL of ours is written at this position.
-    fn compile(text: &str, plain: impl Fn(usize) -> Form) -> Result<Self, TemplateError> {
+    fn compile(text: &str, mut plain: impl FnMut(usize) -> Form) -> Result<Self, TemplateError> {
         let mut parts = SmallVec::new();
         let (mut from, mut at) = (0, 0);
         while let Some(start) = text[at..].find("${").map(|found| at + found) {

@@ -23,7 +23,8 @@ const VALUES_OF_ONE_BID: MacroValues<'_> = MacroValues {
 fn html(text: &str, values: &MacroValues<'_>) -> String {
     let (mut prepared, mut out) = (String::new(), "\"".to_owned());
     json(text, &mut prepared);
-    Template::prepared(&prepared).expect("compiles").write_json(values, &mut out);
+    let template = Template::prepared(&prepared, prepared.len());
+    template.expect("compiles").write_json(values, &mut out);
     out.push('"');
     serde_json::from_str(&out).expect("JSON")
 }
@@ -103,6 +104,34 @@ fn a_pixel_in_base64_is_none() {
 }
 
 proptest! {
+    /// A macro is in a script where the last tag of one before it opens it, and only a snippet has any.
+    #[test]
+    fn scripts_are_found_wherever_they_begin_and_end(
+        parts in proptest::collection::vec(0..6usize, 0..30),
+        snippet in 0..31usize,
+    ) {
+        let part = |part: &usize| {
+            ["${OUTBID_CLICK}", "<script src=x>", "</SCRIPT>", "${GDPR}", "<scr", "ipt>"][*part]
+        };
+        let (mut text, mut expected, mut ends) = (String::new(), String::new(), 0);
+        for (number, part) in parts.iter().map(part).enumerate() {
+            let lower = text.to_ascii_lowercase();
+            let is_script = lower.rfind("<script") > lower.rfind("</script");
+            expected.push_str(match part {
+                "${OUTBID_CLICK}" if is_script && number < snippet => "a&b",
+                "${OUTBID_CLICK}" => "a&amp;b",
+                "${GDPR}" => "",
+                other => other,
+            });
+            text.push_str(part);
+            ends = if number < snippet { text.len() } else { ends };
+        }
+        let values = MacroValues { click: "a&b", ..MacroValues::default() };
+        let mut out = String::new();
+        Template::prepared(&text, ends).expect("compiles").write_json(&values, &mut out);
+        prop_assert_eq!(out, expected);
+    }
+
     /// What stands for a text of the request is letters that mean themselves everywhere, and can be
     /// read back.
     #[test]
