@@ -16,12 +16,14 @@ pub fn prefetch<T>(items: &[T], index: usize) {
     }
 }
 
-/// Asks for the cache lines of all `items`, which are few.
+/// Lines of one text that are asked for at once: more would push others out of the nearest cache, and
+/// what follows in order comes by itself once it is read.
+const LINES_MAX: usize = 32;
+
+/// Asks for the cache lines in which `text` begins.
 #[inline]
-pub fn prefetch_all<T>(items: &[T]) {
-    for index in (0..items.len()).step_by((LINE / size_of::<T>().max(1)).max(1)) {
-        prefetch(items, index);
-    }
+pub fn prefetch_text(text: &[u8]) {
+    text.chunks(LINE).take(LINES_MAX).for_each(|line| ask(line.as_ptr().cast()));
 }
 
 /// Asks for the first cache line of `items[index]` alone.

@@ -267,7 +267,7 @@ fn encode(
     send(worker, desk, head, &scratch.answer)
 }
 
-/// Made once: a header's value that comes as text is looked through each time.
+/// Looked through when this is compiled: a value that comes as text is looked through each time.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The answer, compressed where the exchange asks for it and it is long enough to gain by it.
@@ -309,7 +309,7 @@ fn no_bid(
         (NoBidStyle::Nbr, Some(request)) => {
             let mut out = Vec::new();
             BidResponse::no_bid(&request.id, NoBidReason(reason.nbr())).write(&mut out);
-            HttpResponse::Ok().content_type("application/json").body(out)
+            HttpResponse::Ok().insert_header((CONTENT_TYPE, JSON)).body(out)
         }
         _ => HttpResponse::NoContent().finish(),
     }
