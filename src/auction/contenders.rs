@@ -323,6 +323,7 @@ fn judge(world: &World, ad: &AdRow, slot: &ImpInput) -> Result<(), Misfit> {
     }
     Ok(())
 }
+
 /// Whether the campaign puts deals of this imp before the open market. Where no strategy does, as is
 /// usual, nothing of the campaign is looked up.
 fn prefers_deals(world: &World, input: &AuctionInput, row: &CampaignRow, slot: &ImpInput) -> bool {

@@ -48,8 +48,16 @@ fn world_of(catalog: Catalog, ln_budget: impl FnMut() -> f32) -> World {
 pub(super) fn world_by(
     strategies: Strategies,
     catalog: Catalog,
-    mut ln_budget: impl FnMut() -> f32,
+    ln_budget: impl FnMut() -> f32,
 ) -> World {
+    World::now(&published_by(strategies, catalog, ln_budget))
+}
+
+pub(super) fn published_by(
+    strategies: Strategies,
+    catalog: Catalog,
+    mut ln_budget: impl FnMut() -> f32,
+) -> Published {
     let slots = catalog.campaigns.iter().map(|campaign| {
         campaign.as_ref().map_or(Pace::NEUTRAL, |campaign| Pace {
             generation: campaign.slot.generation,
@@ -66,7 +74,7 @@ pub(super) fn world_by(
     }));
     let pacing = PacingSnapshot { epoch: 1, paces, ..PacingSnapshot::default() };
     let model = Arc::new(ArcSwap::new(taught(&catalog, f32::NAN)));
-    World::now(&Published {
+    Published {
         sequence: None,
         market: Arc::default(),
         catalog: Arc::new(ArcSwap::from_pointee(catalog)),
@@ -83,7 +91,7 @@ pub(super) fn world_by(
         limits: crate::config::Auction::default(),
         #[cfg(feature = "onnx")]
         reranker: None,
-    })
+    }
 }
 
 /// A model that knows the catalog's ads, and has learned something about each. Where what was bid on

@@ -132,7 +132,7 @@ fn course(exploration: &str, rates: Rates, seed: u64) -> Course {
         }
         let world = world.as_mut().expect("made at first");
         if number % PUBLISH_EVERY == 0 {
-            world.model = learner.publish();
+            world.go_on_by(learner.publish());
         }
         let mut input = AuctionInput::new();
         input.facts = generated_facts(0);

@@ -28,7 +28,7 @@ fn factor(column: usize) -> f32 {
 /// A world whose click probabilities were far too high, which its calibration knows.
 fn calibrated(seed: u64) -> World {
     let mut world = world(seed);
-    world.model = taught(&world.catalog, 0.5);
+    world.go_on_by(taught(&world.catalog, 0.5));
     world
 }
 

@@ -1,20 +1,24 @@
 //! Whoever is not visited could not have won: decisions are those of an auctioneer that scores and
 //! prices all, whatever is asked for, refused and tried.
 
-use super::tests::{imp, strategies, world_by};
+use super::tests::{imp, published_by, strategies, taught};
 use super::*;
 use crate::auction::input::{
     DealInput, ImpInput, LengthFloors, MediaSlot, NativeSlot, PodRoom, SizeRule,
 };
 use crate::auction::outcome::Pick;
+use crate::auction::world::{Seated, WorldCache};
 use crate::budget::{Held, Purpose, Windows};
-use crate::catalog::{category_key, generated, generated_facts};
+use crate::catalog::{ARMS_MAX, Catalog, category_key, generated, generated_facts};
 use crate::hash;
 use crate::latency::LatencyBoard;
+use crate::prediction::Bound;
+use crate::privacy::{CampaignSums, ContextBucket, Estimate, Kind, Releases};
 use crate::strategy::pacing::{Pace, PacingSnapshot};
 use crate::units::{CampaignId, Timestamp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
 
 /// Money for most, too little or none for some, and for each the same whenever it asks.
 struct Fickle(u64);
@@ -129,6 +133,65 @@ fn decide(auctioneer: &mut Auctioneer, world: &World, input: &mut AuctionInput) 
     input.outcome.picks.iter().map(picked).collect()
 }
 
+/// Releases that believe of each campaign and context something else.
+fn released(catalog: &Catalog, seed: u64) -> Arc<Releases> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let shown = |value| Estimate { value, variance: 100.0 };
+    let sums = catalog.all_campaigns().map(|campaign| {
+        let mut sums = CampaignSums::default();
+        for cell in &mut sums {
+            cell[Kind::Impression.index()] = shown(1e6);
+            cell[Kind::Click.index()] = shown(1e6 * rng.random_range(0.001..0.1));
+        }
+        (campaign.id, sums)
+    });
+    let sums: Vec<_> = sums.collect();
+    let pairs = sums.iter().map(|(campaign, sums)| (*campaign, sums));
+    Arc::new(Releases::of(0.01, seed, Timestamp(0), pairs))
+}
+
+/// How many campaigns the model bounds; each seat has the bound of the world's own model, and a bound of
+/// each of its priors that is near it.
+fn bounded(world: &World) -> usize {
+    let mut bounded = 0;
+    for campaign in world.catalog.all_campaigns() {
+        let row = world.catalog.row(campaign.slot.index).expect("a row");
+        let priors = world.priors_at(campaign.slot.index).expect("priors");
+        let arms = if campaign.is_split() { campaign.strategies.len() } else { 1 };
+        for arm in 0..arms.min(ARMS_MAX) as u8 {
+            let (_, bound, of_priors) = world.bounds_of(Seated::of(row, arm));
+            assert_eq!(*bound, world.model.bound(campaign.ads[0]), "{arm} of {}", campaign.id.0);
+            for bucket in (0..).map_while(ContextBucket::from_index) {
+                let above = of_priors.in_bucket(bucket) - priors.in_bucket(bucket);
+                assert!((0.0..0.06).contains(&above), "{above} of {}", campaign.id.0);
+            }
+            bounded += usize::from(*bound != Bound::UNKNOWN);
+        }
+    }
+    bounded
+}
+
+#[test]
+fn what_bounds_a_price_is_of_what_is_published_now() {
+    let published = published_by(strategies("none"), generated(100, 1, 0.1), || 0.0);
+    let mut cache = WorldCache::new(&published);
+    assert!(bounded(cache.refresh()) >= 100);
+    let next = generated(120, 2, 0.5);
+    let catalog = || published.catalog.load();
+    // In each order that publications may come in: a model alone, releases, the catalog before its model.
+    published.model.store(taught(&next, 0.5));
+    bounded(cache.refresh());
+    published.model.store(taught(&catalog(), 0.5));
+    published.releases.store(released(&catalog(), 3));
+    assert!(bounded(cache.refresh()) >= 100);
+    published.catalog.store(Arc::new(next));
+    bounded(cache.refresh());
+    published.model.store(taught(&catalog(), 0.5));
+    assert!(bounded(cache.refresh()) >= 120);
+    published.releases.store(released(&catalog(), 4));
+    assert!(bounded(cache.refresh()) >= 120);
+}
+
 #[test]
 fn whoever_is_not_visited_could_not_have_won() {
     let (mut some, mut all) = (Auctioneer::default(), Auctioneer::thorough());
@@ -138,7 +201,9 @@ fn whoever_is_not_visited_could_not_have_won() {
         let exploration = if seed % 2 == 0 { "none" } else { "thompson" };
         let mut paces = ChaCha8Rng::seed_from_u64(seed);
         let ln_budget = || paces.random_range(-4.0..0.0);
-        let world = world_by(strategies(exploration), generated(300, seed, 0.1), ln_budget);
+        let published = published_by(strategies(exploration), generated(300, seed, 0.1), ln_budget);
+        published.releases.store(released(&published.catalog.load(), seed));
+        let world = World::now(&published);
         for request in 0..60 {
             let kept = rng.clone();
             let mut one = any_input(request, &mut rng);
@@ -155,6 +220,6 @@ fn whoever_is_not_visited_could_not_have_won() {
             left_out += all.scored().len() - some.scored().len();
         }
     }
-    assert!(bids > 300 && explored > 20, "{bids} bids, {explored} by a draw");
+    assert!(bids > 300 && explored > 10, "{bids} bids, {explored} by a draw");
     assert!(left_out * 3 > scored, "of {scored} ads only {left_out} were left out");
 }

@@ -230,6 +230,13 @@ impl World {
         }
     }
 
+    /// Goes on by another model.
+    #[cfg(test)]
+    pub fn go_on_by(&mut self, model: Arc<ModelSnapshot>) {
+        self.seats.follow(&model);
+        self.model = model;
+    }
+
     /// Which strategy of the campaign this auction is about: that of the user's arm, or of the
     /// request's where there is no user.
     #[inline]

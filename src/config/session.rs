@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 /// Ids beyond are gigabytes; fewer than the table's least bound would not be kept to.
 const ALIASES: std::ops::RangeInclusive<usize> = 1_024..=50_000_000;
 
+/// Beyond, a session's place has no number; they would be 216 GB.
+const SESSIONS_MAX: usize = 1_000_000_000;
+
 /// User sessions.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Session {
-    /// Hard bound on sessions; the least recently used go first.
+    /// Hard bound on sessions, at most 1,000,000,000; the least recently used go first.
     pub sessions_max: usize,
     /// Seconds without a touch after which a session is dropped.
     pub idle_s: u32,
@@ -107,6 +110,9 @@ impl Session {
 
     /// The first wrong key, and why.
     pub(super) fn problem(&self) -> Option<(&'static str, String)> {
+        if self.sessions_max > SESSIONS_MAX {
+            return Some(("session.sessions_max", format!("it is at most {SESSIONS_MAX}")));
+        }
         if !ALIASES.contains(&self.alias_max) {
             let reason = format!("it lies between {} and {}", ALIASES.start(), ALIASES.end());
             return Some(("session.alias_max", reason));

@@ -107,6 +107,7 @@ fn wrong_files_are_refused_with_their_line() {
             "9: currency.rates.GBP: the rate of GBP is `x`",
         ),
         (format!("{GOOD}[server]\npublic_listen = '0.0.0.0:80'\n"), "7: server.public_url"),
+        (format!("{GOOD}[session]\nsessions_max = 1_000_000_001\n"), "8: session.sessions_max"),
         (format!("{GOOD}[server]\npublic_url = 'https://a.example/\"'\n"), "8: server.public_url"),
     ] {
         let error = load(&text).expect_err(expected);

@@ -47,10 +47,10 @@ pub fn find_user(
     let (now, profile) = (input.now, &mut input.profile);
     let hashers = &**engine.user_keys.load();
     let is_alone = engine.config.session.alias_from == AliasFrom::Off;
-    let most = match sought.is_own {
-        true if !is_alone => usize::MAX,
-        true => hashers.all().count(),
-        false => 1,
+    let most = match (sought.is_own, is_alone) {
+        (false, _) => 1,
+        (true, true) => hashers.all().count(),
+        (true, false) => usize::MAX,
     };
     let ids = sought.first.into_iter().chain(ids_of(hashers, desk, request).skip(1));
     input.found = session::find(sessions, ids.take(most), now, profile);

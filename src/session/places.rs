@@ -10,8 +10,8 @@ use crate::hash;
 use crate::prefetch::prefetch;
 use crate::units::UserKey;
 
-/// Sessions that a table can tell apart: so many that a machine of a terabyte has fewer in 1,024
-/// stripes.
+/// Sessions that a table can tell apart: 230 GB of them in 1,024 stripes, more than a configuration may
+/// ask for.
 pub(super) const PLACES_MAX: usize = (1 << PLACE_BITS) - 1;
 
 const PLACE_BITS: u32 = 20;
