@@ -14,6 +14,7 @@ use crate::notice::{BidToken, Purpose};
 use crate::server::engine::Engine;
 use crate::session::{CancelShow, ConfirmShow, ShowChange};
 use crate::store::Position;
+use futures_util::future::join3;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -120,15 +121,23 @@ impl Follow {
             };
             ends.entry(hold.lease.core).or_insert_with(Vec::new).push(end);
         }
-        for (shard, changes) in shows {
-            engine.change_shows(shard, changes).await;
-        }
-        for (core, ends) in ends {
-            engine.tell_core(core, EndBids(ends)).await;
-        }
-        if !charges.is_empty() {
-            engine.book(charges).await;
-        }
+        // One after the other each would wake this thread and put it to sleep again.
+        let shows = async {
+            for (shard, changes) in shows {
+                engine.change_shows(shard, changes).await;
+            }
+        };
+        let ends = async {
+            for (core, ends) in ends {
+                engine.tell_core(core, EndBids(ends)).await;
+            }
+        };
+        let book = async {
+            if !charges.is_empty() {
+                engine.book(charges).await;
+            }
+        };
+        join3(shows, ends, book).await;
     }
 }
 
