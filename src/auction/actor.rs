@@ -1,6 +1,7 @@
-//! One AuctionActor a worker: it runs auctions, hosts its core's leases, and remembers the features
-//! of its bids until their impressions come. Its state lives in a [`Core`] outside the actor value,
-//! so that a panic costs one request and neither money nor memory.
+//! One AuctionActor a worker: it hosts its core's leases, and remembers the features of its bids until
+//! their impressions come. Its state lives in a [`Core`] outside the actor value, so that a panic costs
+//! one request and neither money nor memory; and since the worker has the same thread, it has the core
+//! decide by a call.
 
 mod upkeep;
 
@@ -24,11 +25,9 @@ use crate::session::{CancelShow, PendShow};
 use crate::strategy::pacing::{LocalPacing, LocalReport};
 use crate::units::{HoldId, Micros, Slot, Timestamp, UserKey};
 use actix::prelude::*;
-use parking_lot::Mutex;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// Where an auction's side effects go; the server wires it. Each call must return at once: a full
 /// mailbox is the callee's to count. It may keep what it is given until [`Outbox::flush`].
@@ -78,7 +77,6 @@ pub struct Core {
     outbox: Box<dyn Outbox>,
     clock: Civil,
     requests: Vec<LeaseRequest>,
-    unsent: Arc<Unsent>,
     times: TickTimes,
     auctions: u64,
     bids: u64,
@@ -109,7 +107,6 @@ impl Core {
             outbox,
             clock,
             requests: Vec::new(),
-            unsent: Arc::default(),
             times: TickTimes::default(),
             auctions: 0,
             bids: 0,
@@ -118,7 +115,6 @@ impl Core {
 
     /// Decides on `input`, announces what it bid, and asks for more money where it runs low.
     pub fn run(&mut self, input: &mut AuctionInput) {
-        self.free_unsent();
         self.auctions += 1;
         if Mono::now() > input.deadline {
             // It waited too long: no money is held for an answer that nobody wants.
@@ -191,14 +187,9 @@ impl Core {
         }
     }
 
-    /// Frees what was held for answers that nobody waited for.
-    fn free_unsent(&mut self) {
-        for (held, user) in self.unsent.0.lock().drain(..) {
-            self.leases.release(&held);
-            if let Some(user) = user {
-                self.outbox.cancel_show(CancelShow { user, hold: held.hold });
-            }
-        }
+    /// A bid is worth nothing any more: its answer was not sent.
+    pub fn release(&mut self, bid: &Held) {
+        self.leases.release(bid);
     }
 
     /// Where the ledger puts what this core's leases must know.
@@ -265,7 +256,6 @@ fn announce(outbox: &dyn Outbox, world: &World, input: &AuctionInput, pick: &Pic
 /// The actor over a [`Core`].
 pub struct AuctionActor {
     core: Rc<RefCell<Core>>,
-    in_flight_max: usize,
 }
 
 impl AuctionActor {
@@ -274,66 +264,23 @@ impl AuctionActor {
         &self.core
     }
 
-    /// An actor over `core` whose mailbox holds the worker's in-flight limit.
+    /// An actor over `core`.
     #[must_use]
-    pub const fn new(core: Rc<RefCell<Core>>, in_flight_max: usize) -> Self {
-        Self { core, in_flight_max }
+    pub const fn new(core: Rc<RefCell<Core>>) -> Self {
+        Self { core }
     }
 }
 
-/// Messages beside auctions that may wait: notices and grants of one core come in bursts of a tick.
-const SIDE_MESSAGES_MAX: usize = 4_096;
+/// Messages that may wait: notices and grants of one core come in bursts of a tick.
+const MAILBOX: usize = 4_096;
 
 impl Actor for AuctionActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.set_mailbox_capacity(self.in_flight_max + SIDE_MESSAGES_MAX);
+        context.set_mailbox_capacity(MAILBOX);
     }
 }
-
-/// Runs an auction; the box comes back with its outcome.
-#[derive(Message)]
-#[rtype(result = "Decided")]
-pub struct RunAuction(pub Box<AuctionInput>);
-
-/// Bids whose answers were dropped before anybody took them.
-#[derive(Debug, Default)]
-struct Unsent(Mutex<Vec<(Held, Option<UserKey>)>>);
-
-/// A decision on its way back. Whoever waits for it may be gone (a handler ends with its
-/// connection): a decision that is dropped and not taken gives its money back to the core.
-#[derive(Debug)]
-pub struct Decided {
-    input: Option<Box<AuctionInput>>,
-    // Messages are `Send`; only the core's own thread ever locks it, for some 10 ns.
-    unsent: Arc<Unsent>,
-}
-
-impl Decided {
-    /// Takes the decision, and with it the care for its holds.
-    #[must_use]
-    pub fn take(mut self) -> Box<AuctionInput> {
-        self.input.take().unwrap_or_default()
-    }
-}
-
-impl Drop for Decided {
-    fn drop(&mut self) {
-        let Some(input) =
-            self.input.take().filter(|input| !input.is_test && !input.outcome.picks.is_empty())
-        else {
-            return;
-        };
-        let picks = input.outcome.picks.iter().map(|pick| (pick.held, input.user));
-        self.unsent.0.lock().extend(picks);
-    }
-}
-
-/// A bid is worth nothing any more: it lost, or its answer was not sent.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub struct ReleaseBid(pub Held);
 
 /// What became of bids, in this order, as notices said: a message that crosses threads costs more
 /// than what it does.
@@ -395,26 +342,7 @@ pub struct CoreStatus {
 }
 
 // Mailboxes move messages by value.
-const _: () = assert!(size_of::<RunAuction>() <= 128 && size_of::<ReleaseBid>() <= 128);
 const _: () = assert!(size_of::<EndBids>() <= 128);
-
-impl Handler<RunAuction> for AuctionActor {
-    type Result = MessageResult<RunAuction>;
-
-    fn handle(&mut self, RunAuction(mut input): RunAuction, _: &mut Self::Context) -> Self::Result {
-        let mut core = self.core.borrow_mut();
-        core.run(&mut input);
-        MessageResult(Decided { input: Some(input), unsent: core.unsent.clone() })
-    }
-}
-
-impl Handler<ReleaseBid> for AuctionActor {
-    type Result = ();
-
-    fn handle(&mut self, bid: ReleaseBid, _: &mut Self::Context) {
-        self.core.borrow_mut().leases.release(&bid.0);
-    }
-}
 
 impl Handler<EndBids> for AuctionActor {
     type Result = ();
@@ -470,60 +398,5 @@ impl Handler<Status> for AuctionActor {
             clicks_repeated: core.clicks_repeated,
             leases: core.leases.totals(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::auction::explain::Controllers;
-    use crate::budget::{DayNumber, Due, Windows};
-    use crate::prediction::Strengths;
-    use crate::units::{CampaignId, LeaseId, Micros};
-
-    fn decided(unsent: &Arc<Unsent>) -> Decided {
-        let lease = LeaseId { node: 1, core: 0, boot: 1, number: 0 };
-        let windows = Windows { decision_ttl_ms: 1_000, billing_window_ms: 2_000 };
-        let held = Held {
-            hold: HoldId { lease, sequence: 7 },
-            campaign: CampaignId(1),
-            day: DayNumber(1),
-            due: Due::of(Timestamp(0), windows),
-            price: Micros(1_000),
-        };
-        let mut input = Box::new(AuctionInput::new());
-        input.user = Some(UserKey(9));
-        input.outcome.picks.push(Pick {
-            paced: Micros::ZERO,
-            is_first_price: false,
-            is_exploration: false,
-            imp: 0,
-            deal: None,
-            campaign: 0,
-            strategy_arm: 0,
-            ad: 0,
-            price: Micros(1_000),
-            held,
-            rate: crate::rates::Rate::ONE,
-            logit: 0.0,
-            conversions_ppm: 0,
-            prior_logit: 0.0,
-            interest: 0.0,
-            strengths: Strengths::NONE,
-            floor: Micros::ZERO,
-            controllers: Controllers::default(),
-        });
-        Decided { input: Some(input), unsent: unsent.clone() }
-    }
-
-    #[test]
-    fn a_decision_that_nobody_takes_gives_its_money_back() {
-        let unsent = Arc::default();
-        assert_eq!(decided(&unsent).take().outcome.picks.len(), 1);
-        assert!(unsent.0.lock().is_empty(), "taken: the answer's business");
-        drop(decided(&unsent));
-        let left = unsent.0.lock();
-        assert_eq!(left.len(), 1);
-        assert_eq!((left[0].0.hold.sequence, left[0].1), (7, Some(UserKey(9))));
     }
 }

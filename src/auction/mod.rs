@@ -35,8 +35,7 @@ mod verdicts;
 mod world;
 
 pub use actor::{
-    AuctionActor, BidClicked, BidEnd, BidShown, Core, CoreStatus, Decided, EndBids, Outbox,
-    ReleaseBid, RunAuction, Status, Tick,
+    AuctionActor, BidClicked, BidEnd, BidShown, Core, CoreStatus, EndBids, Outbox, Status, Tick,
 };
 pub use arm::{Arm, Arms};
 pub use audit::{AUDITS_MAX, Audit, FindAudits};

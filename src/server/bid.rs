@@ -1,6 +1,6 @@
 //! `POST /openrtb2/EXCHANGE/bid`: from bytes to an answer, or to a no-bid with its reason.
 
-use crate::auction::{AuctionInput, Context, NoBid, ReleaseBid, extract};
+use crate::auction::{AuctionInput, Context, NoBid, extract};
 use crate::budget::Held;
 use crate::clock::Mono;
 use crate::config::NoBidStyle;
@@ -61,7 +61,7 @@ pub async fn bid(
         return refuse(StatusCode::BAD_REQUEST, &error.to_string());
     }
     worker.record(Stage::Parse, parsing);
-    let response = answer(&worker, desk, &head, &request, received).await;
+    let response = answer(&worker, desk, &head, &request, received);
     worker.record(Stage::Total, received);
     response
 }
@@ -106,7 +106,7 @@ async fn read_body(
     Ok(worker.codec.borrow_mut().decode(coding, &body, server.body_bytes_max)?)
 }
 
-async fn answer(
+fn answer(
     worker: &Worker,
     desk: &ExchangeDesk,
     head: &HttpRequest,
@@ -134,11 +134,9 @@ async fn answer(
     if !input.to_join.is_empty() && !input.is_test {
         worker.engine.join_later(desk.key, std::mem::take(&mut input.to_join));
     }
-    let input = match worker.decide(input).await {
-        Ok(decided) => decided.take(),
-        // The actor died on this request; its successor goes on with the same leases.
-        Err(_) => return no_bid(worker, desk, Some(request), NoBid::Overload),
-    };
+    if !worker.decide(&mut input) {
+        return no_bid(worker, desk, Some(request), NoBid::Overload);
+    }
     let response = encode(worker, desk, head, request, &rates, &input);
     worker.keep_input(input);
     response
@@ -293,9 +291,7 @@ fn release(worker: &Worker, input: &AuctionInput, held: Held) {
     if let Some(user) = input.user.filter(|_| input.permissions.store_session) {
         worker.shows.change(ShowChange::Cancel(CancelShow { user, hold: held.hold }));
     }
-    if worker.auction().try_send(ReleaseBid(held)).is_err() {
-        worker.engine.metrics.refused("release_bid");
-    }
+    worker.release(&held);
 }
 
 fn no_bid(

@@ -1,6 +1,7 @@
 //! What one HTTP worker has on its own thread: its auction actor, its pool, its histograms.
 
-use crate::auction::{AuctionActor, AuctionInput, Core, RunAuction};
+use crate::auction::{AuctionActor, AuctionInput, Core};
+use crate::budget::Held;
 use crate::clock::Mono;
 use crate::exchange::compression::Codec;
 use crate::latency::{Stage, StageRecorder};
@@ -9,7 +10,8 @@ use crate::server::answer::Scratch;
 use crate::server::engine::Engine;
 use crate::server::shows::Shows;
 use actix::prelude::*;
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -50,7 +52,7 @@ impl Worker {
         let recorder = Rc::new(RefCell::new(engine.board.recorder()));
         let shows = Shows::new(engine.clone(), number);
         let core = Rc::new(RefCell::new(engine.core(number, &shows, recorder.clone())));
-        let auction = start_auction(&engine, &core);
+        let auction = start_auction(&core);
         let shard = engine.start_shard(usize::from(number));
         let inbox = core.borrow().inbox();
         engine.register(number, inbox, auction.clone(), shard);
@@ -80,25 +82,33 @@ impl Worker {
         Some(Place(self.in_flight.clone()))
     }
 
-    /// The worker's auction actor, a successor over the same core if the last has died.
-    pub fn auction(&self) -> Addr<AuctionActor> {
-        self.live_auction().clone()
+    /// Has its core decide on `input`, by a call: a message to the actor, on the same thread, and its
+    /// answer would cost a tenth of a request. `false` where the auction panicked; what it held is free
+    /// again when its time is over.
+    #[must_use]
+    pub fn decide(&self, input: &mut AuctionInput) -> bool {
+        self.revive();
+        let is_done = unless_panicked(&self.core, |core| core.run(input));
+        if !is_done {
+            tracing::error!(worker = self.number, "an auction panicked, its request gets no bid");
+        }
+        is_done
     }
 
-    /// Has it decide on `input`. By the address as it is: a copy of one allocates twice.
-    pub fn decide(&self, input: Box<AuctionInput>) -> Request<AuctionActor, RunAuction> {
-        self.live_auction().send(RunAuction(input))
+    /// Gives back the money of a bid whose answer is not sent.
+    pub fn release(&self, bid: &Held) {
+        unless_panicked(&self.core, |core| core.release(bid));
     }
 
-    fn live_auction(&self) -> RefMut<'_, Addr<AuctionActor>> {
+    /// Starts a successor over the same core if the actor has died.
+    fn revive(&self) {
         let mut address = self.auction.borrow_mut();
         if !address.connected() {
             tracing::error!(worker = self.number, "auction actor died and was replaced");
-            *address = start_auction(&self.engine, &self.core);
+            *address = start_auction(&self.core);
             let inbox = self.core.borrow().inbox();
             self.engine.replace_auction(self.number, inbox, address.clone());
         }
-        address
     }
 
     /// An empty input, from the pool where there is one.
@@ -119,8 +129,13 @@ impl Worker {
     }
 }
 
-fn start_auction(engine: &Engine, core: &Rc<RefCell<Core>>) -> Addr<AuctionActor> {
-    AuctionActor::new(core.clone(), engine.config.server.in_flight_max).start()
+fn start_auction(core: &Rc<RefCell<Core>>) -> Addr<AuctionActor> {
+    AuctionActor::new(core.clone()).start()
+}
+
+/// Works on `state`. Whether that was done to its end: a panic is the loss of who asked for it alone.
+fn unless_panicked<T>(state: &RefCell<T>, work: impl FnOnce(&mut T)) -> bool {
+    catch_unwind(AssertUnwindSafe(|| work(&mut state.borrow_mut()))).is_ok()
 }
 
 #[cfg(test)]
@@ -185,6 +200,15 @@ mod tests {
         let (keys, _) = Keys::ephemeral().expect("keys");
         let options = Options { keys: Some(keys), parts, ..Options::default() };
         start(config, options).expect("the server starts")
+    }
+
+    #[test]
+    fn a_panic_is_told_and_leaves_the_state_to_others() {
+        let state = RefCell::new(1);
+        assert!(unless_panicked(&state, |state| *state = 2));
+        assert!(!unless_panicked(&state, |state| panic!("on purpose, at {state}")));
+        assert!(unless_panicked(&state, |state| *state += 1));
+        assert_eq!(state.into_inner(), 3);
     }
 
     #[test]

@@ -41,7 +41,6 @@ impl Core {
     }
 
     fn begin_tick(&mut self, now: Timestamp) {
-        self.free_unsent();
         self.ask_for_money(now);
     }
 
