@@ -405,8 +405,8 @@ impl Seats {
         seats
     }
 
-    /// Takes over the bounds of a model: some tens of microseconds for ten thousand campaigns, once a
-    /// publication, for a line less of each campaign at each auction.
+    /// Takes over the bounds of a model, of every campaign once a publication, for a line less of each
+    /// campaign at each auction.
     fn follow(&mut self, model: &ModelSnapshot) {
         let arms = self.splits.iter_mut().flat_map(|split| &mut split.arms);
         let seats = self.seats.iter_mut().chain(arms.map(|arm| &mut arm.seat));
