@@ -5,11 +5,13 @@
 //! process whose every thread is on core 0; the generator has core 1. The echo is actix-web alone:
 //! it reads the same requests and answers as many bytes. They take turns, the other one stopped,
 //! so that a noisy neighbour disturbs both alike. `--quick` makes it short. `--releases` compares the
-//! bidder with one that releases nothing instead (see `releases`).
+//! bidder with one that releases nothing instead (see `releases`), `--against FILE` with another build
+//! of it (see `against`).
 //!
 //! Closed loop for the rate; open loop at half of that for latency, the bidder's by its own
 //! histogram in a process of its own, warm-up included.
 
+mod against;
 mod child;
 mod process;
 mod releases;
@@ -22,6 +24,7 @@ use outbid::clock::Civil;
 use outbid::simulate::{LoadPlan, LoadReport, Mode, run_load};
 use process::{Process, call};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -54,18 +57,21 @@ struct Plan {
     seconds: u64,
     eligible: Vec<f64>,
     is_of_releases: bool,
+    /// The other build that this one is compared with.
+    against: Option<PathBuf>,
 }
 
 impl Plan {
     /// `--quick` is one round of a second; `--rounds N`, `--seconds N` and `--eligible N` say how
-    /// many rounds, how long each, and one row alone.
+    /// many rounds, how long each, and one row alone; `--against FILE` names another build.
     fn parse(arguments: &[String]) -> anyhow::Result<Self> {
         let has = |name: &str| arguments.iter().any(|argument| argument == name);
         let (is_quick, is_of_releases) = (has("--quick"), has("--releases"));
-        let value = |name: &str| {
+        let text = |name: &str| {
             let at = arguments.iter().position(|argument| argument == name)?;
-            Some(arguments.get(at + 1).map_or("", String::as_str).parse::<u64>())
+            Some(arguments.get(at + 1).map_or("", String::as_str))
         };
+        let value = |name: &str| text(name).map(str::parse::<u64>);
         // Rounds of releases are long; with more of them users would run into their caps.
         let (many, long) = if is_of_releases { (3, releases::SECONDS) } else { (5, 4) };
         let rounds = value("--rounds").unwrap_or(Ok(if is_quick { 1 } else { many }))?;
@@ -74,7 +80,8 @@ impl Plan {
             Some(one) => vec![one as f64],
             None => ELIGIBLE.to_vec(),
         };
-        Ok(Self { rounds: rounds as usize, seconds, eligible, is_of_releases })
+        let against = text("--against").map(PathBuf::from);
+        Ok(Self { rounds: rounds as usize, seconds, eligible, is_of_releases, against })
     }
 }
 
@@ -84,9 +91,10 @@ fn bench(plan: &Plan) -> anyhow::Result<()> {
         let bodies = requests::bodies(BODIES, target as u64);
         let selectivity = calibrated(target, &bodies[..SAMPLE]);
         let load = load(bodies, plan.seconds * 1_000);
-        match plan.is_of_releases {
-            true => releases::row(selectivity, load, plan.rounds)?,
-            false => row(selectivity, load, plan.rounds)?,
+        match &plan.against {
+            Some(other) => against::row(selectivity, load, plan.rounds, other)?,
+            None if plan.is_of_releases => releases::row(selectivity, load, plan.rounds)?,
+            None => row(selectivity, load, plan.rounds)?,
         }
     }
     Ok(())
@@ -119,6 +127,12 @@ struct Round {
     rate: f64,
     user_us: f64,
     system_us: f64,
+}
+
+impl Round {
+    fn both_us(&self) -> f64 {
+        self.user_us + self.system_us
+    }
 }
 
 /// Closed loop, on nobody yet.
@@ -276,4 +290,17 @@ fn spread(values: &[f64], digits: usize) -> String {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     format!("{:.digits$} ({low:.digits$} to {high:.digits$})", median(values))
+}
+
+/// One figure of two bidders, and their ratio round by round.
+fn compared<T>(name: &str, [one, other]: [&str; 2], rounds: &[Vec<T>; 2], of: impl Fn(&T) -> f64) {
+    let each = |rounds: &[T]| rounds.iter().map(&of).collect::<Vec<_>>();
+    let (ours, theirs) = (each(&rounds[0]), each(&rounds[1]));
+    let ratios: Vec<_> = ours.iter().zip(&theirs).map(|(one, other)| one / other).collect();
+    println!(
+        "{name:<15} {one} {:<26} {other} {:<26} ratio {}",
+        spread(&ours, 1),
+        spread(&theirs, 1),
+        spread(&ratios, 3)
+    );
 }

@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Clock ticks a second in `/proc/PID/stat`: 100 on every Linux that we know.
@@ -26,7 +27,12 @@ pub struct Process {
 impl Process {
     /// Runs this program once more as `role` and waits until it listens.
     pub fn start(role: &[&str]) -> anyhow::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+        Self::start_of(&std::env::current_exe()?, role)
+    }
+
+    /// Runs another build of this program as `role` and waits until it listens.
+    pub fn start_of(program: &Path, role: &[&str]) -> anyhow::Result<Self> {
+        let mut child = Command::new(program)
             .args(role)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -6,12 +6,14 @@
 //! from the release thread's own processor time.
 
 use crate::process::Process;
-use crate::{aim, measure, median, run, spread, told};
+use crate::{aim, compared, measure, median, run, told};
 use outbid::simulate::{LoadPlan, Mode};
 use std::time::Duration;
 
 /// How long a round is: a release of 10,000 campaigns takes some seconds of a core beside bids.
 pub const SECONDS: u64 = 20;
+/// What the bidders are called.
+const NAMES: [&str; 2] = ["with", "without"];
 /// The release thread.
 const THREAD: &str = "outbid-privacy";
 /// Seconds between two releases at the default of 288 a day.
@@ -89,17 +91,17 @@ pub fn row(selectivity: f64, mut plan: LoadPlan, rounds: usize) -> anyhow::Resul
     println!("a worker     follows a release in {:.2} ms", seats_us / 1e3);
 
     let rounds_of = pair.in_turn(rounds, &mut plan, closed)?;
-    compared("requests/s", &rounds_of, |round| round.rate);
-    compared("us a request", &rounds_of, |round| round.all_us);
-    compared("us, bids alone", &rounds_of, |round| round.bids_us);
+    compared("requests/s", NAMES, &rounds_of, |round| round.rate);
+    compared("us a request", NAMES, &rounds_of, |round| round.all_us);
+    compared("us, bids alone", NAMES, &rounds_of, |round| round.bids_us);
 
     let rates: Vec<_> = rounds_of[1].iter().map(|round| round.rate).collect();
     plan.mode = Mode::Open { rate: median(&rates) / 2.0 };
     println!("open loop at {:.0}/s, by the generator", median(&rates) / 2.0);
     let latency = pair.in_turn(rounds, &mut plan, open)?;
-    compared("p50 us", &latency, |round| round[0]);
-    compared("p99 us", &latency, |round| round[1]);
-    compared("p99.9 us", &latency, |round| round[2]);
+    compared("p50 us", NAMES, &latency, |round| round[0]);
+    compared("p99 us", NAMES, &latency, |round| round[1]);
+    compared("p99.9 us", NAMES, &latency, |round| round[2]);
     println!("releases     {} of {} rounds", released(&pair.with)?, 2 * rounds + 1);
     anyhow::ensure!(released(&pair.without)? == 0, "it was midnight: measure again");
     Ok(())
@@ -127,24 +129,11 @@ fn closed(process: &Process, plan: &LoadPlan) -> anyhow::Result<Round> {
     let round = measure(process, plan)?;
     let releasing_s = process.seconds_of(THREAD)? - before;
     let requests = round.rate * plan.duration_ms as f64 / 1e3;
-    let all_us = round.user_us + round.system_us;
+    let all_us = round.both_us();
     Ok(Round { rate: round.rate, all_us, bids_us: all_us - releasing_s * 1e6 / requests })
 }
 
 fn open(_: &Process, plan: &LoadPlan) -> anyhow::Result<Latency> {
     let report = run(plan)?;
     Ok([0.5, 0.99, 0.999].map(|quantile| report.latency.value_at_quantile(quantile) as f64 / 1e3))
-}
-
-/// One figure of both bidders, and their ratio round by round.
-fn compared<T>(name: &str, [with, without]: &[Vec<T>; 2], of: fn(&T) -> f64) {
-    let each = |rounds: &[T]| rounds.iter().map(of).collect::<Vec<_>>();
-    let (with, without) = (each(with), each(without));
-    let ratios: Vec<_> = with.iter().zip(&without).map(|(one, other)| one / other).collect();
-    println!(
-        "{name:<15} with {:<26} without {:<26} ratio {}",
-        spread(&with, 1),
-        spread(&without, 1),
-        spread(&ratios, 3)
-    );
 }
