@@ -10,6 +10,7 @@ use super::escape::{BLOCK, first_special};
 use super::number::Number;
 use serde::Deserialize;
 use std::borrow::Cow;
+use std::num::NonZeroU64;
 
 /// Levels that are skipped over, one bit each: twice of what [`super::DEPTH_MAX`] lets pass.
 const SKIPPED_DEPTH_MAX: u32 = u128::BITS;
@@ -45,54 +46,58 @@ pub(crate) enum Stop {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {
     /// The first eight letters.
-    pub(super) start: u64,
+    pub(super) start: NonZeroU64,
     /// The next eight.
     pub(super) rest: u64,
 }
 
 impl Key {
-    /// What no known key is: it has no letters.
-    const UNKNOWN: Self = Self { start: 0, rest: 0 };
+    /// What no known key is: no text has such bytes.
+    const UNKNOWN: Self = Self { start: NonZeroU64::MAX, rest: 0 };
 
     /// The letters of a known key, 1 to 15.
     pub(super) const fn known(letters: &[u8]) -> Self {
         assert!(!letters.is_empty() && letters.len() < BLOCK);
-        Self::packed(letters)
-    }
-
-    const fn packed(letters: &[u8]) -> Self {
-        let mut block = [0; BLOCK];
-        let (letters_of_block, _) = block.split_at_mut(letters.len());
-        letters_of_block.copy_from_slice(letters);
-        let packed = u128::from_le_bytes(block);
-        Self { start: packed as u64, rest: (packed >> 64) as u64 }
+        Self::of(letters)
     }
 
     /// Any letters. A zero among them, which JSON can only escape, would read as their end.
-    fn of(letters: &[u8]) -> Self {
-        if letters.len() < BLOCK && !letters.contains(&0) {
-            Self::packed(letters)
-        } else {
-            Self::UNKNOWN
+    const fn of(letters: &[u8]) -> Self {
+        let mut block = [0; BLOCK];
+        let mut at = 0;
+        while at < letters.len() {
+            if letters[at] == 0 || at == BLOCK - 1 {
+                return Self::UNKNOWN;
+            }
+            block[at] = letters[at];
+            at += 1;
+        }
+        match Self::within(&block, at) {
+            Some(key) => key,
+            None => Self::UNKNOWN,
         }
     }
 
-    /// The first `letters` of a block; unknown where those are all of it.
+    /// The first `letters` of a block; `None` where those are none or all of it.
     #[inline(always)]
-    fn within(block: &[u8; BLOCK], letters: usize) -> Self {
-        const MASKS: [Key; BLOCK] = {
-            let mut masks = [Key::UNKNOWN; BLOCK];
-            let mut letters = 0;
+    const fn within(block: &[u8; BLOCK], letters: usize) -> Option<Self> {
+        /// The bits of so many letters, of the first eight and of the next.
+        const MASKS: [(u64, u64); BLOCK] = {
+            let mut masks = [(0, 0); BLOCK];
+            let mut letters = 1;
             while letters < BLOCK {
-                let (_, mask) = [0xff; BLOCK].split_at(BLOCK - letters);
-                masks[letters] = Key::packed(mask);
+                let mask = u128::MAX >> (8 * (BLOCK - letters));
+                masks[letters] = (mask as u64, (mask >> 64) as u64);
                 letters += 1;
             }
             masks
         };
-        let Self { start, rest } = MASKS[letters % BLOCK];
+        let (start, rest) = MASKS[letters % BLOCK];
         let packed = u128::from_le_bytes(*block);
-        Self { start: packed as u64 & start, rest: (packed >> 64) as u64 & rest }
+        match NonZeroU64::new(packed as u64 & start) {
+            Some(start) => Some(Self { start, rest: (packed >> 64) as u64 & rest }),
+            None => None,
+        }
     }
 }
 
@@ -112,9 +117,10 @@ impl<'de> Source<'de> {
         if self.peek().is_none() { Ok(()) } else { Err(Stop::NotJson) }
     }
 
-    #[inline]
-    fn rest(&self) -> &'de [u8] {
-        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    /// What is left: never `None`, which the compiler cannot know.
+    #[inline(always)]
+    fn rest(&self) -> Option<&'de [u8]> {
+        self.text.as_bytes().get(self.at..)
     }
 
     #[inline]
@@ -169,7 +175,7 @@ impl<'de> Source<'de> {
     /// How many letters such a text has; it stays.
     #[inline(always)]
     fn plain_letters(&self) -> Option<usize> {
-        let (b'"', text) = self.rest().split_first()? else { return None };
+        let (b'"', text) = self.rest()?.split_first()? else { return None };
         let mut before = 0;
         loop {
             let block = text.get(before..)?.first_chunk()?;
@@ -191,23 +197,13 @@ impl<'de> Source<'de> {
         Ok(Cow::Borrowed(self.text.get(from + 1..self.at - 1).unwrap_or_default()))
     }
 
-    /// Skips a text whose opening quote is next.
-    #[inline]
-    fn skip_text(&mut self) -> Result<(), Stop> {
-        match self.plain_letters() {
-            Some(letters) => self.at += letters + 2,
-            None => _ = self.skip_long_text()?,
-        }
-        Ok(())
-    }
-
     /// Skips a text whose opening quote is next. Whether there were escapes.
     #[inline(never)]
     fn skip_long_text(&mut self) -> Result<bool, Stop> {
         self.at += 1;
         let mut has_escape = false;
         loop {
-            while let Some(block) = self.rest().first_chunk() {
+            while let Some(block) = self.rest().and_then(<[u8]>::first_chunk) {
                 let plain = first_special(block, is_special);
                 self.at += plain;
                 if plain < BLOCK {
@@ -231,7 +227,7 @@ impl<'de> Source<'de> {
 
     #[cold]
     fn skip_escape(&mut self) -> Result<(), Stop> {
-        let rest = self.rest();
+        let rest = self.rest().unwrap_or_default();
         let bytes = match rest.get(1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
             Some(b'u') if rest.len() >= 6 && rest[2..6].iter().all(u8::is_ascii_hexdigit) => 6,
@@ -245,7 +241,7 @@ impl<'de> Source<'de> {
     /// most do.
     #[inline(always)]
     pub(super) fn plain_number(&mut self) -> Option<u64> {
-        let rest = self.rest();
+        let rest = self.rest()?;
         let (mut number, mut digits) = (0, 0);
         while let Some(digit @ b'0'..=b'9') = rest.get(digits) {
             number = 10 * number + u64::from(digit - b'0');
@@ -346,19 +342,29 @@ impl<'de> Source<'de> {
         if digits == 0 { Err(Stop::NotJson) } else { Ok(()) }
     }
 
+    /// Skips a text or a number that is next, without blanks before it, if it is as most are.
+    #[inline(always)]
+    fn skip_plain(&mut self) -> bool {
+        match self.plain_letters() {
+            Some(letters) => {
+                self.at += letters + 2;
+                true
+            }
+            None => self.plain_number().is_some(),
+        }
+    }
+
     /// Skips a value that holds no other and begins with `first`.
-    #[inline]
     fn skip_single(&mut self, first: Option<u8>) -> Result<(), Stop> {
         let literal = match first {
-            Some(b'"') => return self.skip_text(),
-            Some(b'0'..=b'9') if self.plain_number().is_some() => return Ok(()),
+            Some(b'"') => return self.skip_long_text().map(|_| ()),
             Some(b'-' | b'0'..=b'9') => return self.skip_number(),
             Some(b't') => "true",
             Some(b'f') => "false",
             Some(b'n') => "null",
             _ => return Err(Stop::NotJson),
         };
-        if !self.rest().starts_with(literal.as_bytes()) {
+        if !self.rest().is_some_and(|rest| rest.starts_with(literal.as_bytes())) {
             return Err(Stop::NotJson);
         }
         self.at += literal.len();
@@ -367,6 +373,9 @@ impl<'de> Source<'de> {
 
     /// Skips one value.
     pub(super) fn skip(&mut self) -> Result<(), Stop> {
+        if self.skip_plain() {
+            return Ok(());
+        }
         match self.peek() {
             Some(b'{' | b'[') => self.skip_nested(),
             first => self.skip_single(first),
@@ -374,18 +383,20 @@ impl<'de> Source<'de> {
     }
 
     /// Skips a list or an object, whose bracket is next.
+    #[inline(never)]
     fn skip_nested(&mut self) -> Result<(), Stop> {
         // One bit for each that is open, the innermost lowest: 1 for objects.
         let (mut open, mut depth) = (0u128, 0u32);
         loop {
             let first = self.peek();
             let mut has_more = if let Some(bracket @ (b'{' | b'[')) = first {
-                self.open()?;
                 depth += 1;
                 open = open << 1 | u128::from(bracket == b'{');
                 if bracket == b'{' { self.first_key()?.is_some() } else { self.first_element()? }
             } else {
-                self.skip_single(first)?;
+                if !self.skip_plain() {
+                    self.skip_single(first)?;
+                }
                 self.has_next(open & 1 == 1)?
             };
             // What ends may be the last part of what it is in.
@@ -404,11 +415,10 @@ impl<'de> Source<'de> {
         if is_object { Ok(self.next_key()?.is_some()) } else { self.next_element() }
     }
 
-    /// Takes the bracket that opens a list or an object.
+    /// Goes a level deeper.
     #[inline]
-    pub(super) fn open(&mut self) -> Result<(), Stop> {
+    fn open(&mut self) -> Result<(), Stop> {
         self.depth_left = self.depth_left.checked_sub(1).ok_or(Stop::TooDeep)?;
-        self.at += 1;
         Ok(())
     }
 
@@ -429,9 +439,12 @@ impl<'de> Source<'de> {
         self.depth_left += 1;
     }
 
-    /// Whether a list that was opened has an element, which is to be taken next.
+    /// Takes the bracket of a list, which is next. Whether the list has an element, which is to be
+    /// taken then.
     #[inline]
     pub(super) fn first_element(&mut self) -> Result<bool, Stop> {
+        self.open()?;
+        self.at += 1;
         Ok(!self.closes(b']'))
     }
 
@@ -449,14 +462,21 @@ impl<'de> Source<'de> {
         Ok(true)
     }
 
-    /// The first key of an object that was opened; its value is to be taken next.
+    /// Takes the bracket of an object, which is next, and its first key, whose value is to be taken
+    /// then.
     #[inline(always)]
     pub(super) fn first_key(&mut self) -> Result<Option<Key>, Stop> {
-        match self.plain_key(*b"\"") {
-            None if self.closes(b'}') => Ok(None),
-            None => self.key().map(Some),
+        self.open()?;
+        match self.plain_key(*b"{\"") {
+            None => self.first_rare_key(),
             key => Ok(key),
         }
+    }
+
+    #[inline(never)]
+    fn first_rare_key(&mut self) -> Result<Option<Key>, Stop> {
+        self.at += 1;
+        if self.closes(b'}') { Ok(None) } else { self.key().map(Some) }
     }
 
     /// The next key of an object of which a value was taken; its value is to be taken next.
@@ -484,19 +504,21 @@ impl<'de> Source<'de> {
     /// Takes a short key if that is next behind `start` and has its colon behind it, all without
     /// blanks, as most have.
     #[inline(always)]
-    fn plain_key<const N: usize>(&mut self, start: [u8; N]) -> Option<Key> {
-        let (found, rest) = self.rest().split_first_chunk()?;
-        let window = rest.first_chunk::<{ BLOCK + 2 }>()?;
+    fn plain_key(&mut self, start: [u8; 2]) -> Option<Key> {
+        // What is before the key, and its quote and colon behind it.
+        let window = self.rest()?.first_chunk::<{ BLOCK + 4 }>()?;
+        let (found, rest) = window.split_first_chunk()?;
         if *found != start {
             return None;
         }
-        let block = window.first_chunk()?;
+        let block = rest.first_chunk()?;
         let letters = first_special(block, is_special);
-        let end = window.get(letters..)?.first_chunk();
-        (end == Some(b"\":")).then(|| {
-            self.at += N + letters + 2;
-            Key::within(block, letters)
-        })
+        if rest.get(letters..)?.first_chunk() != Some(b"\":") {
+            return None;
+        }
+        let key = Key::within(block, letters)?;
+        self.at += start.len() + letters + 2;
+        Some(key)
     }
 
     /// Any key.

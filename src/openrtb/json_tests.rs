@@ -40,7 +40,6 @@ fn value(source: &mut Source<'_>) -> Result<Value, Stop> {
             })
         }
         Some(b'[') => {
-            source.open()?;
             let mut list = Vec::new();
             let mut has_more = source.first_element()?;
             while has_more {
@@ -50,7 +49,6 @@ fn value(source: &mut Source<'_>) -> Result<Value, Stop> {
             Ok(Value::from(list))
         }
         Some(b'{') => {
-            source.open()?;
             let mut object = Map::new();
             let mut next = source.first_key()?;
             while let Some(key) = next {

@@ -34,7 +34,7 @@ pub(crate) trait Lenient<'de>: Default {
 /// missing text are the same thing.
 ///
 /// A number in place of text is its digits, and of a list its first element counts.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Str<'a>(Cow<'a, str>);
 
@@ -52,7 +52,7 @@ impl<'a> Str<'a> {
     }
 
     /// Puts `text` in place of this one if there is any in it. Whether there is.
-    #[inline]
+    #[cold]
     fn set(&mut self, text: Cow<'a, str>) -> bool {
         let is_given = !text.is_empty();
         if is_given {
@@ -83,6 +83,12 @@ impl<'a> Str<'a> {
     }
 }
 
+/// Borrowed, unlike `Cow`'s: what takes its place has nothing to free.
+impl Default for Str<'_> {
+    fn default() -> Self {
+        Self(Cow::Borrowed(""))
+    }
+}
 impl<'a> From<&'a str> for Str<'a> {
     fn from(text: &'a str) -> Self {
         Self(Cow::Borrowed(text))
@@ -121,9 +127,15 @@ impl PartialEq<&str> for Str<'_> {
 }
 impl<'de> Lenient<'de> for Str<'de> {
     fn read(&mut self, source: &mut Source<'de>) -> Result<bool, Stop> {
-        match source.plain_text() {
-            Some(text) => Ok(self.set(Cow::Borrowed(text))),
-            None => self.read_rare(source),
+        match (source.plain_text(), &mut self.0) {
+            (None, _) => self.read_rare(source),
+            (Some(""), _) => Ok(false),
+            // Nearly always: nothing is to be freed.
+            (Some(text), Cow::Borrowed(place)) => {
+                *place = text;
+                Ok(true)
+            }
+            (Some(text), Cow::Owned(_)) => Ok(self.set(Cow::Borrowed(text))),
         }
     }
     fn is_absent(&self) -> bool {
@@ -143,7 +155,6 @@ pub(super) fn read_first<'de, T: Default>(
     source: &mut Source<'de>,
     read: impl FnOnce(&mut Source<'de>) -> Result<T, Stop>,
 ) -> Result<T, Stop> {
-    source.open()?;
     if !source.first_element()? {
         return Ok(T::default());
     }

@@ -103,7 +103,6 @@ fn read_elements<'de, T: Lenient<'de>, const N: usize>(
 ) -> Result<(), Stop> {
     match source.peek() {
         Some(b'[') => {
-            source.open()?;
             let before = list.len();
             let mut has_more = source.first_element()?;
             while has_more {

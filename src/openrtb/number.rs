@@ -198,7 +198,6 @@ impl<'de> Lenient<'de> for CodeSet {
         let mut set = Self::default();
         match source.peek() {
             Some(b'[') => {
-                source.open()?;
                 let mut has_more = source.first_element()?;
                 while has_more {
                     match source.plain_number() {

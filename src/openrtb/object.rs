@@ -19,9 +19,6 @@ pub(crate) trait Object<'de>: Default {
     fn ext_field(&mut self, key: Key, source: &mut Source<'de>) -> Result<(), Stop>;
 }
 
-/// The key under which extensions stand.
-const EXT: Key = Key::known(b"ext");
-
 /// Reads an object into its place, where the default stands; anything else says nothing. In place,
 /// because structs of this view are hundreds of bytes and would be moved at every level.
 pub(crate) fn read_object<'de, T: Object<'de>>(
@@ -32,24 +29,29 @@ pub(crate) fn read_object<'de, T: Object<'de>>(
         source.skip()?;
         return Ok(false);
     }
-    source.open()?;
     let mut next = source.first_key()?;
     while let Some(key) = next {
-        if key != EXT {
-            object.field(key, source)?;
-        } else if T::HAS_EXT && source.peek() == Some(b'{') {
-            source.open()?;
-            let mut next = source.first_key()?;
-            while let Some(key) = next {
-                object.ext_field(key, source)?;
-                next = source.next_key()?;
-            }
-        } else {
-            source.skip()?;
-        }
+        object.field(key, source)?;
         next = source.next_key()?;
     }
     Ok(true)
+}
+
+/// Reads what is under `ext`, of an object, where any field may come out of it.
+#[inline]
+pub(crate) fn read_ext<'de, T: Object<'de>>(
+    object: &mut T,
+    source: &mut Source<'de>,
+) -> Result<(), Stop> {
+    if !T::HAS_EXT || source.peek() != Some(b'{') {
+        return source.skip();
+    }
+    let mut next = source.first_key()?;
+    while let Some(key) = next {
+        object.ext_field(key, source)?;
+        next = source.next_key()?;
+    }
+    Ok(())
 }
 
 /// Reads the value of an older spelling into `slot`, or skips it where another already filled it.
@@ -102,11 +104,12 @@ macro_rules! view {
                 struct Start;
                 #[allow(non_upper_case_globals, reason = "named as the field")]
                 impl Start {
-                    $($(const $field: u64 = Key::known($key).start;)?)*
+                    const ext: u64 = Key::known(b"ext").start.get();
+                    $($(const $field: u64 = Key::known($key).start.get();)?)*
                 }
                 // One number after the other, in a tree: text would be compared with one key after the
                 // other.
-                match key.start {
+                match key.start.get() {
                     $($(
                         Start::$field if key.rest == const { Key::known($key).rest } => {
                             $crate::openrtb::lenient::Lenient::read(&mut self.$field, source)?;
@@ -117,6 +120,7 @@ macro_rules! view {
                             $crate::openrtb::object::fill(&mut self.$field, source)?;
                         }
                     )*)*
+                    Start::ext if key.rest == 0 => $crate::openrtb::object::read_ext(self, source)?,
                     _ => source.skip()?,
                 }
                 Ok(())
