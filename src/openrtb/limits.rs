@@ -132,7 +132,7 @@ pub fn guard<'a>(body: &'a [u8], limits: &Limits) -> Result<&'a str, ParseError>
     if body.len() > limits.body_bytes {
         return Err(ParseError::BodyTooLarge { bytes: body.len(), limit: limits.body_bytes });
     }
-    let text = std::str::from_utf8(body)
+    let text = simdutf8::compat::from_utf8(body)
         .map_err(|error| ParseError::NotUtf8 { at: error.valid_up_to() })?;
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if first != Some(&b'{') {
