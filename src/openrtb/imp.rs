@@ -5,6 +5,7 @@ use super::list::List;
 use super::native::NativeSource;
 use super::number::CodeSet;
 use super::object::view;
+use crate::hash::trimmed;
 use crate::units::{CurrencyCode, Micros};
 
 view! {
@@ -67,7 +68,7 @@ impl Imp<'_> {
 /// The currency that `text` names: dollars when it names none, `None` when it is no currency.
 fn currency(text: &Str<'_>) -> Option<CurrencyCode> {
     match text.given() {
-        Some(code) => CurrencyCode::parse(code.trim()),
+        Some(code) => CurrencyCode::parse(trimmed(code)),
         None => Some(CurrencyCode::USD),
     }
 }

@@ -1,6 +1,6 @@
 //! Which user an id names. Bids and events must agree on it to the byte, so both come here.
 
-use crate::hash::UserHasher;
+use crate::hash::{UserHasher, trimmed};
 use crate::units::UserKey;
 use serde::Serialize;
 
@@ -82,7 +82,7 @@ impl UserId<'_> {
 }
 
 fn usable(text: &str) -> Option<&str> {
-    let text = text.trim();
+    let text = trimmed(text);
     (!text.is_empty() && text.len() <= ID_BYTES_MAX).then_some(text)
 }
 
