@@ -16,14 +16,16 @@ pub fn prefetch<T>(items: &[T], index: usize) {
     }
 }
 
-/// Lines of one text that are asked for at once: more would push others out of the nearest cache, and
-/// what follows in order comes by itself once it is read.
+/// Lines of one list or text that are asked for at once: more would push others out of the nearest
+/// cache, and what follows in order comes by itself once it is read.
 const LINES_MAX: usize = 32;
 
-/// Asks for the cache lines in which `text` begins.
+/// Asks for the cache lines in which `items` begin.
 #[inline]
-pub fn prefetch_text(text: &[u8]) {
-    text.chunks(LINE).take(LINES_MAX).for_each(|line| ask(line.as_ptr().cast()));
+pub fn prefetch_items<T>(items: &[T]) {
+    let start = items.as_ptr().cast::<i8>();
+    let lines = size_of_val(items).div_ceil(LINE).min(LINES_MAX);
+    (0..lines).for_each(|line| ask(start.wrapping_add(line * LINE)));
 }
 
 /// Asks for the first cache line of `items[index]` alone.

@@ -7,7 +7,7 @@ use crate::openrtb::markup::BannerMarkup;
 use crate::openrtb::response::AdJson;
 use crate::openrtb::vast::Linear;
 use crate::openrtb::{Library, Template};
-use crate::prefetch::prefetch_text;
+use crate::prefetch::prefetch_items;
 use crate::units::{CreativeId, Slot};
 use smallvec::SmallVec;
 
@@ -57,12 +57,12 @@ pub struct Ad {
 impl Ad {
     /// Asks for the texts that an answer with it reads, and its last check.
     pub fn prefetch(&self) {
-        prefetch_text(self.json.as_bytes());
+        prefetch_items(self.json.as_bytes());
         if let AdKind::Banner(banner) = &self.kind {
-            prefetch_text(banner.markup.as_str().as_bytes());
+            prefetch_items(banner.markup.as_str().as_bytes());
         }
         for text in self.adomain.iter().chain(&self.iab_cats) {
-            prefetch_text(text.as_bytes());
+            prefetch_items(text.as_bytes());
         }
     }
 

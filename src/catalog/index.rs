@@ -9,7 +9,8 @@ use super::facts::RequestFacts;
 use super::filters::{DIMENSIONS, Dimension};
 use super::hours::{HourMask, hour_of_week};
 use super::postings::{
-    Arena, Block, OFTEN_SILENT, Posting, Postings, Row, and, and_not, or, set, silent_bit, unset,
+    AT_ONCE, Arena, BLOCK_WORDS, Block, List, OFTEN_SILENT, Posting, Postings, Row, and_all,
+    and_either, or, set, silent_bit, unset,
 };
 use crate::units::Timestamp;
 use jiff::tz::TimeZone;
@@ -23,6 +24,9 @@ const QUARTER_HOUR_MS: i64 = 15 * 60 * 1_000;
 /// A value that fewer campaigns name than a quarter of the words of a row has a list: looking at one
 /// bit costs about as much as four words of an AND, and lists leave the caches to others.
 const DENSE_SHARE: usize = 4;
+
+/// Words of a row of which one word says whether they are empty.
+const BUSY_WORDS: usize = 64;
 
 /// Campaigns of one time zone that do not run at all hours.
 #[derive(Clone, Debug)]
@@ -41,7 +45,7 @@ pub struct EligibilityIndex {
     postings: [Postings; DIMENSIONS],
     /// By set of silent dimensions.
     silent: [Row; 1 << OFTEN_SILENT.len()],
-    adults_only: Row,
+    for_minors: Row,
     unscheduled: Row,
     schedules: Vec<Schedule>,
 }
@@ -59,16 +63,22 @@ pub struct EligibilityScratch {
     union: Vec<Block>,
     /// Rows of which each takes part by itself.
     ands: Vec<Row>,
-    /// Postings of dimensions with several known values, group by group.
-    hits: Vec<Posting>,
     /// Lists of those that exclude a value.
-    unwanted: Vec<(u32, u32)>,
-    /// By dimension: those without a wish, and the range of its hits.
-    groups: Vec<(Row, Range<usize>)>,
-    /// Rows of those that exclude a value.
+    unwanted: Vec<List>,
+    /// Rows of which one is enough, group by group.
     rows: Vec<Row>,
-    /// Numbers of words in which anybody is left, and behind them what is of no meaning.
-    busy: Vec<u32>,
+    /// The same of lists.
+    lists: Vec<List>,
+    /// Dimensions whose known values are not one row.
+    groups: Vec<Group>,
+}
+
+/// One dimension's part of rows and of lists. Of rows it has at least one, which holds those without a
+/// wish, and beside that one another row or list.
+#[derive(Clone, Debug)]
+struct Group {
+    rows: Range<usize>,
+    lists: Range<usize>,
 }
 
 impl EligibilityIndex {
@@ -92,14 +102,15 @@ impl EligibilityIndex {
         ordered
             .sort_by_key(|campaign| (std::cmp::Reverse(campaign.bid.max_cpm), campaign.slot.index));
         let mut arena = Arena::new(ordered.len());
+        let everybody: Vec<u32> = (0u32..).take(ordered.len()).collect();
+        let all = arena.add(&everybody);
         let postings = Dimension::ALL.map(|dimension| {
             let lists = ordered.iter().map(|campaign| {
                 (campaign.filters.included(dimension), campaign.filters.excluded(dimension))
             });
-            Postings::gather(&mut arena, lists, dense_from)
+            Postings::gather(&mut arena, all, lists, dense_from)
         });
-        let all: Vec<u32> = (0u32..).take(ordered.len()).collect();
-        let mut silent = [arena.add(None, &all); 1 << OFTEN_SILENT.len()];
+        let mut silent = [all; 1 << OFTEN_SILENT.len()];
         for set in 1..silent.len() {
             let lowest = set.trailing_zeros() as usize;
             let any = postings[OFTEN_SILENT[lowest] as usize].any;
@@ -109,15 +120,16 @@ impl EligibilityIndex {
             let found = (0u32..).zip(&ordered).filter(|(_, campaign)| holds(campaign));
             found.map(|(position, _)| position).collect::<Vec<_>>()
         };
-        let adults_only = arena.add(None, &positions_of(&|one| one.filters.adults_only));
-        let unscheduled = arena.add(None, &positions_of(&|one| one.filters.hours.is_none()));
+        let for_adults = positions_of(&|one| one.filters.adults_only);
+        let for_minors = arena.add_without(all, &for_adults);
+        let unscheduled = arena.add(&positions_of(&|one| one.filters.hours.is_none()));
         Self {
             epoch,
             slots: ordered.iter().map(|campaign| campaign.slot.index).collect(),
             arena,
             postings,
             silent,
-            adults_only,
+            for_minors,
             unscheduled,
             schedules: schedules(&ordered),
         }
@@ -149,72 +161,82 @@ impl EligibilityIndex {
             return;
         }
         scratch.prepare(self, facts.now);
-        let silent = self.look_up(facts, scratch);
-        scratch.ands.push(self.silent[silent]);
-        if facts.minor {
-            scratch.rows.push(self.adults_only);
-        }
+        self.look_up(facts, scratch);
         Arch::new().dispatch(Narrow { index: self, scratch, out });
     }
 
-    /// Finds the postings of the request's values, those that want it and those that do not: one row for a dimension where one is enough, a
-    /// group where several values are known, and the set of dimensions that stay silent.
-    fn look_up(&self, facts: &RequestFacts, scratch: &mut EligibilityScratch) -> usize {
-        scratch.ands.clear();
-        scratch.hits.clear();
-        scratch.unwanted.clear();
-        scratch.groups.clear();
-        scratch.rows.clear();
+    /// Finds the postings of the request's values, those that want it and those that do not: one row for
+    /// a dimension where one is enough, a group where several values are known, and one row for all
+    /// dimensions that stay silent.
+    fn look_up(&self, facts: &RequestFacts, scratch: &mut EligibilityScratch) {
+        let EligibilityScratch { ands, unwanted, rows, lists, groups, .. } = scratch;
+        ands.clear();
+        unwanted.clear();
+        rows.clear();
+        lists.clear();
+        groups.clear();
+        for (dimension, postings) in self.known() {
+            facts.values(dimension).iter().for_each(|key| postings.values.prefetch(*key));
+        }
         let mut silent = 0;
-        for dimension in Dimension::ALL {
-            let postings = &self.postings[dimension as usize];
-            let from = scratch.hits.len();
-            let known = facts.values(dimension).iter().filter_map(|key| postings.values.get(key));
-            for value in known {
-                scratch.hits.extend(value.include.inspect(|posting| self.prefetch(posting)));
-                match value.exclude.inspect(|posting| self.prefetch(posting)) {
-                    Some(Posting::Dense(row)) => scratch.rows.push(row),
-                    Some(Posting::Sparse { start, end }) => scratch.unwanted.push((start, end)),
-                    None => {}
-                }
+        for (dimension, postings) in self.known() {
+            let (rows_from, lists_from) = (rows.len(), lists.len());
+            for key in facts.values(dimension) {
+                let value = postings.values.get(*key);
+                value.include.into_iter().for_each(|posting| self.take(posting, rows, lists));
+                value.exclude.into_iter().for_each(|posting| self.take(posting, ands, unwanted));
             }
             if !postings.is_restricting {
                 continue;
             }
-            match (&scratch.hits[from..], silent_bit(dimension)) {
-                ([], Some(bit)) => silent |= bit,
-                ([], None) => scratch.ands.push(postings.any),
-                ([Posting::Dense(row)], _) => {
-                    scratch.ands.push(*row);
-                    scratch.hits.truncate(from);
+            match (&rows[rows_from..], &lists[lists_from..], silent_bit(dimension)) {
+                ([], [], Some(bit)) => silent |= bit,
+                ([], [], None) => ands.push(postings.any),
+                ([_], [], _) => ands.extend(rows.pop()),
+                (found, ..) => {
+                    if found.is_empty() {
+                        rows.push(postings.any);
+                    }
+                    let (rows, lists) = (rows_from..rows.len(), lists_from..lists.len());
+                    groups.push(Group { rows, lists });
                 }
-                (hits, _) => scratch.groups.push((postings.any, from..from + hits.len())),
             }
         }
         self.arena.prefetch(self.silent[silent]);
-        silent
-    }
-
-    fn prefetch(&self, posting: &Posting) {
-        if let Posting::Dense(row) = posting {
-            self.arena.prefetch(*row);
+        ands.push(self.silent[silent]);
+        if facts.minor {
+            ands.push(self.for_minors);
         }
     }
 
-    /// Starts with whoever is on air, passes all dimensions of one row and excludes no value, row by row:
-    /// what is left lies in the core's own cache, and a plain loop over words becomes vectors.
+    /// Dimensions in which any campaign names a value.
+    fn known(&self) -> impl Iterator<Item = (Dimension, &Postings)> {
+        let all = Dimension::ALL.into_iter().zip(&self.postings);
+        all.filter(|(_, postings)| !postings.values.is_empty())
+    }
+
+    /// Sorts a posting to its like, and asks for what it leads to.
+    fn take(&self, posting: Posting, rows: &mut Vec<Row>, lists: &mut Vec<List>) {
+        self.arena.prefetch_posting(posting);
+        match posting {
+            Posting::Dense(row) => rows.push(row),
+            Posting::Sparse(list) => lists.push(list),
+        }
+    }
+
+    /// Starts with whoever is on air, passes all dimensions of one row and excludes no value, some rows
+    /// at a time: what is left lies in the core's own cache, and a plain loop over words becomes vectors.
     #[inline(always)]
     fn start(&self, scratch: &mut EligibilityScratch) {
-        let EligibilityScratch { on_air, left, ands, rows, unwanted, .. } = scratch;
+        let EligibilityScratch { on_air, left, ands, unwanted, .. } = scratch;
         left.clone_from(on_air);
-        for row in ands.iter() {
-            and(left, self.arena.row(*row));
+        for some in ands.chunks(AT_ONCE) {
+            // Where there are too few, the first of them once more changes nothing.
+            let row = |place: usize| self.arena.row(*some.get(place).unwrap_or(&some[0]));
+            and_all(left, std::array::from_fn(row));
         }
-        for row in rows.iter() {
-            and_not(left, self.arena.row(*row));
-        }
-        for (start, end) in unwanted.iter() {
-            unset(left, self.arena.positions(*start, *end));
+        for list in unwanted.iter() {
+            unset(left, self.arena.positions(*list));
         }
     }
 
@@ -222,40 +244,39 @@ impl EligibilityIndex {
     /// list admits are set, whether they are left or not: a branch on that would be foreseen by nobody.
     #[inline(always)]
     fn admit(&self, group: usize, scratch: &mut EligibilityScratch) {
-        let EligibilityScratch { left, union, hits, groups, .. } = scratch;
-        let (any, range) = &groups[group];
-        union.clear();
-        union.extend_from_slice(self.arena.row(*any));
-        for posting in &hits[range.clone()] {
-            match *posting {
-                Posting::Dense(row) => or(union, self.arena.row(row)),
-                Posting::Sparse { start, end } => {
-                    set(union, self.arena.positions(start, end));
-                }
+        let EligibilityScratch { left, union, rows, lists, groups, .. } = scratch;
+        let Group { rows: of_rows, lists: of_lists } = groups[group].clone();
+        let (rows, lists) = (&rows[of_rows], &lists[of_lists]);
+        let first = self.arena.row(rows[0]);
+        let second = match (&rows[1..], lists) {
+            ([row], []) => self.arena.row(*row),
+            (others, lists) => {
+                union.clear();
+                union.resize(first.len(), [0; BLOCK_WORDS]);
+                others.iter().for_each(|row| or(union, self.arena.row(*row)));
+                lists.iter().for_each(|list| set(union, self.arena.positions(*list)));
+                union
             }
-        }
-        and(left, union);
+        };
+        and_either(left, first, second);
     }
 
     /// Reads the slots of whoever is left. Words in which nobody is are sorted out first, without a
     /// branch: a third of them is not empty, and which is nobody foresees.
     #[inline(always)]
-    fn read_out(&self, scratch: &mut EligibilityScratch, out: &mut Vec<u32>) {
-        let EligibilityScratch { left, busy, .. } = scratch;
-        let words = left.as_flattened();
-        busy.resize(words.len(), 0);
-        let mut count = 0;
-        for (number, word) in (0u32..).zip(words) {
-            busy[count] = number;
-            count += usize::from(*word != 0);
-        }
-        for number in &busy[..count] {
-            let number = *number as usize;
-            let mut word = words[number];
-            while word != 0 {
-                let position = number * 64 + word.trailing_zeros() as usize;
-                out.push(self.slots[position]);
-                word &= word - 1;
+    fn read_out(&self, scratch: &EligibilityScratch, out: &mut Vec<u32>) {
+        let slots = self.slots.chunks(64 * BUSY_WORDS);
+        for (words, slots) in scratch.left.as_flattened().chunks(BUSY_WORDS).zip(slots) {
+            let mut busy =
+                (0..).zip(words).fold(0, |busy, (at, word)| busy | u64::from(*word != 0) << at);
+            while busy != 0 {
+                let number = busy.trailing_zeros() as usize;
+                busy &= busy - 1;
+                let mut word = words[number];
+                while word != 0 {
+                    out.push(slots[64 * number + word.trailing_zeros() as usize]);
+                    word &= word - 1;
+                }
             }
         }
     }

@@ -43,6 +43,7 @@ mod slots;
 mod snapshot;
 mod split;
 mod targeting;
+mod values;
 
 #[cfg(test)]
 mod tests;
