@@ -1,6 +1,6 @@
 //! Which eligible campaigns may answer: blocks, shapes, deals, caps. What it reads lies in rows that
-//! no cache holds, so it asks for them some campaigns ahead, and for what will bound a campaign's
-//! price as soon as it contends.
+//! no cache holds, so it asks for them some campaigns ahead, and with them for what will bound a
+//! campaign's price, since nearly all that are eligible contend.
 //!
 //! Where shapes alone decide, as is usual, a campaign contends by the verdict on the set of its ads'
 //! shapes, and its ads are looked at only once it may be among the best.
@@ -17,8 +17,8 @@ use crate::units::{CreativeId, CurrencyCode, Micros, Slot};
 use std::ops::Range;
 
 /// Campaigns whose lines are asked for ahead: a line that is not there takes 75 to 200 ns (measured),
-/// a campaign some 15.
-const AHEAD: usize = 16;
+/// a campaign some 15. Those of the first are under way while the request is reduced for the model.
+const AHEAD: usize = 32;
 
 /// An ad that fits an imp, not yet scored.
 #[derive(Clone, Copy)]
@@ -131,16 +131,13 @@ impl Contenders {
         let blocked = input.blocks.bits(|key| catalog.may_block(key));
         for (place, index) in eligible.iter().enumerate() {
             if let Some(later) = eligible.get(place + AHEAD) {
-                catalog.prefetch(*later);
+                prefetch(world, purse, *later);
             }
             let Some(row) = catalog.row(*index) else { continue };
             let from = self.fits.len();
             match self.campaign(world, input, row, blocked) {
                 Ok(imps) if !imps.is_empty() => {
-                    let seated = world.seated(row, input);
-                    world.prefetch(row.slot);
-                    purse.prefetch(world.pace_slot(seated));
-                    self.contend(row, seated, imps, from);
+                    self.contend(row, world.seated(row, input), imps, from);
                 }
                 Ok(_) => {}
                 Err(misfit) => {
@@ -152,10 +149,10 @@ impl Contenders {
         *gate = self.verdicts.gate().map_or(*gate, |misfit| misfit.max(*gate));
     }
 
-    /// Asks for the rows of the first eligible campaigns, some time before [`Contenders::find`] reads
-    /// them.
-    pub fn prefetch(world: &World, eligible: &[u32]) {
-        eligible.iter().take(AHEAD).for_each(|index| world.catalog.prefetch(*index));
+    /// Asks for what [`Contenders::find`] will read of the first eligible campaigns, some time before it
+    /// does.
+    pub fn prefetch(world: &World, purse: &impl Purse, eligible: &[u32]) {
+        eligible.iter().take(AHEAD).for_each(|index| prefetch(world, purse, *index));
     }
 
     fn contend(&mut self, row: &CampaignRow, seated: Seated, imps: ImpSet, from: usize) {
@@ -182,6 +179,7 @@ impl Contenders {
     ///
     /// # Errors
     /// What keeps the whole campaign out; what was added is void then.
+    #[inline]
     fn campaign(
         &mut self,
         world: &World,
@@ -189,7 +187,34 @@ impl Contenders {
         row: &CampaignRow,
         blocked: u64,
     ) -> Result<ImpSet, Misfit> {
-        let mut asks_ads = row.requires_deal || matches!(row.caps, Caps::Others);
+        let imps = if self.holds_all || asks_ads(row) || row.may_be_blocked(blocked) {
+            self.closely(world, input, row, blocked)?
+        } else {
+            self.by_shapes(world, input, row)
+        };
+        match row.caps {
+            Caps::Campaign(cap) if !imps.is_empty() => {
+                let keeps = fits::keeps_cap(&cap, row.id, CreativeId::default(), input);
+                if keeps { Ok(imps) } else { Err(Misfit::FrequencyCapped) }
+            }
+            _ => Ok(imps),
+        }
+    }
+
+    /// Which imps an ad of the campaign may take, where more than shapes may decide. Out of line, so that
+    /// the usual case is a short loop.
+    ///
+    /// # Errors
+    /// The block that keeps all of its ads out.
+    #[cold]
+    fn closely(
+        &mut self,
+        world: &World,
+        input: &AuctionInput,
+        row: &CampaignRow,
+        blocked: u64,
+    ) -> Result<ImpSet, Misfit> {
+        let mut asks_ads = asks_ads(row);
         if row.may_be_blocked(blocked) {
             match world.catalog.block_keys(row) {
                 Some(keys) => {
@@ -199,23 +224,17 @@ impl Contenders {
                 None => asks_ads = true,
             }
         }
-        let imps = if asks_ads || self.holds_all {
+        Ok(if asks_ads || self.holds_all {
             self.hold_at_once(world, input, row, asks_ads)
         } else {
-            let verdict = self.verdicts.of_set(world, input, row.shapes);
-            if verdict.has_parts {
-                self.hold_at_once(world, input, row, false)
-            } else {
-                verdict.imps
-            }
-        };
-        match row.caps {
-            Caps::Campaign(cap) if !imps.is_empty() => {
-                let keeps = fits::keeps_cap(&cap, row.id, CreativeId::default(), input);
-                if keeps { Ok(imps) } else { Err(Misfit::FrequencyCapped) }
-            }
-            _ => Ok(imps),
-        }
+            self.by_shapes(world, input, row)
+        })
+    }
+
+    #[inline]
+    fn by_shapes(&mut self, world: &World, input: &AuctionInput, row: &CampaignRow) -> ImpSet {
+        let verdict = self.verdicts.of_set(world, input, row.shapes);
+        if verdict.has_parts { self.hold_at_once(world, input, row, false) } else { verdict.imps }
     }
 
     /// Adds what of the campaign's ads fits to the fits.
@@ -312,6 +331,20 @@ impl Contenders {
             }
         }
     }
+}
+
+/// Asks for what is read of each campaign. The pace of an arm lies elsewhere and is waited for: few
+/// campaigns have several.
+#[inline]
+fn prefetch(world: &World, purse: &impl Purse, index: u32) {
+    world.prefetch(index);
+    purse.prefetch(index);
+}
+
+/// Whether its ads differ in what decides.
+#[inline]
+const fn asks_ads(row: &CampaignRow) -> bool {
+    row.requires_deal || matches!(row.caps, Caps::Others)
 }
 
 /// Whether an ad fits by its shape and, where it is native, by its parts.

@@ -113,7 +113,7 @@ impl Auctioneer {
         let eligible = Mono::now();
         recorder.record(Stage::Eligibility, eligible.nanos_since(start));
         if !self.eligible.is_empty() {
-            Contenders::prefetch(world, &self.eligible);
+            Contenders::prefetch(world, purse, &self.eligible);
             self.scoring.prepare(world, input);
             self.contenders.find(world, purse, input, &self.eligible, &mut gate);
         }

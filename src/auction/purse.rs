@@ -22,8 +22,8 @@ pub trait Purse {
     /// The pace of the campaign in a slot: as published, with what this core has seen since.
     fn pace(&mut self, slot: Slot, published: &PacingSnapshot) -> Pace;
 
-    /// Asks for what `pace` will read.
-    fn prefetch(&self, _slot: Slot) {}
+    /// Asks for what `pace` will read of the campaign at a slot index.
+    fn prefetch(&self, _index: u32) {}
 }
 
 /// The leases of one core, and what it has changed in its campaigns' pacing since the last snapshot.
@@ -54,7 +54,8 @@ impl Purse for LeasePurse<'_> {
         self.pacing.pace(slot, published)
     }
 
-    fn prefetch(&self, slot: Slot) {
-        self.pacing.prefetch(slot);
+    #[inline]
+    fn prefetch(&self, index: u32) {
+        self.pacing.prefetch(index);
     }
 }

@@ -343,10 +343,11 @@ impl World {
         self.seats.category_rows.get(index as usize)?.checked_sub(1)
     }
 
-    /// Asks for what bounds the price of the campaign in `slot`.
+    /// Asks for what decides whether the campaign at a slot index contends, and for what bounds its price.
     #[inline]
-    pub fn prefetch(&self, slot: Slot) {
-        prefetch(&self.seats.seats, slot.index as usize);
+    pub fn prefetch(&self, index: u32) {
+        self.catalog.prefetch(index);
+        prefetch(&self.seats.seats, index as usize);
     }
 
     /// Asks for what a visit of the campaign will read.

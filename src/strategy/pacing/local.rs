@@ -155,9 +155,10 @@ impl LocalPacing {
         Pace { ln_budget: local.ln_budget(), ..local.published }
     }
 
-    /// Asks for what [`LocalPacing::pace`] will read.
-    pub fn prefetch(&self, slot: Slot) {
-        prefetch(&self.entries, slot.index as usize);
+    /// Asks for what [`LocalPacing::pace`] will read of the campaign at a slot index.
+    #[inline]
+    pub fn prefetch(&self, index: u32) {
+        prefetch(&self.entries, index as usize);
     }
 
     /// An auction in which the campaign could have bid, and what it holds for it: the step
