@@ -19,6 +19,13 @@ pub struct Relevant {
 }
 
 impl Relevant {
+    /// Asks for what [`Relevant::read`] begins with.
+    pub fn prefetch(world: &World, input: &AuctionInput) {
+        if knows_relevance(input) {
+            world.relevance.prefetch(input.user, input.profile.recent_items());
+        }
+    }
+
     /// Looks up which ads the user's last items speak for; none where interest may not count.
     pub fn read(&mut self, world: &World, input: &AuctionInput) {
         if knows_relevance(input) {

@@ -83,22 +83,29 @@ impl Scoring {
         (self.visited, self.next) = (0, FIRST);
     }
 
-    /// Reduces each imp's context once.
+    /// Says what each imp is to the model, and asks for what [`Scoring::bound`] reads first, so that it
+    /// comes from memory while contenders are found.
     pub fn prepare(&mut self, world: &World, input: &AuctionInput) {
         self.imps = input.imps.len();
         self.affinities.clear(world);
-        self.reduce(world, input, interest_of(input));
+        Relevant::prefetch(world, input);
+        self.describe(world, input, interest_of(input));
     }
 
-    fn reduce(&mut self, world: &World, input: &AuctionInput, interest: Interest) {
+    fn describe(&mut self, world: &World, input: &AuctionInput, interest: Interest) {
         for imp in &input.imps {
             let context = context_of(input, imp, interest);
-            let place = self.contexts.len();
-            if self.requests.len() == place {
-                self.requests.push(ScoreScratch::default());
-            }
-            world.model.prepare(&context, &mut self.requests[place]);
+            world.model.prefetch_request(&context);
             self.contexts.push(context);
+        }
+    }
+
+    /// Reduces each context once.
+    fn reduce(&mut self, world: &World) {
+        let wanted = self.contexts.len().max(self.requests.len());
+        self.requests.resize(wanted, ScoreScratch::default());
+        for (context, request) in self.contexts.iter().zip(&mut self.requests) {
+            world.model.prepare(context, request);
         }
     }
 
@@ -133,8 +140,9 @@ impl Scoring {
         let list = &mut contenders.list[..];
         let is_stranger = |contender: &Contender| !contender.features.has(FeatureGroups::PROFILE);
         if knows_interest(input) && list.iter().any(is_stranger) {
-            self.reduce(world, input, Interest::Off);
+            self.describe(world, input, Interest::Off);
         }
+        self.reduce(world);
         let ceiling = self.ceiling(world, input);
         let buckets = self.buckets();
         let buckets = &buckets[..];
@@ -168,17 +176,18 @@ impl Scoring {
         let lowest =
             bars.iter().fold(f32::INFINITY, |low, bar| if *bar < low { *bar } else { low });
         let last = Turn::new(lowest, u32::MAX);
+        // With one imp its bar says it all.
+        let (is_thorough, is_alone) = (self.is_thorough, bars.len() == 1);
+        let reaches = |turn: Turn| is_alone || contenders.list[turn.number()].reaches(bars);
         let mut able = 0;
         for place in 0..rest.len() {
             let turn = rest[place];
-            // With one imp its bar says it all.
-            let is_able = || bars.len() == 1 || contenders.list[turn.number()].reaches(bars);
-            if self.is_thorough || turn <= last && is_able() {
+            if is_thorough || turn <= last && reaches(turn) {
                 (rest[place], rest[able]) = (rest[able], turn);
                 able += 1;
             }
         }
-        let count = if self.is_thorough { able } else { able.min(self.next) };
+        let count = if is_thorough { able } else { able.min(self.next) };
         first_of(&mut rest[..able], count);
         self.next = self.next.saturating_add(count);
         from..from + count

@@ -105,6 +105,16 @@ impl ModelSnapshot {
         self.conversions.as_deref()
     }
 
+    /// Asks for what [`ModelSnapshot::prepare`] will read: a request's features lie all over tables
+    /// that no cache holds.
+    pub fn prefetch_request(&self, context: &ContextFeatures) {
+        match &self.served {
+            Served::Eight(factors) => factors.prefetch_context(context),
+            Served::Sixteen(factors) => factors.prefetch_context(context),
+        }
+        context.ids.iter().for_each(|id| self.linear.prefetch(self.linear_place(*id)));
+    }
+
     /// Reduces a request, once. What was in `scratch` before does not matter.
     pub fn prepare(&self, context: &ContextFeatures, scratch: &mut ScoreScratch) {
         self.prepare_by(Arch::new(), context, scratch);
@@ -301,6 +311,11 @@ impl ModelSnapshot {
         self.ids.get(index).filter(|_| is_known).copied()
     }
 
+    /// Asks for what [`ModelSnapshot::ad_ids`] reads of the ad at a slot index beside its row.
+    pub fn prefetch_ids(&self, ad: u32) {
+        self.ids.prefetch(ad as usize);
+    }
+
     /// How many ads have a row.
     #[must_use]
     pub fn ads(&self) -> usize {
@@ -349,8 +364,11 @@ impl ModelSnapshot {
     }
 
     pub(super) fn linear(&self, id: u32) -> f32 {
-        let index = id as usize & (self.linear.len() - 1);
-        self.linear.get(index).copied().unwrap_or_default()
+        self.linear.get(self.linear_place(id)).copied().unwrap_or_default()
+    }
+
+    fn linear_place(&self, id: u32) -> usize {
+        id as usize & (self.linear.len() - 1)
     }
 }
 

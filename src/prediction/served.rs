@@ -5,7 +5,6 @@ use super::features::{AD_FIELDS, AdIds, CONTEXT_FIELDS, ContextFeatures, valued}
 use super::row::{AdOwn, AdRow};
 use super::tables::Chunked;
 use super::vectors::add_scaled;
-use crate::prefetch::prefetch_item;
 use crate::units::Slot;
 
 /// Vectors a chunk: 4 kB of 8 components.
@@ -70,9 +69,12 @@ impl<const K: usize> Factors<K> {
     /// Asks for the row at the index of `ad`.
     #[inline(always)]
     pub(super) fn prefetch(&self, ad: Slot) {
-        if let Some(row) = self.rows.get(ad.index as usize) {
-            prefetch_item(row);
-        }
+        self.rows.prefetch(ad.index as usize);
+    }
+
+    /// Asks for the vectors of a request's features.
+    pub(super) fn prefetch_context(&self, context: &ContextFeatures) {
+        context.ids.iter().for_each(|id| self.vectors.prefetch(self.vector_place(*id)));
     }
 
     /// The vectors of a request's features.
@@ -90,7 +92,10 @@ impl<const K: usize> Factors<K> {
     }
 
     fn vector(&self, id: u32) -> [f32; K] {
-        let index = id as usize & (self.vectors.len() - 1);
-        self.vectors.get(index).copied().unwrap_or([0.0; K])
+        self.vectors.get(self.vector_place(id)).copied().unwrap_or([0.0; K])
+    }
+
+    fn vector_place(&self, id: u32) -> usize {
+        id as usize & (self.vectors.len() - 1)
     }
 }

@@ -2,6 +2,7 @@
 //! that changes copies the few lists of its bucket.
 
 use super::content::Like;
+use crate::prefetch::prefetch;
 use std::sync::Arc;
 
 /// A bucket has a dozen lists at 50,000 of them.
@@ -18,7 +19,8 @@ struct Entry {
 /// Lists by key. Keys are spread by their lowest bits.
 #[derive(Clone)]
 pub(super) struct Lists {
-    buckets: Vec<Arc<Vec<Entry>>>,
+    /// Each in one piece: a bid that looks something up waits for one place of memory after the other.
+    buckets: Vec<Arc<[Entry]>>,
 }
 
 impl Lists {
@@ -38,17 +40,25 @@ impl Lists {
     pub(super) fn set(&mut self, key: u64, likes: &[Like], until_s: u32) {
         let bucket = &mut self.buckets[key as usize % BUCKETS];
         let place = bucket.iter().position(|entry| entry.key == key);
-        if place.is_none() && likes.is_empty() {
-            return;
-        }
-        let entries = Arc::make_mut(bucket);
         match place {
-            Some(place) if likes.is_empty() => {
-                entries.swap_remove(place);
+            None if likes.is_empty() => {}
+            Some(place) if !likes.is_empty() => {
+                Arc::make_mut(bucket)[place] = Entry { key, until_s, likes: likes.into() };
             }
-            Some(place) => entries[place] = Entry { key, until_s, likes: likes.into() },
-            None => entries.push(Entry { key, until_s, likes: likes.into() }),
+            _ => {
+                let mut entries = bucket.to_vec();
+                match place {
+                    Some(place) => _ = entries.swap_remove(place),
+                    None => entries.push(Entry { key, until_s, likes: likes.into() }),
+                }
+                *bucket = entries.into();
+            }
         }
+    }
+
+    /// Asks for where the list of `key` is looked for.
+    pub(super) fn prefetch(&self, key: u64) {
+        prefetch(&self.buckets[key as usize % BUCKETS], 0);
     }
 
     /// All keys, bucket by bucket.

@@ -44,6 +44,13 @@ impl RelevanceSnapshot {
         self.epoch
     }
 
+    /// Asks for what [`RelevanceSnapshot::speak`] begins with.
+    pub fn prefetch(&self, user: Option<UserKey>, items: &[u32]) {
+        items.iter().for_each(|item| self.co_visited.prefetch((*item).into()));
+        let user = user.filter(|_| !items.is_empty());
+        user.iter().for_each(|user| self.suggested.prefetch(user.0));
+    }
+
     /// Calls `say` with everything that speaks for an ad: of which family it is, where it comes from,
     /// and how strong it is, from 0 to 1. `items` are the user's last ones, newest first. What was
     /// viewed speaks before what only resembles it, so that a list that is full has the best. An item
