@@ -132,9 +132,11 @@ impl Core {
         let mut recorder = self.recorder.borrow_mut();
         self.auctioneer.decide(world, &mut purse, input, &mut recorder);
         drop(recorder);
-        // What the answer will read of an ad is on its way while the rest is done.
+        // What will be read of an ad, by the answer too, is on its way while the rest is done.
         for pick in &input.outcome.picks {
             world.catalog.prefetch_bid(pick.campaign, pick.ad);
+            world.model.prefetch_ids(pick.ad);
+            self.ring.prefetch(pick.held.hold);
         }
         self.auctioneer.count(world, &mut self.pacing, input);
         for pick in &input.outcome.picks {
@@ -152,8 +154,16 @@ impl Core {
                 let declared = row.bid.expected_cvr_ppm;
                 let worth = pick.conversions_ppm as f32 / declared.max(1) as f32;
                 let promised = example.predicted * if declared > 0 { worth } else { 1.0 };
-                let bid = Bid { pace: slot, promised, example: Some(Box::new(example)) };
-                self.ring.put(pick.held.hold, bid);
+                let hold = pick.held.hold;
+                // A bid that gives way leaves its box, so that most bids ask nothing of the allocator.
+                let example = match self.ring.make_room(hold).and_then(|old| old.example) {
+                    Some(mut room) => {
+                        *room = example;
+                        room
+                    }
+                    None => Box::new(example),
+                };
+                self.ring.put(hold, Bid { pace: slot, promised, example: Some(example) });
             }
             announce(&*self.outbox, world, input, pick);
         }

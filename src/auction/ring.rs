@@ -2,6 +2,7 @@
 //! miss is counted, never guessed.
 
 use crate::hash::mix;
+use crate::prefetch::prefetch;
 use crate::units::HoldId;
 
 /// Bids remembered by one core: at 1,000 bids a second whose impressions come within a minute, none
@@ -33,11 +34,22 @@ impl<T> Ring<T> {
         mix(key) as usize & (RING_MAX - 1)
     }
 
+    /// Asks for the place of `hold`: of so many, no cache has it.
+    pub fn prefetch(&self, hold: HoldId) {
+        prefetch(&self.places, Self::place(hold));
+    }
+
     /// Remembers what `hold` was bid on.
     pub fn put(&mut self, hold: HoldId, value: T) {
-        if self.places[Self::place(hold)].replace((hold, value)).is_some() {
-            self.overwritten += 1;
-        }
+        self.make_room(hold);
+        self.places[Self::place(hold)] = Some((hold, value));
+    }
+
+    /// Takes what will give way to `hold`.
+    pub fn make_room(&mut self, hold: HoldId) -> Option<T> {
+        let (_, value) = self.places[Self::place(hold)].take()?;
+        self.overwritten += 1;
+        Some(value)
     }
 
     /// Whether `hold` is remembered.
@@ -104,6 +116,12 @@ mod tests {
         assert_eq!(ring.take(hold(1, 5)), None);
         assert_eq!(ring.take(rival), Some("new"));
         assert_eq!((ring.missed, ring.overwritten), (1, 1));
+        ring.put(rival, "new");
+        assert_eq!(ring.make_room(hold(1, 5)), Some("new"), "to be used again");
+        assert_eq!(ring.make_room(hold(1, 5)), None);
+        ring.put(hold(1, 5), "newest");
+        assert_eq!(ring.take(hold(1, 5)), Some("newest"));
+        assert_eq!((ring.missed, ring.overwritten), (1, 2), "once");
     }
 
     #[test]
