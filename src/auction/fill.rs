@@ -50,11 +50,14 @@ impl Auctioneer {
     pub(super) fn count(&self, world: &World, pacing: &mut LocalPacing, input: &mut AuctionInput) {
         let picks = &mut input.outcome.picks[..];
         for (campaign, slot, _) in self.paced(world) {
-            let held = picks.iter_mut().find(|pick| pick.campaign == campaign).map(|pick| {
-                pick.controllers = Controllers::from(&pacing.pace(slot, &world.pacing));
-                pick.held.price
-            });
-            pacing.on_auction(slot, held);
+            match picks.iter_mut().find(|pick| pick.campaign == campaign) {
+                // A call of its own, since it is nearly all of them, and shorter than the other.
+                None => pacing.on_auction(slot, None),
+                Some(pick) => {
+                    pick.controllers = Controllers::from(&pacing.pace(slot, &world.pacing));
+                    pacing.on_auction(slot, Some(pick.held.price));
+                }
+            }
         }
     }
 
@@ -110,9 +113,11 @@ impl Auctioneer {
             }
         }
         self.is_exploring = false;
+        self.settle(world, input, gate);
     }
 
-    /// Takes the best candidate that the page and the money admit, until no imp can be filled.
+    /// Takes the best candidate that the page and the money admit, until no imp can be filled. What the
+    /// first is taken from is settled.
     fn select_single(
         &mut self,
         world: &World,
@@ -121,7 +126,6 @@ impl Auctioneer {
         gate: &mut NoBid,
     ) {
         loop {
-            self.settle(world, input, gate);
             let open = self.shortlists[..input.imps.len()]
                 .iter()
                 .filter_map(|list| list.iter().find(|candidate| self.page.admits(candidate)));
@@ -141,6 +145,11 @@ impl Auctioneer {
                     list.drop_ad(candidate.ad);
                 }
             }
+            // Of one imp, which is usual, the first pick is all there is.
+            if self.shortlists[..input.imps.len()].iter().all(Shortlist::is_closed) {
+                return;
+            }
+            self.settle(world, input, gate);
         }
     }
 }
@@ -154,6 +163,7 @@ fn take_money(
     purpose: Purpose,
 ) -> Option<Pick> {
     let row = world.catalog.row(candidate.campaign)?;
+    purse.prefetch_money(row.id, purpose);
     let imp = &input.imps[usize::from(candidate.imp)];
     // The bid is for a thousand impressions, and one play may count for many.
     let rate = world.rates.rate(input.currency, row.currency)?.times(imp.quantity)?;

@@ -164,7 +164,7 @@ impl LocalPacing {
     /// An auction in which the campaign could have bid, and what it holds for it: the step
     /// `ln_budget -= gain * (expected cost / planned cost - 1)`, with the gain and plan of the last
     /// [`LocalPacing::pace`].
-    #[inline]
+    #[inline(always)]
     pub fn on_auction(&mut self, slot: Slot, held: Option<Micros>) {
         let local = self.touched(slot);
         local.auctions = local.auctions.saturating_add(1);
