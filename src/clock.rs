@@ -37,12 +37,13 @@ struct Floor {
 const STEP_MS: i64 = 1_000;
 
 impl Floor {
-    /// The time when the machine says `wall` at `mono`.
-    fn hold(&self, wall: i64, mono: Mono) -> i64 {
+    /// The time when the machine says `wall` at `mono`, which is asked only where it matters.
+    fn hold(&self, wall: i64, mono: impl FnOnce() -> Mono) -> i64 {
         let floor = self.at.load(Ordering::Relaxed);
         if wall >= floor {
             return wall;
         }
+        let mono = mono();
         let slowed = |(since, from): (Mono, i64)| {
             let half_ms = mono.nanos_since(since) / 2_000_000;
             from.saturating_add(i64::try_from(half_ms).unwrap_or(i64::MAX))
@@ -82,7 +83,7 @@ impl Civil {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Source::Machine(floor) => Timestamp(floor.hold(wall_ms(), Mono::now())),
+            Source::Machine(floor) => Timestamp(floor.hold(wall_ms(), Mono::now)),
             Source::Simulated(millis) => Timestamp(millis.load(Ordering::Relaxed)),
         }
     }
@@ -189,7 +190,7 @@ mod tests {
             (1_010, 1_089, 0, 1_095),
             (1_010, 1_200, 0, 1_200),
         ] {
-            let now = floor.hold(wall_s * 1_000, start.plus_millis(mono_s * 1_000));
+            let now = floor.hold(wall_s * 1_000, || start.plus_millis(mono_s * 1_000));
             assert_eq!(now, now_s * 1_000, "at {mono_s}");
             floor.at.fetch_max(given_s * 1_000, Ordering::Relaxed);
         }
