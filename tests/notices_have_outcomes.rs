@@ -156,7 +156,7 @@ impl Bidder {
         self.nonce += 1;
         let nonce = [0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, self.nonce];
         let mut text = format!("{}?e=x&t=", purpose.path());
-        sealer(self).seal(stable_lower("x"), token, nonce).write(purpose, &mut text);
+        sealer(self).seal(stable_lower("x"), token, nonce).as_text().write(purpose, &mut text);
         text
     }
 }

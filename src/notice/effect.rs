@@ -20,7 +20,7 @@
 //! would let the campaign spend the same money again; the held price is authorised, so no budget
 //! is passed. Each such notice is counted under [`Price::label`], since it may overstate the cost.
 
-use super::token::{BidToken, Purpose, Sealed};
+use super::token::{BidToken, Purpose, SealedText};
 use crate::config::ChargeOn;
 use crate::exchange::{DecryptError, PriceCipher};
 use crate::units::{CurrencyCode, Micros};
@@ -282,7 +282,7 @@ pub fn write_url(
     exchange: &str,
     purpose: Purpose,
     charge_on: ChargeOn,
-    sealed: &Sealed,
+    sealed: SealedText<'_>,
 ) {
     out.push_str(public_url);
     out.push_str(purpose.path());

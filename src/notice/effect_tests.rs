@@ -142,7 +142,7 @@ fn urls_read_back_and_ask_for_a_price_only_where_it_counts() {
     for purpose in Purpose::ALL {
         for on in [ChargeOn::Win, ChargeOn::Billing, ChargeOn::Impression] {
             let mut url = String::new();
-            write_url(&mut url, "https://b.example", "demo", purpose, on, &sealed);
+            write_url(&mut url, "https://b.example", "demo", purpose, on, sealed.as_text());
             let (path, query) = url.split_once('?').expect("a query");
             assert_eq!(path, format!("https://b.example{}", purpose.path()));
             let query = Query::parse(query).expect("our own query");

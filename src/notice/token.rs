@@ -429,15 +429,33 @@ pub struct Sealed {
 }
 
 impl Sealed {
+    /// The same as text: made once for all URLs.
+    #[must_use]
+    pub fn as_text(&self) -> SealedText<'_> {
+        SealedText { core: ascii(&self.text), stamps: &self.stamps }
+    }
+}
+
+/// A sealed bid whose core is text.
+#[derive(Clone, Copy)]
+pub struct SealedText<'s> {
+    core: &'s str,
+    stamps: &'s [[u8; TAG]; 5],
+}
+
+impl SealedText<'_> {
     /// Appends the text for `purpose`, [`TEXT_LEN`] characters.
     pub fn write(&self, purpose: Purpose, out: &mut String) {
-        let mut text = [0; TEXT_LEN];
-        let (core, stamp) = text.split_at_mut(CORE_TEXT);
-        core.copy_from_slice(&self.text);
-        base64::encode(&self.stamps[purpose as usize], stamp);
-        // The alphabet is ASCII, so this never takes the empty default.
-        out.push_str(std::str::from_utf8(&text).unwrap_or_default());
+        let mut stamp = [0; STAMP_TEXT];
+        base64::encode(&self.stamps[purpose as usize], &mut stamp);
+        out.push_str(self.core);
+        out.push_str(ascii(&stamp));
     }
+}
+
+/// Text of base64's alphabet, which is ASCII, so this never takes the empty default.
+fn ascii(text: &[u8]) -> &str {
+    std::str::from_utf8(text).unwrap_or_default()
 }
 
 fn core_aad(key_id: u8, exchange: u64) -> [u8; 10] {

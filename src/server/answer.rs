@@ -5,7 +5,7 @@ mod fitted;
 use crate::auction::{AuctionInput, Pick};
 use crate::catalog::{Ad, AdKind, Campaign, Catalog};
 use crate::market::SizeClass;
-use crate::notice::token::{BidToken, NonceSequence, Purpose, Sealed, Sealer};
+use crate::notice::token::{BidToken, NonceSequence, Purpose, SealedText, Sealer};
 use crate::notice::{ChargeOn, write_url};
 use crate::openrtb::markup::Tracking;
 use crate::openrtb::response::SimulationExt;
@@ -153,7 +153,7 @@ fn bid<'a>(
     let token = token_of(desk, input, campaign, ad, pick);
     let nonce = nonces.next_nonce();
     let sealed = desk.sealer.seal(desk.exchange_key, &token, nonce);
-    texts.write_urls(desk, &sealed);
+    texts.write_urls(desk, sealed.as_text());
     let fitted = Fitted::new(imp, &ad.kind)?;
     let Texts { win, billing, loss, click, view, markup, plain } = texts;
     let tracking = Tracking {
@@ -313,7 +313,7 @@ fn token_of(
 
 impl Texts {
     /// Writes the five URLs, each in place of the last bid's.
-    fn write_urls(&mut self, desk: &Desk<'_>, sealed: &Sealed) {
+    fn write_urls(&mut self, desk: &Desk<'_>, sealed: SealedText<'_>) {
         for (url, purpose) in [
             (&mut self.win, Purpose::Win),
             (&mut self.billing, Purpose::Billing),

@@ -36,7 +36,7 @@ fn token() -> BidToken {
 
 fn text_of(sealer: &Sealer, purpose: Purpose, token: &BidToken) -> String {
     let mut text = String::new();
-    sealer.seal(EXCHANGE, token, [9; 12]).write(purpose, &mut text);
+    sealer.seal(EXCHANGE, token, [9; 12]).as_text().write(purpose, &mut text);
     text
 }
 
@@ -61,7 +61,7 @@ fn a_stamp_fits_only_its_own_core() {
     let mut second = String::new();
     let dearer = BidToken { price: Micros(9), ..token() };
     // The same nonce as the first, which no caller may do: even then the stamp knows its core.
-    sealer.seal(EXCHANGE, &dearer, [9; 12]).write(Purpose::Win, &mut second);
+    sealer.seal(EXCHANGE, &dearer, [9; 12]).as_text().write(Purpose::Win, &mut second);
     let mixed = format!("{}{}", &first[..CORE_TEXT], &second[CORE_TEXT..]);
     assert_eq!(sealer.open(Purpose::Win, EXCHANGE, &mixed, NOW), Err(TokenError::Forged));
 }
@@ -141,8 +141,8 @@ fn a_text_shows_neither_user_nor_price() {
     // Same fields, other nonce: nothing of the two cores but the header is alike.
     let sealer = sealer();
     let (mut first, mut second) = (String::new(), String::new());
-    sealer.seal(EXCHANGE, &token(), [1; 12]).write(Purpose::Win, &mut first);
-    sealer.seal(EXCHANGE, &token(), [2; 12]).write(Purpose::Win, &mut second);
+    sealer.seal(EXCHANGE, &token(), [1; 12]).as_text().write(Purpose::Win, &mut first);
+    sealer.seal(EXCHANGE, &token(), [2; 12]).as_text().write(Purpose::Win, &mut second);
     let alike = first.bytes().zip(second.bytes()).skip(20).filter(|(a, b)| a == b).count();
     assert!(alike < 20, "{alike} of 178 characters are alike");
 }
@@ -191,7 +191,7 @@ proptest! {
         };
         let mut text = "before ".to_owned();
         let sealer = sealer();
-        sealer.seal(exchange, &token, nonce).write(Purpose::Loss, &mut text);
+        sealer.seal(exchange, &token, nonce).as_text().write(Purpose::Loss, &mut text);
         prop_assert_eq!(sealer.open(Purpose::Loss, exchange, &text[7..], NOW), Ok(token));
     }
 
