@@ -1,6 +1,8 @@
 //! Text into JSON, HTML and XML, and how text is looked through for what must not stand in it: what
 //! the response and all markup are written with.
 
+use bytes::{BufMut, BytesMut};
+
 /// Bytes that are looked at together: a vector register of any x86-64 or ARM.
 pub(super) const BLOCK: usize = 16;
 
@@ -107,7 +109,7 @@ pub(super) trait Sink {
     }
 }
 
-impl Sink for Vec<u8> {
+impl Sink for BytesMut {
     #[inline]
     fn put(&mut self, text: &str) {
         self.extend_from_slice(text.as_bytes());
@@ -115,7 +117,7 @@ impl Sink for Vec<u8> {
     #[inline]
     fn put_letter(&mut self, letter: char) {
         debug_assert!(letter.is_ascii());
-        self.push(letter as u8);
+        self.put_u8(letter as u8);
     }
 }
 

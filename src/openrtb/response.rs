@@ -5,6 +5,7 @@
 
 use super::escape::Sink;
 use crate::units::{CurrencyCode, Micros};
+use bytes::BytesMut;
 use serde::{Deserialize, Deserializer};
 
 /// Why nothing is bid: OpenRTB's list 5.24, continued by AdCOM.
@@ -168,7 +169,7 @@ impl<'a> BidResponse<'a> {
     }
 
     /// Appends a bid, and before the first one the beginning of the answer.
-    pub fn push(&mut self, bid: &Bid<'_>, out: &mut Vec<u8>) {
+    pub fn push(&mut self, bid: &Bid<'_>, out: &mut BytesMut) {
         if self.has_bid {
             out.put(",");
         } else {
@@ -181,7 +182,7 @@ impl<'a> BidResponse<'a> {
     }
 
     /// Appends the end of the answer; nothing where there is no bid.
-    pub fn close(self, out: &mut Vec<u8>) {
+    pub fn close(self, out: &mut BytesMut) {
         if self.has_bid {
             out.put("]");
             text(out, ",\"seat\":", self.seat);
@@ -194,7 +195,7 @@ impl<'a> BidResponse<'a> {
 
 impl NoBidResponse<'_> {
     /// Appends the answer's JSON.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    pub fn write(&self, out: &mut BytesMut) {
         out.put("{\"id\":");
         out.put_json(self.id);
         out.put(",\"nbr\":");
@@ -207,7 +208,7 @@ impl AdJson {
     /// What is written of the ad with these fields.
     #[must_use]
     pub fn new<S: AsRef<str>>(ad: &AdFields<'_, S>) -> Self {
-        let mut out = Vec::new();
+        let mut out = BytesMut::new();
         text(&mut out, ",\"adid\":", ad.adid);
         let id_ends = out.len();
         list(&mut out, ",\"adomain\":[", ad.adomain);
@@ -220,7 +221,7 @@ impl AdJson {
         codes(&mut out, ",\"apis\":[", ad.apis);
         let is_code = ad.language.len() == 2;
         text(&mut out, if is_code { ",\"language\":" } else { ",\"langb\":" }, ad.language);
-        Self { text: out.into(), id_ends }
+        Self { text: out[..].into(), id_ends }
     }
 
     /// What is written.
@@ -231,7 +232,7 @@ impl AdJson {
 }
 
 impl Bid<'_> {
-    fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut BytesMut) {
         let (ad_id, of_ad) = self.ad.text.split_at(self.ad.id_ends);
         out.put("{\"id\":\"");
         out.put_number(u64::from(self.id));
@@ -268,7 +269,7 @@ impl Bid<'_> {
 }
 
 /// The list of the set bits' numbers; nothing where none is set.
-fn codes(out: &mut Vec<u8>, open: &str, bits: u64) {
+fn codes(out: &mut BytesMut, open: &str, bits: u64) {
     let mut rest = bits;
     let mut separator = open;
     while rest != 0 {
@@ -282,7 +283,7 @@ fn codes(out: &mut Vec<u8>, open: &str, bits: u64) {
     }
 }
 
-fn text(out: &mut Vec<u8>, key: &str, value: &str) {
+fn text(out: &mut BytesMut, key: &str, value: &str) {
     if !value.is_empty() {
         out.put(key);
         out.put_json(value);
@@ -290,20 +291,20 @@ fn text(out: &mut Vec<u8>, key: &str, value: &str) {
 }
 
 /// The same for a text that is escaped already.
-fn escaped(out: &mut Vec<u8>, open: &str, value: &str) {
+fn escaped(out: &mut BytesMut, open: &str, value: &str) {
     if !value.is_empty() {
         [open, value, "\""].into_iter().for_each(|text| out.put(text));
     }
 }
 
-fn number(out: &mut Vec<u8>, key: &str, value: Option<impl Into<u64>>) {
+fn number(out: &mut BytesMut, key: &str, value: Option<impl Into<u64>>) {
     if let Some(value) = value {
         out.put(key);
         out.put_number(value.into());
     }
 }
 
-fn list<S: AsRef<str>>(out: &mut Vec<u8>, open: &str, items: &[S]) {
+fn list<S: AsRef<str>>(out: &mut BytesMut, open: &str, items: &[S]) {
     let mut separator = open;
     for item in items {
         out.put(separator);
@@ -316,7 +317,7 @@ fn list<S: AsRef<str>>(out: &mut Vec<u8>, open: &str, items: &[S]) {
 }
 
 /// Appends a price as the decimal that it is: 1,250,000 micros are `1.25`.
-fn put_price(price: Micros, out: &mut Vec<u8>) {
+fn put_price(price: Micros, out: &mut BytesMut) {
     out.put_number(price.0 / 1_000_000);
     let mut fraction = price.0 % 1_000_000;
     if fraction == 0 {
@@ -461,10 +462,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
-        let mut out = Vec::new();
+    fn written(write: impl FnOnce(&mut BytesMut)) -> String {
+        let mut out = BytesMut::new();
         write(&mut out);
-        String::from_utf8(out).expect("JSON is UTF-8")
+        String::from_utf8(out.to_vec()).expect("JSON is UTF-8")
     }
 
     #[test]
@@ -489,7 +490,7 @@ mod tests {
             (123_456_789, "123.456789"),
             (u64::MAX, "18446744073709.551615"),
         ] {
-            let mut out = Vec::new();
+            let mut out = BytesMut::new();
             put_price(Micros(micros), &mut out);
             assert_eq!(String::from_utf8_lossy(&out), expected);
             assert_eq!(Micros::parse_decimal(expected), Some(Micros(micros)));

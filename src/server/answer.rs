@@ -14,6 +14,7 @@ use crate::prediction::sigmoid;
 use crate::privacy::ContextBucket;
 use crate::rates::Rates;
 use crate::units::{CurrencyCode, Micros};
+use bytes::BytesMut;
 use fitted::Fitted;
 use smallvec::SmallVec;
 
@@ -56,8 +57,9 @@ pub struct Refused {
 /// largest answer, which the imps of a request bound.
 #[derive(Default)]
 pub struct Scratch {
-    /// The answer written last.
-    pub answer: Vec<u8>,
+    /// The answer written last. A connection takes it without a copy and gives its place back when it
+    /// has been sent, which is before the next one is written unless somebody reads slowly.
+    pub answer: BytesMut,
     texts: Texts,
 }
 

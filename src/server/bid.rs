@@ -21,6 +21,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use bytes::BytesMut;
 use std::rc::Rc;
 
 /// Answers one bid request of the exchange at `desk`.
@@ -262,14 +263,19 @@ fn encode(
         let sent = input.outcome.picks.iter().filter(|pick| is_sent(pick.held.hold));
         engine.arm_books.bid(sent.map(|pick| (pick.held.campaign, pick.strategy_arm)));
     }
-    send(worker, desk, head, &scratch.answer)
+    send(worker, desk, head, &mut scratch.answer)
 }
 
 /// Looked through when this is compiled: a value that comes as text is looked through each time.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The answer, compressed where the exchange asks for it and it is long enough to gain by it.
-fn send(worker: &Worker, desk: &ExchangeDesk, head: &HttpRequest, answer: &[u8]) -> HttpResponse {
+fn send(
+    worker: &Worker,
+    desk: &ExchangeDesk,
+    head: &HttpRequest,
+    answer: &mut BytesMut,
+) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, JSON));
     if desk.config.compression && answer.len() > desk.config.compress_above_bytes {
@@ -280,8 +286,7 @@ fn send(worker: &Worker, desk: &ExchangeDesk, head: &HttpRequest, answer: &[u8])
             return response.insert_header((CONTENT_ENCODING, coding.name())).body(packed);
         }
     }
-    // The connection needs an answer of its own: one allocation, of the right size.
-    response.body(Bytes::copy_from_slice(answer))
+    response.body(answer.split().freeze())
 }
 
 fn release(worker: &Worker, input: &AuctionInput, held: Held) {
@@ -303,7 +308,7 @@ fn no_bid(
     worker.engine.metrics.no_bid(reason);
     match (desk.config.no_bid, request) {
         (NoBidStyle::Nbr, Some(request)) => {
-            let mut out = Vec::new();
+            let mut out = BytesMut::new();
             BidResponse::no_bid(&request.id, NoBidReason(reason.nbr())).write(&mut out);
             HttpResponse::Ok().insert_header((CONTENT_TYPE, JSON)).body(out)
         }

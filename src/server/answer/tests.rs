@@ -248,7 +248,7 @@ fn answers_are_these_bytes() {
         let refused = write(&desk, &mut nonces, &request, &input, &mut scratch);
         let refused = refused.iter().filter_map(|r| Some((r.pick.imp, r.defect?.as_str())));
         let refused: Vec<_> = refused.collect();
-        let answer = String::from_utf8(scratch.answer.clone()).expect("UTF-8");
+        let answer = String::from_utf8(scratch.answer.to_vec()).expect("UTF-8");
         let (answer, tokens) = without_tokens(&office, &answer);
         let bids = picks.len() - refused.len();
         assert_eq!(tokens, bids * if is_simulation { 6 } else { 5 }, "{what}");
