@@ -135,7 +135,7 @@ pub async fn edit_campaign(
     if let Err(refused) = gate(&engine, &head) {
         return refused;
     }
-    engine.simulate(&head).await;
+    engine.simulate(head.headers()).await;
     let edit: CampaignEdit = match read_json(&engine, payload).await {
         Ok(edit) => edit,
         Err(refused) => return refused,
@@ -154,7 +154,7 @@ pub async fn reset_campaign(engine: Shared, head: HttpRequest, name: Path<String
     if let Err(refused) = gate(&engine, &head) {
         return refused;
     }
-    engine.simulate(&head).await;
+    engine.simulate(head.headers()).await;
     changed(&engine, name.into_inner(), Change::Reset).await
 }
 
@@ -255,7 +255,7 @@ pub async fn report(engine: Shared, head: HttpRequest) -> HttpResponse {
         return refused;
     }
     // In simulation nothing is under way while somebody looks.
-    engine.simulate(&head).await;
+    engine.simulate(head.headers()).await;
     let query = match Query::<ReportQuery>::from_query(head.query_string()) {
         Ok(query) => query.into_inner(),
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),

@@ -17,37 +17,38 @@ use crate::server::engine::{Engine, ExchangeDesk};
 use crate::server::users::{Sought, find_user};
 use crate::server::worker::Worker;
 use crate::session::{CancelShow, ShowChange};
+use actix_web::HttpResponse;
+use actix_web::dev::{Payload, RequestHead};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
-use actix_web::web::{Bytes, Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Bytes;
 use bytes::BytesMut;
-use std::rc::Rc;
 
 /// Answers one bid request of the exchange at `desk`.
 pub async fn bid(
-    desk: Rc<ExchangeDesk>,
-    worker: Data<Worker>,
-    head: HttpRequest,
+    worker: &Worker,
+    desk: &ExchangeDesk,
+    head: &RequestHead,
     payload: Payload,
 ) -> HttpResponse {
     let received = Mono::now();
-    let (engine, desk) = (&worker.engine, &*desk);
+    let engine = &worker.engine;
     engine.metrics.requests.inc();
-    if let Err(refused) = authenticate(engine, desk, &head) {
+    if let Err(refused) = authenticate(engine, desk, head) {
         return refused;
     }
     let Some(_place) = worker.admit() else {
-        return no_bid(&worker, desk, None, NoBid::Overload);
+        return no_bid(worker, desk, None, NoBid::Overload);
     };
     if desk.bucket.as_ref().is_some_and(|bucket| !bucket.admits(received)) {
         // A body left unread closes the connection; whether this one is whole is all the same.
         let server = &engine.config.server;
-        let _ = body::read(payload, server.body_bytes_max, server.body_deadline_ms).await;
-        return no_bid(&worker, desk, None, NoBid::RateLimited);
+        let limits = (server.body_bytes_max, server.body_deadline_ms);
+        let _ = body::read_fed(payload, limits, &worker.again).await;
+        return no_bid(worker, desk, None, NoBid::RateLimited);
     }
-    engine.simulate(&head).await;
-    let body = match read_body(&worker, desk, &head, payload).await {
+    engine.simulate(head.headers()).await;
+    let body = match read_body(worker, desk, head, payload).await {
         Ok(body) => body,
         Err(error) => {
             engine.metrics.no_bid(NoBid::Malformed);
@@ -62,7 +63,7 @@ pub async fn bid(
         return refuse(StatusCode::BAD_REQUEST, &error.to_string());
     }
     worker.record(Stage::Parse, parsing);
-    let response = answer(&worker, desk, &head, &request, received);
+    let response = answer(worker, desk, head, &request, received);
     worker.record(Stage::Total, received);
     response
 }
@@ -71,9 +72,9 @@ pub async fn bid(
 fn authenticate(
     engine: &Engine,
     desk: &ExchangeDesk,
-    head: &HttpRequest,
+    head: &RequestHead,
 ) -> Result<(), HttpResponse> {
-    let peer = head.peer_addr().map(|address| address.ip());
+    let peer = head.peer_addr.map(|address| address.ip());
     let values = |name: &str| head.headers().get_all(name).map(HeaderValue::as_bytes);
     desk.gate.admit(peer, values).map_err(|refusal| {
         engine.metrics.exchange_refused(&desk.name, refusal.label());
@@ -89,7 +90,7 @@ fn authenticate(
 async fn read_body(
     worker: &Worker,
     desk: &ExchangeDesk,
-    head: &HttpRequest,
+    head: &RequestHead,
     payload: Payload,
 ) -> Result<Bytes, BodyError> {
     let server = &worker.engine.config.server;
@@ -102,7 +103,8 @@ async fn read_body(
     if coding.is_some() && !desk.config.compression {
         return Err(DecodeError::SwitchedOff.into());
     }
-    let body = body::read(payload, server.body_bytes_max, server.body_deadline_ms).await?;
+    let limits = (server.body_bytes_max, server.body_deadline_ms);
+    let body = body::read_fed(payload, limits, &worker.again).await?;
     let Some(coding) = coding else { return Ok(body) };
     Ok(worker.codec.borrow_mut().decode(coding, &body, server.body_bytes_max)?)
 }
@@ -110,7 +112,7 @@ async fn read_body(
 fn answer(
     worker: &Worker,
     desk: &ExchangeDesk,
-    head: &HttpRequest,
+    head: &RequestHead,
     request: &BidRequest<'_>,
     received: Mono,
 ) -> HttpResponse {
@@ -122,7 +124,7 @@ fn answer(
     input.deadline = deadline;
     // One table for the request and its answer, whatever is reloaded in between. The auction may
     // see a newer one; a bid carries the rate that it was held by.
-    let rates = worker.engine.published.rates.load_full();
+    let rates = worker.engine.published.rates.load();
     let prepared = {
         let mut recorder = worker.recorder.borrow_mut();
         prepare(&worker.engine, &mut recorder, desk, request, &rates, sought, &mut input)
@@ -204,7 +206,7 @@ fn deadline(desk: &ExchangeDesk, request: &BidRequest<'_>, received: Mono) -> Op
 fn encode(
     worker: &Worker,
     desk: &ExchangeDesk,
-    head: &HttpRequest,
+    head: &RequestHead,
     request: &BidRequest<'_>,
     rates: &Rates,
     input: &AuctionInput,
@@ -215,11 +217,11 @@ fn encode(
     if let Some(reason) = input.outcome.no_bid {
         return no_bid(worker, desk, Some(request), reason);
     }
-    if Mono::now() > input.deadline {
+    let start = Mono::now();
+    if start > input.deadline {
         input.outcome.picks.iter().for_each(|pick| release(worker, input, pick.held));
         return no_bid(worker, desk, Some(request), NoBid::Deadline);
     }
-    let start = Mono::now();
     let engine = &worker.engine;
     let answer_desk = Desk {
         sealer: &engine.sealer,
@@ -273,7 +275,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 fn send(
     worker: &Worker,
     desk: &ExchangeDesk,
-    head: &HttpRequest,
+    head: &RequestHead,
     answer: &mut BytesMut,
 ) -> HttpResponse {
     let mut response = HttpResponse::Ok();

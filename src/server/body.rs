@@ -1,10 +1,13 @@
 //! Reading a request body with the two limits that actix-web does not set: bytes and time.
 
 use crate::exchange::compression::DecodeError;
+use crate::server::again::Again;
+use actix_web::dev;
+use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, BytesMut, Payload};
-use futures_util::StreamExt;
-use std::task::Poll;
+use futures_util::{Stream, StreamExt};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Why a body was not taken.
@@ -58,18 +61,46 @@ impl BodyError {
 /// # Errors
 /// See [`BodyError`]; nothing of a refused body is kept.
 pub async fn read(
-    mut payload: Payload,
+    payload: Payload,
     bytes_max: usize,
     deadline_ms: u64,
 ) -> Result<Bytes, BodyError> {
+    gather(payload, (bytes_max, deadline_ms), None).await
+}
+
+/// The same for a handler that its connection polls itself, without a wake-up of the connection where
+/// the body has come with its head. `limits` are the most bytes and the most milliseconds.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_fed(
+    payload: dev::Payload,
+    limits: (usize, u64),
+    again: &Again,
+) -> Result<Bytes, BodyError> {
+    gather(payload, limits, Some(again)).await
+}
+
+async fn gather(
+    mut payload: impl Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+    (bytes_max, deadline_ms): (usize, u64),
+    again: Option<&Again>,
+) -> Result<Bytes, BodyError> {
     // Nearly every body has arrived with its head: take what is there without arming a timer. The
-    // connection looks at a body only once its handler waits for it, so one more look is due, which
-    // costs a whole body nothing: its arrival wakes the connection too.
+    // connection looks at a body only once its handler waits for it, so one more look is due.
     let mut body = Gathered::new(bytes_max);
     let mut is_second = false;
     let ready = std::future::poll_fn(|context| {
+        let waker = context.waker();
+        match again {
+            Some(again) if is_second => again.take_back(waker),
+            _ => {}
+        }
+        // Whom the body would wake is looked at again in any case.
+        let of_body = if again.is_some() && !is_second { Waker::noop() } else { waker };
+        let of_body = &mut Context::from_waker(of_body);
         loop {
-            match payload.poll_next_unpin(context) {
+            match payload.poll_next_unpin(of_body) {
                 Poll::Ready(Some(Ok(chunk))) => match body.push(chunk) {
                     Ok(()) => {}
                     Err(error) => return Poll::Ready(Some(Err(error))),
@@ -79,7 +110,10 @@ pub async fn read(
                 Poll::Pending if is_second => return Poll::Ready(None),
                 Poll::Pending => {
                     is_second = true;
-                    context.waker().wake_by_ref();
+                    match again {
+                        Some(again) => again.ask(waker),
+                        None => waker.wake_by_ref(),
+                    }
                     return Poll::Pending;
                 }
             }

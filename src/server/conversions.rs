@@ -260,7 +260,7 @@ pub async fn pixel(
     head: HttpRequest,
     advertiser: Path<String>,
 ) -> HttpResponse {
-    engine.simulate(&head).await;
+    engine.simulate(head.headers()).await;
     match *head.method() {
         Method::GET | Method::POST => {}
         Method::HEAD => return image("looked"),

@@ -34,7 +34,7 @@ pub async fn events(
             "an events key is needed: Authorization: Bearer KEY",
         );
     }
-    engine.simulate(&head).await;
+    engine.simulate(head.headers()).await;
     let deadline_ms = engine.config.server.body_deadline_ms;
     let body = match body::read(payload, BODY_BYTES_MAX, deadline_ms).await {
         Ok(body) => body,

@@ -55,7 +55,7 @@ pub async fn explain_request(engine: Shared, head: HttpRequest, payload: Payload
     if let Err(refused) = gate(&engine, &head) {
         return refused;
     }
-    engine.simulate(&head).await;
+    engine.simulate(head.headers()).await;
     let server = &engine.config.server;
     let body = body::read(payload, server.body_bytes_max, server.body_deadline_ms).await;
     let body = match body {

@@ -53,7 +53,7 @@ pub async fn forget(
     if let Err(refused) = gate(&engine, &head) {
         return refused;
     }
-    engine.simulate(&head).await;
+    engine.simulate(head.headers()).await;
     let wish: Wish = match read_json(&engine, payload).await {
         Ok(wish) => wish,
         Err(refused) => return refused,

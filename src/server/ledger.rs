@@ -30,7 +30,7 @@ pub async fn statement(engine: Shared, head: HttpRequest) -> HttpResponse {
     if let Err(refused) = gate(&engine, &head) {
         return refused;
     }
-    engine.simulate(&head).await;
+    engine.simulate(head.headers()).await;
     let only = match Query::<Only>::from_query(head.query_string()) {
         Ok(only) => only.into_inner().campaign,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
@@ -95,7 +95,7 @@ pub async fn adjust(
     if let Err(refused) = gate(&engine, &head) {
         return refused;
     }
-    engine.simulate(&head).await;
+    engine.simulate(head.headers()).await;
     let adjustment: Adjustment = match read_json(&engine, payload).await {
         Ok(adjustment) => adjustment,
         Err(refused) => return refused,

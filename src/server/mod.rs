@@ -8,6 +8,7 @@
 //! * Every refusal has one clear line for its sender and a counter for the operator.
 
 mod admin;
+mod again;
 mod alias_metrics;
 mod answer;
 mod arm_books;
@@ -20,6 +21,7 @@ mod behaviour_replay;
 mod bid;
 mod body;
 mod conversions;
+mod door;
 mod engine;
 mod event_log;
 mod events;

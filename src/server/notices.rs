@@ -281,7 +281,7 @@ async fn open<'a>(
     head: &'a HttpRequest,
     purpose: Purpose,
 ) -> Result<Opened<'a>, HttpResponse> {
-    engine.simulate(head).await;
+    engine.simulate(head.headers()).await;
     let is_look = *head.method() == Method::HEAD;
     if !is_look && ![Method::GET, Method::POST].contains(head.method()) {
         let mut refusal = HttpResponse::MethodNotAllowed();

@@ -14,7 +14,7 @@ pub async fn status(engine: Data<Arc<Engine>>, head: HttpRequest) -> HttpRespons
     if let Err(refused) = gate(&engine, &head) {
         return refused;
     }
-    engine.simulate(&head).await;
+    engine.simulate(head.headers()).await;
     HttpResponse::Ok().json(engine.privacy_status())
 }
 

@@ -6,20 +6,20 @@ use crate::config::Config;
 use crate::priority::{Behind, step_back};
 use crate::server::assemble::{Parts, Spreader, assemble, spread};
 use crate::server::astray::Astray;
+use crate::server::door::{self, Door};
 use crate::server::engine::{Engine, NODE};
 use crate::server::keys::{FreshKeys, Keys};
 use crate::server::simulation::{tick_learning_in_real_time, tick_money_in_real_time};
 use crate::server::stores::Stores;
 use crate::server::worker::Worker;
 use crate::server::{
-    admin, bid, conversions, events, explain, forget, ledger, notices, privacy_status, rates,
-    segments,
+    admin, conversions, events, explain, forget, ledger, notices, privacy_status, rates, segments,
 };
 use crate::store::Position;
 use crate::units::Timestamp;
 use actix::prelude::*;
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::web::{self, Data};
+use actix_web::web::{self, Data, Payload};
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 use std::net::{SocketAddr, TcpListener};
@@ -309,18 +309,23 @@ fn exchange_server(
     let server = HttpServer::new(move || {
         let number = next.fetch_add(1, Ordering::Relaxed);
         assert!(usize::from(number) < workers, "a worker died: its core is lost until a restart");
-        let worker = Worker::start(engine.clone(), number);
-        let mut app = App::new().app_data(Data::new(worker));
-        // A path of its own for each exchange: a pattern would be matched as a regular expression
-        // at every request, and its desk looked up.
+        let worker = Rc::new(Worker::start(engine.clone(), number));
+        let mut app = App::new();
+        let mut doors = Vec::new();
         for desk in engine.desks() {
+            let door = Door { worker: worker.clone(), desk: Rc::new(desk.clone()) };
             let path = desk.config.path(&desk.name);
-            let desk = Rc::new(desk.clone());
-            let bid = move |worker, head, payload| bid::bid(desk.clone(), worker, head, payload);
+            // For whoever spells the path otherwise, or takes another method.
+            let routed = door.clone();
+            let bid =
+                move |head, payload: Payload| routed.clone().routed(head, payload.into_inner());
             app = app.service(astray.post(&path, bid));
+            doors.push((path, door));
         }
-        app.service(astray.only("/openrtb2/{exchange}/bid", "POST", astray.unknown_exchange()))
-            .default_service(astray.nowhere())
+        let app = app
+            .service(astray.only("/openrtb2/{exchange}/bid", "POST", astray.unknown_exchange()))
+            .default_service(astray.nowhere());
+        door::before(app, doors)
     });
     Ok(server
         .workers(workers)

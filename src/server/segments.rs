@@ -18,7 +18,7 @@ pub async fn segments(engine: Data<Arc<Engine>>, head: HttpRequest) -> HttpRespo
     if let Err(refused) = gate(&engine, &head) {
         return refused;
     }
-    engine.simulate(&head).await;
+    engine.simulate(head.headers()).await;
     let releases = engine.published.releases.load_full();
     HttpResponse::Ok().json(match releases.segments() {
         Some(sizes) => listed(sizes, &engine.published.catalog.load()),

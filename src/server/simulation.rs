@@ -14,7 +14,7 @@ use crate::session;
 use crate::strategy::pacing::ReleasedSum;
 use crate::units::Timestamp;
 use actix::MailboxError;
-use actix_web::HttpRequest;
+use actix_web::http::header::HeaderMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -30,13 +30,13 @@ const ROUNDS_MAX: u32 = 64;
 
 impl Engine {
     /// Moves simulated time to what the request says, if it says so and time is simulated.
-    pub async fn simulate(&self, head: &HttpRequest) {
+    pub async fn simulate(&self, headers: &HeaderMap) {
         if !self.civil.is_simulated() {
             return;
         }
         // What the call before began belongs to its own time.
         self.settle().await;
-        let header = head.headers().get(NOW_HEADER).and_then(|value| value.to_str().ok());
+        let header = headers.get(NOW_HEADER).and_then(|value| value.to_str().ok());
         if let Some(now) = header.and_then(|text| text.parse().ok()) {
             self.advance(Timestamp(now)).await;
         }

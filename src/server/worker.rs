@@ -6,6 +6,7 @@ use crate::clock::Mono;
 use crate::exchange::compression::Codec;
 use crate::latency::{Stage, StageRecorder};
 use crate::notice::token::NonceSequence;
+use crate::server::again::Again;
 use crate::server::answer::Scratch;
 use crate::server::engine::Engine;
 use crate::server::shows::Shows;
@@ -25,6 +26,8 @@ pub struct Worker {
     pub nonces: RefCell<NonceSequence>,
     /// Where its answers are written.
     pub scratch: RefCell<Scratch>,
+    /// Where requests wait for their bodies.
+    pub again: Rc<Again>,
     /// Reads and writes compressed bodies.
     pub codec: RefCell<Codec>,
     core: Rc<RefCell<Core>>,
@@ -62,6 +65,7 @@ impl Worker {
             number,
             nonces,
             scratch: RefCell::default(),
+            again: Again::start(),
             codec: RefCell::default(),
             core,
             recorder,
@@ -163,14 +167,76 @@ mod tests {
         }
     }
 
-    fn is_bid(address: SocketAddr, body: &str) -> bool {
+    /// A request's head; the connection ends with it where `is_last`.
+    fn head(line: &str, length: usize, is_last: bool) -> String {
+        let connection = if is_last { "close" } else { "keep-alive" };
+        let headers = format!("host: x\r\nconnection: {connection}\r\ncontent-length: {length}");
+        format!("{line} HTTP/1.1\r\n{headers}\r\n\r\n")
+    }
+
+    const BID: &str = "POST /openrtb2/demo/bid";
+
+    /// What is answered to pieces that are sent one after the other, to the connection's end.
+    fn answers(address: SocketAddr, pieces: &[String]) -> String {
         let mut stream = TcpStream::connect(address).expect("a connection");
-        let head = "POST /openrtb2/demo/bid HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
-        let length = body.len();
-        write!(stream, "{head}content-length: {length}\r\n\r\n{body}").expect("sent");
+        for (number, piece) in pieces.iter().enumerate() {
+            if number > 0 {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            stream.write_all(piece.as_bytes()).expect("sent");
+        }
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
-        answer.starts_with("HTTP/1.1 200")
+        answer
+    }
+
+    fn is_bid(address: SocketAddr, body: &str) -> bool {
+        let request = format!("{}{body}", head(BID, body.len(), true));
+        answers(address, &[request]).starts_with("HTTP/1.1 200")
+    }
+
+    /// The statuses of all answers.
+    fn statuses(answers: &str) -> Vec<&str> {
+        answers.split("HTTP/1.1 ").skip(1).filter_map(|answer| answer.get(..3)).collect()
+    }
+
+    #[test]
+    fn a_path_hears_the_same_however_it_is_spelled() {
+        let running = serve(|_| {}, None);
+        let address = running.addresses().exchange;
+        for (line, status) in [
+            (BID, "400"),
+            ("POST /openrtb2/d%65mo/bid", "400"),
+            ("POST /openrtb2/demo/bid?x=1", "400"),
+            ("PUT /openrtb2/demo/bid", "405"),
+            ("POST /openrtb2/other/bid", "404"),
+            ("POST /openrtb2/demo/bid/", "404"),
+        ] {
+            let answer = answers(address, &[format!("{}{{", head(line, 1, true))]);
+            assert_eq!(statuses(&answer), [status], "{line}: {answer}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_waited_for_wherever_they_come_and_not_for_ever() {
+        let running = serve(|config| config.server.body_deadline_ms = 300, None);
+        let address = running.addresses().exchange;
+        let (first, last) = (head(BID, 2, false), head(BID, 2, true));
+        for (pieces, expected) in [
+            (vec![format!("{last}{{]")], vec!["400"]),
+            (vec![format!("{last}{{"), "]".to_owned()], vec!["400"]),
+            (vec![last.clone(), "{".to_owned(), "]".to_owned()], vec!["400"]),
+            (vec![format!("{first}{{]{last}{{]")], vec!["400", "400"]),
+            (vec![format!("{first}{{]{last}{{"), "]".to_owned()], vec!["400", "400"]),
+            (vec![format!("{first}{{]{last}"), "{]".to_owned()], vec!["400", "400"]),
+            (vec![format!("{last}{{")], vec!["408"]),
+            // Behind another request, where nothing else would look at it again.
+            (vec![format!("{first}{{]{last}")], vec!["400", "408"]),
+            (vec![format!("{first}{{]{last}{{")], vec!["400", "408"]),
+        ] {
+            let answer = answers(address, &pieces);
+            assert_eq!(statuses(&answer), expected, "{pieces:?}: {answer}");
+        }
     }
 
     /// Sends to an actor of the server's from outside of its system.
