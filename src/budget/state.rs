@@ -5,11 +5,12 @@ use super::actor::{
     ArmBill, BudgetStatus, CampaignStatus, CampaignTerms, Conversion, ReleasedConversions, Unset,
 };
 use super::command::{Command, LeaseOp};
-use super::day::Day;
+use super::day::{Day, DayNumber};
 use super::inbox::{LeaseEvent, LeaseInbox, LeaseNews, LeaseTerms};
 use super::ledger::{FoldError, Ledger};
 use super::line::Held;
 use super::plan::Purpose;
+use super::tree::OwnStanding;
 use super::view::{Answer, Outcome, Settlement};
 use crate::store::Record;
 use crate::strategy::pacing::{
@@ -76,6 +77,9 @@ struct Campaign {
     /// The ledger did not take its budget: it must not bid on the one before.
     refusal: Option<Refusal>,
     day: Day,
+    /// As of the last tick, for this day; none where it may have changed since. To find it takes some
+    /// six places of memory that nothing else has touched since the last tick.
+    standing: Option<(DayNumber, OwnStanding)>,
     pacing: CampaignPacing,
     arms: ArmPacing,
     /// When its arms were ticked last.
@@ -108,6 +112,7 @@ impl BudgetState {
             return Ok(None); // an actor before this one had it
         }
         let (command, outcome) = self.ledger.fold(record)?;
+        self.forget_standing(&command);
         match command {
             Command::Lease { lease, step, op } => self.stepped(lease, step, op, outcome),
             Command::Settle { hold, campaign, day, held: price, due, .. } => {
@@ -158,6 +163,24 @@ impl BudgetState {
             }
         }
         Ok(None)
+    }
+
+    /// What the campaign of `command` has left may be another afterwards.
+    fn forget_standing(&mut self, command: &Command) {
+        let campaign = match *command {
+            Command::SetCampaign { campaign, .. }
+            | Command::Settle { campaign, .. }
+            | Command::Adjust { campaign, .. }
+            | Command::Lease { op: LeaseOp::Open { campaign, .. }, .. } => Some(campaign),
+            Command::Lease { lease, op: LeaseOp::Uncovered { .. }, .. } => {
+                self.ledger.owner_of(lease).map(|(campaign, _)| campaign)
+            }
+            // These move money between leases and what is free, and bill nothing.
+            Command::Lease { .. } | Command::HolderLost { .. } | Command::Expire => None,
+        };
+        if let Some(known) = campaign.and_then(|campaign| self.campaigns.get_mut(&campaign)) {
+            known.standing = None;
+        }
     }
 
     fn stepped(&mut self, lease: LeaseId, step: u32, op: LeaseOp, outcome: Outcome) {
@@ -273,8 +296,17 @@ impl BudgetState {
             self.slots.extend(slots.map(|slot| (slot.index, terms.id)));
             let terms = terms.clone();
             let (id, ticked) = (terms.id, now);
-            let campaign =
-                Campaign { terms, edition, is_answered, refusal, day, pacing, arms, ticked };
+            let campaign = Campaign {
+                terms,
+                edition,
+                is_answered,
+                refusal,
+                day,
+                standing: None,
+                pacing,
+                arms,
+                ticked,
+            };
             commands.extend(is_new.then(|| campaign.set_command()));
             self.campaigns.insert(id, campaign);
         }
@@ -378,7 +410,13 @@ impl BudgetState {
                 self.are_terms_stale = true;
             }
             let Day { number, starts, ends } = campaign.day;
-            if let Some((billed, unbilled)) = self.ledger.standing(*id, number) {
+            if campaign.standing.is_none_or(|(day, _)| day != number) {
+                let own = self.ledger.tree.own_standing(*id, number);
+                campaign.standing = own.map(|own| (number, own));
+            }
+            if let Some((_, own)) = campaign.standing {
+                let (billed, unbilled) = (own.billed, self.ledger.tree.unbilled(&own));
+                debug_assert_eq!(Some((billed, unbilled)), self.ledger.standing(*id, number));
                 let day = DaySpan { starts, ends, weekday: number.weekday() };
                 let input = TickInput { now, day, billed, unbilled };
                 campaign.pacing.tick(&input);
@@ -479,3 +517,7 @@ fn warn_of_absorbed(absorbed: Nanos) {
         tracing::error!(absorbed_nanos = absorbed.0, "a bill was charged to the house");
     }
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

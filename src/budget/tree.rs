@@ -68,6 +68,16 @@ pub(super) struct DayAccount {
     pub(super) explore: Account,
 }
 
+/// What a campaign's own accounts say of a day. It changes with the campaign's bills and budgets, and
+/// when a day opens; leases that come and go leave it as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OwnStanding {
+    advertiser: AdvertiserId,
+    pub(super) billed: Nanos,
+    /// `None` without any bound.
+    left: Option<Nanos>,
+}
+
 /// Where in the tree a lease or a charge counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place {
@@ -222,9 +232,9 @@ impl Tree {
         }
     }
 
-    /// What can still be billed on `day`, money in leases included: the least over the accounts
-    /// above it of bound less billed. For a day that is not open yet, as if it were.
-    pub(super) fn unbilled(&self, id: CampaignId, day: DayNumber) -> Option<Nanos> {
+    /// What was billed, and what can still be billed on `day` for all that the campaign's own accounts
+    /// say: the least of bound less billed. For a day that is not open yet, as if it were.
+    pub(super) fn own_standing(&self, id: CampaignId, day: DayNumber) -> Option<OwnStanding> {
         let campaign = self.campaigns.get(&id)?;
         let month = campaign.months.get(&day.month()).copied().unwrap_or_default();
         let (account, month) = match campaign.days.get(&day) {
@@ -236,10 +246,18 @@ impl Tree {
             }
         };
         let flight = campaign.flight_of(day).map(|one| one.account);
-        let advertiser = self.advertisers.get(&campaign.advertiser).map(|one| one.account);
-        let path = [Some(account), Some(month), flight, Some(campaign.account), advertiser];
+        let path = [Some(account), Some(month), flight, Some(campaign.account)];
         let left = path.into_iter().flatten().filter_map(|account| account.unbilled());
-        Some(left.min().unwrap_or(Nanos::ZERO).max(Nanos::ZERO))
+        let (advertiser, billed) = (campaign.advertiser, campaign.account.sums.billed);
+        Some(OwnStanding { advertiser, billed, left: left.min() })
+    }
+
+    /// What the advertiser's account leaves of that, which his other campaigns move too.
+    pub(super) fn unbilled(&self, own: &OwnStanding) -> Nanos {
+        let above = self.advertisers.get(&own.advertiser);
+        let above = above.and_then(|above| above.account.unbilled());
+        let left = own.left.into_iter().chain(above).min();
+        left.unwrap_or(Nanos::ZERO).max(Nanos::ZERO)
     }
 }
 

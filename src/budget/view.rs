@@ -219,8 +219,8 @@ impl Ledger {
     /// in leases included: the least over the accounts above it of bound less billed.
     #[must_use]
     pub fn standing(&self, campaign: CampaignId, day: DayNumber) -> Option<(Nanos, Nanos)> {
-        let billed = self.tree.campaigns.get(&campaign)?.account.sums.billed;
-        Some((billed, self.tree.unbilled(campaign, day)?))
+        let own = self.tree.own_standing(campaign, day)?;
+        Some((own.billed, self.tree.unbilled(&own)))
     }
 
     /// The second part of [`Ledger::standing`].
