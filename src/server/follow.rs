@@ -14,18 +14,20 @@ use crate::notice::{BidToken, Purpose};
 use crate::server::engine::Engine;
 use crate::session::{CancelShow, ConfirmShow, ShowChange};
 use crate::store::Position;
-use futures_util::future::join3;
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, join3};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Milliseconds for which the first waits for others. Nothing depends on them: caps count a bid as
-/// shown from the start, and a bill is durable before.
-const GATHER_MS: u64 = 2;
+/// Milliseconds for which the first waits for others: what the log takes in two or three batches is
+/// one here, since each wakes the threads of cores, learner and releases. Nothing depends on them:
+/// caps count a bid as shown from the start, and a bill is durable before.
+const GATHER_MS: u64 = 5;
 /// Consequences that wait; the notice that finds so many carries them at once and is answered when
-/// there was room for them. What 500,000 notices a second would bring in the time.
+/// there was room for them. What 200,000 notices a second would bring in the time.
 const GATHERED_MAX: usize = 1_024;
 
 /// Milliseconds that the ledger gets to say what it made of charges that are in its log.
@@ -85,19 +87,17 @@ impl Follow {
         Rc::new(Self { engine, waiting: RefCell::default() })
     }
 
-    /// Takes what follows from a notice. What it returns must be run to its end, whoever has gone.
+    /// Takes what follows from a notice. What it returns must be run to its end, whoever has gone; in a
+    /// box, since one notice of many gets it and the futures of all would have room for it.
     #[must_use]
-    pub fn take(
-        self: &Rc<Self>,
-        consequence: Consequence,
-    ) -> Option<impl Future<Output = ()> + use<>> {
+    pub fn take(self: &Rc<Self>, consequence: Consequence) -> Option<LocalBoxFuture<'static, ()>> {
         let mut waiting = self.waiting.borrow_mut();
         waiting.push(consequence);
         let is_full = waiting.len() >= GATHERED_MAX;
         (waiting.len() == 1 || is_full).then(|| {
             let follow = self.clone();
             let gather_ms = if is_full { 0 } else { GATHER_MS };
-            async move { follow.carry(gather_ms).await }
+            async move { follow.carry(gather_ms).await }.boxed_local()
         })
     }
 
@@ -109,7 +109,7 @@ impl Follow {
         }
         let (mut shows, mut ends) = (BTreeMap::new(), BTreeMap::new());
         let mut charges = Vec::new();
-        for Consequence { show, end, charged } in self.waiting.take() {
+        for Consequence { show, end, charged } in self.waiting.borrow_mut().drain(..) {
             charges.extend(charged);
             if let Some(show) = show {
                 let shard = engine.shard_map.shard_of(show.user());
