@@ -136,6 +136,11 @@ impl BehaviourLog {
         self.kept.as_ref().map(|kept| &kept.log)
     }
 
+    /// Whether anything is kept: changes for one that keeps nothing need not be written out.
+    pub const fn keeps(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// Room for a body of so many bytes, to be held until it is applied; `None` where too many wait.
     pub fn admit(&self, bytes: usize) -> Option<Room> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);

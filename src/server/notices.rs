@@ -197,7 +197,7 @@ impl Charge {
         let confirmed = show_of(&token, at);
         // Beside the bill, and before anybody is told that it is taken.
         let mut changes = Changes::default();
-        if !before.is_charged() {
+        if !before.is_charged() && engine.behaviour_log.keeps() {
             confirmed.iter().for_each(|show| changes.add_show(show));
         }
         let show = engine.behaviour_log.append(changes);
