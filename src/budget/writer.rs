@@ -93,7 +93,12 @@ impl LedgerWriter {
                 let place = settled.binary_search_by_key(position, |(at, _)| *at).ok()?;
                 settled.get_mut(place)?.1.take()
             };
-            positions.iter().map(&mut take).collect()
+            let taken = positions.iter().map(&mut take).collect();
+            // What was asked for goes as soon as all before it was: a short queue stays in the cache.
+            while settled.front().is_some_and(|(_, settlement)| settlement.is_none()) {
+                settled.pop_front();
+            }
+            taken
         }
     }
 

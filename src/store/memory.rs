@@ -32,9 +32,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 const QUEUED_MAX: usize = 65_536;
 /// Records of one group commit: past a thousand the rate grows no more and the latency does.
 const BATCH_MAX: usize = 1_024;
-/// Idempotency keys remembered, the oldest forgotten first: a retry comes within seconds, in which
-/// not a million others are appended. What folds the log has its own, exact checks besides.
-const KEYS_MAX: usize = 1 << 20;
+/// Idempotency keys remembered, the oldest forgotten first, as in a file: a retry comes within seconds.
+/// What folds the log has its own, exact checks besides.
+const KEYS_MAX: usize = 1 << 16;
 
 /// How long the writer waits.
 #[derive(Clone, Copy, Debug, Default)]
