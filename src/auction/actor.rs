@@ -154,16 +154,11 @@ impl Core {
                 let declared = row.bid.expected_cvr_ppm;
                 let worth = pick.conversions_ppm as f32 / declared.max(1) as f32;
                 let promised = example.predicted * if declared > 0 { worth } else { 1.0 };
-                let hold = pick.held.hold;
                 // A bid that gives way leaves its box, so that most bids ask nothing of the allocator.
-                let example = match self.ring.make_room(hold).and_then(|old| old.example) {
-                    Some(mut room) => {
-                        *room = example;
-                        room
-                    }
-                    None => Box::new(example),
-                };
-                self.ring.put(hold, Bid { pace: slot, promised, example: Some(example) });
+                self.ring.put_with(pick.held.hold, |old| {
+                    let example = boxed(old.and_then(|old| old.example), example);
+                    Bid { pace: slot, promised, example: Some(example) }
+                });
             }
             announce(&*self.outbox, world, input, pick);
         }
@@ -217,6 +212,17 @@ impl Core {
         if !self.requests.is_empty() {
             self.outbox.lease(self.requests.drain(..).collect());
         }
+    }
+}
+
+/// `value` in a box, in this one where there is one.
+fn boxed<T>(room: Option<Box<T>>, value: T) -> Box<T> {
+    match room {
+        Some(mut room) => {
+            *room = value;
+            room
+        }
+        None => Box::new(value),
     }
 }
 
@@ -408,5 +414,18 @@ impl Handler<Status> for AuctionActor {
             clicks_repeated: core.clicks_repeated,
             leases: core.leases.totals(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::boxed;
+
+    #[test]
+    fn a_box_is_used_again_for_another_value() {
+        let first = boxed(None, 1);
+        let place: *const i32 = &raw const *first;
+        let second = boxed(Some(first), 2);
+        assert_eq!((*second, &raw const *second), (2, place));
     }
 }

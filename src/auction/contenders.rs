@@ -17,8 +17,8 @@ use crate::units::{CreativeId, CurrencyCode, Micros, Slot};
 use std::ops::Range;
 
 /// Campaigns whose lines are asked for ahead: a line that is not there takes 75 to 200 ns (measured),
-/// a campaign some 15. Those of the first are under way while the request is reduced for the model.
-const AHEAD: usize = 32;
+/// a campaign some 15.
+const AHEAD: usize = 16;
 
 /// An ad that fits an imp, not yet scored.
 #[derive(Clone, Copy)]
@@ -206,7 +206,7 @@ impl Contenders {
     ///
     /// # Errors
     /// The block that keeps all of its ads out.
-    #[cold]
+    #[inline(never)]
     fn closely(
         &mut self,
         world: &World,

@@ -203,6 +203,13 @@ impl Auctioneer {
         }
     }
 
+    /// Whether nobody who was not visited could change what is taken first: for assertions, since it takes
+    /// a pass over all.
+    pub(super) fn is_settled(&mut self, input: &AuctionInput) -> bool {
+        self.set_bars(input);
+        self.scoring.next(&self.contenders, &self.bars).is_empty()
+    }
+
     fn set_bars(&mut self, input: &AuctionInput) {
         self.bars.clear();
         for position in 0..input.imps.len() {

@@ -51,7 +51,7 @@ impl Auctioneer {
         let picks = &mut input.outcome.picks[..];
         for (campaign, slot, _) in self.paced(world) {
             match picks.iter_mut().find(|pick| pick.campaign == campaign) {
-                // A call of its own, since it is nearly all of them, and shorter than the other.
+                // Nearly all of them: compiled for itself it is the shorter of the two.
                 None => pacing.on_auction(slot, None),
                 Some(pick) => {
                     pick.controllers = Controllers::from(&pacing.pace(slot, &world.pacing));
@@ -125,6 +125,7 @@ impl Auctioneer {
         input: &mut AuctionInput,
         gate: &mut NoBid,
     ) {
+        debug_assert!(self.is_settled(input), "somebody could still be better");
         loop {
             let open = self.shortlists[..input.imps.len()]
                 .iter()
@@ -163,7 +164,6 @@ fn take_money(
     purpose: Purpose,
 ) -> Option<Pick> {
     let row = world.catalog.row(candidate.campaign)?;
-    purse.prefetch_money(row.id, purpose);
     let imp = &input.imps[usize::from(candidate.imp)];
     // The bid is for a thousand impressions, and one play may count for many.
     let rate = world.rates.rate(input.currency, row.currency)?.times(imp.quantity)?;

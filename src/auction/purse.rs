@@ -24,9 +24,6 @@ pub trait Purse {
 
     /// Asks for what `pace` will read of the campaign at a slot index.
     fn prefetch(&self, _index: u32) {}
-
-    /// Asks for what `hold` will read.
-    fn prefetch_money(&self, _campaign: CampaignId, _purpose: Purpose) {}
 }
 
 /// The leases of one core, and what it has changed in its campaigns' pacing since the last snapshot.
@@ -60,9 +57,5 @@ impl Purse for LeasePurse<'_> {
     #[inline]
     fn prefetch(&self, index: u32) {
         self.pacing.prefetch(index);
-    }
-
-    fn prefetch_money(&self, campaign: CampaignId, purpose: Purpose) {
-        self.leases.prefetch(campaign, purpose);
     }
 }

@@ -41,15 +41,15 @@ impl<T> Ring<T> {
 
     /// Remembers what `hold` was bid on.
     pub fn put(&mut self, hold: HoldId, value: T) {
-        self.make_room(hold);
-        self.places[Self::place(hold)] = Some((hold, value));
+        self.put_with(hold, |_| value);
     }
 
-    /// Takes what will give way to `hold`.
-    pub fn make_room(&mut self, hold: HoldId) -> Option<T> {
-        let (_, value) = self.places[Self::place(hold)].take()?;
-        self.overwritten += 1;
-        Some(value)
+    /// Remembers of `hold` what `value` makes, perhaps of what gives way to it.
+    pub fn put_with(&mut self, hold: HoldId, value: impl FnOnce(Option<T>) -> T) {
+        let place = &mut self.places[Self::place(hold)];
+        let old = place.take().map(|(_, old)| old);
+        self.overwritten += u64::from(old.is_some());
+        *place = Some((hold, value(old)));
     }
 
     /// Whether `hold` is remembered.
@@ -117,11 +117,10 @@ mod tests {
         assert_eq!(ring.take(rival), Some("new"));
         assert_eq!((ring.missed, ring.overwritten), (1, 1));
         ring.put(rival, "new");
-        assert_eq!(ring.make_room(hold(1, 5)), Some("new"), "to be used again");
-        assert_eq!(ring.make_room(hold(1, 5)), None);
-        ring.put(hold(1, 5), "newest");
+        ring.put_with(hold(1, 5), |old| if old == Some("new") { "newest" } else { "of nothing" });
+        assert_eq!(ring.take(rival), None);
         assert_eq!(ring.take(hold(1, 5)), Some("newest"));
-        assert_eq!((ring.missed, ring.overwritten), (1, 2), "once");
+        assert_eq!((ring.missed, ring.overwritten), (2, 2));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub struct Scoring {
     /// By imp; and then once more without what is known of the user, for domains that may not know
     /// it, where one takes part.
     contexts: Vec<ContextFeatures>,
-    /// One to one with the contexts; what lies beyond them is of no request.
+    /// One to one with the contexts once they are reduced; what lies beyond them is of no request.
     requests: Vec<ScoreScratch>,
     conversions: Conversions,
     affinities: Affinities,
@@ -89,21 +89,21 @@ impl Scoring {
         self.imps = input.imps.len();
         self.affinities.clear(world);
         Relevant::prefetch(world, input);
-        self.describe(world, input, interest_of(input));
+        self.describe(input, interest_of(input));
+        // Imps differ in a few features alone.
+        if let Some(context) = self.contexts.first() {
+            world.model.prefetch_request(context);
+        }
     }
 
-    fn describe(&mut self, world: &World, input: &AuctionInput, interest: Interest) {
-        for imp in &input.imps {
-            let context = context_of(input, imp, interest);
-            world.model.prefetch_request(&context);
-            self.contexts.push(context);
-        }
+    fn describe(&mut self, input: &AuctionInput, interest: Interest) {
+        self.contexts.extend(input.imps.iter().map(|imp| context_of(input, imp, interest)));
     }
 
     /// Reduces each context once.
     fn reduce(&mut self, world: &World) {
         let wanted = self.contexts.len().max(self.requests.len());
-        self.requests.resize(wanted, ScoreScratch::default());
+        self.requests.resize_with(wanted, ScoreScratch::default);
         for (context, request) in self.contexts.iter().zip(&mut self.requests) {
             world.model.prepare(context, request);
         }
@@ -140,7 +140,7 @@ impl Scoring {
         let list = &mut contenders.list[..];
         let is_stranger = |contender: &Contender| !contender.features.has(FeatureGroups::PROFILE);
         if knows_interest(input) && list.iter().any(is_stranger) {
-            self.describe(world, input, Interest::Off);
+            self.describe(input, Interest::Off);
         }
         self.reduce(world);
         let ceiling = self.ceiling(world, input);

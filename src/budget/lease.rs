@@ -10,16 +10,12 @@ use super::line::{Due, Held, Line, NoHold, Windows};
 use super::plan::Purpose;
 use super::view::Answer;
 use super::wallet::{Lease, RETRY_MS, Wallet};
-use crate::prefetch::prefetch_item;
 use crate::units::{CampaignId, LeaseId, Micros, Nanos, Timestamp};
 use rustc_hash::FxHashMap;
 
 /// Milliseconds between two looks at every lease: the smallest step in which holds come due is ten
 /// times that.
 const SWEEP_MS: i64 = 1_000;
-
-/// Wallets asked for ahead in a sweep: no more than a processor has under way beside one that it plans.
-const AHEAD: usize = 2;
 
 /// Both purposes.
 const PURPOSES: [Purpose; 2] = [Purpose::Serve, Purpose::Explore];
@@ -125,13 +121,6 @@ impl LeaseBook {
         Err(refusal)
     }
 
-    /// Asks for what [`LeaseBook::hold`] will read: lines that no cache holds.
-    pub fn prefetch(&self, campaign: CampaignId, purpose: Purpose) {
-        if let Some(owner) = self.wallets.get(&(campaign, purpose)) {
-            prefetch_item(owner);
-        }
-    }
-
     /// Frees a hold whose bid lost or whose answer was not sent. Whether it was held until now: a
     /// second loss notice, or one after the bill, changes nothing.
     pub fn release(&mut self, held: &Held) -> bool {
@@ -173,9 +162,6 @@ impl LeaseBook {
         }
         let upto = self.next.saturating_add(looks).min(self.order.len());
         for place in self.next..upto {
-            if let Some((campaign, purpose)) = self.order.get(place + AHEAD) {
-                self.prefetch(*campaign, *purpose);
-            }
             self.plan(self.order[place], now, Some(self.elapsed_ms), out);
         }
         self.next = upto;

@@ -1,4 +1,4 @@
-//! What campaigns say of the values of one dimension: an open table by key, half a cache line a slot.
+//! What campaigns say of the values of one dimension: an open table by key, half a cache line a place.
 //!
 //! A request has some forty values, and most of what they lead to lies in no cache of the core. So it
 //! asks for the lines of all of them before it reads the first, which a map of the standard library
@@ -8,9 +8,9 @@ use super::postings::Posting;
 use crate::prefetch::prefetch;
 use rustc_hash::FxHashMap;
 
-/// Slots for each key at least: a search ends at a free slot, so with half of them free nearly each ends
-/// in the line that it begins in.
-const SLOTS_PER_KEY: usize = 2;
+/// Places for each key, twice as many at most: a search ends at a free place, so with half of them free
+/// nearly each ends in the line that it begins in.
+const PLACES_PER_KEY: usize = 2;
 
 /// What campaigns say of one value: those that want it, and those that want none of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,55 +28,55 @@ impl Value {
 /// Free where nothing is said.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(32))]
-struct Slot {
+struct Place {
     key: u64,
     value: Value,
 }
 
-const _: () = assert!(size_of::<Slot>() == 32);
+const _: () = assert!(size_of::<Place>() == 32);
 
 /// By key: one look-up a value of the request says all of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values {
     /// A power of two, or none.
-    slots: Box<[Slot]>,
+    places: Box<[Place]>,
 }
 
 impl Values {
     pub(super) fn new(values: &FxHashMap<u64, Value>) -> Self {
-        let slots = match values.len() {
+        let places = match values.len() {
             0 => 0,
-            some => (some * SLOTS_PER_KEY).next_power_of_two(),
+            some => (some * PLACES_PER_KEY).next_power_of_two(),
         };
-        let mut table = Self { slots: vec![Slot::default(); slots].into_boxed_slice() };
+        let mut table = Self { places: vec![Place::default(); places].into_boxed_slice() };
         for (key, value) in values {
             let mut at = table.home(*key);
-            while !table.slots[at].value.is_nothing() {
+            while !table.places[at].value.is_nothing() {
                 at = table.after(at);
             }
-            table.slots[at] = Slot { key: *key, value: *value };
+            table.places[at] = Place { key: *key, value: *value };
         }
         table
     }
 
     pub(super) const fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.places.is_empty()
     }
 
     /// Asks for what [`Values::get`] will read.
     #[inline]
     pub(super) fn prefetch(&self, key: u64) {
-        prefetch(&self.slots, self.home(key));
+        prefetch(&self.places, self.home(key));
     }
 
     /// What campaigns say of the value with this key.
     #[inline]
     pub(super) fn get(&self, key: u64) -> Value {
         let mut at = self.home(key);
-        // Half of the slots is free, so this ends.
-        while let Some(slot) = self.slots.get(at) {
-            if slot.key == key || slot.value.is_nothing() {
-                return slot.value;
+        // Half of the places is free, so this ends.
+        while let Some(place) = self.places.get(at) {
+            if place.key == key || place.value.is_nothing() {
+                return place.value;
             }
             at = self.after(at);
         }
@@ -86,11 +86,11 @@ impl Values {
     /// Where the search for a key begins. Not all keys are hashes: formats and devices are small numbers.
     const fn home(&self, key: u64) -> usize {
         let mixed = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed >> 32) as usize & self.slots.len().wrapping_sub(1)
+        (mixed >> 32) as usize & self.places.len().wrapping_sub(1)
     }
 
     const fn after(&self, at: usize) -> usize {
-        (at + 1) & self.slots.len().wrapping_sub(1)
+        (at + 1) & self.places.len().wrapping_sub(1)
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
     use crate::catalog::postings::List;
     use crate::hash;
 
-    /// Small numbers and hashes, 0 among them, whose slots are free ones' in all but the value.
+    /// Small numbers and hashes, 0 among them, whose places are free ones' in all but the value.
     #[test]
     fn every_key_is_found_and_no_other() {
         for count in [0, 1, 2, 3, 64, 5_000] {

@@ -373,10 +373,11 @@ impl<'de> Source<'de> {
 
     /// Skips one value.
     pub(super) fn skip(&mut self) -> Result<(), Stop> {
+        let first = self.peek();
         if self.skip_plain() {
             return Ok(());
         }
-        match self.peek() {
+        match first {
             Some(b'{' | b'[') => self.skip_nested(),
             first => self.skip_single(first),
         }

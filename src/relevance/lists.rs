@@ -56,7 +56,7 @@ impl Lists {
         }
     }
 
-    /// Asks for where the list of `key` is looked for.
+    /// Asks for where the search for the list of `key` begins.
     pub(super) fn prefetch(&self, key: u64) {
         prefetch(&self.buckets[key as usize % BUCKETS], 0);
     }
