@@ -175,9 +175,8 @@ impl BudgetActor {
         Self { shared }
     }
 
-    /// Sees to it that `command` gets into the log, however long the log is away, and also where this
-    /// actor ends before.
-    fn submit(&self, command: Command) {
+    /// Sees to it that `command` gets into the log, however long the log is away.
+    fn submit(&self, command: Command, context: &mut Context<Self>) {
         let writer = self.shared.writer.clone();
         // The first attempt is made here and now: commands keep their order when all goes well.
         let mut attempt = Box::pin(writer.append(&command));
@@ -199,9 +198,7 @@ impl BudgetActor {
                 attempt = Box::pin(writer.append(&command));
             }
         };
-        // As a task of its own: a context polls whatever it has spawned each time that one of them,
-        // or a message, wakes it, and ten thousand campaigns may ask for money at once.
-        actix::spawn(offer);
+        context.spawn(offer.into_actor(self));
     }
 
     fn lost(&self, core: Option<u16>, boot_upto: u32) -> Command {
@@ -229,10 +226,10 @@ impl Actor for BudgetActor {
         }
         // Of the first actor there are no holders and budgets yet.
         let again = self.shared.state.lock().ask_again();
-        again.into_iter().for_each(|command| self.submit(command));
+        again.into_iter().for_each(|command| self.submit(command, context));
         if let Some(before) = self.shared.boot.checked_sub(1) {
             let lost = self.lost(None, before);
-            self.submit(lost);
+            self.submit(lost, context);
         }
     }
 }
@@ -281,12 +278,12 @@ pub struct Register {
 impl Handler<Register> for BudgetActor {
     type Result = ();
 
-    fn handle(&mut self, message: Register, _: &mut Self::Context) {
+    fn handle(&mut self, message: Register, context: &mut Self::Context) {
         let Register { core, boot, inbox, holder } = message;
         let before = self.shared.state.lock().register(core, boot, inbox, holder);
         if let Some(before) = before {
             let lost = self.lost(Some(core), before);
-            self.submit(lost);
+            self.submit(lost, context);
         }
     }
 }
@@ -299,9 +296,9 @@ pub struct Requests(pub Box<[LeaseRequest]>);
 impl Handler<Requests> for BudgetActor {
     type Result = ();
 
-    fn handle(&mut self, Requests(requests): Requests, _: &mut Self::Context) {
+    fn handle(&mut self, Requests(requests): Requests, context: &mut Self::Context) {
         for LeaseRequest { lease, step, op, .. } in requests {
-            self.submit(Command::Lease { lease, step, op });
+            self.submit(Command::Lease { lease, step, op }, context);
         }
     }
 }
@@ -318,12 +315,12 @@ impl Handler<SetCampaigns> for BudgetActor {
     fn handle(
         &mut self,
         SetCampaigns(campaigns): SetCampaigns,
-        _: &mut Self::Context,
+        context: &mut Self::Context,
     ) -> Self::Result {
         let now = self.shared.clock.now();
         let commands = self.shared.state.lock().set_campaigns(&campaigns, now);
         for command in commands {
-            self.submit(command);
+            self.submit(command, context);
         }
         let quiet = self.shared.writer.progress().quiet();
         Box::pin(quiet.into_actor(self).map(|(), actor, _| {

@@ -24,11 +24,11 @@ pub struct Tick {
 impl Handler<Tick> for BudgetActor {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, Tick { now }: Tick, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Tick { now }: Tick, context: &mut Self::Context) -> Self::Result {
         let is_due = self.shared.state.lock().ledger.has_due(now);
         // A log that takes nothing would be offered one more each tick.
         if is_due && self.shared.writer.log().status().health.takes() {
-            self.submit(Command::Expire);
+            self.submit(Command::Expire, context);
         }
         let shared = Arc::clone(&self.shared);
         let quiet = shared.writer.progress().quiet();
