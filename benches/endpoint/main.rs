@@ -81,6 +81,10 @@ impl Plan {
             None => ELIGIBLE.to_vec(),
         };
         let against = text("--against").map(PathBuf::from);
+        anyhow::ensure!(
+            against.is_none() || !is_of_releases,
+            "--against or --releases, one of them"
+        );
         Ok(Self { rounds: rounds as usize, seconds, eligible, is_of_releases, against })
     }
 }

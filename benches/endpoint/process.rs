@@ -43,7 +43,7 @@ impl Process {
         said.read_line(&mut line)?;
         let words: Vec<_> = line.split_whitespace().collect();
         let [exchange, public, admin, key] = words[..] else {
-            anyhow::bail!("{role:?} did not start")
+            anyhow::bail!("{} {role:?} did not start", program.display())
         };
         let (exchange, public, admin) = (exchange.parse()?, public.parse()?, admin.parse()?);
         let key = key.to_owned();

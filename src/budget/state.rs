@@ -282,15 +282,15 @@ impl BudgetState {
             let day = Day::of(now, &terms.time_zone);
             let known = before.remove(&terms.id);
             let refusal = known.as_ref().and_then(|known| known.refusal);
-            let standing = known.as_ref().filter(|known| known.terms.has_budget_of(terms));
-            let standing = standing.map(|known| (known.edition, known.is_answered));
-            let (edition, is_answered) = standing.unwrap_or_else(|| {
+            let in_force = known.as_ref().filter(|known| known.terms.has_budget_of(terms));
+            let in_force = in_force.map(|known| (known.edition, known.is_answered));
+            let (edition, is_answered) = in_force.unwrap_or_else(|| {
                 self.editions += 1;
                 // Higher than every edition of the boots before.
                 let edition = u64::from(self.boot) << 32 | u64::from(self.editions);
                 (edition, false)
             });
-            let is_new = standing.is_none();
+            let is_new = in_force.is_none();
             let (pacing, arms) = controls(known, terms);
             let slots = terms.arms.iter().map(|arm| arm.slot).chain([terms.slot]);
             self.slots.extend(slots.map(|slot| (slot.index, terms.id)));

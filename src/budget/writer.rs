@@ -94,7 +94,8 @@ impl LedgerWriter {
                 settled.get_mut(place)?.1.take()
             };
             let taken = positions.iter().map(&mut take).collect();
-            // What was asked for goes as soon as all before it was: a short queue stays in the cache.
+            // What was asked for goes as soon as all before it was: a short queue stays in the cache. What
+            // nobody asks for goes when there are too many.
             while settled.front().is_some_and(|(_, settlement)| settlement.is_none()) {
                 settled.pop_front();
             }

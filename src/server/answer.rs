@@ -57,8 +57,9 @@ pub struct Refused {
 /// largest answer, which the imps of a request bound.
 #[derive(Default)]
 pub struct Scratch {
-    /// The answer written last. A connection takes it without a copy and gives its place back when it
-    /// has been sent, which is before the next one is written unless somebody reads slowly.
+    /// The answer written last. A connection takes it as it is and gives its place back once it has
+    /// copied it to what it sends, at once as a rule. Of one that sends more than it reads, the last
+    /// answer keeps its place, and the next is written to another.
     pub answer: BytesMut,
     texts: Texts,
 }

@@ -47,7 +47,10 @@ pub async fn bid(
         let _ = body::read_fed(payload, limits, &worker.again).await;
         return no_bid(worker, desk, None, NoBid::RateLimited);
     }
-    engine.simulate(head.headers()).await;
+    if engine.civil.is_simulated() {
+        // In a box: every connection has room for what is awaited here.
+        Box::pin(engine.simulate(head.headers())).await;
+    }
     let body = match read_body(worker, desk, head, payload).await {
         Ok(body) => body,
         Err(error) => {

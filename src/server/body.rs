@@ -92,9 +92,8 @@ async fn gather(
     let mut is_second = false;
     let ready = std::future::poll_fn(|context| {
         let waker = context.waker();
-        match again {
-            Some(again) if is_second => again.take_back(waker),
-            _ => {}
+        if let Some(again) = again.filter(|_| is_second) {
+            again.take_back(waker);
         }
         // Whom the body would wake is looked at again in any case.
         let of_body = if again.is_some() && !is_second { Waker::noop() } else { waker };

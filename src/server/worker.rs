@@ -179,6 +179,8 @@ mod tests {
     /// What is answered to pieces that are sent one after the other, to the connection's end.
     fn answers(address: SocketAddr, pieces: &[String]) -> String {
         let mut stream = TcpStream::connect(address).expect("a connection");
+        let patience = Some(std::time::Duration::from_secs(20));
+        stream.set_read_timeout(patience).expect("a limit");
         for (number, piece) in pieces.iter().enumerate() {
             if number > 0 {
                 std::thread::sleep(std::time::Duration::from_millis(20));
@@ -214,6 +216,16 @@ mod tests {
         ] {
             let answer = answers(address, &[format!("{}{{", head(line, 1, true))]);
             assert_eq!(statuses(&answer), [status], "{line}: {answer}");
+        }
+        let body = std::fs::read_to_string(fixtures().join("request.json")).expect("a request");
+        let body = body.replace("\"tmax\": 150", "\"tmax\": 5000");
+        let patience = Mono::now().plus_millis(20_000);
+        for line in [BID, "POST /openrtb2/d%65mo/bid"] {
+            let request = format!("{}{body}", head(line, body.len(), true));
+            // Money is there some time after the start.
+            while statuses(&answers(address, std::slice::from_ref(&request))) != ["200"] {
+                assert!(Mono::now() < patience, "no bid: {line}");
+            }
         }
     }
 

@@ -32,8 +32,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 const QUEUED_MAX: usize = 65_536;
 /// Records of one group commit: past a thousand the rate grows no more and the latency does.
 const BATCH_MAX: usize = 1_024;
-/// Idempotency keys remembered, the oldest forgotten first, as in a file: a retry comes within seconds.
-/// What folds the log has its own, exact checks besides.
+/// Idempotency keys remembered, the oldest forgotten first, as many as in a file. A retry that comes after
+/// so many others is appended again: what folds the log has its own, exact checks.
 const KEYS_MAX: usize = 1 << 16;
 
 /// How long the writer waits.
