@@ -466,4 +466,4 @@ fn core_aad(key_id: u8, exchange: u64) -> [u8; 10] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

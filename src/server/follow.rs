@@ -73,10 +73,10 @@ impl Consequence {
         Self { show: show.map(ShowChange::Cancel), end: BidEnd::Released(held), charged: None }
     }
 
-    /// Without the user, where he has asked to be forgotten since.
-    fn now(mut self, engine: &Engine) -> Self {
+    /// As far as the user allows by now: without him, where he has asked to be forgotten since.
+    fn as_allowed(mut self, allowed: impl FnOnce(BidToken) -> BidToken) -> Self {
         if let Some(charged) = &mut self.charged {
-            charged.token = engine.without_forgotten(charged.token);
+            charged.token = allowed(charged.token);
             if charged.token.is_withheld() {
                 self.show = None;
                 if let BidEnd::Shown(shown) = &mut self.end {
@@ -123,7 +123,8 @@ impl Follow {
         let (mut shows, mut ends) = (BTreeMap::new(), BTreeMap::new());
         let mut charges = Vec::new();
         for consequence in self.waiting.borrow_mut().drain(..) {
-            let Consequence { show, end, charged } = consequence.now(engine);
+            let Consequence { show, end, charged } =
+                consequence.as_allowed(|token| engine.without_forgotten(token));
             charges.extend(charged);
             if let Some(show) = show {
                 let shard = engine.shard_map.shard_of(show.user());
@@ -190,5 +191,47 @@ impl Engine {
     pub fn note(&self, purpose: Purpose, outcome: Outcome, entry: Entry) {
         self.metrics.notice(purpose, outcome);
         self.event_log.write(&Entry { subject: Subject::Notice(purpose, outcome), ..entry });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notice::token::tests::token;
+    use crate::privacy::{Cell, ContextBucket};
+
+    fn shown() -> Consequence {
+        let token = token();
+        let BidToken { campaign, creative, hold, price, issued: at, .. } = token;
+        let user = token.user.expect("it is known");
+        let show = Some(ConfirmShow { user, campaign, creative, hold, at });
+        let cell = Cell { campaign, bucket: ContextBucket::default() };
+        let user = Some(user);
+        let shown = BidShown { hold, user, is_forgotten: false, cell, at, price };
+        let (position, due) = (Position(1), Due::default());
+        let (before, entry) = (Said::default(), Entry::of(Subject::Suppressed));
+        let charged = Charged { position, purpose: Purpose::Win, token, due, before, entry };
+        Consequence::shown(show, shown, charged)
+    }
+
+    /// Whether the session, the core and the books know the user.
+    fn knows(consequence: &Consequence) -> [bool; 3] {
+        let BidEnd::Shown(shown) = &consequence.end else { return [false; 3] };
+        let is_kept = consequence.charged.as_ref().is_some_and(|one| !one.token.is_withheld());
+        let is_known = shown.user.is_some() && !shown.is_forgotten;
+        [consequence.show.is_some(), is_known, is_kept]
+    }
+
+    #[test]
+    fn who_asks_meanwhile_to_be_forgotten_is() {
+        assert_eq!(knows(&shown().as_allowed(|token| token)), [true; 3]);
+        let forgotten = shown().as_allowed(|mut token| {
+            token.withhold();
+            token
+        });
+        assert_eq!(knows(&forgotten), [false; 3]);
+        let held = Held { price: token().price, ..Held::default() };
+        let released = Consequence::released(None, held).as_allowed(|_| unreachable!());
+        assert!(matches!(released.end, BidEnd::Released(_)));
     }
 }

@@ -9,7 +9,8 @@ fn sealer() -> Sealer {
     Sealer::new(&[7; 32], 3)
 }
 
-fn token() -> BidToken {
+/// A bid of which everything may be kept.
+pub(crate) fn token() -> BidToken {
     BidToken {
         hold: HoldId { lease: LeaseId { node: 1, core: 2, boot: 3, number: 4 }, sequence: 5 },
         advertiser: AdvertiserId(6),

@@ -200,7 +200,8 @@ fn does() -> impl Strategy<Value = Did> {
     let users = 0_u64..24;
     prop_oneof![
         4 => (users.clone(), 0_u32..6).prop_map(|(user, what)| Did::View(user, what)),
-        2 => (users.clone(), 0_u32..4_000).prop_map(|(user, hold)| Did::Shown(user, hold)),
+        // A hold is one bid's, and that is one user's; notices may come twice.
+        2 => (users.clone(), 0_u32..160).prop_map(|(user, bid)| Did::Shown(user, 24 * bid + user as u32)),
         1 => (users.clone(), users).prop_map(|(one, other)| Did::Joined(one, other)),
     ]
 }
@@ -264,7 +265,7 @@ impl Shop {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// A saving that is walked while users go on, and what a journal has after it, are together what was
     /// known without an end: nothing is lost, and nothing counts twice.
