@@ -74,7 +74,7 @@ impl Consequence {
     }
 
     /// As far as the user allows by now: without him, where he has asked to be forgotten since.
-    fn as_allowed(mut self, allowed: impl FnOnce(BidToken) -> BidToken) -> Self {
+    fn into_allowed(mut self, allowed: impl FnOnce(BidToken) -> BidToken) -> Self {
         if let Some(charged) = &mut self.charged {
             charged.token = allowed(charged.token);
             if charged.token.is_withheld() {
@@ -124,7 +124,7 @@ impl Follow {
         let mut charges = Vec::new();
         for consequence in self.waiting.borrow_mut().drain(..) {
             let Consequence { show, end, charged } =
-                consequence.as_allowed(|token| engine.without_forgotten(token));
+                consequence.into_allowed(|token| engine.without_forgotten(token));
             charges.extend(charged);
             if let Some(show) = show {
                 let shard = engine.shard_map.shard_of(show.user());
@@ -224,14 +224,14 @@ mod tests {
 
     #[test]
     fn who_asks_meanwhile_to_be_forgotten_is() {
-        assert_eq!(knows(&shown().as_allowed(|token| token)), [true; 3]);
-        let forgotten = shown().as_allowed(|mut token| {
+        assert_eq!(knows(&shown().into_allowed(|token| token)), [true; 3]);
+        let forgotten = shown().into_allowed(|mut token| {
             token.withhold();
             token
         });
         assert_eq!(knows(&forgotten), [false; 3]);
         let held = Held { price: token().price, ..Held::default() };
-        let released = Consequence::released(None, held).as_allowed(|_| unreachable!());
+        let released = Consequence::released(None, held).into_allowed(|_| unreachable!());
         assert!(matches!(released.end, BidEnd::Released(_)));
     }
 }
