@@ -183,6 +183,7 @@ mod tests {
         stream.set_read_timeout(patience).expect("a limit");
         for (number, piece) in pieces.iter().enumerate() {
             if number > 0 {
+                // So that they come apart, as a rule: together they must be answered alike.
                 std::thread::sleep(std::time::Duration::from_millis(20));
             }
             stream.write_all(piece.as_bytes()).expect("sent");
