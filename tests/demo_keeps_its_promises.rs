@@ -77,7 +77,7 @@ fn money(campaigns: &[Value]) {
             "exchange_billed_nanos",
         ]
         .map(|key| nanos(campaign, key));
-        assert!(billed <= budget, "{name}: {billed} of {budget}");
+        assert!(billed + late + leased <= budget, "{name}: {billed}, {late}, {leased} of {budget}");
         assert!(late >= 0 && leased >= 0 && absorbed >= 0, "{campaign}");
         // The exchange counts in dollars, so these are the campaigns that do too.
         if !name.starts_with("bytehaus-") && absorbed == 0 {

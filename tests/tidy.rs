@@ -126,20 +126,52 @@ fn is_test_file(file: &str) -> bool {
 
 /// Rooms that `code` names after `crate::`, alone or in braces.
 fn imports(code: &str) -> Vec<String> {
-    let mut rooms = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = &code[at + "crate::".len()..];
-        let names = match rest.strip_prefix('{') {
-            Some(list) => list.split('}').next().unwrap_or_default().split(',').collect(),
-            None => vec![rest],
-        };
-        for name in names {
-            let name = name.trim();
-            let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
-            rooms.push(name[..end].to_owned());
+    code.split("crate::").skip(1).flat_map(first_names).collect()
+}
+
+/// The first name of each path that `rest` begins with: of the one, or of all in its braces.
+fn first_names(rest: &str) -> Vec<String> {
+    let mut names = vec![String::new()];
+    let (mut depth, mut is_first) = (0, true);
+    for c in rest.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => {
+                names.push(String::new());
+                is_first = true;
+                continue;
+            }
+            c if is_first && (c.is_alphanumeric() || c == '_') => {
+                names.last_mut().expect("one").push(c);
+                continue;
+            }
+            c if c.is_whitespace() && depth > 0 => continue,
+            _ => is_first = false,
+        }
+        if depth == 0 {
+            break;
         }
     }
-    rooms
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+#[test]
+fn imports_are_found_however_they_are_nested() {
+    for (code, rooms) in [
+        ("use crate::units::Micros;", vec!["units"]),
+        (
+            "use crate::{clock, units::{Micros, Nanos}, budget::Ledger};",
+            vec!["clock", "units", "budget"],
+        ),
+        (
+            "use crate::{\n    a::{b::{c}, d},\n    e,\n};\nlet f = crate::g(1, 2);",
+            vec!["a", "e", "g"],
+        ),
+    ] {
+        assert_eq!(imports(code), rooms, "{code}");
+    }
 }
 
 #[test]

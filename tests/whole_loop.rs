@@ -87,7 +87,12 @@ fn an_impression_charges_where_it_is_to() {
     for _ in 0..2 {
         assert_eq!(process.public.get(path_of(&pixel)).status, 200, "{pixel}");
     }
-    until("billed", || (account(&report(&mut process), 0, "billed") == 1_250_000).then_some(()));
+    // A browser's word on a plain price is nobody's: what was bid is charged.
+    let bid = (shown.price * 1e6).round() as i128;
+    until("billed", || (account(&report(&mut process), 0, "billed") == bid).then_some(()));
+    let lower = pixel.replace("price=1.25", "price=0");
+    assert_eq!(process.public.get(path_of(&lower)).status, 200);
+    assert_eq!(account(&report(&mut process), 0, "billed"), bid);
 }
 
 /// Copies of one notice on many connections at once, half of them at another price.
@@ -248,6 +253,24 @@ fn edits_are_in_force_when_they_are_answered(process: &mut Process) {
     until("bids stop", || bids(process).is_none().then_some(()));
     assert!(edited.elapsed() < Duration::from_secs(1), "{:?}", edited.elapsed());
     assert_eq!(process.admin.get(path).json()["status"], "paused");
+}
+
+/// Money, keys and what single users did are for the server's own account.
+#[test]
+fn what_is_kept_belongs_to_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let site = Site::new(&[Campaign::default()], "workers = 1", "");
+    let mut process = Process::serve(&site, None);
+    first_bid(&mut process);
+    let state = site.folder().join("state");
+    let files = std::fs::read_dir(&state).expect("the state folder");
+    let files = files.map(|entry| entry.expect("an entry").path());
+    let kept: Vec<_> = files.chain([state.clone()]).collect();
+    assert!(kept.len() > 5, "{kept:?}");
+    for path in kept {
+        let mode = path.metadata().expect("its metadata").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+    }
 }
 
 #[test]

@@ -145,7 +145,7 @@ async fn fill(engine: &Engine) {
     }
 }
 
-/// Runs an echo that reads each request and answers with `bytes` bytes, until it is killed.
+/// Runs an echo that reads each request and answers with `bytes` bytes, until standard input ends.
 pub fn echo(bytes: usize) -> anyhow::Result<()> {
     let answer = Data::new(Bytes::from(vec![b'x'; bytes]));
     actix::System::new().block_on(async move {
@@ -155,8 +155,15 @@ pub fn echo(bytes: usize) -> anyhow::Result<()> {
         let server = server.workers(1).bind("127.0.0.1:0")?;
         let at = server.addrs()[0];
         println!("{at} {at} {at} none");
-        server.run().await?;
-        Ok(())
+        let server = server.run();
+        let handle = server.handle();
+        actix_web::rt::spawn(async move {
+            let read = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            // However it ends, nobody is there to be answered.
+            let _ = tokio::task::spawn_blocking(read).await;
+            handle.stop(false).await;
+        });
+        Ok(server.await?)
     })
 }
 

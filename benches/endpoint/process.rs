@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// Clock ticks a second in `/proc/PID/stat`: 100 on every Linux that we know.
 const TICKS_PER_S: f64 = 100.0;
@@ -12,7 +12,6 @@ const TICKS_PER_S: f64 = 100.0;
 /// A child of this program on core 0.
 pub struct Process {
     child: Child,
-    orders: ChildStdin,
     said: BufReader<ChildStdout>,
     /// Where bid requests go.
     pub exchange: SocketAddr,
@@ -37,7 +36,6 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let orders = child.stdin.take().context("no input")?;
         let mut said = BufReader::new(child.stdout.take().context("no output")?);
         let mut line = String::new();
         said.read_line(&mut line)?;
@@ -47,12 +45,13 @@ impl Process {
         };
         let (exchange, public, admin) = (exchange.parse()?, public.parse()?, admin.parse()?);
         let key = key.to_owned();
-        Ok(Self { child, orders, said, exchange, public, admin, key })
+        Ok(Self { child, said, exchange, public, admin, key })
     }
 
     /// Tells it something.
     pub fn tell(&mut self, order: &str) -> anyhow::Result<()> {
-        writeln!(self.orders, "{order}").context("it does not listen")
+        let orders = self.child.stdin.as_mut().context("no input")?;
+        writeln!(orders, "{order}").context("it does not listen")
     }
 
     /// Tells it something that it answers with a line.
@@ -93,8 +92,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A failure means that it has ended already.
-        let _ = self.child.kill();
+        // It ends by itself when its input does, so that a build with `-Cprofile-generate` writes what it
+        // has counted. A failure means that it has ended already.
+        let _ = self.pause(false);
         let _ = self.child.wait();
     }
 }

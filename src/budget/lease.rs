@@ -318,19 +318,13 @@ impl LeaseBook {
         let waited = lease.waiting.take();
         lease.step += 1;
         let line = &mut lease.line;
+        let mut granted = None;
         let is_over = match (answer, waited) {
             (Answer::Granted { amount, is_short }, _) => {
                 lease.is_open = true;
                 line.amount += amount;
-                owner.is_dry = is_short;
                 owner.is_cut &= amount == Nanos::ZERO;
-                if is_short {
-                    owner.dry_until = now.plus_millis(RETRY_MS);
-                    owner.is_resting = true;
-                } else {
-                    // What was put off when it was opened is not put off any more.
-                    owner.dry_until = now;
-                }
+                granted = Some(is_short);
                 false
             }
             (Answer::Returned { amount, is_over }, Some(LeaseOp::Return { amount: offered })) => {
@@ -359,6 +353,9 @@ impl LeaseBook {
             self.owners.remove(&id.number);
         } else {
             line.cover();
+        }
+        if let Some(is_short) = granted {
+            owner.granted(is_short, now);
         }
         self.touch(key);
     }

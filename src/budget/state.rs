@@ -72,6 +72,8 @@ struct Campaign {
     terms: CampaignTerms,
     /// Of its budget.
     edition: u64,
+    /// The first day that this edition speaks of.
+    from: DayNumber,
     /// Whether the ledger has answered to this edition, or its command is still on its way.
     is_answered: bool,
     /// The ledger did not take its budget: it must not bid on the one before.
@@ -282,16 +284,23 @@ impl BudgetState {
             let day = Day::of(now, &terms.time_zone);
             let known = before.remove(&terms.id);
             let refusal = known.as_ref().and_then(|known| known.refusal);
-            let in_force = known.as_ref().filter(|known| known.terms.has_budget_of(terms));
-            let in_force = in_force.map(|known| (known.edition, known.is_answered));
-            let (edition, is_answered) = in_force.unwrap_or_else(|| {
+            let is_other_day = known.as_ref().is_some_and(|known| known.day.number != day.number);
+            // A zone further west may have a day before the first that the ledger has a budget for.
+            let in_force = known
+                .as_ref()
+                .filter(|known| known.from <= day.number && known.terms.has_budget_of(terms));
+            let in_force = in_force.map(|known| (known.edition, known.from, known.is_answered));
+            let (edition, from, is_answered) = in_force.unwrap_or_else(|| {
                 self.editions += 1;
                 // Higher than every edition of the boots before.
                 let edition = u64::from(self.boot) << 32 | u64::from(self.editions);
-                (edition, false)
+                (edition, day.number, false)
             });
             let is_new = in_force.is_none();
-            let (pacing, arms) = controls(known, terms);
+            let (pacing, mut arms) = controls(known, terms);
+            if is_other_day {
+                arms.turn_day();
+            }
             let slots = terms.arms.iter().map(|arm| arm.slot).chain([terms.slot]);
             self.slots.extend(slots.map(|slot| (slot.index, terms.id)));
             let terms = terms.clone();
@@ -299,6 +308,7 @@ impl BudgetState {
             let campaign = Campaign {
                 terms,
                 edition,
+                from,
                 is_answered,
                 refusal,
                 day,
@@ -490,7 +500,7 @@ impl Campaign {
             campaign: self.terms.id,
             advertiser: self.terms.advertiser,
             budget: self.terms.budget.clone(),
-            from: self.day.number,
+            from: self.from,
             edition: self.edition,
         }
     }

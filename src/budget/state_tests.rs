@@ -6,7 +6,9 @@ use super::super::line::{Due, Windows};
 use super::super::plan::{Budget, Flight};
 use super::*;
 use crate::store::Position;
-use crate::units::{AdvertiserId, HoldId, Micros};
+use crate::strategy::pacing::{ArmTerms, PacingKind, PlanKind};
+use crate::units::{AdvertiserId, HoldId, Micros, Slot};
+use jiff::tz::TimeZone;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -125,4 +127,69 @@ fn what_a_tick_remembers_is_what_the_ledger_says() {
         "{remembered} {billed} {uncovered}"
     );
     assert!(!state.ledger.house().is_poisoned);
+}
+
+/// A ledger that folds what a state asks for, at a time.
+fn fold_all(state: &mut BudgetState, commands: &[Command], now: Timestamp) {
+    for command in commands {
+        let position = Position(state.ledger.position().0 + 1);
+        let idem = u128::from(position.0);
+        let record = Record { position, at: now, idem, body: command.encode() };
+        state.fold(&record).expect("it folds");
+    }
+}
+
+#[test]
+fn a_campaign_that_moves_west_keeps_a_budget_for_its_new_today() {
+    // Noon of UTC: still this day in Los Angeles, the same in Tokyo until 15:00; so from 16:00 on.
+    let now = Timestamp(20_000 * 24 * HOUR + 16 * HOUR);
+    let zone = |name: &str| TimeZone::get(name).expect("a zone");
+    let tokyo = CampaignTerms { time_zone: zone("Asia/Tokyo"), ..terms(10) };
+    let west = CampaignTerms { time_zone: zone("America/Los_Angeles"), ..terms(10) };
+    let mut state = BudgetState::new(1, 1, Ledger::default());
+    let commands = state.set_campaigns(std::slice::from_ref(&tokyo), now);
+    fold_all(&mut state, &commands, now);
+    assert_eq!(state.campaigns[&tokyo.id].day.number, DayNumber(20_001));
+
+    let commands = state.set_campaigns(std::slice::from_ref(&west), now);
+    fold_all(&mut state, &commands, now);
+    let today = state.campaigns[&west.id].day.number;
+    assert_eq!(today, DayNumber(20_000));
+    let (billed, unbilled) = state.ledger.standing(west.id, today).expect("a day");
+    assert_eq!((billed, unbilled), (Nanos::ZERO, west.budget.on(today)));
+    // Back again, and once more: the ledger has heard of all these days.
+    for terms in [&tokyo, &west] {
+        assert!(state.set_campaigns(std::slice::from_ref(terms), now).is_empty());
+    }
+}
+
+#[test]
+fn an_edit_after_midnight_and_before_the_tick_begins_the_day_for_arms_too() {
+    let arm = |index| ArmTerms {
+        slot: Slot { index, generation: 1 },
+        share: 50,
+        pacing: PacingKind::Dual,
+        plan: PlanKind::default(),
+        multiplier_max_ppm: 1_000_000,
+        target: None,
+    };
+    let both = CampaignTerms { arms: vec![arm(1), arm(2)], ..terms(10) };
+    let mut state = BudgetState::new(1, 1, Ledger::default());
+    let midnight = Timestamp(20_000 * 24 * HOUR);
+    let before = Timestamp(midnight.0 - 1_000);
+    let commands = state.set_campaigns(std::slice::from_ref(&both), before);
+    fold_all(&mut state, &commands, before);
+    let (campaign, day, amount) = (both.id, DayNumber(19_999), both.budget.on(DayNumber(19_999)));
+    state.bill_arm(&ArmBill { campaign, arm: 0, amount, day });
+    let mut are_spent = |edited_at: Option<Timestamp>, now: Timestamp| {
+        if let Some(at) = edited_at {
+            assert!(state.set_campaigns(std::slice::from_ref(&both), at).is_empty());
+        }
+        let mut tick = state.begin_tick(now);
+        while state.tick_some(&mut tick, 1) {}
+        let paces = state.campaigns[&both.id].arms.paces();
+        paces.map(|(_, pace)| pace.is_spent()).collect::<Vec<_>>()
+    };
+    assert_eq!(are_spent(Some(before), before), [true, false], "an edit within the day");
+    assert_eq!(are_spent(Some(midnight), midnight.plus_millis(10)), [false, false]);
 }

@@ -6,8 +6,11 @@ use super::line::Line;
 use super::plan::{Purpose, share};
 use crate::units::{CampaignId, Nanos, Timestamp};
 
-/// Milliseconds until an account that had too little is asked again, unless it says so first.
+/// Milliseconds until an account that had too little is asked again, unless it says first that there is
+/// money: twice as long after each time that it still had too little, since every question is a record.
 pub(super) const RETRY_MS: i64 = 1_000;
+/// At most so many: what another core's bids gave back may be asked for meanwhile.
+const RETRY_MS_MAX: i64 = 32_000;
 /// Milliseconds without a bid after which a lease keeps one bid at cap and returns the rest.
 const IDLE_MS: i64 = 10_000;
 /// Milliseconds without a bid after which a recall is obeyed in full.
@@ -35,6 +38,8 @@ pub(super) struct Wallet {
     /// Headroom that the present rate asks for.
     pub(super) at_hand: Nanos,
     pub(super) dry_until: Timestamp,
+    /// How long it waits after the next answer of too little.
+    retry_ms: i64,
     pub(super) is_dry: bool,
     /// Returned its money on request, or heard that there is too little, and has had no bid since.
     pub(super) is_resting: bool,
@@ -67,6 +72,7 @@ impl Wallet {
             asked: (Timestamp(i64::MIN), Nanos::ZERO),
             at_hand: Nanos::ZERO,
             dry_until: Timestamp(i64::MIN),
+            retry_ms: RETRY_MS,
             is_dry: false,
             is_resting: false,
             is_recalled: false,
@@ -78,11 +84,26 @@ impl Wallet {
     pub(super) fn set(&mut self, terms: LeaseTerms) {
         if self.terms.day != terms.day {
             self.dry_until = Timestamp(i64::MIN);
+            self.retry_ms = RETRY_MS;
             self.is_resting = false;
         }
         self.terms = terms;
         if self.purpose == Purpose::Explore {
             self.terms.headroom = share(terms.headroom, terms.exploration_ppm);
+        }
+    }
+
+    /// The account gave all that was asked for, or has too little.
+    pub(super) fn granted(&mut self, is_short: bool, now: Timestamp) {
+        self.is_dry = is_short;
+        if is_short {
+            self.dry_until = now.plus_millis(self.retry_ms);
+            self.retry_ms = RETRY_MS_MAX.min(2 * self.retry_ms);
+            self.is_resting = true;
+        } else {
+            // What was put off when it was opened is not put off any more.
+            self.dry_until = now;
+            self.retry_ms = RETRY_MS;
         }
     }
 

@@ -45,6 +45,9 @@ pub struct Subscribe(pub Recipient<CatalogChanged>);
 pub struct Reload {
     /// The strategies that there are from now on; `None` where they are the same.
     pub strategies: Option<KnownStrategies>,
+    /// Run once the new catalog is published, before anybody is told: publishes what subscribers read
+    /// beside it. Whoever did that after the reply would tell an old catalog after an edit's new one.
+    pub then: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// Change one campaign, or only see what that would do. On errors the old catalog stays.
@@ -145,9 +148,13 @@ impl Handler<Reload> for CatalogActor {
                 let reason = format!("the reload did not finish: {error}");
                 Err(vec![CatalogError { file: String::new(), line: 0, reason }])
             };
-            let reloaded =
-                tokio::task::spawn_blocking(move || keeper.reload(message.strategies)).await;
-            tell(reloaded.unwrap_or_else(stopped), &subscribers).await
+            let Reload { strategies, then } = message;
+            let reloaded = tokio::task::spawn_blocking(move || keeper.reload(strategies)).await;
+            let reloaded = reloaded.unwrap_or_else(stopped);
+            if let Some(then) = then.filter(|_| reloaded.is_ok()) {
+                then();
+            }
+            tell(reloaded, &subscribers).await
         };
         let work = work.into_actor(self).map(|outcome, actor, _| {
             match &outcome {

@@ -3,9 +3,11 @@
 //! A panic's message may quote what was parsed, which is somebody's request; a core dump holds all of
 //! memory, keys and sessions included; and libraries that are asked for their finest log lines write
 //! down headers. So a panic says where it was and no more, no core is dumped, and of other crates only
-//! warnings are logged, whatever `OUTBID_LOG` says.
+//! warnings are logged, whatever `OUTBID_LOG` says. What is written to the state folder is money, keys and
+//! what single users did: nobody else on the machine reads it.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use std::panic::Location;
 use tracing::{Level, Metadata};
 
@@ -17,11 +19,17 @@ pub fn keep() {
     std::panic::set_hook(Box::new(|info| {
         eprintln!("outbid: {}", said(info.location(), std::thread::current().name()));
     }));
+    close_files();
     let maximum = getrlimit(Resource::Core).maximum.map_or(CORE_BYTES, |now| now.min(CORE_BYTES));
     let none = Rlimit { current: Some(maximum), maximum: Some(maximum) };
     if let Err(error) = setrlimit(Resource::Core, none) {
         tracing::warn!(%error, "a crash may dump memory to a file: forbid it (ulimit -c 0)");
     }
+}
+
+/// Has files and folders that are made from here on belong to their owner alone.
+pub fn close_files() {
+    umask(Mode::RWXG | Mode::RWXO);
 }
 
 fn said(location: Option<&Location<'_>>, thread: Option<&str>) -> String {

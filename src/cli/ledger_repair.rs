@@ -24,6 +24,7 @@ pub struct Args {
 
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    super::discretion::close_files();
     let files = LOG_FILES.map(|name| args.state.join(name));
     let files: Vec<&PathBuf> = files.iter().filter(|file| file.exists()).collect();
     let settings = args.state.join(SETTINGS_FILE);

@@ -186,6 +186,9 @@ impl Auth {
 
 /// Creative attributes are bits of a `u64`.
 const ATTRIBUTE_MAX: u8 = 63;
+/// Seconds of the longest billing window. Notices are taken for two windows and closed leases are known
+/// for two days, so that a copy of an old bill is known as a copy.
+pub const BILLING_WINDOW_S_MAX: u32 = 86_400;
 
 /// No answer to a single imp is shorter than this: what is smaller would drop every bid.
 const ANSWER_BYTES_MIN: usize = 512;
@@ -218,6 +221,9 @@ impl Exchange {
         }
         if self.billing_window_s < self.decision_ttl_s {
             return problem("billing_window_s", "it must not be below decision_ttl_s");
+        }
+        if self.billing_window_s > BILLING_WINDOW_S_MAX {
+            return problem("billing_window_s", "it must not be above 86400, a day");
         }
         if self.tmax_default_ms <= self.margin_ms {
             return problem("tmax_default_ms", "it must be above margin_ms, or nothing is in time");

@@ -16,7 +16,8 @@ pub use auction::{Auction, Diversity};
 pub use currency::Currency;
 use exchange::environment_prefix;
 pub use exchange::{
-    Auth, ChargeOn, Exchange, NoBidStyle, PriceForm, SupplyChains, TestRequests, is_within,
+    Auth, BILLING_WINDOW_S_MAX, ChargeOn, Exchange, NoBidStyle, PriceForm, SupplyChains,
+    TestRequests, is_within,
 };
 pub use network::Network;
 pub use prediction::{OnnxReranker, Prediction};

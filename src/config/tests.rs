@@ -62,6 +62,10 @@ fn wrong_files_are_refused_with_their_line() {
             "8: exchange.x.billing_window_s: it must not be below",
         ),
         (
+            format!("{GOOD}billing_window_s = 86401\n"),
+            "7: exchange.x.billing_window_s: it must not be above 86400",
+        ),
+        (
             format!("{GOOD}[experiment]\narms = {{ full = 99 }}\n"),
             "8: experiment.arms: they add up to 99",
         ),

@@ -19,6 +19,8 @@
 //! impression happened and will be on the exchange's invoice, for at most the bid. Charging nothing
 //! would let the campaign spend the same money again; the held price is authorised, so no budget
 //! is passed. Each such notice is counted under [`Price::label`], since it may overstate the cost.
+//! So does a pixel whose price is plain: it is a browser that tells it, and whoever sits there may tell
+//! any; only an encrypted price is the exchange's word there.
 
 use super::token::{BidToken, Purpose, SealedText};
 use crate::config::ChargeOn;
@@ -56,6 +58,8 @@ pub enum Price {
     BadSignature,
     /// Told in a currency that was not bid; the held price.
     OtherCurrency,
+    /// Plain, in a pixel that any browser may alter; the held price.
+    Unsigned,
 }
 
 impl Price {
@@ -70,6 +74,7 @@ impl Price {
             Self::Unreadable => "unreadable",
             Self::BadSignature => "bad_signature",
             Self::OtherCurrency => "other_currency",
+            Self::Unsigned => "unsigned",
         }
     }
 }
@@ -128,7 +133,10 @@ pub fn decide(
         Purpose::Loss => Effect::Release,
         Purpose::Click => Effect::Click,
         purpose if purpose == charging(charge_on) => {
-            let (price, source) = price(cipher, token, query);
+            let (price, source) = match (purpose, cipher) {
+                (Purpose::View, None) => (token.price, Price::Unsigned),
+                _ => price(cipher, token, query),
+            };
             Effect::Charge { price, source }
         }
         Purpose::Win | Purpose::Billing | Purpose::View => Effect::Evidence,

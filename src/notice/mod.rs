@@ -53,7 +53,7 @@
 //!
 //! The price of a charge, and of no copy, is counted beside it as `outbid_charges_total{what}`:
 //! `effect` has the table of `told`, `bounded`, `missing`, `unexpanded`, `unreadable`,
-//! `bad_signature` and `other_currency`.
+//! `bad_signature`, `other_currency` and `unsigned`.
 //!
 //! Conversions have outcomes of their own (`attribution`), as `outbid_conversions_total{what}`.
 

@@ -3,7 +3,6 @@
 //! address of ours, so that a web page cannot reach it through a rebound name.
 
 use crate::catalog::{CampaignEdit, Change, EditCampaign, EditError, Reload};
-use crate::server::assemble::spread;
 use crate::server::bid::refuse;
 use crate::server::body;
 use crate::server::engine::Engine;
@@ -214,11 +213,11 @@ pub async fn reload(engine: Shared, head: HttpRequest) -> HttpResponse {
         );
     }
     let names = Some(strategies.known());
-    match engine.catalog.address().send(Reload { strategies: names }).await {
+    let readers = engine.clone();
+    let publish = move || readers.published.strategies.store(strategies);
+    let reload = Reload { strategies: names, then: Some(Box::new(publish)) };
+    match engine.catalog.address().send(reload).await {
         Ok(Ok(catalog)) => {
-            // Campaigns that name a strategy of the new ones wait for it until here, without a bid.
-            engine.published.strategies.store(strategies);
-            spread(&engine, &catalog).await;
             engine.is_unsettled.store(true, Ordering::Release);
             engine.settle().await;
             let rates = engine.reload_rates().await;

@@ -4,7 +4,7 @@ use crate::auction::{self, Arms, AuctionActor, Core, Policy, Published};
 use crate::budget::{self, BudgetActor, LeaseBook, LeaseInbox, LedgerWriter, Register, Windows};
 use crate::catalog::CatalogActor;
 use crate::clock::Civil;
-use crate::config::{Config, Exchange};
+use crate::config::{BILLING_WINDOW_S_MAX, Config, Exchange};
 use crate::consent;
 use crate::exchange::{Bucket, Gate, PriceCipher};
 use crate::hash::UserHasher;
@@ -341,7 +341,10 @@ impl Engine {
 
 /// Notices are taken for two days at least.
 const TOKEN_TTL_MS: i64 = 2 * 86_400_000;
-const _: () = assert!(TOKEN_TTL_MS <= budget::CLOSED_KEPT_MS);
+const _: () = assert!(
+    TOKEN_TTL_MS <= budget::CLOSED_KEPT_MS
+        && 2_000 * BILLING_WINDOW_S_MAX as i64 <= budget::CLOSED_KEPT_MS
+);
 /// This process is the only node until there is a cluster.
 pub const NODE: u16 = 1;
 

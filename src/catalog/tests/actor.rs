@@ -52,3 +52,28 @@ fn changes_are_published_and_told_before_the_reply() {
         assert_eq!(keeper.published().load().epoch, 3);
     });
 }
+
+#[test]
+fn what_comes_with_a_reload_is_published_before_anybody_is_told_and_in_the_order_of_changes() {
+    let folder = Folder::new(&[CAMPAIGN]);
+    let keeper = CatalogKeeper::open(folder.path().to_owned(), strategies()).expect("good");
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let reload = |mark: u64| {
+        let heard = Arc::clone(&heard);
+        let then: Box<dyn FnOnce() + Send> = Box::new(move || heard.lock().push(mark));
+        Reload { strategies: None, then: Some(then) }
+    };
+    System::new().block_on(async {
+        let listener = Listener(Arc::clone(&heard)).start();
+        let actor = CatalogActor::new(Arc::new(keeper)).start();
+        assert!(actor.send(Subscribe(listener.recipient())).await.expect("alive"));
+        actor.do_send(reload(100));
+        let edit = CampaignEdit { status: Some(Status::Paused), ..CampaignEdit::default() };
+        actor
+            .do_send(EditCampaign { name: "run".to_owned(), change: Change::Edit(Box::new(edit)) });
+        actor.send(reload(101)).await.expect("alive").expect("fits");
+        folder.write("campaigns/0.toml", "advertiser = 1");
+        actor.send(reload(102)).await.expect("alive").expect_err("wrong");
+        assert_eq!(heard.lock().as_slice(), [100, 2, 3, 101, 4], "a wrong one publishes nothing");
+    });
+}

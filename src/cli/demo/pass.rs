@@ -1,5 +1,6 @@
 //! One simulated day against an engine of its own.
 
+use crate::budget::DayNumber;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::rates::{Rate, Rates};
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 /// Midnight UTC of Monday, 2 March 2026: a day of no daylight-saving change anywhere.
 const DAY_START: Timestamp = Timestamp(1_772_409_600_000);
+/// Its last millisecond.
+const DAY_END: Timestamp = Timestamp(DAY_START.0 + 86_400_000 - 1);
 
 /// What every pass of one demo shares.
 pub struct PassPlan {
@@ -38,6 +41,8 @@ pub struct Pass {
     pub budgets_usd: BTreeMap<String, Nanos>,
     /// How many of a campaign's own days the simulated day touches, by name.
     pub days: BTreeMap<String, i128>,
+    /// The last of these.
+    pub last_days: BTreeMap<String, DayNumber>,
     /// Names of campaigns by id, as the engine's report calls them.
     pub names: BTreeMap<u64, String>,
     /// `GET /latency` at the end.
@@ -77,13 +82,15 @@ impl Pass {
         let mut ads = Ads::new();
         let (mut budgets, mut budgets_usd) = (BTreeMap::new(), BTreeMap::new());
         let (mut days_of, mut names) = (BTreeMap::new(), BTreeMap::new());
+        let mut last_days = BTreeMap::new();
         let rates = running.engine().published.rates.load_full();
         for campaign in catalog.all_campaigns() {
             let advertiser = catalog.advertiser(campaign.advertiser);
             let advertiser = advertiser.map_or(String::new(), |advertiser| advertiser.name.clone());
             let ad = Ad { advertiser, category: campaign.category_name.clone() };
             ads.insert(campaign.name.clone(), ad);
-            let days = if campaign.time_zone_name() == "UTC" { 1 } else { 2 };
+            let last_day = DayNumber::at(DAY_END, &campaign.time_zone);
+            let days = i128::from(last_day.0 - DayNumber::at(DAY_START, &campaign.time_zone).0 + 1);
             let budget = Nanos(campaign.daily_budget.0 * days);
             // A rate is in units of 1e-12.
             let rate = rates.rate(campaign.currency, CurrencyCode::USD).unwrap_or(Rate::ONE);
@@ -91,6 +98,7 @@ impl Pass {
             budgets.insert(campaign.name.clone(), budget);
             budgets_usd.insert(campaign.name.clone(), in_usd);
             days_of.insert(campaign.name.clone(), days);
+            last_days.insert(campaign.name.clone(), last_day);
             names.insert(campaign.id.0, campaign.name.clone());
         }
         let stock = stock_of(&catalog, &rates);
@@ -108,6 +116,7 @@ impl Pass {
             budgets,
             budgets_usd,
             days: days_of,
+            last_days,
             names,
             latency,
             running: Some(running),

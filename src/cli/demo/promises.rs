@@ -10,6 +10,7 @@
 //! bound that chance does not reach.
 
 use super::summary::{Campaign, LiftOf};
+use crate::units::Nanos;
 use std::collections::BTreeMap;
 
 /// Minutes of a day.
@@ -59,6 +60,15 @@ impl Campaign {
         self.has_lasted_until(LASTS_UNTIL)
     }
 
+    /// Whether more is committed than may be: charged, owed after a late notice, or lent to bids.
+    pub fn is_over(&self) -> bool {
+        self.committed() > self.budget_nanos
+    }
+
+    fn committed(&self) -> Nanos {
+        self.billed_nanos + self.late_nanos + self.leased_nanos
+    }
+
     fn has_spent(&self, percent: i128) -> bool {
         self.billed_nanos.0 * 100 >= self.budget_nanos.0 * percent
     }
@@ -93,8 +103,8 @@ pub fn broken(
 ) -> Vec<String> {
     let mut broken = Vec::new();
     let share = |c: &Campaign| 100.0 * c.billed_nanos.0 as f64 / c.budget_nanos.0.max(1) as f64;
-    for c in campaigns.iter().filter(|c| c.billed_nanos > c.budget_nanos) {
-        broken.push(format!("{}: billed {} of {}", c.id, c.billed_nanos, c.budget_nanos));
+    for c in campaigns.iter().filter(|c| c.is_over()) {
+        broken.push(format!("{}: {} of {} are committed", c.id, c.committed(), c.budget_nanos));
     }
     let [tight, .., both] = counts(campaigns);
     if both * 2 < campaigns.len() {
@@ -135,7 +145,6 @@ pub fn broken(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Nanos;
 
     fn campaign(billed: i128, at: Option<u32>, unpaced: Option<u32>) -> Campaign {
         Campaign {
@@ -163,6 +172,13 @@ mod tests {
             (vec![kept()], vec![], 0, None),
             // 60 % of a day are 14:24, and that part of an hour ends at 14:30.
             (vec![campaign(980, Some(1_320), Some(870))], vec![], 0, Some("1 budgets 0 are tight")),
+            (vec![Campaign { late_nanos: Nanos(21), ..kept() }], vec![], 0, Some("are committed")),
+            (
+                vec![Campaign { leased_nanos: Nanos(21), ..kept() }],
+                vec![],
+                0,
+                Some("are committed"),
+            ),
             (vec![kept(), campaign(0, None, None)], vec![], 0, None),
             (
                 vec![kept(), campaign(0, None, None), campaign(0, None, None)],
@@ -178,7 +194,7 @@ mod tests {
             (vec![campaign(990, Some(1_305), Some(855))], vec![], 0, Some("missed by: c)")),
             (vec![kept(), campaign(990, Some(1_305), Some(855))], vec![], 0, None),
             (vec![kept(), campaign(990, Some(1_230), Some(855))], vec![], 0, Some("by 20:30")),
-            (vec![kept(), campaign(1_001, None, None)], vec![], 0, Some("c: billed")),
+            (vec![kept(), campaign(1_001, None, None)], vec![], 0, Some("are committed")),
             (vec![kept()], vec![], 1, Some("refused 1")),
             (vec![kept()], vec![("random", 1.29, None)], 0, Some("full / random is 1.29")),
             (vec![kept()], vec![("random", 1.2, Some(1.31))], 0, None),

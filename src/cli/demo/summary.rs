@@ -2,6 +2,7 @@
 
 use super::pass::Pass;
 use super::promises;
+use crate::budget::DayNumber;
 use crate::simulate::{Decile, Lift, deciles, lift};
 use crate::units::Nanos;
 use comfy_table::{Table, presets};
@@ -48,6 +49,7 @@ pub struct Campaign {
     /// The budget of all of them.
     #[serde(serialize_with = "as_text")]
     pub budget_nanos: Nanos,
+    /// This and the next two are of those days too, and together never above the budget.
     #[serde(serialize_with = "as_text")]
     pub billed_nanos: Nanos,
     #[serde(serialize_with = "as_text")]
@@ -108,6 +110,18 @@ fn amount(report: &Value, path: &str) -> Nanos {
     Nanos(text.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
+/// A sum over a campaign's days up to `last_day`. Notices are awaited into the night, and the day that
+/// has begun by then has leases of its own.
+fn played(account: &Value, part: &str, last_day: DayNumber) -> Nanos {
+    let total = amount(account, &format!("/total/{part}"));
+    match account["number"].as_i64() {
+        Some(day) if day > i64::from(last_day.0) => {
+            total - amount(account, &format!("/day/{part}"))
+        }
+        _ => total,
+    }
+}
+
 impl Summary {
     /// Of days with pacing (the last one is shown in full) and one without.
     pub fn of(paced: &[Pass], unpaced: &Pass) -> anyhow::Result<Self> {
@@ -161,7 +175,7 @@ impl Summary {
         println!("{}", self.arm_table());
         println!("{}", self.decile_table());
         println!("{}", self.latency_table());
-        let over = self.campaigns.iter().filter(|c| c.billed_nanos > c.budget_nanos).count();
+        let over = self.campaigns.iter().filter(|c| c.is_over()).count();
         println!(
             "budgets passed: {over}   epsilon spent: {:.3} of a user-day at delta {:e}",
             self.epsilon_spent, self.delta
@@ -307,15 +321,17 @@ fn campaigns(last: &Pass, unpaced: &Pass, report: &Value) -> Vec<Campaign> {
         let books = last.day.campaigns.get(name).cloned().unwrap_or_default();
         let without = unpaced.day.campaigns.get(name).cloned().unwrap_or_default();
         let days = last.days.get(name).copied().unwrap_or(1);
+        let last_day = last.last_days.get(name).copied().unwrap_or_default();
+        let of_days = |part: &str| played(&account["account"], part, last_day);
         let minute_spent_98_unpaced = without.minute_of(in_usd, 980);
         campaigns.push(Campaign {
             id: name.clone(),
             days,
             is_tight: promises::is_tight(days, minute_spent_98_unpaced),
             budget_nanos: budget,
-            billed_nanos: amount(account, "/account/total/billed"),
-            late_nanos: amount(account, "/account/total/late"),
-            leased_nanos: amount(account, "/account/total/leased"),
+            billed_nanos: of_days("billed"),
+            late_nanos: of_days("late"),
+            leased_nanos: of_days("leased"),
             absorbed_nanos: amount(account, "/account/total/absorbed"),
             exchange_billed_nanos: books.billed,
             minute_spent_98: books.minute_of(in_usd, 980),

@@ -30,6 +30,7 @@ pub struct Args {
 /// Runs the subcommand.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     super::super::start_log("warn");
+    crate::cli::discretion::close_files();
     let config = args.config.as_deref().map(Config::load).transpose()?;
     let plan = config.map(|config| Plan::try_from(&config.privacy)).transpose()?;
     let repaired = repair_privacy(&args.state, plan.as_ref(), Civil::machine().now().utc_day())?;
