@@ -10,6 +10,7 @@ pub use upkeep::Tick;
 use crate::auction::audit::{Audit, Audits};
 use crate::auction::decide::Auctioneer;
 use crate::auction::explain::DryPurse;
+use crate::auction::fits;
 use crate::auction::input::AuctionInput;
 use crate::auction::outcome::Pick;
 use crate::auction::purse::LeasePurse;
@@ -266,7 +267,9 @@ fn announce(outbox: &dyn Outbox, world: &World, input: &AuctionInput, pick: &Pic
     };
     // Until the exchange can no longer bill it, the ad may have been shown.
     let (hold, expires) = (pick.held.hold, pick.held.due.free_at());
-    outbox.pend_show(PendShow { user, campaign: campaign.id, creative: ad.id, hold, expires });
+    let (campaign, creative, caps) = (campaign.id, ad.id, &campaign.frequency_caps);
+    let caps = caps.iter().map(|cap| fits::cap_of(cap, campaign, creative)).collect();
+    outbox.pend_show(PendShow { user, campaign, creative, hold, expires, caps });
 }
 
 /// The actor over a [`Core`].

@@ -123,12 +123,17 @@ pub fn keeps_cap(
     ad: CreativeId,
     input: &AuctionInput,
 ) -> bool {
+    let (key, window) = cap_of(cap, campaign, ad);
+    input.profile.allows(window, key, input.now)
+}
+
+/// What a cap of the campaign counts when this ad of it is shown, and how much of it there may be.
+pub fn cap_of(cap: &FrequencyCap, campaign: CampaignId, ad: CreativeId) -> (CapKey, CapWindow) {
     let key = match cap.scope {
         CapScope::Campaign => CapKey::campaign(campaign),
         CapScope::Creative => CapKey::creative(ad),
     };
-    let window = CapWindow { count: cap.count, window_s: cap.window_s };
-    input.profile.allows(window, key, input.now)
+    (key, CapWindow { count: cap.count, window_s: cap.window_s })
 }
 
 /// Whether an ad of this shape fits the imp. A native ad has parts beside its shape: see

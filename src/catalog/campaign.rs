@@ -105,6 +105,9 @@ pub struct BidTerms {
     pub expected_order_value: u64,
 }
 
+/// Caps of one campaign, each read per candidate and sent along with each bid.
+pub const CAPS_MAX: usize = 4;
+
 /// At most `count` impressions to one user within `window_s` seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

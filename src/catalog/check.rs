@@ -1,7 +1,7 @@
 //! The rules: what a campaign, an ad and an advertiser must be to enter the catalog. Files and API
 //! edits pass through the same ones.
 
-use super::campaign::{Advertiser, BidTerms, Campaign, FrequencyCap};
+use super::campaign::{Advertiser, BidTerms, CAPS_MAX, Campaign, FrequencyCap};
 use super::check_ad;
 use super::creative::Ad;
 use super::domain::{Domains, Minors};
@@ -28,8 +28,6 @@ const CPM_MICROS_MAX: u64 = 10_000_000_000;
 const ROAS_PPM: std::ops::RangeInclusive<u32> = 10_000..=1_000_000_000;
 /// A billion units of currency: above any campaign, and far from overflowing anything.
 pub(super) const BUDGET_MICROS_MAX: u64 = 1_000_000_000_000_000;
-/// Caps of one campaign, each read per candidate.
-const CAPS_MAX: usize = 4;
 /// A session forgets after some weeks; a longer window would promise what nobody counts.
 const CAP_WINDOW_S_MAX: u32 = 30 * 86_400;
 /// What the name system holds (RFC 1035 §2.3.4).

@@ -53,7 +53,7 @@ pub use actor::{
     CatalogActor, CatalogChanged, CatalogStatus, EditCampaign, ReadStatus, Reload, Subscribe, Tick,
 };
 pub use campaign::{
-    Advertiser, BidTerms, Campaign, CapScope, FrequencyCap, Sector, Sensitivity, Status,
+    Advertiser, BidTerms, CAPS_MAX, Campaign, CapScope, FrequencyCap, Sector, Sensitivity, Status,
 };
 pub use check_ad::CLICK_ID_MACRO;
 pub use creative::{Ad, AdKind, Banner, image_mime, language_key, mime_key};

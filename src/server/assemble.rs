@@ -54,6 +54,7 @@ use actix::prelude::*;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -195,7 +196,8 @@ pub fn assemble(
     };
     let Users { sessions, aliases } = saved_sessions.users();
     let several = (sequencer.as_ref(), aliases.as_ref());
-    let (shard_map, shards) = shards(&sessions, worker_count, several);
+    let mut metrics = Metrics::new();
+    let (shard_map, shards) = shards(&sessions, worker_count, several, &metrics.bids_beyond_cap);
     let replay = Replay { map: &shard_map, shards: &shards };
     let known = (&saved_sessions, &*forgotten, replay);
     let (behaviour_log, replayed) =
@@ -203,7 +205,6 @@ pub fn assemble(
     logs.extend(behaviour_log.log().map(|log| ("behaviour", log.clone())));
     let aggregates = privacy.clone();
     let keeper = parts.keeper;
-    let mut metrics = Metrics::new();
     metrics.watch(LogMetrics(logs));
     metrics.watch(PrivacyMetrics(privacy.clone()));
     metrics.watch(RelevanceMetrics(relevance.clone()));
@@ -388,11 +389,13 @@ fn shards(
     table: &Arc<SessionTable>,
     workers: usize,
     (sequencer, aliases): (Option<&Arc<Sequencer>>, Option<&Arc<Aliases>>),
+    beyond_cap: &Counter,
 ) -> (ShardMap, Shards) {
     let map = ShardMap::even(workers);
     let shards = (0..workers)
         .map(|shard| ShardState::new(table.clone(), shard, map.clone()))
         .map(|state| state.with_sequencer(sequencer.cloned()).with_aliases(aliases.cloned()))
+        .map(|state| state.counting(beyond_cap.clone()))
         .map(|state| Arc::new(Mutex::new(state)))
         .collect();
     (map, shards)

@@ -119,7 +119,7 @@ fn answer(
     request: &BidRequest<'_>,
     received: Mono,
 ) -> HttpResponse {
-    let sought = Sought::of(&worker.engine, desk, request, None);
+    let sought = Sought::of(&worker.engine, desk, request, None).beside(worker.shows.announced());
     let Some(deadline) = deadline(desk, request, received) else {
         return no_bid(worker, desk, Some(request), NoBid::TooLittleTime);
     };
@@ -159,7 +159,7 @@ pub fn prepare(
     desk: &ExchangeDesk,
     request: &BidRequest<'_>,
     rates: &Rates,
-    sought: Sought,
+    sought: Sought<'_>,
     input: &mut AuctionInput,
 ) -> Result<(), NoBid> {
     sought.first.iter().for_each(|(_, id)| engine.sessions.prefetch_place(*id));

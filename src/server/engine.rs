@@ -294,7 +294,7 @@ impl Engine {
         let count = changes.len() as u64;
         let worker = u16::try_from(shard).ok().and_then(|number| self.worker(number));
         let is_told = match worker {
-            Some(worker) => self.tell(&worker.shard, ChangeShows(changes)).await,
+            Some(worker) => self.tell(&worker.shard, ChangeShows(Arc::new(changes))).await,
             None => false,
         };
         if !is_told {

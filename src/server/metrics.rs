@@ -51,6 +51,8 @@ pub struct Metrics {
     rates_reloads: Family<Label, Counter>,
     /// Bids that were made to learn.
     pub explorations: Counter,
+    /// Bids for users whose cap other workers' bids had reached by then.
+    pub bids_beyond_cap: Counter,
     /// Bids left out because the answer was longer than the exchange takes.
     pub bids_cut: Counter,
     exchange_refusals: Family<ExchangeLabels, Counter>,
@@ -92,6 +94,9 @@ impl Metrics {
         let requests = counter(&mut registry, "bid_requests", "Bid requests received");
         let answers = counter(&mut registry, "bid_answers", "Requests answered with a bid");
         let bids = counter(&mut registry, "bids", "Bids made");
+        let help =
+            "Bids beyond a frequency cap that bids of other workers reached at the same time";
+        let bids_beyond_cap = counter(&mut registry, "bids_beyond_cap", help);
         let bids_cut = counter(&mut registry, "bids_cut", "Bids left out to shorten an answer");
         let explorations = counter(&mut registry, "explorations", "Bids made to learn");
         let help = "Campaigns ranked down, as their category filled too much of what a user saw";
@@ -150,6 +155,7 @@ impl Metrics {
             requests,
             answers,
             bids,
+            bids_beyond_cap,
             bids_cut,
             explorations,
             ranked_down,

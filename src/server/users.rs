@@ -6,21 +6,23 @@ use crate::hash::UserHashers;
 use crate::openrtb::{BidRequest, Eid};
 use crate::server::engine::{Engine, ExchangeDesk};
 use crate::session::{
-    self, Carry, IDS_MAX, Ids, Join, JoinIds, Namespace, ReadOutcome, Relay, UserId,
+    self, Announced, Carry, IDS_MAX, Ids, Join, JoinIds, Namespace, ReadOutcome, Relay, UserId,
 };
 use crate::units::{Timestamp, UserKey};
 use smallvec::smallvec;
 
 /// Whom a request is about, before it is known what may be known of him.
 #[derive(Clone, Copy)]
-pub struct Sought {
+pub struct Sought<'a> {
     /// The first of the request's ids, or whom somebody names in their stead.
     pub first: Option<(Namespace, UserKey)>,
     /// Whether it is the request's own, so that its other ids count after it.
     is_own: bool,
+    /// Shows that count for him although no session may have them yet.
+    announced: Option<&'a Announced>,
 }
 
-impl Sought {
+impl<'a> Sought<'a> {
     /// The user of a request, or `user` in his stead. Asks for what a read of his session begins with:
     /// it comes from memory while other things are seen to.
     pub fn of(
@@ -31,7 +33,12 @@ impl Sought {
     ) -> Self {
         let first = user.or_else(|| ids_of(&engine.user_keys.load(), desk, request).next());
         first.iter().for_each(|(_, id)| engine.sessions.prefetch(*id));
-        Self { first, is_own: user.is_none() }
+        Self { first, is_own: user.is_none(), announced: None }
+    }
+
+    /// The same, for the thread that has `announced` these shows.
+    pub const fn beside(self, announced: &'a Announced) -> Self {
+        Self { announced: Some(announced), ..self }
     }
 }
 
@@ -40,7 +47,7 @@ pub fn find_user(
     engine: &Engine,
     desk: &ExchangeDesk,
     request: &BidRequest<'_>,
-    sought: Sought,
+    sought: Sought<'_>,
     input: &mut AuctionInput,
 ) {
     let sessions = (&*engine.sessions, engine.aliases.as_deref());
@@ -53,7 +60,7 @@ pub fn find_user(
         (true, false) => usize::MAX,
     };
     let ids = sought.first.into_iter().chain(ids_of(hashers, desk, request).skip(1));
-    input.found = session::find(sessions, ids.take(most), now, profile);
+    input.found = session::find(sessions, sought.announced, ids.take(most), now, profile);
     let Some(found) = input.found else { return };
     input.user = Some(found.user);
     if found.outcome == ReadOutcome::Contended {

@@ -10,6 +10,7 @@
 //! * Keys are 32-bit tags: a collision counts a show twice.
 
 use super::saved::Reader;
+use crate::catalog::CAPS_MAX;
 use crate::hash;
 use crate::units::{CampaignId, CreativeId, HoldId, Timestamp};
 
@@ -62,6 +63,30 @@ impl CapKey {
     const fn tag(self) -> u32 {
         let tag = (self.0 >> 32) as u32;
         if tag == EVERY { 1 } else { tag }
+    }
+}
+
+/// The caps that a bid was made under; what is beyond [`CAPS_MAX`] is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caps([Option<OwnCap>; CAPS_MAX]);
+
+/// A cap of the campaign, or of the creative, that the bid was of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct OwnCap {
+    window_s: u32,
+    count: u16,
+    is_of_creative: bool,
+}
+
+const _: () = assert!(size_of::<Caps>() == 32);
+
+impl FromIterator<(CapKey, CapWindow)> for Caps {
+    fn from_iter<T: IntoIterator<Item = (CapKey, CapWindow)>>(caps: T) -> Self {
+        let mut all = Self::default();
+        for (place, (key, CapWindow { count, window_s })) in all.0.iter_mut().zip(caps) {
+            *place = Some(OwnCap { window_s, count, is_of_creative: key.is_creative() });
+        }
+        all
     }
 }
 
@@ -129,6 +154,16 @@ impl Show {
         }
     }
 
+    /// One that may happen until `expires`.
+    pub(super) fn may_be(
+        campaign: CampaignId,
+        creative: CreativeId,
+        hold: HoldId,
+        expires: Timestamp,
+    ) -> Self {
+        Self::new(campaign, creative, Mark::of(hold).pending(), seconds_up(expires))
+    }
+
     /// As many shows of everything as reach any cap, at `at_s`: stands for what was forgotten.
     pub(super) const fn forgotten(at_s: u32) -> Self {
         Self { campaign: EVERY, creative: EVERY, at_s, mark: Mark([0; 3]), count: u16::MAX }
@@ -151,6 +186,11 @@ impl Show {
     /// The latest moment at which it was, or may yet be, shown.
     pub(super) const fn latest_s(&self) -> u32 {
         self.at_s
+    }
+
+    /// Whether it may yet happen, for this hold.
+    pub(super) fn awaits(&self, hold: HoldId) -> bool {
+        self.mark == Mark::of(hold).pending()
     }
 
     /// Whether both tell of one show: of one hold, or, where merging has lost the hold, the same words.
@@ -197,9 +237,14 @@ pub(super) fn bits(shows: &[Show]) -> u64 {
 }
 
 /// Whether one more show keeps within `cap`, after these shows.
-pub(super) fn allows(shows: &[Show], cap: CapWindow, key: CapKey, now_s: u32) -> bool {
+pub(super) fn allows<'a>(
+    shows: impl IntoIterator<Item = &'a Show>,
+    cap: CapWindow,
+    key: CapKey,
+    now_s: u32,
+) -> bool {
     let counted = shows
-        .iter()
+        .into_iter()
         .filter(|show| show.counts_for(key) && show.is_within(cap.window_s, now_s))
         .map(|show| u32::from(show.count))
         .sum::<u32>();
@@ -262,17 +307,31 @@ impl ShowLog {
         (len <= SHOWS_MAX).then_some(Self(shows))
     }
 
-    /// A show that may happen until `expires`.
-    pub(super) fn pend(
-        &mut self,
-        campaign: CampaignId,
-        creative: CreativeId,
+    /// Whether a pending show that is news goes beyond one of `caps`, as other shows are now. A
+    /// repetition never does; one whose confirmation came first may.
+    pub(super) fn goes_beyond(
+        &self,
+        caps: &Caps,
+        (campaign, creative): (CampaignId, CreativeId),
         hold: HoldId,
-        expires: Timestamp,
-    ) -> Noted {
+        now_s: u32,
+    ) -> bool {
         let mark = Mark::of(hold);
-        let show = Show::new(campaign, creative, mark.pending(), seconds_up(expires));
-        match self.find(mark) {
+        let others = || self.0.iter().filter(|show| show.mark.shown() != mark);
+        let is_kept = |cap: &OwnCap| {
+            let key = match cap.is_of_creative {
+                true => CapKey::creative(creative),
+                false => CapKey::campaign(campaign),
+            };
+            let OwnCap { count, window_s, .. } = *cap;
+            allows(others(), CapWindow { count, window_s }, key, now_s)
+        };
+        !self.0.iter().any(|show| show.awaits(hold)) && !caps.0.iter().flatten().all(is_kept)
+    }
+
+    /// A show that may happen.
+    pub(super) fn pend(&mut self, show: Show) -> Noted {
+        match self.find(show.mark.shown()) {
             Some(known) if known.mark.is_pending() && known.at_s < show.at_s => {
                 *known = show; // announced anew, for longer
                 Noted::Stored

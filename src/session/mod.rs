@@ -7,7 +7,8 @@
 //! * With the state of a sequence model it stays below 512.
 //! * The table never holds more than `sessions_max` sessions; the least recently used goes first.
 //! * A frequency cap is never exceeded in silence. Whatever memory forces us to forget (merged
-//!   shows, evicted sessions, a stripe that is locked while a bid reads) refuses, never permits.
+//!   shows, evicted sessions, a stripe that is locked while a bid reads) refuses, never permits. What
+//!   several threads bid to one user before they hear of each other is counted.
 //! * What an advertiser's events say about a user serves that advertiser's ads alone, unless it
 //!   opted into the pool and the user consented.
 //! * A bid reads without waiting and without allocating; it never creates a session by reading.
@@ -16,6 +17,7 @@
 //! the [`SessionShard`] that [`ShardMap`] names. [`ShardState`] is that actor's logic without actix.
 
 mod alias;
+mod announced;
 mod behaviour;
 mod dedupe;
 mod extra;
@@ -40,10 +42,11 @@ mod tests;
 mod user;
 
 pub use alias::{AliasConfig, AliasStatus, Aliases, IDS_MAX, Ids, Join};
+pub use announced::{Announced, Batch, Due};
 pub use behaviour::{Behaviour, Conversion, Event};
 pub use extra::Sequencer;
 pub use find::{Found, find};
-pub use frequency::{CapKey, CapWindow, SHOWS_MAX, WINDOW_S_MAX, campaign_tag};
+pub use frequency::{CapKey, CapWindow, Caps, SHOWS_MAX, WINDOW_S_MAX, campaign_tag};
 pub use hand_over::Relay;
 pub use identity::{ID_BYTES_MAX, Namespace, UserId};
 pub use interest::{HALF_LIFE_FAST_S, HALF_LIFE_SLOW_S, SLOW_WEIGHT};

@@ -2,6 +2,7 @@
 
 use super::frequency::{self, CapKey, CapWindow, SHOWS_MAX, Show, WINDOW_S_MAX};
 use super::interest::Interests;
+use super::state::{CancelShow, PendShow, ShowChange};
 use super::table::SessionConfig;
 use super::user::{RecentItems, UserSession};
 use crate::relevance::sequence::State;
@@ -160,6 +161,20 @@ impl Profile {
                 self.shown = frequency::bits(&self.shows);
             }
             None => self.shows.push(show),
+        }
+    }
+
+    /// Counts a change that is under way, as if it were written.
+    pub(super) fn change(&mut self, change: &ShowChange, now: Timestamp) {
+        match *change {
+            ShowChange::Pend(PendShow { campaign, creative, hold, expires, .. }) => {
+                self.add_show(Show::may_be(campaign, creative, hold, expires), now.as_secs_u32());
+            }
+            ShowChange::Cancel(CancelShow { hold, .. }) => {
+                self.shows.retain(|show| !show.awaits(hold));
+            }
+            // Notices tell the shard themselves.
+            ShowChange::Confirm(_) => {}
         }
     }
 

@@ -1,9 +1,10 @@
 //! The actor of one shard: a mailbox before [`ShardState`], which lives outside of it.
 
 use super::alias::{Ids, Join};
+use super::announced::Batch;
 use super::behaviour::Event;
 use super::hand_over::Relay;
-use super::state::{ShardState, ShardStatus, ShowChange};
+use super::state::{ShardState, ShardStatus};
 use crate::clock::Civil;
 use crate::latency::TickTimes;
 use crate::relevance::Visit;
@@ -39,7 +40,7 @@ pub struct Status;
 /// Changes to shows, in this order: a message that crosses threads costs more than what it does.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct ChangeShows(pub Vec<ShowChange>);
+pub struct ChangeShows(pub Batch);
 
 /// Somebody says that ids are one user: look-ups agree when it was handled, what their sessions hold
 /// follows.

@@ -4,12 +4,13 @@ use super::alias::Aliases;
 use super::behaviour::Event;
 use super::dedupe::RecentIds;
 use super::extra::Sequencer;
-use super::frequency::Noted;
+use super::frequency::{Caps, Noted, Show};
 use super::hand_over::Relay;
 use super::stripe::Turnover;
 use super::table::{STRIPES_PER_PARTITION, SessionTable, ShardMap};
 use crate::relevance::Visit;
 use crate::units::{CampaignId, CreativeId, HoldId, Timestamp, UserKey};
+use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ pub struct PendShow {
     /// Until when it may still turn out to be shown: not before the last notice for this hold
     /// would be honoured, else the cap could be exceeded in between.
     pub expires: Timestamp,
+    /// What the bid was made under, to be looked at once more when it is written.
+    pub caps: Caps,
 }
 
 /// The ad was shown. Needs no `PendShow` before it; a repetition changes nothing.
@@ -86,6 +89,11 @@ impl ShowChange {
         }
     }
 
+    /// Whether it announces the show of this hold.
+    pub(super) fn pends(&self, hold: HoldId) -> bool {
+        matches!(self, Self::Pend(show) if show.hold == hold)
+    }
+
     /// The same, of another user.
     pub(super) const fn of(mut self, other: UserKey) -> Self {
         match &mut self {
@@ -110,6 +118,9 @@ pub struct ShardCounters {
     pub event_ids_pushed_out: u64,
     /// Pending shows noted.
     pub shows_pended: u64,
+    /// Bids announced for users who had reached a cap by then: other threads bid to them meanwhile.
+    /// One stays counted when it is lost.
+    pub shows_beyond_cap: u64,
     /// Shows noted as happened.
     pub shows_confirmed: u64,
     /// Pending shows taken back.
@@ -161,6 +172,8 @@ pub struct ShardState {
     /// Sessions handed over, which numbers them.
     pub(super) moves: u64,
     pub(super) counters: ShardCounters,
+    /// [`ShardCounters::shows_beyond_cap`] of all shards, for the operator.
+    beyond_cap: Counter,
     /// The stripe (counted over the shard's own) and place where the sweep goes on.
     hand: (usize, usize),
 }
@@ -180,6 +193,7 @@ impl ShardState {
             relays: Vec::new(),
             moves: 0,
             counters: ShardCounters::default(),
+            beyond_cap: Counter::default(),
             hand: (0, 0),
         }
     }
@@ -188,6 +202,12 @@ impl ShardState {
     #[must_use]
     pub fn with_sequencer(self, sequencer: Option<Arc<Sequencer>>) -> Self {
         Self { sequencer, ..self }
+    }
+
+    /// The same shard, which also counts there the bids that go beyond a cap.
+    #[must_use]
+    pub fn counting(self, beyond_cap: Counter) -> Self {
+        Self { beyond_cap, ..self }
     }
 
     /// Applies behaviour events, each at most once. They create sessions. Returns the visits to items
@@ -237,10 +257,18 @@ impl ShardState {
             self.counters.shows_unneeded += 1;
             return;
         }
-        let PendShow { campaign, creative, hold, expires, .. } = *show;
-        let noted = self
-            .write(show.user, true, now, |user| user.shows.pend(campaign, creative, hold, expires));
+        let PendShow { campaign, creative, hold, expires, ref caps, .. } = *show;
+        let written = self.write(show.user, true, now, |user| {
+            let (shown, now_s) = ((campaign, creative), now.as_secs_u32());
+            let is_beyond = user.shows.goes_beyond(caps, shown, hold, now_s);
+            (user.shows.pend(Show::may_be(campaign, creative, hold, expires)), is_beyond)
+        });
+        let (noted, is_beyond) = written.unzip();
         self.counters.shows_pended += u64::from(self.count_note(noted));
+        if is_beyond == Some(true) {
+            self.counters.shows_beyond_cap += 1;
+            self.beyond_cap.inc();
+        }
     }
 
     /// Notes a show that happened.

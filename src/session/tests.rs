@@ -1,6 +1,7 @@
 //! What the room promises, through the shard's logic and the shared table.
 
 mod aliases;
+mod announced;
 mod caps;
 mod extra;
 mod hand_over;
@@ -55,7 +56,7 @@ fn view(id: u64, user: UserKey, category: u32, at: Timestamp) -> Event {
 
 fn pend_of(user: UserKey, number: u32, expires: Timestamp) -> PendShow {
     let (campaign, creative) = (CampaignId(1), CreativeId(1));
-    PendShow { user, campaign, creative, hold: hold(number), expires }
+    PendShow { user, campaign, creative, hold: hold(number), expires, caps: Caps::default() }
 }
 
 fn confirm_of(user: UserKey, number: u32, at: Timestamp) -> ConfirmShow {

@@ -98,7 +98,19 @@ fn play(
         match step.act {
             Act::Pend { expires_in_ms } => {
                 let expires = now.plus_millis(expires_in_ms);
-                state.pend(&PendShow { user, campaign, creative, hold, expires }, now);
+                let window = CAPS[number % CAPS.len()];
+                let keys = [CapKey::campaign(campaign), CapKey::creative(creative)];
+                let cap = (keys[number / CAPS.len() % 2], window);
+                let (caps, before) = (Caps::from_iter([cap]), state.status().counters);
+                state.pend(&PendShow { user, campaign, creative, hold, expires, caps }, now);
+                let counted = state.status().counters.shows_beyond_cap - before.shows_beyond_cap;
+                let others = model.count(step.user, cap.0, window.window_s, now);
+                let expected = match model.0.get(&key) {
+                    Some(State::Pending(until)) if *until >= now => Some(0),
+                    Some(State::Shown(_)) => None,
+                    _ => Some(u64::from(expires >= now && others >= u32::from(window.count))),
+                };
+                prop_assert!(!is_exact || expected.is_none_or(|expected| counted == expected));
                 match model.0.entry(key).or_insert(State::Pending(expires)) {
                     State::Pending(until) => *until = expires.max(*until),
                     State::Shown(_) => {}
@@ -291,7 +303,8 @@ fn shows_of_many_campaigns_are_merged_to_the_side_of_every_cap() {
             let (campaign, creative) = (CampaignId(number), CreativeId(number));
             let (hold, now) = (hold(number as u32), at(number as i64));
             if is_pending {
-                state.pend(&PendShow { user, campaign, creative, hold, expires: at(900) }, now);
+                let (expires, caps) = (at(900), Caps::default());
+                state.pend(&PendShow { user, campaign, creative, hold, expires, caps }, now);
             } else {
                 state.confirm(&ConfirmShow { user, campaign, creative, hold, at: now }, now);
             }

@@ -103,7 +103,7 @@ impl World {
     fn find(&self, user: UserKey, profile: &mut Profile) -> Found {
         let ids = std::iter::once((Namespace::Id, user));
         let sessions = (&*self.table, Some(&*self.aliases));
-        find(sessions, ids, self.now, profile).expect("one id")
+        find(sessions, None, ids, self.now, profile).expect("one id")
     }
 
     /// Shows of campaign 1 that a bid for this id counts.

@@ -250,7 +250,7 @@ impl Shop {
         let of = |user: u64| {
             let mut profile = Profile::new();
             let ids = std::iter::once((Namespace::Id, key_of(user)));
-            let _ = find((&self.table, Some(&self.aliases)), ids, now, &mut profile);
+            let _ = find((&self.table, Some(&self.aliases)), None, ids, now, &mut profile);
             let key = CapKey::campaign(CampaignId(1));
             let is_allowed = |count| profile.allows(CapWindow { count, window_s: 60 }, key, now);
             let strength = |what| profile.strength(CategoryId(what), AdvertiserId(10), false, now);

@@ -180,15 +180,15 @@ fn the_actor_keeps_its_state_outside_of_itself() {
         let first = SessionShard::new(Arc::clone(&state), clock.clone()).start();
         first.send(ApplyEvents(Box::new(vec![view(1, USER, 1, at(0))]))).await.expect("alive");
         let pend = ShowChange::Pend(pend_of(USER, 1, at(60)));
-        first.send(ChangeShows(vec![pend])).await.expect("alive");
+        first.send(ChangeShows(Arc::new(vec![pend]))).await.expect("alive");
         assert!(!is_allowed(&table, USER, 1, 10, at(1)));
         let cancel = ShowChange::Cancel(CancelShow { user: USER, hold: hold(1) });
-        first.send(ChangeShows(vec![pend, cancel])).await.expect("alive");
+        first.send(ChangeShows(Arc::new(vec![pend, cancel]))).await.expect("alive");
         assert!(is_allowed(&table, USER, 1, 10, at(1)));
 
         let second = SessionShard::new(state, clock).start();
         let confirm = ShowChange::Confirm(confirm_of(USER, 2, at(1)));
-        second.send(ChangeShows(vec![confirm])).await.expect("alive");
+        second.send(ChangeShows(Arc::new(vec![confirm]))).await.expect("alive");
         let status = second.send(Status).await.expect("alive");
         assert_eq!((status.sessions, status.partitions), (1, PARTITIONS));
         assert_eq!(status.counters.events_applied, 1, "by the first");
