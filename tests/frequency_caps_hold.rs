@@ -88,6 +88,8 @@ fn four_workers_show_three_while_every_notice_is_half_a_minute_late() {
     assert!(bids.len() >= 3 && beyond <= FLUSH_MAX, "{} bids", bids.len());
     let metrics = engine.admin.get("/metrics").text();
     assert_eq!(counter(&metrics, "outbid_messages_refused_total{what=\"shows\"}"), 0);
+    let counted = counter(&metrics, "outbid_bids_beyond_cap_total");
+    assert_eq!(counted, beyond as u64, "what went beyond the cap is counted");
     let billed = "outbid_notices_total{kind=\"billing\",outcome=\"charged\"}";
     assert_eq!(counter(&metrics, billed), bids.len() as u64, "all were shown, late");
 }
