@@ -27,7 +27,8 @@ const STRIPES: usize = PARTITIONS * STRIPES_PER_PARTITION;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionConfig {
     /// Hard bound on sessions, spread over 1,024 stripes (so that about 0.97 of it is reached
-    /// before the first eviction at a million); at least 1,024. Each takes up to 256 bytes.
+    /// before the first eviction at a million); at least 1,024. Each takes some 216 bytes, and up to 640
+    /// more for what was shown to it (20 each, 32 at most).
     pub sessions_max: usize,
     /// Interest expires when nothing happened for this long, in seconds.
     pub idle_s: u32,
