@@ -11,6 +11,10 @@
 //! it a list `ids` of up to seven more, each such an object, says that all of them are one user
 //! ([`Join`]).
 //!
+//! A search may leave `category` out where it has a `query`: then it is in the category that the words
+//! of the query name ([`Cleaner::searched`]). The words themselves are read for that alone, and go no
+//! further.
+//!
 //! ```json
 //! {"id": "e-1", "type": "purchase", "ts": 1700000000000, "user": {"ifa": "..."}, "consent": true,
 //!  "advertiser": "acme", "category": "running-shoes", "item": "sku-9", "price": "89.90",
@@ -22,7 +26,7 @@ mod fields;
 mod tests;
 
 use crate::catalog::item_key;
-use crate::hash::{self, UserHasher, UserHashers};
+use crate::hash::{UserHasher, UserHashers};
 use crate::session::{Behaviour, Conversion, Event, IDS_MAX, Ids, Join, UserId};
 use crate::units::{AdvertiserId, CategoryId, CurrencyCode, Timestamp, UserKey};
 use fields::{Fault, Fields};
@@ -32,7 +36,8 @@ use std::borrow::Cow;
 
 pub use fields::Reason;
 
-/// Largest body: what 1,000 full lines need is 8 MB; usual ones are 300 bytes.
+/// Largest body: what 1,000 full lines need is 8 MB; usual ones are 300 bytes. It is told in
+/// `docs/serving.md`, as is [`LINES_MAX`].
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Events taken from one body, so that a batch is cleaned in a few milliseconds.
 pub const LINES_MAX: usize = 1_000;
@@ -76,6 +81,8 @@ pub struct Cleaner<'a> {
     /// Whether behaviour that an advertiser reports, in a category of this name and on an item with
     /// this key, may be kept of its user.
     pub keeps: &'a dyn Fn(AdvertiserId, &str, Option<u32>) -> bool,
+    /// The category of an advertiser's that a query means; `None` where it names none, or several.
+    pub searched: &'a dyn Fn(AdvertiserId, &str) -> Option<String>,
     /// The present.
     pub now: Timestamp,
 }
@@ -95,6 +102,9 @@ pub struct Cleaned {
     pub renamed: Vec<[UserKey; 2]>,
     /// What cannot, in the order of the body.
     pub rejected: Vec<Rejection>,
+    /// The first line that was not read, nor any after it: the body has more than [`LINES_MAX`]. Whoever
+    /// sent it sends the rest again.
+    pub not_read_from: Option<u32>,
 }
 
 /// Why one event was not taken.
@@ -139,12 +149,13 @@ impl Cleaner<'_> {
     fn clean_each<'t>(&self, events: impl Iterator<Item = &'t str>, cleaned: &mut Cleaned) {
         for (line, text) in (1_u32..).zip(events) {
             let text = text.trim();
-            if line as usize > LINES_MAX {
-                cleaned.reject(line, Fault::whole(Reason::TooManyLines));
-                return;
-            }
             if text.is_empty() {
                 continue;
+            }
+            if line as usize > LINES_MAX {
+                cleaned.reject(line, Fault::whole(Reason::TooManyLines));
+                cleaned.not_read_from = Some(line);
+                return;
             }
             match self.event(text) {
                 Ok((event, named, true)) => {
@@ -179,9 +190,17 @@ impl Cleaner<'_> {
         if tenant == Tenant::Unknown {
             return Err(Fault::of("advertiser", Reason::Unknown));
         }
-        let category = fields.required_text("category", NAME_BYTES_MAX)?;
-        let item = fields.text("item", NAME_BYTES_MAX)?;
+        let category = fields.text("category", NAME_BYTES_MAX)?;
         let query = fields.text("query", QUERY_BYTES_MAX)?;
+        let category = match (category, query) {
+            (Some(category), _) => category,
+            (None, Some(query)) if kind == Behaviour::Search => {
+                let meant = (self.searched)(advertiser, &query);
+                Cow::Owned(meant.ok_or(Fault::of("query", Reason::NotOneCategory))?)
+            }
+            (None, _) => return Err(Fault::of("category", Reason::Missing)),
+        };
+        let item = fields.text("item", NAME_BYTES_MAX)?;
         let conversion = self.conversion(&mut fields, kind, advertiser)?;
         fields.finish()?;
         let item = item.map(|item| item_key(advertiser, &item));
@@ -194,7 +213,8 @@ impl Cleaner<'_> {
             advertiser,
             category: CategoryId::of(&category),
             item,
-            query: query.map(|query| query_hash(&query)),
+            // Nothing reads what somebody searched for beyond its category, so nothing keeps it.
+            query: None,
             consent,
             pooled: consent && tenant == Tenant::InPool,
             conversion,
@@ -326,14 +346,4 @@ fn user_id(hasher: &UserHasher, fields: &Fields<'_>) -> Result<UserKey, Fault> {
 #[must_use]
 pub fn order_key(marks: &UserHasher, advertiser: AdvertiserId, order: &str) -> u64 {
     marks.mark(&format!("order:{}", advertiser.0), order.trim())
-}
-
-/// A query by its words: lower case, single spaces.
-fn query_hash(query: &str) -> u64 {
-    let mut words = String::with_capacity(query.len());
-    for word in query.split_whitespace() {
-        words.push_str(&word.to_lowercase());
-        words.push(' ');
-    }
-    hash::stable(words.as_bytes())
 }

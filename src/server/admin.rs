@@ -310,7 +310,7 @@ pub(super) async fn read_json<T: for<'de> Deserialize<'de>>(
     let server = &engine.config.server;
     let body = body::read(payload, server.body_bytes_max, server.body_deadline_ms)
         .await
-        .map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))?;
+        .map_err(|error| refuse(error.status(), &error.to_string()))?;
     let mut source = serde_json::Deserializer::from_slice(&body);
     serde_path_to_error::deserialize(&mut source)
         .map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))

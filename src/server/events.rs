@@ -9,9 +9,13 @@ use crate::server::body;
 use crate::server::conversions::Claim;
 use crate::server::engine::Engine;
 use crate::server::keys::Scope;
-use crate::session::{ApplyEvents, Change, Changes, Conversion, Event, Join, JoinIds};
+use crate::server::searched::Wordings;
+use crate::session::{
+    self, ApplyEvents, Change, Changes, Conversion, Event, Join, JoinIds, SessionShard,
+};
 use crate::store::AppendError;
 use crate::units::{AdvertiserId, Micros, Timestamp, UserKey};
+use actix::{Context, Handler, Message, MessageResult};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -21,8 +25,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Takes one event, a JSON array of them, or one a line; answers what was accepted and, for each
-/// line that was not, why.
+/// Takes one event, a JSON array of them, or one a line; answers how many were accepted, how many of
+/// those were known already, for each line that was not accepted why, and from which line on none was
+/// read.
 pub async fn events(
     engine: Data<Arc<Engine>>,
     head: HttpRequest,
@@ -38,7 +43,7 @@ pub async fn events(
     let deadline_ms = engine.config.server.body_deadline_ms;
     let body = match body::read(payload, BODY_BYTES_MAX, deadline_ms).await {
         Ok(body) => body,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => return refuse(error.status(), &error.to_string()),
     };
     let catalog = engine.published.catalog.load_full();
     // A batch names few advertisers; each is looked up once.
@@ -50,6 +55,12 @@ pub async fn events(
         catalog.keeps_behaviour(advertiser, category)
             && item.is_none_or(|item| catalog.keeps_behaviour_on(item))
     };
+    let wordings = RefCell::new(BTreeMap::new());
+    let searched = |advertiser, query: &str| {
+        let mut wordings = wordings.borrow_mut();
+        let own = wordings.entry(advertiser).or_insert_with(|| Wordings::of(&catalog, advertiser));
+        own.meant(query).map(str::to_owned)
+    };
     let Some(room) = engine.behaviour_log.admit(body.len()) else {
         engine.behaviour_log.count("events", "full");
         return refuse(
@@ -59,9 +70,9 @@ pub async fn events(
     };
     let wishes = engine.forgotten.wishes();
     let (hashers, now) = (&**engine.user_keys.load(), engine.civil.now());
-    let cleaner = Cleaner { hashers, marks: &engine.marks, tenant: &tenant, keeps: &keeps, now };
-    let cleaned = cleaner.clean(&body);
-    let rejected = cleaned.rejected.clone();
+    let (marks, tenant, keeps, searched) = (&engine.marks, &tenant, &keeps, &searched);
+    let cleaned = Cleaner { hashers, marks, tenant, keeps, searched, now }.clean(&body);
+    let (rejected, not_read_from) = (cleaned.rejected.clone(), cleaned.not_read_from);
     let accepted = cleaned.accepted.len() + cleaned.unkept.len();
     engine.metrics.events.add("rejected", rejected.len() as u64);
     note(&engine, Subject::BehaviourRefused, &[], rejected.len());
@@ -69,8 +80,9 @@ pub async fn events(
     let work = take(engine.get_ref().clone(), cleaned, (now, wishes), room);
     let work = actix_web::rt::spawn(work);
     match tokio::time::timeout(Duration::from_millis(EVENTS_WAIT_MS_MAX), work).await {
-        Ok(Ok(Ok(conversions))) => HttpResponse::Ok().json(serde_json::json!({
-            "accepted": accepted, "rejected": rejected, "conversions": conversions,
+        Ok(Ok(Ok((duplicates, conversions)))) => HttpResponse::Ok().json(serde_json::json!({
+            "accepted": accepted, "duplicates": duplicates, "rejected": rejected,
+            "not_read_from": not_read_from, "conversions": conversions,
         })),
         Ok(Ok(Err(_))) => refuse(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -88,13 +100,13 @@ pub async fn events(
 }
 
 /// Keeps events that were cleaned at `now`, when there had been so many wishes to be forgotten, and then
-/// applies them. Returns what became of conversions.
+/// applies them. Returns how many were known already, and what became of conversions.
 async fn take(
     engine: Arc<Engine>,
     mut cleaned: Cleaned,
     (now, wishes): (Timestamp, u64),
     room: Room,
-) -> Result<BTreeMap<&'static str, u64>, AppendError> {
+) -> Result<(u64, BTreeMap<&'static str, u64>), AppendError> {
     let moves = engine.moves(&cleaned.renamed);
     if !engine.config.session.alias_from.events() {
         cleaned.joins.clear();
@@ -125,10 +137,10 @@ async fn take(
         cleaned.accepted.retain(|event| !is_forgotten(&event.user));
         cleaned.joins.retain(|join| !join.ids.iter().any(is_forgotten));
     }
-    apply(&engine, cleaned.accepted).await;
+    let duplicates = apply(&engine, cleaned.accepted).await;
     join(&engine, cleaned.joins).await;
     drop((pass, room));
-    Ok(conversions)
+    Ok((duplicates, conversions))
 }
 
 /// Writes how many events of a body were taken, or refused, into the event log.
@@ -150,16 +162,45 @@ fn tenant_of(catalog: &Catalog, advertiser: AdvertiserId) -> Tenant {
 }
 
 /// Sends each shard its events in one batch. While a server ends, shards go before whoever is answered
-/// here last, and what was acknowledged is to be among what is saved.
-async fn apply(engine: &Engine, events: Vec<Event>) {
+/// here last, and what was acknowledged is to be among what is saved. Returns how many were known
+/// already; nobody counts that any more while a server ends.
+async fn apply(engine: &Engine, events: Vec<Event>) -> u64 {
     let mut by_shard: BTreeMap<usize, Vec<Event>> = BTreeMap::new();
     for event in events {
         by_shard.entry(engine.shard_map.shard_of(event.user)).or_default().push(event);
     }
+    let mut duplicates = 0;
     for (shard, events) in by_shard {
-        if !engine.tell_shard_number(shard, ApplyEvents(Box::new(events.clone()))).await {
-            in_place(engine, events.into_iter().map(Change::Event));
+        let worker = u16::try_from(shard).ok().and_then(|number| engine.worker(number));
+        let message = CountKnown(ApplyEvents(Box::new(events.clone())));
+        let counted = match worker {
+            Some(worker) => worker.shard.send(message).await.ok(),
+            None => None,
+        };
+        match counted {
+            Some(known) => duplicates += known,
+            None => in_place(engine, events.into_iter().map(Change::Event)),
         }
+    }
+    duplicates
+}
+
+/// Events for a shard, which answers how many of them it knew already.
+#[derive(Debug, Message)]
+#[rtype(result = "u64")]
+struct CountKnown(ApplyEvents);
+
+const _: () = assert!(size_of::<CountKnown>() <= 128);
+
+impl Handler<CountKnown> for SessionShard {
+    type Result = MessageResult<CountKnown>;
+
+    // A message is handled whole, so what the shard counts meanwhile is of these events.
+    fn handle(&mut self, CountKnown(events): CountKnown, own: &mut Context<Self>) -> Self::Result {
+        let MessageResult(before) = self.handle(session::Status, own);
+        self.handle(events, own);
+        let MessageResult(after) = self.handle(session::Status, own);
+        MessageResult(after.counters.events_duplicate - before.counters.events_duplicate)
     }
 }
 

@@ -60,7 +60,7 @@ pub async fn explain_request(engine: Shared, head: HttpRequest, payload: Payload
     let body = body::read(payload, server.body_bytes_max, server.body_deadline_ms).await;
     let body = match body {
         Ok(body) => body,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => return refuse(error.status(), &error.to_string()),
     };
     let asked = match Query::<Asked>::from_query(head.query_string()) {
         Ok(asked) => asked.into_inner(),

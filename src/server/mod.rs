@@ -49,6 +49,7 @@ mod reranker;
 mod run;
 mod saved_model;
 mod saved_sessions;
+mod searched;
 mod segments;
 mod shows;
 mod simulation;

@@ -52,6 +52,9 @@ pub enum Reason {
     /// Not exactly one of the namespaces.
     #[error("must name exactly one of ifa, buyeruid, eid, id")]
     NotOneUserId,
+    /// A search without a category whose words do not say which one is meant.
+    #[error("its words name no category of the advertiser's, or several alike: name one")]
+    NotOneCategory,
     /// Only a purchase has it.
     #[error("only on a purchase")]
     NotForThisType,

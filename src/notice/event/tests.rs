@@ -16,11 +16,16 @@ fn clean(body: &[u8]) -> Cleaned {
     let keeps = |id, category: &str, item| {
         (id != AdvertiserId::of("bolt") || category != "pills") && item != Some(pill)
     };
+    let searched = |id, query: &str| {
+        let meant = if query.contains("pill") { "pills" } else { "running-shoes" };
+        (id == AdvertiserId::of("bolt") || query.contains("shoe")).then(|| meant.to_owned())
+    };
     Cleaner {
         hashers: &UserHashers::only(hasher.clone()),
         marks: &hasher,
         tenant: &tenant,
         keeps: &keeps,
+        searched: &searched,
         now: NOW,
     }
     .clean(body)
@@ -75,8 +80,11 @@ fn a_valid_event_keeps_its_meaning_and_loses_its_raw_ids() {
     assert_eq!((cleaned.kind, cleaned.at), (Behaviour::View, NOW));
     assert_eq!(cleaned.item, accept(&[("item", Some("\"sku-9\""))]).item);
     assert_ne!(cleaned.item, accept(&[("item", Some("\"SKU-9\""))]).item);
-    assert_eq!(cleaned.query, accept(&[("query", Some("\"trail shoes\""))]).query);
-    assert_eq!(cleaned.conversion, None);
+    assert_eq!(
+        (cleaned.query, &cleaned.conversion),
+        (None, &None),
+        "what nobody reads is not kept"
+    );
     let printed = format!("{cleaned:?}").to_lowercase();
     assert!(!printed.contains("ab-12") && !printed.contains("e-1"), "{printed}");
 }
@@ -206,6 +214,27 @@ fn what_is_wrong_is_told_by_field() {
 }
 
 #[test]
+fn a_search_is_in_the_category_that_its_words_name() {
+    let search = [("type", Some("\"search\"")), ("category", None)];
+    let query = |words| ("query", Some(words));
+    let found = accept(&[search[0], search[1], query("\"Trail   SHOES shoes\"")]);
+    assert_eq!((found.category, found.query), (CategoryId::of("running-shoes"), None));
+    let named = [search[0], ("category", Some("\"tents\"")), query("\"shoes\"")];
+    assert_eq!(accept(&named).category, CategoryId::of("tents"), "what is named holds");
+    check_rejected(&[search[0], search[1], query("\"tents\"")], "query", Reason::NotOneCategory);
+    check_rejected(&search, "category", Reason::Missing);
+    check_rejected(&[search[1], query("\"shoes\"")], "category", Reason::Missing);
+    let bolt = ("advertiser", Some("\"bolt\""));
+    let unkept = event(&[search[0], search[1], bolt, query("\"pill\"")]);
+    let cleaned = clean(unkept.as_bytes());
+    assert_eq!(
+        (cleaned.accepted.len(), cleaned.unkept.len()),
+        (0, 1),
+        "words do not get around it"
+    );
+}
+
+#[test]
 fn a_field_may_not_come_twice() {
     let text = event(&[]).replacen('{', "{\"ts\":1,", 1);
     let expected = Rejection { line: 1, field: "ts".into(), reason: Reason::Repeated };
@@ -247,12 +276,20 @@ fn one_wrong_line_does_not_spoil_the_batch() {
 #[test]
 fn bodies_lines_and_batches_are_bounded() {
     let good = event(&[]);
-    let many = format!("{good}\n").repeat(LINES_MAX + 2);
-    let cleaned = clean(many.as_bytes());
+    let full = format!("{good}\n").repeat(LINES_MAX);
+    let cleaned = clean(format!("{full}\r\n\n").as_bytes());
+    assert_eq!((cleaned.accepted.len(), cleaned.not_read_from), (LINES_MAX, None), "empty lines");
+    assert_eq!(cleaned.rejected, []);
+    let array = format!("[{}]", vec![good.clone(); LINES_MAX + 1].join(","));
+    assert_eq!(clean(array.as_bytes()).not_read_from, Some(1 + LINES_MAX as u32));
+    let cleaned = clean(format!("{full}\n{good}\n{good}").as_bytes());
+    assert_eq!(cleaned.not_read_from, Some(2 + LINES_MAX as u32), "of the sender's lines");
+    let cleaned = clean(format!("{full}{good}\n{good}\n").as_bytes());
     assert_eq!(cleaned.accepted.len(), LINES_MAX);
     assert_eq!(cleaned.rejected.len(), 1);
     assert_eq!(cleaned.rejected[0].line as usize, LINES_MAX + 1);
     assert_eq!(cleaned.rejected[0].reason, Reason::TooManyLines);
+    assert_eq!(cleaned.not_read_from, Some(1 + LINES_MAX as u32));
 
     let wide = format!("{}\n{good}", event(&[("query", Some(&"9".repeat(LINE_BYTES_MAX)))]));
     let cleaned = clean(wide.as_bytes());
