@@ -41,6 +41,14 @@ pub struct CatalogError {
     pub reason: String,
 }
 
+impl CatalogError {
+    /// The same, with the file as it is found from where the folder is.
+    #[must_use]
+    pub fn within(self, folder: &Path) -> Self {
+        Self { file: folder.join(&self.file).display().to_string(), ..self }
+    }
+}
+
 impl Catalog {
     /// Reads a folder. `known_strategies` are those that campaigns may name; slots and the epoch
     /// carry over from `previous`.
@@ -65,6 +73,10 @@ impl Catalog {
         edits: &Edits,
     ) -> Result<Loaded, Vec<CatalogError>> {
         let mut reader = Reader::new(folder, known_strategies);
+        if !folder.is_dir() {
+            reader.refuse("", 0, "the catalog's folder is missing");
+            return Err(reader.errors);
+        }
         reader.domains();
         reader.advertisers();
         reader.campaign_files();

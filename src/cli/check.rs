@@ -1,7 +1,7 @@
 //! `outbid check`: is this configuration, with its catalog and strategies, one that would serve?
 
 use crate::auction::Arms;
-use crate::catalog::{CatalogKeeper, Resumed};
+use crate::catalog::{CatalogError, CatalogKeeper, Resumed};
 use crate::config::{Config, StoreKind};
 use crate::privacy::{self, Plan};
 use crate::server::SETTINGS_FILE;
@@ -78,14 +78,17 @@ fn check(
     warnings: &mut Vec<String>,
     counts: &mut (usize, usize, usize),
 ) {
-    let strategies = match Strategies::load(&config.paths.strategies) {
-        Ok(strategies) => strategies,
+    // Campaigns are judged beside a wrong strategy too: whoever mends one wants to know of the other.
+    let names = match Strategies::load(&config.paths.strategies) {
+        Ok(strategies) => {
+            counts.0 = strategies.names().len();
+            strategies.known()
+        }
         Err(errors) => {
             problems.extend(errors.iter().map(ToString::to_string));
-            return;
+            Strategies::named_in(&config.paths.strategies)
         }
     };
-    counts.0 = strategies.names().len();
     if let Err(error) = config.currency.read() {
         problems.push(error.to_string());
     }
@@ -96,7 +99,10 @@ fn check(
     if let Err(error) = crate::server::open_reranker(config) {
         problems.push(format!("{error:#}"));
     }
-    let names = strategies.known();
+    if names.is_empty() {
+        // Each campaign would be told that there is no strategy of its name.
+        return;
+    }
     match CatalogKeeper::open(config.paths.catalog.clone(), names) {
         Ok(keeper) => {
             let catalog = keeper.published().load_full();
@@ -106,8 +112,13 @@ fn check(
                 problems.push(error.to_string());
             }
         }
-        Err(errors) => problems.extend(errors.iter().map(ToString::to_string)),
+        Err(errors) => problems.extend(errors.into_iter().map(|error| found(config, error))),
     }
+}
+
+/// What is wrong in the catalog, with a file that can be opened from here.
+fn found(config: &Config, error: CatalogError) -> String {
+    error.within(&config.paths.catalog).to_string()
 }
 
 /// Holds what was changed over the API against the files, on a copy of what the state folder has.
@@ -127,15 +138,15 @@ fn check_edits(
     }
     match keeper.resume(Arc::new(copy)) {
         Ok(Resumed { stopped, dropped }) => {
-            let stopped = stopped.iter().map(|error| format!("{error}; its campaign is stopped"));
-            problems.extend(stopped);
+            let stopped = stopped.into_iter().map(|error| found(config, error));
+            problems.extend(stopped.map(|error| format!("{error}; its campaign is stopped")));
             warnings.extend(dropped.iter().map(|name| {
                 format!(
                     "campaign `{name}` is in no file: its edits are let go of at the next start"
                 )
             }));
         }
-        Err(errors) => problems.extend(errors.iter().map(ToString::to_string)),
+        Err(errors) => problems.extend(errors.into_iter().map(|error| found(config, error))),
     }
     Ok(())
 }

@@ -79,8 +79,11 @@ impl Parts {
     pub fn load(config: &Config) -> anyhow::Result<Self> {
         let strategies = Strategies::load(&config.paths.strategies).map_err(|e| lines(&e))?;
         let names = strategies.known();
-        let keeper = CatalogKeeper::open(config.paths.catalog.clone(), names);
-        let keeper = Arc::new(keeper.map_err(|errors| lines(&errors))?);
+        let folder = &config.paths.catalog;
+        let keeper = CatalogKeeper::open(folder.clone(), names).map_err(|errors| {
+            lines(&errors.into_iter().map(|error| error.within(folder)).collect::<Vec<_>>())
+        });
+        let keeper = Arc::new(keeper?);
         Ok(Self { keeper, strategies: Arc::new(strategies), log: None })
     }
 

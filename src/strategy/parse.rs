@@ -19,10 +19,10 @@
 
 use super::pacing::{PacingKind, PlanKind};
 use super::value::{Objective, Strategy};
-use crate::catalog::KnownStrategies;
+use crate::catalog::{KnownStrategies, TermsNeeded};
 use crate::units::Micros;
 use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 /// Strategies in a folder: a person cannot tell more apart, and an id is 16 bits.
@@ -94,21 +94,7 @@ impl Strategies {
     /// # Errors
     /// Every mistake of every file; then nothing is loaded.
     pub fn load(folder: &Path) -> Result<Self, Vec<StrategyError>> {
-        let whole = |file: &Path, reason: String| StrategyError {
-            file: file.display().to_string(),
-            line: 0,
-            reason,
-        };
-        let mut files = Vec::new();
-        let entries = std::fs::read_dir(folder)
-            .map_err(|error| vec![whole(folder, format!("cannot be read: {error}"))])?;
-        for entry in entries {
-            let file = entry.map_err(|error| vec![whole(folder, error.to_string())])?.path();
-            if file.extension().is_some_and(|ending| ending == "toml") {
-                files.push(file);
-            }
-        }
-        files.sort();
+        let files = files(folder).map_err(|error| vec![error])?;
         if files.is_empty() || files.len() > STRATEGIES_MAX {
             let reason = format!("holds {} strategies, not 1 to {STRATEGIES_MAX}", files.len());
             return Err(vec![whole(folder, reason)]);
@@ -122,6 +108,18 @@ impl Strategies {
         }
         let prefer_deals = entries.iter().any(|(_, strategy)| strategy.prefers_deals());
         if errors.is_empty() { Ok(Self { entries, prefer_deals }) } else { Err(errors) }
+    }
+
+    /// The names that campaigns may use of a folder that does not load, so that they can be checked beside
+    /// it: of a wrong strategy nothing is known but its name, and it needs no terms.
+    #[must_use]
+    pub fn named_in(folder: &Path) -> KnownStrategies {
+        let files = files(folder).unwrap_or_default();
+        let named = files.iter().map(|file| match read(file) {
+            Ok((name, strategy)) => (name, strategy.terms_needed()),
+            Err(_) => (stem(file).to_owned(), TermsNeeded::default()),
+        });
+        named.collect()
     }
 
     /// The names, each with the terms that a campaign must have.
@@ -156,11 +154,34 @@ impl Strategies {
     }
 }
 
+fn whole(file: &Path, reason: String) -> StrategyError {
+    StrategyError { file: file.display().to_string(), line: 0, reason }
+}
+
+/// The files of a folder, in order.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, StrategyError> {
+    let mut files = Vec::new();
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| whole(folder, format!("cannot be read: {error}")))?;
+    for entry in entries {
+        let file = entry.map_err(|error| whole(folder, error.to_string()))?.path();
+        if file.extension().is_some_and(|ending| ending == "toml") {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn stem(file: &Path) -> &str {
+    file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
+}
+
 /// Line, from 1, and reason.
 type Refusal = (usize, String);
 
 fn read(file: &Path) -> Result<(String, Strategy), Refusal> {
-    let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let name = stem(file);
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     if name.is_empty() || !name.bytes().all(plain) {
         return Err((0, "a strategy is named with a-z, 0-9 and _ only".to_owned()));
