@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let broken = if args.check { summary.broken_promises() } else { Vec::new() };
     anyhow::ensure!(broken.is_empty(), "not kept:\n  {}", broken.join("\n  "));
     if let Some(pass) = paced.pop().filter(|_| args.serve) {
-        return pass.serve();
+        return pass.serve(args.json);
     }
     Ok(())
 }

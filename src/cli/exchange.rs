@@ -87,8 +87,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         print(&report);
     }
+    let is_served = SERVED.iter().any(|status| report.by_status.contains_key(status));
+    anyhow::ensure!(is_served, "{} answered no request with 200 or 204", args.url);
     Ok(())
 }
+
+/// What an endpoint answers that takes bid requests: a bid, or none.
+const SERVED: [u16; 2] = [200, 204];
 
 /// The day that the requests speak of; only their local hours matter.
 const START_MS: i64 = 1_772_409_600_000;

@@ -13,8 +13,9 @@ use std::path::PathBuf;
 /// Take the decision on one bid request apart, or ask for the audit of one that was made.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  outbid explain --request fixtures/request.json\n  \
-    outbid explain --request fixtures/request.json --campaign trail-shoes --json\n  \
-    outbid explain --request r.json --user ifa:6D92078A-8246-4BA4-AE5B-76104861E7DC --server 127.0.0.1:8082\n  \
+    outbid explain --request fixtures/request.json --campaign northtrail-running-shoes --json\n  \
+    outbid explain --request fixtures/request.json --user ifa:6D92078A-8246-4BA4-AE5B-76104861E7DC \
+    --server 127.0.0.1:8082\n  \
     outbid explain --auction 80ce30c53c16e6ede735f123ef6e32361bfc7b22 --server 127.0.0.1:8082\n\n\
     Without --server it reads catalog and strategies as they are on disk, with a model that has \
     learned nothing and no sessions. With it, a running server says what it knows; the admin key \

@@ -129,13 +129,20 @@ impl Pass {
         drop(self.running.take());
     }
 
-    /// Keeps the engine up until it is told to stop.
-    pub fn serve(mut self) -> anyhow::Result<()> {
+    /// Keeps the engine up until it is told to stop. Where standard output is one JSON object, and nothing
+    /// after it, the addresses go to standard error.
+    pub fn serve(mut self, is_json: bool) -> anyhow::Result<()> {
         let Some(running) = self.running.take() else { return Ok(()) };
         let at = running.addresses();
-        println!("exchange   http://{}/openrtb2/demo/bid", at.exchange);
-        println!("admin      http://{}/latency", at.admin);
-        println!("admin key  {}", self.keys.admin);
+        let said = format!(
+            "exchange   http://{}/openrtb2/demo/bid\nadmin      http://{}/latency\nadmin key  {}",
+            at.exchange, at.admin, self.keys.admin
+        );
+        if is_json {
+            eprintln!("{said}");
+        } else {
+            println!("{said}");
+        }
         running.wait()
     }
 }
