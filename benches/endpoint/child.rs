@@ -134,7 +134,6 @@ async fn fill(engine: &Engine) {
                     advertiser: campaign.advertiser,
                     category: campaign.category,
                     item: Some(rng.random_range(0..100_000)),
-                    query: None,
                     consent: true,
                     pooled: true,
                     conversion: None,

@@ -184,7 +184,6 @@ impl EngineInterest {
             advertiser: TENANT,
             category: stream.categories[event.category as usize],
             item: None,
-            query: None,
             consent: true,
             pooled: false,
             conversion: None,

@@ -214,7 +214,6 @@ impl Cleaner<'_> {
             category: CategoryId::of(&category),
             item,
             // Nothing reads what somebody searched for beyond its category, so nothing keeps it.
-            query: None,
             consent,
             pooled: consent && tenant == Tenant::InPool,
             conversion,

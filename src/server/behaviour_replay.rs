@@ -342,7 +342,6 @@ mod tests {
             advertiser: AdvertiserId(1),
             category: CategoryId(2),
             item: None,
-            query: None,
             consent: true,
             pooled: false,
             conversion: None,

@@ -307,15 +307,14 @@ impl Engine {
         Replay { map: &self.shard_map, shards: &self.shards }
     }
 
-    /// Tells one shard, waiting for room in its mailbox and until it is done; `false` when it has ended.
-    pub async fn tell_shard_number<M>(&self, shard: usize, message: M) -> bool
+    /// Tells one shard, waiting for room in its mailbox and for its answer; `None` when it has ended.
+    pub async fn tell_shard_number<M>(&self, shard: usize, message: M) -> Option<M::Result>
     where
-        M: Message<Result = ()> + Send + 'static,
+        M: Message<Result: Send> + Send + 'static,
         SessionShard: Handler<M>,
     {
         let worker = u16::try_from(shard).ok().and_then(|number| self.worker(number));
-        let Some(worker) = worker else { return false };
-        worker.shard.send(message).await.is_ok()
+        worker?.shard.send(message).await.ok()
     }
 
     /// Puts a message into a mailbox, waiting for room; `false` when the actor is gone. In

@@ -10,12 +10,9 @@ use crate::server::conversions::Claim;
 use crate::server::engine::Engine;
 use crate::server::keys::Scope;
 use crate::server::searched::Wordings;
-use crate::session::{
-    self, ApplyEvents, Change, Changes, Conversion, Event, Join, JoinIds, SessionShard,
-};
+use crate::session::{ApplyEvents, Change, Changes, Conversion, Event, Join, JoinIds};
 use crate::store::AppendError;
 use crate::units::{AdvertiserId, Micros, Timestamp, UserKey};
-use actix::{Context, Handler, Message, MessageResult};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -171,37 +168,13 @@ async fn apply(engine: &Engine, events: Vec<Event>) -> u64 {
     }
     let mut duplicates = 0;
     for (shard, events) in by_shard {
-        let worker = u16::try_from(shard).ok().and_then(|number| engine.worker(number));
-        let message = CountKnown(ApplyEvents(Box::new(events.clone())));
-        let counted = match worker {
-            Some(worker) => worker.shard.send(message).await.ok(),
-            None => None,
-        };
-        match counted {
+        let message = ApplyEvents(Box::new(events.clone()));
+        match engine.tell_shard_number(shard, message).await {
             Some(known) => duplicates += known,
             None => in_place(engine, events.into_iter().map(Change::Event)),
         }
     }
     duplicates
-}
-
-/// Events for a shard, which answers how many of them it knew already.
-#[derive(Debug, Message)]
-#[rtype(result = "u64")]
-struct CountKnown(ApplyEvents);
-
-const _: () = assert!(size_of::<CountKnown>() <= 128);
-
-impl Handler<CountKnown> for SessionShard {
-    type Result = MessageResult<CountKnown>;
-
-    // A message is handled whole, so what the shard counts meanwhile is of these events.
-    fn handle(&mut self, CountKnown(events): CountKnown, own: &mut Context<Self>) -> Self::Result {
-        let MessageResult(before) = self.handle(session::Status, own);
-        self.handle(events, own);
-        let MessageResult(after) = self.handle(session::Status, own);
-        MessageResult(after.counters.events_duplicate - before.counters.events_duplicate)
-    }
 }
 
 /// Sends joins to shards, each to that of the event's own id.
@@ -211,7 +184,7 @@ async fn join(engine: &Engine, joins: Vec<Join>) {
         by_shard.entry(engine.shard_map.shard_of(join.ids[0])).or_default().push(join);
     }
     for (shard, joins) in by_shard {
-        if !engine.tell_shard_number(shard, JoinIds(joins.clone())).await {
+        if engine.tell_shard_number(shard, JoinIds(joins.clone())).await.is_none() {
             in_place(engine, joins.into_iter().map(Change::Join));
         }
     }

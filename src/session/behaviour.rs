@@ -57,8 +57,6 @@ pub struct Event {
     pub category: CategoryId,
     /// Key of the item ([`crate::catalog::item_key`]), where one was named.
     pub item: Option<u32>,
-    /// Stable hash of the search words (trimmed, lower case, single spaces), where there were any.
-    pub query: Option<u64>,
     /// Whether the user consented to being remembered. Without it no session is touched.
     pub consent: bool,
     /// Whether the interest may serve other tenants: the tenant is in the pool and the user

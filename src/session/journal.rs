@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0 event: id u64 | user u64 | at i64 | advertiser u64 | category u32 | kind u8 | flags u8
-//!          | item u32, where flag 1 says so | query u64, where flag 2 does       (flag 4: pooled)
+//!          | item u32, where flag 1 says so | u64, where flag 2 does: of before       (flag 4: pooled)
 //! 1 join:  source u64 | ids u8, and so many u64
 //! 2 show:  user u64 | campaign u64 | creative u64 | at i64
 //!          | node u16 | core u16 | boot u32 | lease u32 | sequence u32
@@ -26,7 +26,8 @@ const JOIN: u8 = 1;
 const SHOW: u8 = 2;
 
 const HAS_ITEM: u8 = 1;
-const HAS_QUERY: u8 = 2;
+/// A hash of a search's words follows, which nothing reads: written until they named the category.
+const HAD_QUERY: u8 = 2;
 const IS_POOLED: u8 = 4;
 
 /// One thing that changes a session.
@@ -101,19 +102,16 @@ impl Changes {
 }
 
 fn write_event(event: &Event, out: &mut Vec<u8>) {
-    let Event { id, user, kind, at, advertiser, category, item, query, pooled, .. } = event;
+    let Event { id, user, kind, at, advertiser, category, item, pooled, .. } = event;
     out.push(EVENT);
     for word in [*id, user.0, at.0.cast_unsigned(), advertiser.0] {
         out.extend(word.to_le_bytes());
     }
     out.extend(category.0.to_le_bytes());
     let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
-    let flags = flag(item.is_some(), HAS_ITEM)
-        | flag(query.is_some(), HAS_QUERY)
-        | flag(*pooled, IS_POOLED);
+    let flags = flag(item.is_some(), HAS_ITEM) | flag(*pooled, IS_POOLED);
     out.extend([*kind as u8, flags]);
     item.iter().for_each(|item| out.extend(item.to_le_bytes()));
-    query.iter().for_each(|query| out.extend(query.to_le_bytes()));
 }
 
 /// Reads the changes of a piece.
@@ -141,11 +139,13 @@ fn read_event(reader: &mut Reader<'_>) -> Option<Event> {
     let category = CategoryId(reader.u32()?);
     let kind = *Behaviour::ALL.get(usize::from(reader.u8()?))?;
     let flags = reader.u8()?;
-    if flags & !(HAS_ITEM | HAS_QUERY | IS_POOLED) != 0 {
+    if flags & !(HAS_ITEM | HAD_QUERY | IS_POOLED) != 0 {
         return None;
     }
     let item = if flags & HAS_ITEM == 0 { None } else { Some(reader.u32()?) };
-    let query = if flags & HAS_QUERY == 0 { None } else { Some(reader.u64()?) };
+    if flags & HAD_QUERY != 0 {
+        reader.u64()?;
+    }
     let pooled = flags & IS_POOLED != 0;
     Some(Event {
         id,
@@ -155,7 +155,6 @@ fn read_event(reader: &mut Reader<'_>) -> Option<Event> {
         advertiser,
         category,
         item,
-        query,
         consent: true,
         pooled,
         conversion: None,

@@ -212,19 +212,20 @@ impl ShardState {
 
     /// Applies behaviour events, each at most once. They create sessions. Returns the visits to items
     /// that others may learn from: new ones, of tenants in the pool.
-    pub fn apply_events(&mut self, events: &[Event], now: Timestamp) -> Vec<Visit> {
-        let mut visits = Vec::new();
+    pub fn apply_events(&mut self, events: &[Event], now: Timestamp) -> (Vec<Visit>, u64) {
+        let (mut visits, mut known) = (Vec::new(), 0);
         for event in events {
             if !event.consent {
                 self.counters.events_unconsented += 1;
             } else if self.recent.insert(event.id, now) {
                 visits.extend(self.take_event(event, now));
             } else {
-                self.counters.events_duplicate += 1;
+                known += 1;
             }
         }
+        self.counters.events_duplicate += known;
         self.counters.event_ids_pushed_out = self.recent.pushed_out();
-        visits
+        (visits, known)
     }
 
     /// Remembers an event that was applied before, so that its repetition is known.

@@ -47,7 +47,6 @@ fn view(id: u64, user: UserKey, category: u32, at: Timestamp) -> Event {
         advertiser: AdvertiserId(10),
         category: CategoryId(category),
         item: Some(id as u32),
-        query: None,
         consent: true,
         pooled: false,
         conversion: None,

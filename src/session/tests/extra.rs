@@ -57,8 +57,8 @@ fn others_learn_of_new_pooled_visits_of_consenting_users_alone() {
         Event { pooled: true, item: None, ..view(4, USER, 2, at(3)) },
     ];
     let visits = state.apply_events(&events, at(4));
-    assert_eq!(visits, [crate::relevance::Visit { user: USER, item: 1, at: at(0) }]);
-    assert!(state.apply_events(&[told], at(5)).is_empty(), "a repetition");
+    assert_eq!(visits.0, [crate::relevance::Visit { user: USER, item: 1, at: at(0) }]);
+    assert_eq!(state.apply_events(&[told], at(5)), (Vec::new(), 1), "a repetition");
 }
 
 #[test]

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 
 fn any_event() -> impl Strategy<Value = Event> {
     let words = any::<[u64; 4]>();
-    let optional = (any::<Option<u32>>(), any::<Option<u64>>());
-    (words, any::<u32>(), 0..Behaviour::ALL.len(), optional, any::<bool>()).prop_map(
-        |([id, user, at, advertiser], category, kind, (item, query), pooled)| Event {
+    let item = any::<Option<u32>>();
+    (words, any::<u32>(), 0..Behaviour::ALL.len(), item, any::<bool>()).prop_map(
+        |([id, user, at, advertiser], category, kind, item, pooled)| Event {
             id,
             user: UserKey(user),
             kind: Behaviour::ALL[kind],
@@ -15,7 +15,6 @@ fn any_event() -> impl Strategy<Value = Event> {
             advertiser: AdvertiserId(advertiser),
             category: CategoryId(category),
             item,
-            query,
             consent: true,
             pooled,
             conversion: None,
@@ -72,7 +71,7 @@ proptest! {
 #[test]
 fn the_largest_body_becomes_records_that_the_log_takes() {
     let ids: Ids = (0..IDS_MAX as u64).map(UserKey).collect();
-    let event = Event { query: Some(1), ..view(1, UserKey(1), 1, at(0)) };
+    let event = view(1, UserKey(1), 1, at(0));
     let join = Change::Join(Join { ids, source: 1 });
     let changes: Vec<_> = std::iter::repeat_n(Change::Event(event), 1_000)
         .chain(std::iter::repeat_n(join, 1_000))
@@ -81,6 +80,18 @@ fn the_largest_body_becomes_records_that_the_log_takes() {
     assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.len() <= PIECE_BYTES_MAX));
     let read = pieces.iter().map(|piece| read_changes(piece).expect("ours").len());
     assert_eq!(read.sum::<usize>(), changes.len());
+}
+
+/// The hash of a search's words that events had once is passed over.
+#[test]
+fn an_event_of_before_is_read_without_its_query() {
+    let event = view(1, UserKey(1), 1, at(0));
+    let [mut piece] =
+        <[Vec<u8>; 1]>::try_from(pieces_of(&[Change::Event(event.clone())])).expect("one");
+    // Kind of record, four words, the category and the kind of event stand before the flags.
+    piece[1 + 4 * 8 + 4 + 1] |= 2;
+    piece.extend(7u64.to_le_bytes());
+    assert_eq!(read_changes(&piece).expect("ours"), [Change::Event(event)]);
 }
 
 /// Who did not consent leaves nothing, not even sealed.
