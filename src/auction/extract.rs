@@ -457,7 +457,8 @@ fn user_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {
     let year = i64::from(request.user.yob.unwrap_or(0));
     // 31,556,952 s is the mean Gregorian year; a year of birth is no finer than that.
     let this_year = 1970 + input.now.0.div_euclid(31_556_952_000);
-    facts.minor |= year > 1900 && this_year - year < 18;
+    // Who turns 18 this year may be 17 still.
+    facts.minor |= year > 1900 && this_year - year <= 18;
     facts.personalised &= !facts.minor;
 }
 
@@ -516,60 +517,5 @@ fn user_context(request: &BidRequest<'_>, input: &AuctionInput) -> ContextInput 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn side() -> impl Strategy<Value = Option<u32>> {
-        prop_oneof![Just(None), Just(Some(0)), (1u32..5).prop_map(Some), Just(Some(70_000))]
-    }
-
-    prop_compose! {
-        fn format()(w in side(), h in side(), wratio in side(), hratio in side(), wmin in side())
-            -> Format {
-            Format { w, h, wratio, hratio, wmin }
-        }
-    }
-
-    #[test]
-    fn a_play_counts_for_so_many_impressions_and_not_for_a_day_of_them() {
-        for (multiplier, expected) in [
-            ("0", Some(1_000_000)),
-            ("1", Some(1_000_000)),
-            ("0.5", Some(500_000)),
-            ("14.2", Some(14_200_000)),
-            ("10000", Some(10_000_000_000)),
-            ("10000.000001", None),
-            ("18446744073709", None),
-        ] {
-            let body =
-                format!(r#"{{"id":"r","imp":[{{"id":"1","qty":{{"multiplier":{multiplier}}}}}]}}"#);
-            let request =
-                crate::openrtb::parse(body.as_bytes(), &crate::openrtb::Limits::default());
-            let found = quantity(&request.expect("parses").imp[0]);
-            let expected = expected.map(|millionths: u64| Rate(millionths * 1_000_000));
-            assert_eq!(found, expected, "{multiplier}");
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4_096))]
-
-        #[test]
-        fn size_rules_admit_what_the_last_check_admits(
-            exact in (side(), side()),
-            least in (side(), side()),
-            most in (side(), side()),
-            format in prop::collection::vec(format(), 0..3),
-            ours in (1u32..6, 1u32..6),
-        ) {
-            let banner = Banner {
-                w: exact.0, h: exact.1, wmin: least.0, hmin: least.1, wmax: most.0, hmax: most.1,
-                format: format.into(), ..Banner::default()
-            };
-            let slot = banner_slot(&banner);
-            let admits = slot.sizes.iter().any(|rule| rule.admits(ours.0, ours.1));
-            prop_assert_eq!(admits, banner.fits(ours.0, ours.1));
-        }
-    }
-}
+#[path = "extract_tests.rs"]
+mod tests;

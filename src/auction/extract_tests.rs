@@ -1,0 +1,96 @@
+//! What the auction is told of a request.
+
+use super::*;
+use crate::units::Timestamp;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+fn side() -> impl Strategy<Value = Option<u32>> {
+    prop_oneof![Just(None), Just(Some(0)), (1u32..5).prop_map(Some), Just(Some(70_000))]
+}
+
+/// What becomes of a request at `now`, whose exchange is a simulator or not.
+fn extracted(body: &str, now: Timestamp, is_simulation: bool) -> (AuctionInput, Result<(), NoBid>) {
+    let request = crate::openrtb::parse(body.as_bytes(), &crate::openrtb::Limits::default());
+    let rates = Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates");
+    let context = Context {
+        exchange: "x",
+        seat: "seat",
+        rates: &rates,
+        policy: &Policy::default(),
+        permissions: Permissions { personalise: true, ..Permissions::CONTEXTUAL },
+        is_simulation,
+        is_https: true,
+    };
+    let mut input = AuctionInput { now, ..AuctionInput::new() };
+    let end = extract(&request.expect("parses"), &context, &mut input);
+    (input, end)
+}
+
+/// 1 July 2026, when half of those who were born in 2008 are not 18 yet.
+#[test]
+fn whoever_may_still_be_seventeen_is_a_minor() {
+    let now = Timestamp(1_782_864_000_000);
+    for (yob, expected) in [
+        ("2015", true),
+        ("2009", true),
+        ("2008", true),
+        ("2007", false),
+        ("1980", false),
+        ("0", false),
+    ] {
+        let body =
+            format!(r#"{{"id":"r","imp":[{{"id":"1","banner":{{}}}}],"user":{{"yob":{yob}}}}}"#);
+        let (input, end) = extracted(&body, now, false);
+        assert_eq!((end, input.facts.minor), (Ok(()), expected), "{yob}");
+        assert_eq!(input.facts.personalised, !expected, "{yob}");
+    }
+}
+
+prop_compose! {
+    fn format()(w in side(), h in side(), wratio in side(), hratio in side(), wmin in side())
+        -> Format {
+        Format { w, h, wratio, hratio, wmin }
+    }
+}
+
+#[test]
+fn a_play_counts_for_so_many_impressions_and_not_for_a_day_of_them() {
+    for (multiplier, expected) in [
+        ("0", Some(1_000_000)),
+        ("1", Some(1_000_000)),
+        ("0.5", Some(500_000)),
+        ("14.2", Some(14_200_000)),
+        ("10000", Some(10_000_000_000)),
+        ("10000.000001", None),
+        ("18446744073709", None),
+    ] {
+        let body =
+            format!(r#"{{"id":"r","imp":[{{"id":"1","qty":{{"multiplier":{multiplier}}}}}]}}"#);
+        let request = crate::openrtb::parse(body.as_bytes(), &crate::openrtb::Limits::default());
+        let found = quantity(&request.expect("parses").imp[0]);
+        let expected = expected.map(|millionths: u64| Rate(millionths * 1_000_000));
+        assert_eq!(found, expected, "{multiplier}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_096))]
+
+    #[test]
+    fn size_rules_admit_what_the_last_check_admits(
+        exact in (side(), side()),
+        least in (side(), side()),
+        most in (side(), side()),
+        format in prop::collection::vec(format(), 0..3),
+        ours in (1u32..6, 1u32..6),
+    ) {
+        let banner = Banner {
+            w: exact.0, h: exact.1, wmin: least.0, hmin: least.1, wmax: most.0, hmax: most.1,
+            format: format.into(), ..Banner::default()
+        };
+        let slot = banner_slot(&banner);
+        let admits = slot.sizes.iter().any(|rule| rule.admits(ours.0, ours.1));
+        prop_assert_eq!(admits, banner.fits(ours.0, ours.1));
+    }
+}
