@@ -6,14 +6,19 @@
 //! hundreds of them do not disturb one another.
 
 mod common;
+#[path = "every_field_decides/declared.rs"]
+mod declared;
+#[path = "every_field_decides/native_rows.rs"]
+mod native_rows;
 #[path = "every_field_decides/rows.rs"]
 mod rows;
 
 use common::{Bid, Campaign, Engine, NOON, Site, account, counter, until};
+use declared::declared;
+use native_rows::NATIVE_ROWS;
 use rows::{Base, Effect, MARKUP_DECIDES, PARENTS, ROWS, Row, SERVED};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// A campaign of its own advertiser that bids `cpm` for everything its ads fit and its targeting lets
 /// through.
@@ -43,7 +48,9 @@ fn campaigns() -> Vec<[String; 4]> {
     let native = "[[campaign.ad]]\nname = \"letters-native\"\nattr = [16]\n[campaign.ad.native]\n\
         title = \"Letters\"\ndescription = \"By hand\"\nsponsored = \"Erde\"\ncta = \"Write\"\n\
         icon = { url = \"https://cdn.example/i.png\", w = 80, h = 80 }\n\
-        image = { url = \"https://cdn.example/w.jpg\", w = 1200, h = 627 }\n";
+        image = { url = \"https://cdn.example/w.jpg\", w = 1200, h = 627 }\n\
+        video = { mime = \"video/mp4\", duration_s = 15, w = 640, h = 360, protocols = [2, 3], \
+        media_url = \"https://cdn.example/n.mp4\" }\n";
     // What an ad needs of its placement stands beside its medium.
     let with =
         |more: &str, ad: String| ad.replacen("attr = [16]", &format!("attr = [16]\n{more}"), 1);
@@ -94,6 +101,14 @@ fn campaigns() -> Vec<[String; 4]> {
         all.push(campaign(name, "9.00", &banner(&format!("{name}-728x90")), &target(line)));
     }
     let adults = "sector = \"finance\"\n[campaign.targeting]\ngeo = { include = [\"CAN\"] }";
+    let converts =
+        format!("target_cpa = \"100\"\nexpected_cvr_ppm = 500_000\n{}", banner("converts-728x90"));
+    all.push(campaign(
+        "converts",
+        "9.00",
+        &converts,
+        &target("domains = { include = [\"paid.example\"] }"),
+    ));
     all.push(campaign("to-adults", "9.00", &banner("to-adults-728x90"), adults));
     all
 }
@@ -115,6 +130,7 @@ fn engine() -> Engine {
             category: name,
             bid,
             more,
+            strategy: if name == "converts" { "conversions" } else { "fixed" },
             ..Campaign::default()
         })
         .collect();
@@ -203,12 +219,16 @@ fn judge(base: &Value, changed: &Value, effect: Effect) -> Result<(), String> {
     Err(format!("no bid {no_bid}, refused {refused}, bids {:?}", bids(changed)))
 }
 
+fn all_rows() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().chain(NATIVE_ROWS)
+}
+
 #[test]
 fn every_field_changes_a_decision_in_each_of_its_spellings() {
     let mut engine = engine();
     teach(&mut engine);
     let (mut wrong, mut checked) = (Vec::new(), 0);
-    for Row { field, base, places, value, effect } in ROWS {
+    for Row { field, base, places, value, effect } in all_rows() {
         let value: Value = serde_json::from_str(value).expect(field);
         for place in *places {
             // Each request its own id, or its explanation would tell of the one before.
@@ -223,49 +243,19 @@ fn every_field_changes_a_decision_in_each_of_its_spellings() {
             checked += 1;
         }
     }
-    println!("{checked} places of {} rows", ROWS.len());
+    println!("{checked} places of {} rows", all_rows().count());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// A field that a `view!` declares: `Imp.bidfloor`, and each key that fills it, with `ext/` before
-/// those that stand under `ext`.
-fn declared(file: &str) -> Vec<(String, Vec<String>)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/openrtb").join(file);
-    let text = std::fs::read_to_string(path).expect("the source of the view");
-    let (mut found, mut name) = (Vec::new(), "");
-    for line in text.lines().map(str::trim) {
-        let line = line.strip_prefix("r#").unwrap_or(line);
-        if let Some(rest) = line.strip_prefix("pub struct ") {
-            name = rest.split(['<', ' ']).next().unwrap_or_default();
-        }
-        let (Some((field, _)), true) = (line.split_once(':'), line.contains(" b\"")) else {
-            continue;
-        };
-        let Some((_, spellings)) = line.split_once(" = ") else { continue };
-        let (plain, under_ext) = match spellings.split_once("ext ") {
-            Some((plain, under_ext)) => (plain, under_ext),
-            None => (spellings, ""),
-        };
-        let keys = |part: &str, before: &str| -> Vec<String> {
-            let quoted = part.split('"').skip(1).step_by(2);
-            quoted.map(|key| format!("{before}{key}")).collect()
-        };
-        let spellings = [keys(plain, ""), keys(under_ext, "ext/")].concat();
-        found.push((format!("{name}.{field}"), spellings));
-    }
-    found
 }
 
 #[test]
 fn no_field_is_read_that_decides_nothing() {
-    let declared: Vec<_> = ["view.rs", "imp.rs"].into_iter().flat_map(declared).collect();
-    assert!(declared.len() > 100, "{} fields were found in the source", declared.len());
+    let declared = declared();
     let mut wrong = Vec::new();
     for (field, spellings) in &declared {
         let elsewhere =
             [PARENTS, MARKUP_DECIDES, SERVED].iter().any(|list| list.contains(&field.as_str()));
         let places: Vec<_> =
-            ROWS.iter().filter(|row| row.field == field).flat_map(|row| row.places).collect();
+            all_rows().filter(|row| row.field == field).flat_map(|row| row.places).collect();
         for spelling in spellings {
             let is_named = places.iter().any(|place| {
                 let place = place.trim_end_matches(|end: char| end.is_ascii_digit() || end == '/');
@@ -280,7 +270,7 @@ fn no_field_is_read_that_decides_nothing() {
             }
         }
     }
-    for row in ROWS {
+    for row in all_rows() {
         if !declared.iter().any(|(field, _)| field == row.field) {
             wrong.push(format!("{} is in the table and not in the view", row.field));
         }
@@ -301,6 +291,8 @@ fn each_base_gets_the_bids_that_its_rows_start_from() {
         (Base::VideoPod, &["spot", "cinema"]),
         (Base::AudioPod, &["radio", "jingle"]),
         (Base::Canada, &["to-adults"]),
+        (Base::Converts, &["converts"]),
+        (Base::NativeParts, &["letters"]),
         (Base::Located, &["to-berlin"]),
         (Base::LongVideo, &["long-video"]),
         (Base::LongAudio, &["long-audio"]),

@@ -74,6 +74,15 @@ fn released(
     }
 }
 
+/// Puts the rates that a simulator gives for imps in place of the others.
+pub fn put_given(input: &AuctionInput, scored: &mut [Scored]) {
+    for scored in scored {
+        if let Some(given) = input.imps[usize::from(scored.imp)].given_p_conversion {
+            scored.conversions_ppm = (f64::from(given) * 1e6).round() as u32;
+        }
+    }
+}
+
 /// Whether a rate is predicted for the ads of this campaign.
 #[inline]
 pub fn is_asked(world: &World, row: &CampaignRow, seated: Seated) -> bool {

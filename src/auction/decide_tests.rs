@@ -162,6 +162,7 @@ pub(super) fn imp() -> ImpInput {
         is_private: false,
         deals: smallvec::SmallVec::new(),
         given_p_click: None,
+        given_p_conversion: None,
         format: SlotFormat::Banner,
         size: (300, 250),
         screen_position: 0,

@@ -156,6 +156,7 @@ fn imp_input(
         is_private: imp.pmp.private_auction,
         deals: deals(imp, request.at, context, currency),
         given_p_click: given.and_then(|given| given.pctr).map(|p| p.clamp(0.0, 1.0) as f32),
+        given_p_conversion: given.and_then(|given| given.pcvr).map(|p| p.clamp(0.0, 1.0) as f32),
         format,
     })
 }

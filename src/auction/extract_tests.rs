@@ -47,6 +47,17 @@ fn whoever_may_still_be_seventeen_is_a_minor() {
     }
 }
 
+#[test]
+fn only_simulators_give_probabilities() {
+    let body =
+        r#"{"id":"r","imp":[{"id":"1","banner":{},"ext":{"outbid":{"pctr":0.5,"pcvr":7}}}]}"#;
+    for (is_simulation, expected) in [(true, (Some(0.5), Some(1.0))), (false, (None, None))] {
+        let (input, _) = extracted(body, Timestamp(0), is_simulation);
+        let given = (input.imps[0].given_p_click, input.imps[0].given_p_conversion);
+        assert_eq!(given, expected);
+    }
+}
+
 prop_compose! {
     fn format()(w in side(), h in side(), wratio in side(), hratio in side(), wmin in side())
         -> Format {

@@ -177,6 +177,9 @@ pub struct ImpInput {
     pub deals: SmallVec<[DealInput; 2]>,
     /// Click probability to use in place of the model's: simulation mode only.
     pub given_p_click: Option<f32>,
+    /// Probability of a conversion after a click to use in place of the declared and of the model's, for
+    /// campaigns that pay for conversions: simulation mode only.
+    pub given_p_conversion: Option<f32>,
     /// What the slot is, for the model.
     pub format: SlotFormat,
     /// Its first size in pixels, for the model; 0 where unknown.

@@ -261,8 +261,11 @@ impl Scoring {
             let scored = &mut self.scored[start..];
             let declared = row.bid.expected_cvr_ppm;
             scored.iter_mut().for_each(|scored| scored.conversions_ppm = declared);
-            if calibration.is_some() && conversions::is_asked(world, row, contender.seated) {
-                self.conversions.predict(world, input, &self.contexts, asked, scored);
+            if conversions::is_asked(world, row, contender.seated) {
+                if calibration.is_some() {
+                    self.conversions.predict(world, input, &self.contexts, asked, scored);
+                }
+                conversions::put_given(input, scored);
             }
             if contender.ln_bound < f32::MAX && contender.has_money() {
                 let (worth, ..) = world.bounds_of(contender.seated);

@@ -54,6 +54,8 @@ view! {
     pub struct Outbid {
         /// Probability of a click, 0 to 1 where sane.
         pctr: Option<f64> = b"pctr",
+        /// Probability of a conversion after a click, 0 to 1 where sane.
+        pcvr: Option<f64> = b"pcvr",
     }
 }
 

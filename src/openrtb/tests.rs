@@ -110,12 +110,12 @@ fn both_spellings_fill_one_field_and_the_newer_wins() {
         assert_eq!(request.user.consent, "new");
     }
     let old = parsed(
-        r#"{"id":"r","imp":[{"ext":{"outbid":{"pctr":"0.25"}}}],"user":{"eids":[],"ext":{"eids":
+        r#"{"id":"r","imp":[{"ext":{"outbid":{"pctr":"0.25","pcvr":0.5}}}],"user":{"eids":[],"ext":{"eids":
             [{"source":"s","uids":[{"id":"u"}]}]}}}"#,
     );
     assert_eq!(old.user.eids[0].uids[0].id, "u");
     let simulated = old.imp[0].outbid.as_ref().expect("predictions");
-    assert_eq!(simulated.pctr, Some(0.25));
+    assert_eq!((simulated.pctr, simulated.pcvr), (Some(0.25), Some(0.5)));
 }
 
 #[test]

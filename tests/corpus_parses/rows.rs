@@ -252,6 +252,7 @@ pub fn imp_rows(imp: &Imp<'_>) -> Vec<Row> {
         ("bidfloorcur", t(&imp.bidfloorcur), Text, &["bidfloorcur"]),
         ("secure", f(imp.secure), Flag, &["secure"]),
         ("pctr", json!(outbid.pctr), Float, &["ext.outbid.pctr"]),
+        ("pcvr", json!(outbid.pcvr), Float, &["ext.outbid.pcvr"]),
         ("qty", p(imp.qty.multiplier), Price, &["qty.multiplier"]),
         ("private_auction", f(imp.pmp.private_auction), Flag, &["pmp.private_auction"]),
     ]

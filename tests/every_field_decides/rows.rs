@@ -1,5 +1,6 @@
 //! The table.
 
+use super::native_rows::native_parts;
 use serde_json::{Value, json};
 
 /// What a value changes.
@@ -72,6 +73,12 @@ pub enum Base {
     Listed,
     /// A banner whose content is known.
     Content,
+    /// A banner where a campaign bids that pays for conversions.
+    Converts,
+    /// A native placement that requires each kind of part.
+    NativeParts,
+    /// The same, where the image may have any size.
+    NativeSides,
 }
 
 impl Base {
@@ -166,6 +173,9 @@ impl Base {
                 request["imp"][0]["pmp"] = json!({ "private_auction": 1, "deals": [deal] });
             }
             Self::Listed => request["acat"] = json!(["IAB17"]),
+            Self::Converts => request["site"]["domain"] = json!("paid.example"),
+            Self::NativeParts => only("native", native_parts(&json!({ "wmin": 100, "hmin": 100 }))),
+            Self::NativeSides => only("native", native_parts(&json!({ "type": 3 }))),
             Self::Content => request["site"]["content"] = json!({ "id": "c" }),
         }
         request
@@ -184,7 +194,7 @@ pub struct Row {
     pub effect: Effect,
 }
 
-const fn row(
+pub const fn row(
     field: &'static str,
     base: Base,
     places: &'static [&'static str],
@@ -205,6 +215,7 @@ pub const PARENTS: &[&str] = &[
     "Imp.pmp",
     "Device.geo",
     "Inventory.content",
+    "NativeRequest.native",
 ];
 
 /// Fields that decide after the auction, each with a test of its own: whether there is still time for
@@ -212,7 +223,15 @@ pub const PARENTS: &[&str] = &[
 pub const SERVED: &[&str] = &["BidRequest.tmax", "BidRequest.test", "Quantity.multiplier"];
 
 /// Fields that shape the markup of a bid and not which one it is; the tests of markup show each.
-pub const MARKUP_DECIDES: &[&str] = &["Video.skipafter", "Native.ver"];
+pub const MARKUP_DECIDES: &[&str] = &[
+    "Video.skipafter",
+    "Native.ver",
+    "NativeRequest.ver",
+    "NativeRequest.eventtrackers",
+    "NativeRequest.privacy",
+    "EventTracker.event",
+    "EventTracker.methods",
+];
 
 use Base::*;
 use Effect::*;
@@ -394,6 +413,7 @@ pub const ROWS: &[Row] = &[
     row("Imp.bidfloorcur", Euros, &["/imp/0/bidfloorcur"], "\"USD\"", Differs),
     row("Imp.secure", Banner, &["/imp/0/secure"], "1", NoBid("no_creative_fits")),
     row("Outbid.pctr", Banner, &["/imp/0/ext/outbid/pctr"], "0.5", Differs),
+    row("Outbid.pcvr", Converts, &["/imp/0/ext/outbid/pcvr"], "0", Wins(&["shoes"])),
     row(
         "Pmp.private_auction",
         Banner,
@@ -565,7 +585,7 @@ pub const ROWS: &[Row] = &[
     row("Audio.protocols", Audio, &["/imp/0/audio/protocols"], "[1]", NoBid("no_creative_fits")),
     row("Audio.battr", Audio, &["/imp/0/audio/battr"], "[16]", NoBid("no_creative_fits")),
     row("Audio.delivery", Audio, &["/imp/0/audio/delivery"], "[1]", NoBid("no_creative_fits")),
-    // Native: the parts are `native_*` of the auction's room, and have their own tables there.
+    // Native: `openrtb/tests/native.rs` has tables of which part answers what.
     row(
         "Native.request",
         Native,
