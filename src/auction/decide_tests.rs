@@ -363,7 +363,8 @@ fn campaigns(max_cpm: [u32; 4]) -> Catalog {
 /// An imp that may be filled in each of the forms, and what of it is taken away.
 fn every_form(without: &str) -> AuctionInput {
     let mut imp = serde_json::json!({
-        "id": "1", "banner": {}, "video": {}, "audio": {},
+        "id": "1", "banner": {}, "video": { "mimes": ["video/mp4"] },
+        "audio": { "mimes": ["audio/mpeg", "audio/mp4"] },
         "native": { "request": { "assets": [{ "id": 1, "required": 1, "title": {} }] } },
     });
     imp[without] = serde_json::Value::Null;

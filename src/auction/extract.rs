@@ -11,7 +11,7 @@ use crate::catalog::{Needs, RequestFacts, category_key, deal_key, domain_key, la
 use crate::consent::Permissions;
 use crate::hash::{key_lower, stable_lower, trimmed};
 use crate::openrtb::{
-    Audio, Banner, BidRequest, CodeSet, DurationFloor, Format, Geo, Imp, Native, Str, Video,
+    Audio, Banner, BidRequest, CodeSet, DurationFloor, Format, Geo, Imp, Native, Side, Str, Video,
     keywords,
 };
 use crate::prediction::{ContextInput, SlotFormat};
@@ -37,8 +37,8 @@ pub struct Context<'a> {
     pub is_https: bool,
 }
 
-/// Fills `input` from `request`. Leaves out imps that we could not bid on (no id, no medium, secure
-/// while our URLs are not, floors in a currency without a rate, more floors by length than are looked
+/// Fills `input` from `request`. Leaves out imps that we could not bid on (no id or another's, no
+/// medium, secure while our URLs are not, floors in a currency without a rate, more floors by length than are looked
 /// at).
 ///
 /// # Errors
@@ -67,8 +67,8 @@ pub fn extract(
     input.exchange_hash = stable_lower(context.exchange);
     blocks(request, input);
     for (position, imp) in request.imp.iter().enumerate().take(u8::MAX as usize) {
-        // An exchange finds an imp by its id: of two with one id, the first is answered.
-        if request.imp[..position].iter().any(|earlier| earlier.id == imp.id) {
+        // An exchange finds an imp by its id: a bid on one of two with one id may be shown in the other.
+        if request.imp.iter().filter(|other| other.id == imp.id).count() > 1 {
             continue;
         }
         if let Some(slot) = imp_input(imp, position as u8, request, context, input.currency) {
@@ -174,7 +174,7 @@ fn primary_size(imp: &Imp<'_>) -> (u16, u16) {
     let video = imp.video.as_ref().map(|video| (side(video.w), side(video.h)));
     let banner = imp.banner.as_ref().map(|banner| match banner.format.first() {
         Some(format) if side(format.w) > 0 => (side(format.w), side(format.h)),
-        _ => (side(banner.w), side(banner.h)),
+        _ => (side(Side::pixels(banner.w)), side(Side::pixels(banner.h))),
     });
     video.or(banner).unwrap_or((0, 0))
 }
@@ -186,7 +186,7 @@ const FORMATS_MAX: usize = 64;
 fn banner_slot(banner: &Banner<'_>) -> BannerSlot {
     let rules = banner.format.iter().filter_map(size_rule).take(FORMATS_MAX);
     let mut sizes: SmallVec<[SizeRule; 4]> = rules.collect();
-    if sizes.is_empty() {
+    if sizes.is_empty() && banner.takes_sides() {
         sizes.push(SizeRule::Range {
             w: side_rule(banner.w, banner.wmin, banner.wmax),
             h: side_rule(banner.h, banner.hmin, banner.hmax),
@@ -207,8 +207,8 @@ fn given(number: Option<u32>) -> Option<u32> {
 }
 
 /// From least to most where either is given, else exactly so much, else anything.
-fn side_rule(exact: Option<u32>, least: Option<u32>, most: Option<u32>) -> (u32, u32) {
-    match (given(exact), given(least), given(most)) {
+fn side_rule(exact: Option<Side>, least: Option<Side>, most: Option<Side>) -> (u32, u32) {
+    match (Side::pixels(exact), Side::pixels(least), Side::pixels(most)) {
         (Some(exact), None, None) => (exact, exact),
         (_, least, most) => (least.unwrap_or(0), most.unwrap_or(u32::MAX)),
     }
@@ -234,8 +234,10 @@ fn image_types(list: &[Str<'_>]) -> KeySet {
     list.iter().map(|text| proper(trimmed(text))).collect()
 }
 
-/// `None` for floors without a rate, or too many.
+/// `None` for floors without a rate, or too many, and for a player that names no type of file: a
+/// standard player must, so nobody can tell what it plays.
 fn video_slot(video: &Video<'_>, rate: Rate) -> Option<MediaSlot> {
+    (!video.mimes.is_empty()).then_some(())?;
     Some(MediaSlot {
         mimes: hashes(&video.mimes),
         protocols: any_or(video.protocols),
@@ -253,8 +255,9 @@ fn video_slot(video: &Video<'_>, rate: Rate) -> Option<MediaSlot> {
     })
 }
 
-/// `None` for floors without a rate, or too many.
+/// `None` as of [`video_slot`].
 fn audio_slot(audio: &Audio<'_>, rate: Rate) -> Option<MediaSlot> {
+    (!audio.mimes.is_empty()).then_some(())?;
     Some(MediaSlot {
         mimes: hashes(&audio.mimes),
         protocols: any_or(audio.protocols),
@@ -363,7 +366,7 @@ fn deals(
 ) -> SmallVec<[DealInput; 2]> {
     let seat_may = |seats: &[Str<'_>]| seats.is_empty() || seats.iter().any(|s| *s == context.seat);
     let deals = imp.pmp.deals.iter().enumerate().take(u8::MAX as usize);
-    // As with imps: of two deals with one id the first counts.
+    // Of two deals with one id the first counts.
     let is_first = |position: usize, id: &Str<'_>| {
         !imp.pmp.deals[..position].iter().any(|earlier| earlier.id == *id)
     };

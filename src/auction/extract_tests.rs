@@ -1,12 +1,17 @@
 //! What the auction is told of a request.
 
 use super::*;
+use crate::openrtb::Formats;
 use crate::units::Timestamp;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 fn side() -> impl Strategy<Value = Option<u32>> {
     prop_oneof![Just(None), Just(Some(0)), (1u32..5).prop_map(Some), Just(Some(70_000))]
+}
+
+fn banner_side() -> impl Strategy<Value = Option<Side>> {
+    prop_oneof![9 => side().prop_map(|side| side.map(Side)), 1 => Just(Some(Side::UNREADABLE))]
 }
 
 /// What becomes of a request at `now`, whose exchange is a simulator or not.
@@ -25,6 +30,37 @@ fn extracted(body: &str, now: Timestamp, is_simulation: bool) -> (AuctionInput, 
     let mut input = AuctionInput { now, ..AuctionInput::new() };
     let end = extract(&request.expect("parses"), &context, &mut input);
     (input, end)
+}
+
+/// The ids of the imps of which some ad could be shown.
+fn open_imps(imps: &str) -> usize {
+    let body = format!(r#"{{"id":"r","imp":[{imps}]}}"#);
+    let (input, end) = extracted(&body, Timestamp(0), false);
+    assert_eq!(end.is_err(), input.imps.is_empty(), "{imps}");
+    input.imps.len()
+}
+
+#[test]
+fn imps_that_cannot_be_answered_for_sure_are_left_out() {
+    for (imps, expected) in [
+        (r#"{"id":"1","banner":{}}"#, 1),
+        (r#"{"id":"1","banner":{}},{"id":"2","banner":{}}"#, 2),
+        (r#"{"id":"1"}"#, 0),
+        (r#"{"banner":{}}"#, 0),
+        // A bid on either might be shown in the other.
+        (r#"{"id":"1","banner":{"w":1,"h":1}},{"id":"1","banner":{"w":2,"h":2}}"#, 0),
+        (r#"{"id":"1","banner":{}},{"id":"2","banner":{}},{"id":"1","banner":{}}"#, 1),
+        // Nobody knows what such a player plays.
+        (r#"{"id":"1","video":{}}"#, 0),
+        (r#"{"id":"1","video":{"mimes":[]}}"#, 0),
+        (r#"{"id":"1","audio":{"mimes":[""]}}"#, 0),
+        (r#"{"id":"1","video":{},"banner":{}}"#, 1),
+        (r#"{"id":"1","video":{"mimes":["video/mp4"]}}"#, 1),
+        (r#"{"id":"1","audio":{"mimes":["audio/mp4"]}}"#, 1),
+        (r#"{"id":"1","native":{}}"#, 0),
+    ] {
+        assert_eq!(open_imps(imps), expected, "{imps}");
+    }
 }
 
 /// 1 July 2026, when half of those who were born in 2008 are not 18 yet.
@@ -90,15 +126,15 @@ proptest! {
 
     #[test]
     fn size_rules_admit_what_the_last_check_admits(
-        exact in (side(), side()),
-        least in (side(), side()),
-        most in (side(), side()),
+        exact in (banner_side(), banner_side()),
+        least in (banner_side(), banner_side()),
+        most in (banner_side(), banner_side()),
         format in prop::collection::vec(format(), 0..3),
         ours in (1u32..6, 1u32..6),
     ) {
         let banner = Banner {
             w: exact.0, h: exact.1, wmin: least.0, hmin: least.1, wmax: most.0, hmax: most.1,
-            format: format.into(), ..Banner::default()
+            format: Formats(format.into()), ..Banner::default()
         };
         let slot = banner_slot(&banner);
         let admits = slot.sizes.iter().any(|rule| rule.admits(ours.0, ours.1));

@@ -130,18 +130,21 @@ fn what_a_placement_lacks_or_blocks_keeps_an_ad_out() {
 #[test]
 fn a_skippable_ad_plays_where_it_may_be_skipped() {
     let ad = |is_skippable| {
-        let files = [catalog::FileShape { mime: 1, bitrate: 0, delivery: 2 }];
+        let mime = catalog::mime_key("video/mp4");
+        let files = [catalog::FileShape { mime, bitrate: 0, delivery: 2 }];
         let files = files.into_iter().collect();
         shape(Form::Video { seconds: 15, protocols: VAST_INLINE, is_skippable, files })
     };
     for (video, expected) in [
-        (json!({}), Ok(())),
+        (json!({ "skip": null }), Ok(())),
         (json!({ "skip": 1 }), Ok(())),
         (json!({ "skip": 0 }), Err(Misfit::Skippable)),
         (json!({ "skip": 1, "skipmin": 14 }), Ok(())),
         (json!({ "skip": 1, "skipmin": 15 }), Err(Misfit::Skippable)),
     ] {
-        let body = body(json!({ "video": video.clone() }));
+        let mut player = video.clone();
+        player["mimes"] = json!(["video/mp4"]);
+        let body = body(json!({ "video": player }));
         let slot = slot(&parsed(&body));
         assert_eq!(shape_fits(&ad(true), &slot), expected, "{video}");
         assert_eq!(shape_fits(&ad(false), &slot), Ok(()), "{video}");
@@ -152,6 +155,7 @@ fn number() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(json!(null)),
         Just(json!(0)),
+        Just(json!(-1)),
         (1..4u32).prop_map(|n| json!(n)),
         Just(json!(70_000))
     ]
@@ -182,7 +186,7 @@ prop_compose! {
 
 fn mimes() -> impl Strategy<Value = Value> {
     let mime = prop::sample::select(vec!["video/mp4", "VIDEO/webm ", "video/ogg"]);
-    prop::collection::vec(mime, 0..3).prop_map(|list| json!(list))
+    prop::collection::vec(mime, 1..3).prop_map(|list| json!(list))
 }
 
 prop_compose! {
@@ -202,7 +206,7 @@ prop_compose! {
         rates in [number(), number()], [battr, api] in [codes(4), codes(4)],
     ) -> Value {
         json!({
-            "minduration": least, "maxduration": most, "rqddurs": rqddurs, "skip": skip,
+            "mimes": ["video/mp4"], "minduration": least, "maxduration": most, "rqddurs": rqddurs, "skip": skip,
             "skipmin": skipmin, "linearity": linearity, "battr": battr, "api": api,
             "minbitrate": rates[0], "maxbitrate": rates[1], "poddur": pod,
         })

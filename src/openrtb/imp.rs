@@ -1,12 +1,15 @@
 //! The view of one impression: what may be shown in it, in which forms, from which price.
 
-use super::lenient::Str;
+use super::json::{Source, Stop};
+use super::lenient::{Lenient, Str};
+use super::limits::{Limits, ParseError};
 use super::list::List;
 use super::native::NativeSource;
-use super::number::CodeSet;
+use super::number::{CodeSet, Side};
 use super::object::view;
 use crate::hash::trimmed;
 use crate::units::{CurrencyCode, Micros};
+use std::ops::Deref;
 
 view! {
     'a =>
@@ -26,7 +29,8 @@ view! {
         pmp: Pmp<'a> = b"pmp",
         /// The placement's name at the publisher.
         tagid: Str<'a> = b"tagid",
-        /// The lowest CPM, in `bidfloorcur`. Negative floors read 0, absurd ones `u64::MAX`.
+        /// The lowest CPM, in `bidfloorcur`. Negative floors read 0, absurd ones and what is no
+        /// number `u64::MAX`, which nobody bids.
         bidfloor: Micros = b"bidfloor",
         /// The floor's currency as sent; see [`Imp::floor_currency`].
         bidfloorcur: Str<'a> = b"bidfloorcur",
@@ -80,19 +84,19 @@ view! {
     /// A banner placement.
     pub struct Banner<'a> {
         /// Exact width in pixels; with `format` present, only a hint.
-        w: Option<u32> = b"w",
+        w: Option<Side> = b"w",
         /// Exact height in pixels; with `format` present, only a hint.
-        h: Option<u32> = b"h",
+        h: Option<Side> = b"h",
         /// Least width, of 2.2 to 2.5.
-        wmin: Option<u32> = b"wmin",
+        wmin: Option<Side> = b"wmin",
         /// Greatest width, of 2.2 to 2.5.
-        wmax: Option<u32> = b"wmax",
+        wmax: Option<Side> = b"wmax",
         /// Least height, of 2.2 to 2.5.
-        hmin: Option<u32> = b"hmin",
+        hmin: Option<Side> = b"hmin",
         /// Greatest height, of 2.2 to 2.5.
-        hmax: Option<u32> = b"hmax",
+        hmax: Option<Side> = b"hmax",
         /// Permitted sizes.
-        format: List<Format, 2> = b"format",
+        format: Formats = b"format",
         /// Blocked kinds of banner: 1 text, 2 image, 3 JavaScript, 4 iframe.
         btype: CodeSet = b"btype",
         /// Blocked creative attributes.
@@ -127,6 +131,34 @@ view! {
     }
 }
 
+/// Permitted sizes. Where a list was sent in which none can be read, one stands here that nothing
+/// fits: such a placement is not one of any size.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Formats(pub List<Format, 2>);
+
+impl Deref for Formats {
+    type Target = [Format];
+    fn deref(&self) -> &[Format] {
+        &self.0
+    }
+}
+
+impl<'de> Lenient<'de> for Formats {
+    fn read(&mut self, source: &mut Source<'de>) -> Result<bool, Stop> {
+        let is_sent = source.peek() != Some(b'n');
+        if !self.0.read(source)? && is_sent && self.0.is_empty() {
+            self.0.push(Format::default());
+        }
+        Ok(is_sent)
+    }
+    fn is_absent(&self) -> bool {
+        self.0.is_empty()
+    }
+    fn audit(&self, field: &'static str, limits: &Limits) -> Result<(), ParseError> {
+        self.0.audit(field, limits)
+    }
+}
+
 /// A size given as 0 is a size not given.
 fn given(size: Option<u32>) -> Option<u32> {
     size.filter(|pixels| *pixels > 0)
@@ -134,14 +166,30 @@ fn given(size: Option<u32>) -> Option<u32> {
 
 impl Banner<'_> {
     /// Whether an ad of `w` x `h` pixels fits: one of `format`; without formats the exact `w` and
-    /// `h`, or the range from the `min`s to the `max`es; without any of them, every size.
+    /// `h`, or the range from the `min`s to the `max`es; without any of them, every size. What was
+    /// sent and cannot be read is no size at all, see [`Banner::takes_sides`].
     #[must_use]
     pub fn fits(&self, w: u32, h: u32) -> bool {
         let mut formats = self.format.iter().filter(|format| format.is_given()).peekable();
         if formats.peek().is_some() {
             return formats.any(|format| format.fits(w, h));
         }
-        fits_side(w, self.w, self.wmin, self.wmax) && fits_side(h, self.h, self.hmin, self.hmax)
+        self.takes_sides()
+            && fits_side(w, self.w, self.wmin, self.wmax)
+            && fits_side(h, self.h, self.hmin, self.hmax)
+    }
+
+    /// Whether the banner's own sides say what fits, where no format does: all that were sent can be
+    /// read, and each side is named where formats were sent too, of which none can be used.
+    #[must_use]
+    pub fn takes_sides(&self) -> bool {
+        let (wide, high) = ([self.w, self.wmin, self.wmax], [self.h, self.hmin, self.hmax]);
+        let is_readable = |sides: &[Option<Side>; 3]| !sides.contains(&Some(Side::UNREADABLE));
+        let is_named =
+            |sides: [Option<Side>; 3]| sides.into_iter().any(|s| Side::pixels(s).is_some());
+        is_readable(&wide)
+            && is_readable(&high)
+            && (self.format.is_empty() || (is_named(wide) && is_named(high)))
     }
 }
 
@@ -170,16 +218,22 @@ impl Banner<'_> {
         if formats.peek().is_some() {
             return formats.find_map(Format::fluid_size);
         }
+        self.takes_sides().then_some(())?;
         let w = fluid_side(w, self.w, self.wmin, self.wmax)?;
         fluid_side(h, self.h, self.hmin, self.hmax).map(|h| (w, h))
     }
 }
 
 /// The side that fits and is closest to `own`.
-fn fluid_side(own: u32, exact: Option<u32>, least: Option<u32>, most: Option<u32>) -> Option<u32> {
-    let (least, most) = (given(least), given(most));
+fn fluid_side(
+    own: u32,
+    exact: Option<Side>,
+    least: Option<Side>,
+    most: Option<Side>,
+) -> Option<u32> {
+    let (least, most) = (Side::pixels(least), Side::pixels(most));
     if least.is_none() && most.is_none() {
-        return Some(given(exact).unwrap_or(own));
+        return Some(Side::pixels(exact).unwrap_or(own));
     }
     let (least, most) = (least.unwrap_or(1), most.unwrap_or(u32::MAX));
     (least <= most).then(|| own.clamp(least, most))
@@ -192,10 +246,10 @@ pub fn size_by_ratio(wratio: u32, hratio: u32, wmin: u32) -> Option<(u32, u32)> 
     Some((wratio.checked_mul(times)?, hratio.checked_mul(times)?))
 }
 
-fn fits_side(side: u32, exact: Option<u32>, least: Option<u32>, most: Option<u32>) -> bool {
-    let (least, most) = (given(least), given(most));
+fn fits_side(side: u32, exact: Option<Side>, least: Option<Side>, most: Option<Side>) -> bool {
+    let (least, most) = (Side::pixels(least), Side::pixels(most));
     if least.is_none() && most.is_none() {
-        return given(exact).is_none_or(|exact| side == exact);
+        return Side::pixels(exact).is_none_or(|exact| side == exact);
     }
     least.is_none_or(|least| side >= least) && most.is_none_or(|most| side <= most)
 }

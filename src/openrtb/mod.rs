@@ -26,7 +26,7 @@ mod view;
 
 pub use check::{CheckedBid, Defect, Media, check};
 pub use imp::{
-    Audio, Banner, Deal, DurationFloor, Format, Imp, Native, Outbid, Pmp, Quantity, Video,
+    Audio, Banner, Deal, DurationFloor, Format, Formats, Imp, Native, Outbid, Pmp, Quantity, Video,
     size_by_ratio,
 };
 pub use lenient::Str;
@@ -39,7 +39,7 @@ pub use native::{
     Ask, Asset, AssetImage, AssetText, AssetTitle, AssetVideo, EventTracker, Image, ImageKind,
     Library, NativeMarkup, NativeRequest, NativeSource, Text, write_native,
 };
-pub use number::CodeSet;
+pub use number::{CodeSet, Side};
 pub use parse::{parse, parse_into};
 pub use response::{Bid, BidResponse};
 pub use template::{MacroValues, Template, TemplateError};

@@ -14,7 +14,7 @@ use super::imp::Native;
 use super::json::{Source, Stop};
 use super::lenient::{Lenient, Str};
 use super::limits::{DEPTH_MAX, Limits, ParseError};
-use super::number::CodeSet;
+use super::number::{CodeSet, Side};
 use super::object::view;
 
 /// `native.request` as it was sent.
@@ -116,13 +116,13 @@ view! {
         /// 1 icon, 2 logo (1.0), 3 main image.
         r#type: Option<i32> = b"type",
         /// Width in pixels.
-        w: Option<u32> = b"w",
+        w: Option<Side> = b"w",
         /// Height in pixels.
-        h: Option<u32> = b"h",
+        h: Option<Side> = b"h",
         /// Least width in pixels.
-        wmin: Option<u32> = b"wmin",
+        wmin: Option<Side> = b"wmin",
         /// Least height in pixels.
-        hmin: Option<u32> = b"hmin",
+        hmin: Option<Side> = b"hmin",
         /// Supported content types.
         mimes: Vec<Str<'a>> = b"mimes",
     }

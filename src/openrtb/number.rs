@@ -11,6 +11,8 @@ use std::fmt;
 pub(super) enum Number {
     #[default]
     Absent,
+    /// Something was sent, and it is no number.
+    Unreadable,
     Int(i64),
     Uint(u64),
     Float(f64),
@@ -21,8 +23,12 @@ pub(super) enum Number {
 impl Number {
     /// Text is parsed as a decimal number.
     fn of_text(text: &str) -> Self {
-        let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite());
-        number.map_or(Self::Absent, Self::Float)
+        let text = text.trim();
+        if text.is_empty() {
+            return Self::Absent;
+        }
+        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+        number.map_or(Self::Unreadable, Self::Float)
     }
 
     /// A flag in text: "true", "false" or a number.
@@ -42,7 +48,7 @@ impl Number {
 
     pub(super) fn float(self) -> Option<f64> {
         match self {
-            Self::Absent => None,
+            Self::Absent | Self::Unreadable => None,
             Self::Int(number) => Some(number as f64),
             Self::Uint(number) => Some(number as f64),
             Self::Float(number) => Some(number),
@@ -60,10 +66,22 @@ impl Number {
         }
     }
 
+    /// The number as a side.
+    fn side(self) -> Option<Side> {
+        match (self, self.integer()) {
+            (Self::Unreadable, _) => Some(Side::UNREADABLE),
+            (_, pixels) => {
+                pixels.map(|pixels| u32::try_from(pixels).map_or(Side::UNREADABLE, Side))
+            }
+        }
+    }
+
     /// The number as a price: negative means none, and one past the range of [`Micros`] can never
-    /// be met.
+    /// be met. Nor can one that was sent and cannot be read: a floor that we do not understand is not
+    /// a floor of nothing.
     fn price(self) -> Option<Micros> {
         match self {
+            Self::Unreadable => Some(Micros(u64::MAX)),
             Self::Micros(exact) => Some(Micros(exact)),
             Self::Uint(units) => Some(Micros(units.saturating_mul(1_000_000))),
             other => other.float().map(|cpm| {
@@ -71,6 +89,23 @@ impl Number {
                 Micros::from_cpm_f64(cpm).unwrap_or(beyond)
             }),
         }
+    }
+}
+
+/// One side of a banner in pixels, of which one that cannot be read is kept: it says that a size was
+/// meant, which no ad of ours has then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Side(pub u32);
+
+impl Side {
+    /// What was sent is no number, negative, or beyond 32 bits.
+    pub const UNREADABLE: Self = Self(u32::MAX);
+
+    /// The pixels; none where none were named, or 0 of them.
+    #[must_use]
+    pub fn pixels(side: Option<Self>) -> Option<u32> {
+        side.map(|side| side.0).filter(|pixels| *pixels > 0)
     }
 }
 
@@ -87,7 +122,7 @@ impl From<serde_json::Number> for Number {
 impl fmt::Display for Number {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Absent => Ok(()),
+            Self::Absent | Self::Unreadable => Ok(()),
             Self::Int(number) => write!(formatter, "{number}"),
             Self::Uint(number) => write!(formatter, "{number}"),
             Self::Float(number) => write!(formatter, "{number}"),
@@ -108,6 +143,7 @@ fn read_number(source: &mut Source<'_>, of_text: fn(&str) -> Number) -> Result<N
             Ok(match first {
                 Some(b't') => Number::Uint(1),
                 Some(b'f') => Number::Uint(0),
+                Some(b'{') => Number::Unreadable,
                 _ => Number::Absent,
             })
         }
@@ -140,6 +176,7 @@ lenient_number!(u32, of_text, number => number
     .integer()
     .filter(|number| *number >= 0)
     .map(|number| u32::try_from(number).unwrap_or(u32::MAX)));
+lenient_number!(Side, of_text, number => number.side());
 lenient_number!(f64, of_text, number => number.float());
 // Any number but 0 is true.
 lenient_number!(bool, of_flag, number => number.float().map(|number| number != 0.0));

@@ -3,7 +3,9 @@
 //! Refused are only: bodies beyond the limits, what is not UTF-8 or not a JSON object, a request
 //! without `id` (an answer could not be addressed) and one without an imp (there is nothing to bid
 //! on). All else is accepted: an imp without `id` stays but is never bid on, a request with both
-//! site and app counts as the app's, negative sizes and unknown codes say nothing.
+//! site and app counts as the app's, negative lengths and unknown codes say nothing. Floors and sizes
+//! of banners are told apart from missing ones where they cannot be read, and get no bid: there is
+//! nothing lenient in bidding below a floor, or in a size that does not fit.
 //!
 //! Skipping what nobody reads is most of the cost, so the view holds only what is read, and
 //! [`super::json`] is made for skipping.

@@ -38,17 +38,20 @@ fn values_are_read_by_what_they_are() {
         ("1e30", u64::MAX),
         ("18446744073709551615", u64::MAX),
         ("null", 0),
-        ("\"free\"", 0),
-        ("\"NaN\"", 0),
+        ("\"free\"", u64::MAX),
+        ("\"NaN\"", u64::MAX),
         ("[]", 0),
-        ("{}", 0),
+        ("{}", u64::MAX),
         ("true", 1_000_000),
     ] {
         assert_eq!(floor(text), micros, "{text}");
     }
-    let width = |text: &str| {
-        let body = format!(r#"{{"id":"r","imp":{{"banner":{{"w":{text},"ext":[1]}}}}}}"#);
-        parsed(&body).imp[0].banner.as_ref().expect("a banner").w
+    let widths = |text: &str| {
+        let media = format!(r#""banner":{{"w":{text},"ext":[1]}},"video":{{"w":{text}}}"#);
+        let body = format!(r#"{{"id":"r","imp":{{{media}}}}}"#);
+        let mut request = parsed(&body);
+        let imp = request.imp.remove(0);
+        (imp.banner.expect("a banner").w, imp.video.expect("a video").w)
     };
     for (text, expected) in [
         ("300", Some(300)),
@@ -62,7 +65,10 @@ fn values_are_read_by_what_they_are() {
         ("\"wide\"", None),
         ("{\"a\":[{}]}", None),
     ] {
-        assert_eq!(width(text), expected, "{text}");
+        // A player's size excludes nothing; a banner's that cannot be read excludes all.
+        let is_unreadable = expected.is_none() && text != "null";
+        let side = if is_unreadable { Some(Side::UNREADABLE) } else { expected.map(Side) };
+        assert_eq!(widths(text), (side, expected), "{text}");
     }
 }
 
@@ -134,7 +140,7 @@ fn of_a_repeated_key_the_last_that_says_something_counts() {
     assert_eq!((&*site.page, &*site.domain), ("p", ""));
     assert_eq!(request.imp.iter().map(|imp| &*imp.id).collect::<Vec<_>>(), ["3"]);
     let banner = request.imp[0].banner.as_ref().expect("a banner");
-    assert_eq!((banner.w, banner.h), (None, Some(2)));
+    assert_eq!((banner.w, banner.h), (None, Some(Side(2))));
 }
 
 #[test]
@@ -198,12 +204,70 @@ fn sizes_fit_formats_ranges_and_ratios() {
         (r#"{"format":[{"wratio":6,"hratio":5,"wmin":301}]}"#, 300, 250, false),
         (r#"{"w":300,"h":250,"wmin":200,"wmax":320,"hmin":200}"#, 320, 400, true),
         (r#"{"wmin":200,"wmax":300}"#, 320, 400, false),
+        (r#"{"format":null}"#, 300, 250, true),
+        (r#"{"w":0,"h":"","format":null}"#, 300, 250, true),
+        (r#"{"h":250}"#, 300, 250, true),
+        // What cannot be read is not any size.
+        (r#"{"format":[{"w":50,"h":-1}]}"#, 300, 250, false),
+        (r#"{"format":[{"w":50,"h":-1}]}"#, 50, 1, false),
+        (r#"{"format":[{"w":30,"h":0}]}"#, 300, 250, false),
+        (r#"{"format":[{"w":30,"h":0}],"w":300}"#, 300, 250, false),
+        (r#"{"format":[{"w":30,"h":0}],"w":300,"hmin":200}"#, 300, 250, true),
+        (r#"{"format":[{"wratio":30}]}"#, 300, 250, false),
+        (r#"{"format":[{"wratio":30}],"w":300,"h":250}"#, 300, 250, true),
+        (r#"{"format":[{}]}"#, 300, 250, false),
+        (r#"{"format":[]}"#, 300, 250, false),
+        (r#"{"format":["300x250"]}"#, 300, 250, false),
+        (r#"{"format":"300x250"}"#, 300, 250, false),
+        (r#"{"format":"300x250","w":300,"h":250}"#, 300, 250, true),
+        (r#"{"w":50,"h":-1}"#, 50, 250, false),
+        (r#"{"w":-1,"h":-1}"#, 300, 250, false),
+        (r#"{"w":"wide","h":{}}"#, 300, 250, false),
+        (r#"{"w":-1,"h":-1,"format":[{"w":300,"h":250}]}"#, 300, 250, true),
+        (r#"{"w":300,"h":250,"wmax":-320}"#, 300, 250, false),
         ("{}", 1, 1, true),
     ] {
         let body = format!(r#"{{"id":"r","imp":[{{"banner":{banner}}}]}}"#);
         let request = parsed(&body);
         let banner = request.imp[0].banner.as_ref().expect("a banner");
         assert_eq!(banner.fits(w, h), expected, "{banner:?}");
+        let told = banner.size_for(&[(w, h)], false);
+        assert_eq!(told, expected.then_some((w, h)), "{banner:?}");
+        // An ad that may be drawn in any size is drawn in one that fits, or not at all.
+        let fluid = banner.size_for(&[(w, h)], true);
+        assert!(fluid.is_none_or(|(w, h)| banner.fits(w, h)), "{banner:?}");
+    }
+}
+
+#[test]
+fn a_floor_that_cannot_be_read_is_not_a_floor_of_nothing() {
+    const NOBODY_BIDS: Micros = Micros(u64::MAX);
+    for (floor, expected) in [
+        ("null", Micros::ZERO),
+        ("\"\"", Micros::ZERO),
+        ("[]", Micros::ZERO),
+        ("-1", Micros::ZERO),
+        ("\"-1\"", Micros::ZERO),
+        ("\" 1.5 \"", Micros(1_500_000)),
+        ("[\"2\"]", Micros(2_000_000)),
+        ("\"abc\"", NOBODY_BIDS),
+        ("\"1,50\"", NOBODY_BIDS),
+        ("\"$2\"", NOBODY_BIDS),
+        ("\"nan\"", NOBODY_BIDS),
+        ("{\"cpm\":1}", NOBODY_BIDS),
+        ("[\"abc\"]", NOBODY_BIDS),
+        ("1e300", NOBODY_BIDS),
+    ] {
+        let body = format!(
+            r#"{{"id":"r","imp":[{{"bidfloor":{floor},"pmp":{{"deals":[{{"bidfloor":{floor}}}]}},
+                "video":{{"mincpmpersec":{floor},"durfloors":[{{"bidfloor":{floor}}}]}}}}]}}"#
+        );
+        let request = parsed(&body);
+        let imp = &request.imp[0];
+        let video = imp.video.as_ref().expect("a video");
+        let floors = [imp.bidfloor, imp.pmp.deals[0].bidfloor, video.durfloors[0].bidfloor];
+        assert_eq!(floors, [expected; 3], "{floor}");
+        assert_eq!(video.mincpmpersec, expected, "{floor}");
     }
 }
 

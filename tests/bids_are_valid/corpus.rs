@@ -54,7 +54,10 @@ pub fn slots(request: &Value, seat: &str) -> Vec<Slot> {
     let whole = request_excluded(request, seat);
     let mut slots = Vec::new();
     for (position, imp) in objects(&request["imp"]).into_iter().enumerate() {
-        let of_imp = whole.or_else(|| imp_excluded(imp, seat));
+        let twins = objects(&request["imp"]);
+        let twins = twins.into_iter().filter(|other| texts(&other["id"]) == texts(&imp["id"]));
+        let is_ambiguous = (twins.count() > 1).then_some("imp: another has its id");
+        let of_imp = whole.or(is_ambiguous).or_else(|| imp_excluded(imp, seat));
         for (medium, excluded) in [
             ("banner", banner_excluded as fn(&Value) -> Option<&'static str>),
             ("video", video_excluded),
@@ -125,7 +128,13 @@ fn banner_excluded(banner: &Value) -> Option<&'static str> {
     if !mimes.is_empty() && !mimes.iter().any(|mime| mime.starts_with("image/")) {
         return Some("banner: mimes lists no image");
     }
-    let by_format = objects(&banner["format"]).iter().any(|format| size(&format["w"]).is_some());
+    let has = |of: &Value, w: &str, h: &str| size(&of[w]).is_some() && size(&of[h]).is_some();
+    let is_usable = |format: &&Value| has(format, "w", "h") || has(format, "wratio", "hratio");
+    let by_format = objects(&banner["format"]).iter().any(is_usable);
+    let has_sides = has(banner, "w", "h") || has(banner, "wmin", "hmin");
+    if !banner["format"].is_null() && !by_format && !has_sides {
+        return Some("banner: formats of which none can be used, and no size");
+    }
     (!by_format && (inverted("wmin", "wmax") || inverted("hmin", "hmax")))
         .then_some("banner: the least size is above the greatest")
 }
@@ -136,7 +145,7 @@ const VAST_INLINE: [u64; 5] = [2, 3, 7, 11, 13];
 /// What is the same for video and audio.
 fn timed_excluded(slot: &Value, kind: &str) -> Option<&'static str> {
     let mimes = texts(&slot["mimes"]);
-    if !mimes.is_empty() && !mimes.iter().any(|mime| mime.to_lowercase().starts_with(kind)) {
+    if !mimes.iter().any(|mime| mime.to_lowercase().starts_with(kind)) {
         return Some("video or audio: mimes lists no such file");
     }
     let protocols =

@@ -63,7 +63,8 @@ pub fn banner(slot: &Value, bid: &Value, adm: &str, broken: &mut Broken) {
     broken.unless(!codes(&slot["btype"]).contains(&kind), "btype");
 }
 
-/// One of `format`; without formats the exact size, or the range of 2.5's deprecated bounds.
+/// One of `format`; without formats the exact size, or the range of 2.5's deprecated bounds. What was
+/// sent and is no size permits none: only who names no size at all takes every one.
 fn takes_size(slot: &Value, w: u64, h: u64) -> bool {
     let takes = |format: &Value| {
         if let Some(exact) = size(&format["w"]).zip(size(&format["h"])) {
@@ -75,6 +76,18 @@ fn takes_size(slot: &Value, w: u64, h: u64) -> bool {
     let formats: Vec<bool> = objects(&slot["format"]).into_iter().filter_map(takes).collect();
     if !formats.is_empty() {
         return formats.contains(&true);
+    }
+    let is_wrong = |key: &&str| {
+        let side = &slot[*key];
+        !side.is_null() && side != "" && number(side).is_none_or(|pixels| pixels < 0.0)
+    };
+    let (wide, high) = (["w", "wmin", "wmax"], ["h", "hmin", "hmax"]);
+    if wide.iter().chain(&high).any(is_wrong) {
+        return false;
+    }
+    let is_named = |keys: [&str; 3]| keys.iter().any(|key| size(&slot[*key]).is_some());
+    if !slot["format"].is_null() && !(is_named(wide) && is_named(high)) {
+        return false;
     }
     let side = |ours: u64, exact: &str, least: &str, most: &str| match (
         size(&slot[exact]),
@@ -116,7 +129,8 @@ pub fn vast(slot: &Value, bid: &Value, adm: &str, medium: &str, broken: &mut Bro
     broken.unless(click.starts_with("https://"), "vast_click");
     let mime = attribute(adm, "<MediaFile", "type").unwrap_or_default();
     let mimes = texts(&slot["mimes"]);
-    let takes = mimes.is_empty() || mimes.iter().any(|one| one.eq_ignore_ascii_case(mime));
+    // Required of players: one that lists none is not one that plays all.
+    let takes = mimes.iter().any(|one| one.eq_ignore_ascii_case(mime));
     broken.unless(takes, if medium == "audio" { "audio_mime" } else { "video_mime" });
     let seconds = seconds(adm).unwrap_or(0);
     broken.unless(takes_seconds(slot, seconds), "duration");

@@ -97,11 +97,18 @@ pub const PLANTS: &[Plant] = &[
     ("bid_id", "banner", |_, r| bid(r)["id"] = json!("")),
     ("bid_id", "page", |_, r| r["seatbid"][0]["bid"][1]["id"] = bid(r)["id"].clone()),
     ("impid", "banner", |_, r| bid(r)["impid"] = json!("9")),
+    ("impid", "banner", |q, _| {
+        let twin = q["imp"][0].clone();
+        q["imp"].as_array_mut().expect("imps").push(twin);
+    }),
     ("pod", "pod", |q, _| q["imp"][0]["video"]["maxseq"] = json!(1)),
     ("pod", "pod", |q, _| q["imp"][0]["video"]["poddur"] = json!(5)),
     ("imp_twice", "page", |_, r| r["seatbid"][0]["bid"][1]["impid"] = bid(r)["impid"].clone()),
     ("floor", "banner", |_, r| bid(r)["price"] = json!(1.763)),
     ("floor", "banner", |q, _| q["imp"][0]["bidfloor"] = json!("30")),
+    ("floor", "banner", |q, _| q["imp"][0]["bidfloor"] = json!("abc")),
+    ("floor", "banner", |q, _| q["imp"][0]["bidfloor"] = json!({})),
+    ("floor", "video", |q, _| q["imp"][0]["video"]["mincpmpersec"] = json!("abc")),
     ("floor", "deal", |_, r| bid(r)["price"] = json!(1.851)),
     ("floor", "video", |q, _| q["imp"][0]["video"]["mincpmpersec"] = json!(9)),
     ("floor", "audio", |q, _| {
@@ -156,6 +163,21 @@ pub const PLANTS: &[Plant] = &[
         slot["format"] = json!(null);
         slot["wmin"] = json!(800);
     }),
+    ("banner_size", "banner", |q, _| {
+        q["imp"][0]["banner"]["format"] = json!([{ "w": 50, "h": -1 }]);
+    }),
+    ("banner_size", "banner", |q, _| {
+        q["imp"][0]["banner"]["format"] = json!([{ "w": 30, "h": 0 }]);
+    }),
+    ("banner_size", "banner", |q, _| {
+        q["imp"][0]["banner"]["format"] = json!([{ "wratio": 30 }]);
+    }),
+    ("banner_size", "banner", |q, _| q["imp"][0]["banner"]["format"] = json!([])),
+    ("banner_size", "banner", |q, _| {
+        let slot = &mut q["imp"][0]["banner"];
+        slot["format"] = json!(null);
+        (slot["w"], slot["h"]) = (json!(-1), json!("high"));
+    }),
     ("banner_told", "banner", |_, r| bid(r)["w"] = json!(null)),
     ("banner_drawn", "banner", |_, r| redraw(r, " width=\"", " width=\"1")),
     ("banner_mime", "banner", |q, _| q["imp"][0]["banner"]["mimes"] = json!(["text/html"])),
@@ -167,6 +189,8 @@ pub const PLANTS: &[Plant] = &[
         redraw(r, "<ClickThrough><![CDATA[https", "<ClickThrough><![CDATA[")
     }),
     ("video_mime", "video", |_, r| redraw(r, "video/mp4", "video/x-flv")),
+    ("video_mime", "video", |q, _| q["imp"][0]["video"]["mimes"] = json!([])),
+    ("audio_mime", "audio", |q, _| q["imp"][0]["audio"]["mimes"] = json!(null)),
     ("audio_mime", "audio", |_, r| redraw(r, "audio/mp4", "audio/mpeg")),
     ("protocol", "video", |_, r| redraw(r, "VAST version=\"4.0\"", "VAST version=\"2.0\"")),
     ("protocol", "audio", |q, _| q["imp"][0]["audio"]["protocols"] = json!([5, 9])),

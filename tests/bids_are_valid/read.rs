@@ -29,6 +29,12 @@ pub fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
+/// A floor: nothing where none was sent, and more than anybody pays where what was sent is no number.
+pub fn cpm(value: &Value) -> f64 {
+    let is_sent = !value.is_null() && value != "";
+    number(value).map_or(if is_sent { f64::INFINITY } else { 0.0 }, |cpm| cpm.max(0.0))
+}
+
 /// A whole number above 0: the standard's sizes and lengths, where 0 says nothing.
 pub fn size(value: &Value) -> Option<u64> {
     number(value).filter(|number| *number >= 1.0).map(|number| number as u64)

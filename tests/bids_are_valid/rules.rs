@@ -3,7 +3,8 @@
 
 use crate::media;
 use crate::read::{
-    MEDIA, codes, dsa_level, flag, floor_currency, in_dollars, number, objects, size, text, texts,
+    MEDIA, codes, cpm, dsa_level, flag, floor_currency, in_dollars, number, objects, size, text,
+    texts,
 };
 use serde_json::Value;
 
@@ -153,9 +154,12 @@ fn check_bid(request: &Value, seat: &str, currency: &str, bid: &Value, broken: &
     }
     blocks(request, bid, broken);
     let imps = objects(&request["imp"]);
-    let Some(imp) = imps.into_iter().find(|imp| texts(&imp["id"]) == texts(&bid["impid"])) else {
+    let mut named = imps.into_iter().filter(|imp| texts(&imp["id"]) == texts(&bid["impid"]));
+    let Some(imp) = named.next() else {
         return broken.unless(false, "impid");
     };
+    // Of two with one id nobody can tell which it is for.
+    broken.unless(named.next().is_none(), "impid");
     let adm = text(bid, "adm");
     broken.unless(!flag(&imp["secure"]) || !adm.to_lowercase().contains("http:"), "secure");
     let deal = deal_of(imp, seat, bid, broken);
@@ -209,18 +213,18 @@ fn price(
 ) {
     let seconds = media::seconds(text(bid, "adm")).unwrap_or(0);
     let slot = &imp[medium.unwrap_or("banner")];
-    let by_second = number(&slot["mincpmpersec"]).unwrap_or(0.0) * seconds as f64;
+    let by_second = cpm(&slot["mincpmpersec"]) * seconds as f64;
     let by_length = objects(&slot["durfloors"]).into_iter().filter(|floor| {
         let least = size(&floor["mindur"]).unwrap_or(0);
         (least..=size(&floor["maxdur"]).unwrap_or(u64::MAX)).contains(&seconds)
     });
-    let by_length = by_length.filter_map(|floor| number(&floor["bidfloor"]));
+    let by_length = by_length.map(|floor| cpm(&floor["bidfloor"]));
     let by_length = by_length.fold(by_second, f64::max);
     let floor = |of: &Value, amount: f64| {
         in_dollars(floor_currency(of)).map_or(f64::INFINITY, |rate| amount * rate)
     };
     let holder = deal.unwrap_or(imp);
-    let least = number(&holder["bidfloor"]).unwrap_or(0.0).max(0.0);
+    let least = cpm(&holder["bidfloor"]);
     let least = floor(holder, least).max(floor(imp, by_length));
     let price = number(&bid["price"]).unwrap_or(0.0) * in_dollars(currency).unwrap_or(0.0);
     // Floats are only as exact as this; money of the engine is compared in micros.

@@ -40,6 +40,7 @@ pub fn imp(draw: &mut Draw, number: usize) -> Value {
     let floor =
         if draw.often(5) { json!(format!("{cents}.5")) } else { json!(cents as f64 / 10.0) };
     draw.put(&mut imp, 70, "bidfloor", floor);
+    draw.put(&mut imp, 2, "bidfloor", json!("abc"));
     let currency = draw.one(&CURRENCIES);
     draw.put(&mut imp, 30, "bidfloorcur", json!(currency));
     let secure = draw.flag(80);
@@ -82,7 +83,11 @@ fn banner(draw: &mut Draw) -> Value {
         if draw.often(5) {
             formats.push(json!({ "wratio": 6, "hratio": 5, "wmin": draw.number(0, 300) }));
         }
-        banner["format"] = json!(formats);
+        // Some senders' lists hold nothing that can be read.
+        let unreadable = [json!([{ "w": 50, "h": -1 }]), json!([{ "wratio": 30 }]), json!(["1x1"])];
+        let is_readable = !draw.often(5);
+        let wrong = &unreadable[draw.number(0, 2) as usize];
+        banner["format"] = if is_readable { json!(formats) } else { wrong.clone() };
     }
     if draw.often(60) {
         (banner["w"], banner["h"]) = (draw.loose(w), draw.loose(h));

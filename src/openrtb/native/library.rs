@@ -3,7 +3,7 @@
 use super::Asset;
 use crate::hash::key_lower;
 use crate::openrtb::lenient::Str;
-use crate::openrtb::number::CodeSet;
+use crate::openrtb::number::{self, CodeSet};
 use crate::openrtb::template::Template;
 use crate::openrtb::vast::{Linear, MediaFile};
 use smallvec::SmallVec;
@@ -55,8 +55,11 @@ struct Side {
 }
 
 impl Side {
-    fn of(exact: Option<u32>, least: Option<u32>) -> Self {
-        Self { best: exact.unwrap_or(0), least: least.unwrap_or(0) }
+    /// `None` where either was sent and cannot be read.
+    fn of(exact: Option<number::Side>, least: Option<number::Side>) -> Option<Self> {
+        let is_readable = ![exact, least].contains(&Some(number::Side::UNREADABLE));
+        let pixels = |side| number::Side::pixels(side).unwrap_or(0);
+        is_readable.then(|| Self { best: pixels(exact), least: pixels(least) })
     }
 
     const fn takes(self, ours: u32) -> bool {
@@ -100,11 +103,15 @@ impl Ask {
             (Want::Title { most: most(title.len) }, None)
         } else if let Some(image) = &asset.img {
             let (w, h) = (Side::of(image.w, image.wmin), Side::of(image.h, image.hmin));
-            let want = match image.r#type {
-                Some(1) => Want::Image { kind: ImageKind::Icon, w, h },
-                Some(2) => Want::Image { kind: ImageKind::Logo, w, h },
-                Some(3) | None => Want::Image { kind: ImageKind::Main, w, h },
-                Some(_) => Want::Unknown,
+            let kind = match image.r#type {
+                Some(1) => Some(ImageKind::Icon),
+                Some(2) => Some(ImageKind::Logo),
+                Some(3) | None => Some(ImageKind::Main),
+                Some(_) => None,
+            };
+            let want = match (kind, w, h) {
+                (Some(kind), Some(w), Some(h)) => Want::Image { kind, w, h },
+                _ => Want::Unknown,
             };
             (want, mimes(&image.mimes))
         } else if let Some(video) = &asset.video {

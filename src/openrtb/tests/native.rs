@@ -169,6 +169,8 @@ fn each_asset_gets_the_best_that_fits() {
         (image(json!({ "type": 1, "wmin": 81, "hmin": 50 })), "/img/w", Some(side(128))),
         (image(json!({ "type": 2, "wmin": 50, "hmin": 50 })), "/img/w", Some(side(80))),
         (image(json!({ "type": 501 })), "/img/w", None),
+        (image(json!({ "type": 3, "w": 600, "h": -30 })), "/img/w", None),
+        (image(json!({ "type": 3, "wmin": 20, "hmin": "tall" })), "/img/w", None),
         (json!({ "video": { "mimes": ["video/mp4"] } }), "/id", Some(json!(5))),
         (json!({ "video": { "mimes": ["video/webm"] } }), "/id", None),
         (json!({ "video": { "minduration": 16 } }), "/id", None),

@@ -82,7 +82,7 @@ fn cases() -> Vec<Case> {
     let deal = r#","pmp":{"private_auction":1,"deals":[{"id":"no"},{"id":"d\"1","wadomain":["shoes.example"],"bidfloor":1}]}"#;
     let several = [
         banner("1", ""),
-        r#"{"id":"v\u00e9\n","video":{}}"#.to_owned(),
+        r#"{"id":"v\u00e9\n","video":{"mimes":["video/mp4"]}}"#.to_owned(),
         banner("3", r#","bidfloor":9"#),
         banner("4", ""),
     ];
@@ -95,7 +95,7 @@ fn cases() -> Vec<Case> {
     vec![
         case("banner", banner("1", ""), ONE),
         case("video", video.to_owned(), VIDEO),
-        case("newest video", r#"{"id":"v","video":{}}"#.to_owned(), VIDEO),
+        case("newest video", r#"{"id":"v","video":{"mimes":["video/mp4"]}}"#.to_owned(), VIDEO),
         case("audio", audio.to_owned(), &[(0, None, "run-audio")]),
         case("native", native(""), NATIVE),
         case("native, our types", native(r#","mimes":["image/png"]"#), NATIVE),
@@ -337,7 +337,7 @@ fn markup_for(office: &Office, text: &str) -> [String; 3] {
         "regs": { "gdpr": 1, "us_privacy": text, "gpp": text, "gpp_sid": [2, 7] },
         "imp": [
             { "id": format!("1{text}"), "secure": 1, "banner": {} },
-            { "id": format!("2{text}"), "secure": 1, "video": {} },
+            { "id": format!("2{text}"), "secure": 1, "video": { "mimes": ["video/mp4"] } },
             { "id": format!("3{text}"), "secure": 1,
               "native": { "request": { "assets": [{ "id": 1, "title": {} }] } } },
         ],
@@ -434,7 +434,7 @@ fn a_size_asked_for_by_its_ratio_is_told_by_it_too() {
         (r#"[{"wratio":6,"hratio":5,"wmin":120}]"#, Some((6, 5))),
         (r#"[{"w":728,"h":90},{"wratio":12,"hratio":10}]"#, Some((12, 10))),
         (r#"[{"wratio":6,"hratio":5},{"w":300,"h":250}]"#, None),
-        ("[]", None),
+        ("null", None),
     ] {
         let body = body(&format!(r#"{{"id":"1","banner":{{"format":{format}}}}}"#));
         let request = openrtb::parse(body.as_bytes(), &Limits::default()).expect("parses");
@@ -465,7 +465,8 @@ files = [
 ]
 "#;
 
-const PLAYER: &str = r#""video":{"api":[2,7],"w":1920,"h":1080,"skip":1,"skipafter":7}"#;
+const PLAYER: &str = r#""video":{"mimes":["video/mp4","application/javascript"],"api":[2,7],"w":1920,"h":1080,
+    "skip":1,"skipafter":7}"#;
 
 #[test]
 fn a_bid_tells_all_of_its_ad() {
