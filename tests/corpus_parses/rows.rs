@@ -1,8 +1,9 @@
 //! The table: each decision field, how it is understood, and in which spellings it may stand.
 
 use outbid::openrtb::{
-    Audio, Banner, BidRequest, CodeSet, Content, Deal, Device, DurationFloor, Geo, Imp, Inventory,
-    Str, SupplyChain, SupplyNode, Video,
+    Asset, Audio, Banner, BidRequest, CodeSet, Content, Deal, Device, DurationFloor, Eid,
+    EventTracker, Format, Geo, Imp, Inventory, Native, NativeRequest, Segment, Str, SupplyChain,
+    SupplyNode, Uid, Video,
 };
 use outbid::units::Micros;
 use serde_json::{Value, json};
@@ -14,6 +15,8 @@ pub enum Kind {
     Texts,
     Int,
     Size,
+    /// A size of which one that cannot be read is told apart from one that is missing.
+    Side,
     Float,
     Flag,
     MaybeFlag,
@@ -29,6 +32,16 @@ pub fn number(value: &Value) -> Option<f64> {
         Value::String(text) => text.trim().parse().ok(),
         Value::Array(list) => number(list.first()?),
         _ => None,
+    }
+}
+
+/// Whether something was sent that should be a number and is none.
+fn is_unreadable(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !text.trim().is_empty() && number(value).is_none(),
+        Value::Array(list) => list.first().is_some_and(is_unreadable),
+        Value::Object(_) => true,
+        _ => false,
     }
 }
 
@@ -61,11 +74,17 @@ pub fn understood(value: &Value, kind: Kind) -> Value {
         Kind::Size => {
             json!(number(value).filter(|number| *number >= 0.0).map(|number| number.trunc() as i64))
         }
+        Kind::Side if is_unreadable(value) => json!(u32::MAX),
+        Kind::Side => json!(number(value).map(|number| {
+            let is_size = (0.0..4_294_967_296.0).contains(&number);
+            if is_size { number.trunc() as u32 } else { u32::MAX }
+        })),
         Kind::Float => json!(number(value)),
         Kind::Flag => {
             number(value).filter(|number| *number != 0.0).map_or(Value::Null, |_| json!(true))
         }
         Kind::MaybeFlag => json!(number(value).map(|number| number != 0.0)),
+        Kind::Price if is_unreadable(value) => json!(u64::MAX),
         Kind::Price => number(value)
             .map(|cpm| (cpm.max(0.0) * 1e6 - 1e-6).ceil() as u64)
             .filter(|micros| *micros > 0)
@@ -275,17 +294,30 @@ pub fn deal_rows(deal: &Deal<'_>) -> Vec<Row> {
 pub fn banner_rows(banner: &Banner<'_>) -> Vec<Row> {
     use Kind::*;
     vec![
-        ("w", n(banner.w), Size, &["w"]),
-        ("h", n(banner.h), Size, &["h"]),
-        ("wmin", n(banner.wmin), Size, &["wmin"]),
-        ("wmax", n(banner.wmax), Size, &["wmax"]),
-        ("hmin", n(banner.hmin), Size, &["hmin"]),
-        ("hmax", n(banner.hmax), Size, &["hmax"]),
+        ("w", n(banner.w), Side, &["w"]),
+        ("h", n(banner.h), Side, &["h"]),
+        ("wmin", n(banner.wmin), Side, &["wmin"]),
+        ("wmax", n(banner.wmax), Side, &["wmax"]),
+        ("hmin", n(banner.hmin), Side, &["hmin"]),
+        ("hmax", n(banner.hmax), Side, &["hmax"]),
         ("btype", c(banner.btype), Codes, &["btype"]),
         ("battr", c(banner.battr), Codes, &["battr"]),
         ("api", c(banner.api), Codes, &["api"]),
         ("mimes", ts(&banner.mimes), Texts, &["mimes"]),
         ("pos", n(banner.pos), Int, &["pos"]),
+        ("expdir", c(banner.expdir), Codes, &["expdir"]),
+        ("topframe", f(banner.topframe), Flag, &["topframe"]),
+    ]
+}
+
+pub fn format_rows(format: &Format) -> Vec<Row> {
+    use Kind::*;
+    vec![
+        ("w", n(format.w), Size, &["w"]),
+        ("h", n(format.h), Size, &["h"]),
+        ("wratio", n(format.wratio), Size, &["wratio"]),
+        ("hratio", n(format.hratio), Size, &["hratio"]),
+        ("wmin", n(format.wmin), Size, &["wmin"]),
     ]
 }
 
@@ -325,10 +357,151 @@ pub fn video_rows(video: &Video<'_>) -> Vec<Row> {
         ("linearity", n(video.linearity), Int, &["linearity"]),
         ("skip", n(video.skip), MaybeFlag, &["skip"]),
         ("skipmin", n(video.skipmin), Size, &["skipmin"]),
+        ("skipafter", n(video.skipafter), Size, &["skipafter"]),
     ]);
     rows
 }
 
 pub fn audio_rows(audio: &Audio<'_>) -> Vec<Row> {
     timed_rows!(audio)
+}
+
+pub fn native_rows(native: &Native<'_>) -> Vec<Row> {
+    use Kind::*;
+    vec![
+        ("ver", t(&native.ver), Text, &["ver"]),
+        ("battr", c(native.battr), Codes, &["battr"]),
+        ("api", c(native.api), Codes, &["api"]),
+    ]
+}
+
+pub fn asked_rows(asked: &NativeRequest<'_>) -> Vec<Row> {
+    use Kind::*;
+    vec![("ver", t(&asked.ver), Text, &["ver"]), ("privacy", f(asked.privacy), Flag, &["privacy"])]
+}
+
+pub fn tracker_rows(tracker: &EventTracker) -> Vec<Row> {
+    use Kind::*;
+    vec![
+        ("event", n(tracker.event), Int, &["event"]),
+        ("methods", c(tracker.methods), Codes, &["methods"]),
+    ]
+}
+
+pub fn asset_rows(asset: &Asset<'_>) -> Vec<Row> {
+    use Kind::*;
+    let img = asset.img.clone().unwrap_or_default();
+    let data = asset.data.clone().unwrap_or_default();
+    let title = asset.title.clone().unwrap_or_default();
+    let video = asset.video.clone().unwrap_or_default();
+    vec![
+        ("id", n(asset.id), Int, &["id"]),
+        ("required", f(asset.required), Flag, &["required"]),
+        ("title.len", n(title.len), Size, &["title.len"]),
+        ("img.type", n(img.r#type), Int, &["img.type"]),
+        ("img.w", n(img.w), Side, &["img.w"]),
+        ("img.h", n(img.h), Side, &["img.h"]),
+        ("img.wmin", n(img.wmin), Side, &["img.wmin"]),
+        ("img.hmin", n(img.hmin), Side, &["img.hmin"]),
+        ("img.mimes", ts(&img.mimes), Texts, &["img.mimes"]),
+        ("data.type", n(data.r#type), Int, &["data.type"]),
+        ("data.len", n(data.len), Size, &["data.len"]),
+        ("video.mimes", ts(&video.mimes), Texts, &["video.mimes"]),
+        ("video.minduration", n(video.minduration), Size, &["video.minduration"]),
+        ("video.maxduration", n(video.maxduration), Size, &["video.maxduration"]),
+        ("video.protocols", c(video.protocols), Codes, &["video.protocols"]),
+    ]
+}
+
+pub fn segment_rows(segment: &Segment<'_>) -> Vec<Row> {
+    vec![("id", t(&segment.id), Kind::Text, &["id"])]
+}
+
+pub fn eid_rows(eid: &Eid<'_>) -> Vec<Row> {
+    vec![("source", t(&eid.source), Kind::Text, &["source"])]
+}
+
+pub fn uid_rows(uid: &Uid<'_>) -> Vec<Row> {
+    vec![("id", t(&uid.id), Kind::Text, &["id"])]
+}
+
+/// Fields that hold objects: those are compared one by one, and each of their fields has its row.
+pub const PARENTS: &[&str] = &[
+    "BidRequest.imp",
+    "BidRequest.site",
+    "BidRequest.app",
+    "BidRequest.dooh",
+    "BidRequest.device",
+    "BidRequest.user",
+    "BidRequest.regs",
+    "BidRequest.source",
+    "Source.schain",
+    "SupplyChain.nodes",
+    "Inventory.content",
+    "Device.geo",
+    "User.data",
+    "User.eids",
+    "Data.segment",
+    "Eid.uids",
+    "Regs.dsa",
+    "Imp.banner",
+    "Imp.video",
+    "Imp.audio",
+    "Imp.native",
+    "Imp.pmp",
+    "Imp.qty",
+    "Imp.outbid",
+    "Banner.format",
+    "Video.durfloors",
+    "Audio.durfloors",
+    "Native.request",
+    "NativeRequest.native",
+    "NativeRequest.assets",
+    "NativeRequest.eventtrackers",
+    "Asset.title",
+    "Asset.img",
+    "Asset.data",
+    "Asset.video",
+    "Pmp.deals",
+    "Deal.durfloors",
+];
+
+/// The rows of each object, and where in them its keys stand.
+pub fn tables() -> Vec<(&'static str, &'static str, Vec<Row>)> {
+    let request = || request_rows(&BidRequest::default());
+    let imp = || imp_rows(&Imp::default());
+    let asset = || asset_rows(&Asset::default());
+    vec![
+        ("BidRequest", "", request()),
+        ("User", "user.", request()),
+        ("Regs", "regs.", request()),
+        ("Dsa", "regs.dsa.", request()),
+        ("SupplyChain", "", chain_rows(&SupplyChain::default())),
+        ("SupplyNode", "", node_rows(&SupplyNode::default())),
+        ("Inventory", "", inventory_rows(&Inventory::default())),
+        ("Content", "", content_rows(&Content::default())),
+        ("Device", "", device_rows(&Device::default())),
+        ("Geo", "", geo_rows(&Geo::default())),
+        ("Segment", "", segment_rows(&Segment::default())),
+        ("Eid", "", eid_rows(&Eid::default())),
+        ("Uid", "", uid_rows(&Uid::default())),
+        ("Imp", "", imp()),
+        ("Quantity", "qty.", imp()),
+        ("Outbid", "ext.outbid.", imp()),
+        ("Pmp", "pmp.", imp()),
+        ("Deal", "", deal_rows(&Deal::default())),
+        ("DurationFloor", "", floor_rows(&DurationFloor::default())),
+        ("Banner", "", banner_rows(&Banner::default())),
+        ("Format", "", format_rows(&Format::default())),
+        ("Video", "", video_rows(&Video::default())),
+        ("Audio", "", audio_rows(&Audio::default())),
+        ("Native", "", native_rows(&Native::default())),
+        ("NativeRequest", "", asked_rows(&NativeRequest::default())),
+        ("EventTracker", "", tracker_rows(&EventTracker::default())),
+        ("Asset", "", asset()),
+        ("AssetTitle", "title.", asset()),
+        ("AssetImage", "img.", asset()),
+        ("AssetText", "data.", asset()),
+        ("AssetVideo", "video.", asset()),
+    ]
 }
