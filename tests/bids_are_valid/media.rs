@@ -86,7 +86,8 @@ fn takes_size(slot: &Value, w: u64, h: u64) -> bool {
         return false;
     }
     let is_named = |keys: [&str; 3]| keys.iter().any(|key| size(&slot[*key]).is_some());
-    if !slot["format"].is_null() && !(is_named(wide) && is_named(high)) {
+    let has_sides = is_named(wide) && is_named(high);
+    if !slot["format"].is_null() && !has_sides {
         return false;
     }
     let side = |ours: u64, exact: &str, least: &str, most: &str| match (
