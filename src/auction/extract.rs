@@ -16,7 +16,7 @@ use crate::openrtb::{
 };
 use crate::prediction::{ContextInput, SlotFormat};
 use crate::rates::{Rate, Rates};
-use crate::units::{CurrencyCode, Micros};
+use crate::units::{CurrencyCode, Micros, Timestamp};
 use smallvec::SmallVec;
 
 /// What the extraction needs to know beside the request.
@@ -451,19 +451,23 @@ fn inventory_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {
 }
 
 fn user_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {
+    let facts = &mut input.facts;
+    // A restriction is no use of the year: it holds the more where nothing may be known of the user.
+    facts.minor |= may_be_minor(request.user.yob, input.now);
+    facts.personalised &= !facts.minor;
     if !input.permissions.personalise {
         return;
     }
-    let facts = &mut input.facts;
     keywords(&request.user.keywords).for_each(|word| facts.push_user_keywords(word));
     let segments = request.user.data.iter().flat_map(|data| &data.segment);
     segments.for_each(|segment| facts.push_segment(&segment.id));
-    let year = i64::from(request.user.yob.unwrap_or(0));
+}
+
+/// Whether who was born in this year may be younger than 18: who turns 18 this year may be 17 still.
+fn may_be_minor(year: Option<i32>, now: Timestamp) -> bool {
     // 31,556,952 s is the mean Gregorian year; a year of birth is no finer than that.
-    let this_year = 1970 + input.now.0.div_euclid(31_556_952_000);
-    // Who turns 18 this year may be 17 still.
-    facts.minor |= year > 1900 && this_year - year <= 18;
-    facts.personalised &= !facts.minor;
+    let this_year = 1970 + now.0.div_euclid(31_556_952_000);
+    year.map(i64::from).is_some_and(|year| year > 1900 && this_year - year <= 18)
 }
 
 fn imp_facts(request: &BidRequest<'_>, input: &mut AuctionInput) {

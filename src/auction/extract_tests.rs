@@ -15,7 +15,11 @@ fn banner_side() -> impl Strategy<Value = Option<Side>> {
 }
 
 /// What becomes of a request at `now`, whose exchange is a simulator or not.
-fn extracted(body: &str, now: Timestamp, is_simulation: bool) -> (AuctionInput, Result<(), NoBid>) {
+fn extracted(
+    body: &str,
+    now: Timestamp,
+    (personalise, is_simulation): (bool, bool),
+) -> (AuctionInput, Result<(), NoBid>) {
     let request = crate::openrtb::parse(body.as_bytes(), &crate::openrtb::Limits::default());
     let rates = Rates::parse(CurrencyCode::USD, &BTreeMap::new()).expect("no rates");
     let context = Context {
@@ -23,7 +27,7 @@ fn extracted(body: &str, now: Timestamp, is_simulation: bool) -> (AuctionInput, 
         seat: "seat",
         rates: &rates,
         policy: &Policy::default(),
-        permissions: Permissions { personalise: true, ..Permissions::CONTEXTUAL },
+        permissions: Permissions { personalise, ..Permissions::CONTEXTUAL },
         is_simulation,
         is_https: true,
     };
@@ -35,7 +39,7 @@ fn extracted(body: &str, now: Timestamp, is_simulation: bool) -> (AuctionInput, 
 /// The ids of the imps of which some ad could be shown.
 fn open_imps(imps: &str) -> usize {
     let body = format!(r#"{{"id":"r","imp":[{imps}]}}"#);
-    let (input, end) = extracted(&body, Timestamp(0), false);
+    let (input, end) = extracted(&body, Timestamp(0), (true, false));
     assert_eq!(end.is_err(), input.imps.is_empty(), "{imps}");
     input.imps.len()
 }
@@ -77,9 +81,12 @@ fn whoever_may_still_be_seventeen_is_a_minor() {
     ] {
         let body =
             format!(r#"{{"id":"r","imp":[{{"id":"1","banner":{{}}}}],"user":{{"yob":{yob}}}}}"#);
-        let (input, end) = extracted(&body, now, false);
+        let (input, end) = extracted(&body, now, (true, false));
         assert_eq!((end, input.facts.minor), (Ok(()), expected), "{yob}");
         assert_eq!(input.facts.personalised, !expected, "{yob}");
+        // Where nothing may be known of him he is no older.
+        let (input, _) = extracted(&body, now, (false, false));
+        assert_eq!((input.facts.minor, input.facts.personalised), (expected, false), "{yob}");
     }
 }
 
@@ -88,7 +95,7 @@ fn only_simulators_give_probabilities() {
     let body =
         r#"{"id":"r","imp":[{"id":"1","banner":{},"ext":{"outbid":{"pctr":0.5,"pcvr":7}}}]}"#;
     for (is_simulation, expected) in [(true, (Some(0.5), Some(1.0))), (false, (None, None))] {
-        let (input, _) = extracted(body, Timestamp(0), is_simulation);
+        let (input, _) = extracted(body, Timestamp(0), (true, is_simulation));
         let given = (input.imps[0].given_p_click, input.imps[0].given_p_conversion);
         assert_eq!(given, expected);
     }
