@@ -233,9 +233,10 @@ impl Auctioneer {
         let rank = match best {
             _ if imp.pod.is_some() || self.fills_lists || list.is_closed() => list.bar(),
             Some(best) => best.rank,
-            // All that are kept are refused, and of the others no prediction counts, but a draw may.
-            None if list.is_full() && !self.is_exploring => f64::INFINITY,
-            None => f64::NEG_INFINITY,
+            // A draw may take whom no prediction would keep.
+            None if self.is_exploring => f64::NEG_INFINITY,
+            // All that are kept are refused: only who would be kept in place of one of them counts.
+            None => list.bar(),
         };
         // What no 32 bits hold is above every bound as well.
         (rank.max(floor) as f32).min(f32::MAX).ln()
