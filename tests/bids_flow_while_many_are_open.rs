@@ -61,6 +61,7 @@ impl World {
             headroom: Nanos(daily.0 / 86_400),
             exploration_ppm: 0,
             is_active: true,
+            shares_bound: false,
         };
         let book = |core: u64| {
             let mut book = LeaseBook::new(0, core as u16, 1);

@@ -119,6 +119,7 @@ fn terms() -> LeaseEvent {
             headroom: Nanos(2 * i128::from(CAP)),
             exploration_ppm: 0,
             is_active: true,
+            shares_bound: false,
         }]
         .into(),
     )

@@ -38,6 +38,8 @@ pub struct LeaseTerms {
     pub exploration_ppm: u32,
     /// Whether it bids at all.
     pub is_active: bool,
+    /// Whether other campaigns draw on an account above it: money that they return is no word to it.
+    pub shares_bound: bool,
 }
 
 /// A step that a holder asks for.

@@ -518,6 +518,7 @@ impl Campaign {
             is_active: budget.is_active
                 && budget.on(self.day.number) > Nanos::ZERO
                 && self.refusal.is_none(),
+            shares_bound: budget.advertiser_bound.is_some(),
         }
     }
 }

@@ -342,6 +342,7 @@ fn opened(campaigns: u64, amount: Nanos, now: Timestamp) -> LeaseBook {
         headroom: Nanos(1 << 40),
         exploration_ppm: 0,
         is_active: true,
+        shares_bound: false,
     });
     book.handle(&LeaseEvent::Terms(terms.collect()), now);
     let mut requests = Vec::new();
@@ -351,6 +352,50 @@ fn opened(campaigns: u64, amount: Nanos, now: Timestamp) -> LeaseBook {
         book.handle(&LeaseEvent::Answered { lease, step, answer }, now);
     }
     book
+}
+
+/// How often a lease asks an account that has nothing, in two minutes of ten bids a second.
+fn asks_of_nothing(shares_bound: bool) -> usize {
+    let mut book = LeaseBook::new(0, 0, 1);
+    let campaign = CampaignId(0);
+    let terms = LeaseTerms {
+        campaign,
+        day: DayNumber(0),
+        day_ends: Timestamp(i64::MAX),
+        max_price: Micros(1_000),
+        headroom: Nanos(1_000),
+        exploration_ppm: 0,
+        is_active: true,
+        shares_bound,
+    };
+    book.handle(&LeaseEvent::Terms([terms].into()), Timestamp(0));
+    let (mut requests, mut asks) = (Vec::new(), 0);
+    let mut after = |book: &mut LeaseBook, now: Timestamp| {
+        let refused = book.hold(campaign, Purpose::Serve, Micros(1_000), WINDOWS, now);
+        assert!(refused.is_err());
+        book.due(now, &mut requests);
+        let before = asks;
+        for LeaseRequest { lease, step, op, .. } in requests.drain(..) {
+            asks += usize::from(matches!(op, LeaseOp::TopUp { .. }));
+            let answer = Answer::Granted { amount: Nanos::ZERO, is_short: true };
+            book.handle(&LeaseEvent::Answered { lease, step, answer }, now);
+        }
+        asks - before
+    };
+    let in_time: usize = (0..1_200).map(|tenth| after(&mut book, Timestamp(tenth * 100))).sum();
+    // Word of money is no question of time.
+    let now = Timestamp(120_050);
+    assert_eq!(after(&mut book, now), 0);
+    book.handle(&LeaseEvent::Available { campaign, is_new: false }, now);
+    assert_eq!(after(&mut book, now), 1, "it is asked for at once");
+    in_time
+}
+
+#[test]
+fn an_account_that_has_nothing_is_asked_ever_more_seldom() {
+    // After 1, 2, 4, 8, 16, 32 and 32 seconds, the opening's wait before them.
+    assert_eq!(asks_of_nothing(false), 6);
+    assert_eq!(asks_of_nothing(true), 119, "where others may return money in silence");
 }
 
 #[test]

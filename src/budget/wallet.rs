@@ -9,7 +9,8 @@ use crate::units::{CampaignId, Nanos, Timestamp};
 /// Milliseconds until an account that had too little is asked again, unless it says first that there is
 /// money: twice as long after each time that it still had too little, since every question is a record.
 pub(super) const RETRY_MS: i64 = 1_000;
-/// At most so many: what another core's bids gave back may be asked for meanwhile.
+/// At most so many, where word comes of all that may help: what another core's bids gave back may be asked
+/// for meanwhile.
 const RETRY_MS_MAX: i64 = 32_000;
 /// Milliseconds without a bid after which a lease keeps one bid at cap and returns the rest.
 const IDLE_MS: i64 = 10_000;
@@ -98,7 +99,8 @@ impl Wallet {
         self.is_dry = is_short;
         if is_short {
             self.dry_until = now.plus_millis(self.retry_ms);
-            self.retry_ms = RETRY_MS_MAX.min(2 * self.retry_ms);
+            let most = if self.terms.shares_bound { RETRY_MS } else { RETRY_MS_MAX };
+            self.retry_ms = most.min(2 * self.retry_ms);
             self.is_resting = true;
         } else {
             // What was put off when it was opened is not put off any more.

@@ -4,7 +4,7 @@
 //! memory, keys and sessions included; and libraries that are asked for their finest log lines write
 //! down headers. So a panic says where it was and no more, no core is dumped, and of other crates only
 //! warnings are logged, whatever `OUTBID_LOG` says. What is written to the state folder is money, keys and
-//! what single users did: nobody else on the machine reads it.
+//! what single users did: what is made there is its owner's alone.
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};

@@ -1,7 +1,7 @@
 //! `outbid serve`: the server.
 
 use super::discretion;
-use crate::config::{Auth, Config, Exchange};
+use crate::config::Config;
 use crate::server::{self, Options};
 use crate::units::Timestamp;
 use std::path::PathBuf;
@@ -34,9 +34,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         config.server.workers = workers;
     }
     // Whoever may send that header moves the clock, and with it days and their budgets.
-    let is_real = |exchange: &Exchange| !matches!(exchange.auth, Auth::None {});
     anyhow::ensure!(
-        !args.simulation || !config.exchanges.values().any(is_real),
+        !args.simulation || !config.exchanges.values().any(|exchange| exchange.auth.is_required()),
         "simulation mode is for no exchange that has an `auth`: it is a real one's"
     );
     let options =

@@ -186,8 +186,8 @@ impl Auth {
 
 /// Creative attributes are bits of a `u64`.
 const ATTRIBUTE_MAX: u8 = 63;
-/// Seconds of the longest billing window. Notices are taken for two windows and closed leases are known
-/// for two days, so that a copy of an old bill is known as a copy.
+/// Seconds of the longest billing window: notices are taken for two of them, and closed leases are known
+/// as long, so that a copy of an old bill is known as a copy.
 pub const BILLING_WINDOW_S_MAX: u32 = 86_400;
 
 /// No answer to a single imp is shorter than this: what is smaller would drop every bid.

@@ -11,7 +11,7 @@
 //! | permission | what it is | needs |
 //! |---|---|---|
 //! | `store_session` | the session, which interest and frequency capping read | purposes 1 (store on a device) and 2 (basic ads) |
-//! | `personalise` | interest, segments, keywords, year of birth | `store_session`, purposes 3 (profile) and 4 (personalised ads) |
+//! | `personalise` | interest, segments, keywords | `store_session`, purposes 3 (profile) and 4 (personalised ads) |
 //! | `precise_geo` | postal code, latitude, longitude | special feature 1, in support of purpose 2 |
 //! | `measure` | counting under the user's key | purposes 1 and 7 (measure ads) |
 //!

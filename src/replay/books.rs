@@ -61,6 +61,7 @@ impl Books {
             headroom: second,
             exploration_ppm: 0,
             is_active: true,
+            shares_bound: false,
         };
         self.leases.handle(&LeaseEvent::Terms([terms].into()), now);
         self.talk(now);

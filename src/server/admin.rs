@@ -195,6 +195,7 @@ pub async fn reload(engine: Shared, head: HttpRequest) -> HttpResponse {
     if let Err(refused) = gate(&engine, &head) {
         return refused;
     }
+    let turn = engine.reloading.lock().await;
     let folder = engine.config.paths.strategies.clone();
     let strategies = match web::block(move || Strategies::load(&folder)).await {
         Ok(Ok(strategies)) => Arc::new(strategies),
@@ -216,7 +217,9 @@ pub async fn reload(engine: Shared, head: HttpRequest) -> HttpResponse {
     let readers = engine.clone();
     let publish = move || readers.published.strategies.store(strategies);
     let reload = Reload { strategies: names, then: Some(Box::new(publish)) };
-    match engine.catalog.address().send(reload).await {
+    let reloaded = engine.catalog.address().send(reload).await;
+    drop(turn);
+    match reloaded {
         Ok(Ok(catalog)) => {
             engine.is_unsettled.store(true, Ordering::Release);
             engine.settle().await;

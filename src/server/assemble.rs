@@ -38,6 +38,7 @@ use crate::server::privacy_metrics::PrivacyMetrics;
 use crate::server::relevance_metrics::RelevanceMetrics;
 use crate::server::saved_model::SavedModel;
 use crate::server::saved_sessions::{SavedSessions, Users};
+use crate::server::searched::Searched;
 use crate::server::stores::Stores;
 use crate::server::supervised::Supervised;
 use crate::server::tick_metrics::TickMetrics;
@@ -244,6 +245,8 @@ pub fn assemble(
         related,
         user_keys,
         marks: UserHasher::new(keys.mark_key),
+        searched: Searched::default(),
+        reloading: tokio::sync::Mutex::default(),
         nonce_start: nonce_start()?,
         sealer: Sealer::new(&keys.token_key, 1),
         consent: consent::Policy::try_from(&config.consent).map_err(anyhow::Error::msg)?,

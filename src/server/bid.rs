@@ -13,7 +13,7 @@ use crate::openrtb::{self, BidRequest};
 use crate::rates::Rates;
 use crate::server::answer::{self, Desk};
 use crate::server::body::{self, BodyError};
-use crate::server::engine::{Engine, ExchangeDesk};
+use crate::server::engine::{Engine, ExchangeDesk, TOKEN_TTL_MS};
 use crate::server::users::{Sought, find_user};
 use crate::server::worker::Worker;
 use crate::session::{CancelShow, ShowChange};
@@ -233,7 +233,7 @@ fn encode(
         exchange_key: desk.key,
         seat: &desk.config.seat,
         charge_on: desk.config.charge_on,
-        token_ttl_ms: engine.token_ttl_ms(desk),
+        token_ttl_ms: TOKEN_TTL_MS,
         rates,
         is_simulation: engine.civil.is_simulated(),
         bytes_max: match desk.config.answer_bytes_max {

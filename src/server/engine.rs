@@ -25,6 +25,7 @@ use crate::server::metrics::Metrics;
 use crate::server::post::Post;
 use crate::server::saved_model::SavedModel;
 use crate::server::saved_sessions::SavedSessions;
+use crate::server::searched::Searched;
 use crate::server::shows::Shows;
 use crate::server::supervised::Supervised;
 use crate::server::user_keys::UserKeys;
@@ -91,6 +92,11 @@ pub struct Engine {
     pub user_keys: UserKeys,
     /// Hashes ids of events and orders.
     pub marks: UserHasher,
+    /// Held by a reload from before it reads files until the catalog's actor has them, so that who read
+    /// later is later.
+    pub reloading: tokio::sync::Mutex<()>,
+    /// What searches for words mean.
+    pub searched: Searched,
     /// Ten random bytes, drawn at this start, from which the workers' nonces count on.
     pub nonce_start: [u8; 10],
     /// Seals and opens notice tokens.
@@ -182,12 +188,6 @@ impl Engine {
     /// All exchanges.
     pub fn desks(&self) -> impl Iterator<Item = &ExchangeDesk> {
         self.exchanges.values()
-    }
-
-    /// Milliseconds for which notices of a bid are taken: past the billing window they still say
-    /// whose loss it is.
-    pub fn token_ttl_ms(&self, desk: &ExchangeDesk) -> i64 {
-        TOKEN_TTL_MS.max(2 * i64::from(desk.windows.billing_window_ms))
     }
 
     /// Whether the request carries the key of `scope`.
@@ -338,11 +338,11 @@ impl Engine {
     }
 }
 
-/// Notices are taken for two days at least.
-const TOKEN_TTL_MS: i64 = 2 * 86_400_000;
+/// Milliseconds for which notices of a bid are taken: past the billing window they still say whose loss
+/// it is.
+pub const TOKEN_TTL_MS: i64 = 2 * 86_400_000;
 const _: () = assert!(
-    TOKEN_TTL_MS <= budget::CLOSED_KEPT_MS
-        && 2_000 * BILLING_WINDOW_S_MAX as i64 <= budget::CLOSED_KEPT_MS
+    TOKEN_TTL_MS <= budget::CLOSED_KEPT_MS && 2_000 * BILLING_WINDOW_S_MAX as i64 <= TOKEN_TTL_MS
 );
 /// This process is the only node until there is a cluster.
 pub const NODE: u16 = 1;

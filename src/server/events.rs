@@ -9,7 +9,6 @@ use crate::server::body;
 use crate::server::conversions::Claim;
 use crate::server::engine::Engine;
 use crate::server::keys::Scope;
-use crate::server::searched::Wordings;
 use crate::session::{ApplyEvents, Change, Changes, Conversion, Event, Join, JoinIds};
 use crate::store::AppendError;
 use crate::units::{AdvertiserId, Micros, Timestamp, UserKey};
@@ -52,11 +51,8 @@ pub async fn events(
         catalog.keeps_behaviour(advertiser, category)
             && item.is_none_or(|item| catalog.keeps_behaviour_on(item))
     };
-    let wordings = RefCell::new(BTreeMap::new());
     let searched = |advertiser, query: &str| {
-        let mut wordings = wordings.borrow_mut();
-        let own = wordings.entry(advertiser).or_insert_with(|| Wordings::of(&catalog, advertiser));
-        own.meant(query).map(str::to_owned)
+        engine.searched.of(&catalog, advertiser).meant(query).map(str::to_owned)
     };
     let Some(room) = engine.behaviour_log.admit(body.len()) else {
         engine.behaviour_log.count("events", "full");

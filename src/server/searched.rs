@@ -7,11 +7,41 @@
 
 use crate::catalog::Catalog;
 use crate::units::AdvertiserId;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-/// Wordings of one advertiser, so that one of ten thousand campaigns holds up its batch for some
-/// milliseconds only; what is beyond is not found.
+/// Wordings of one advertiser; what is beyond is not found.
 const WORDINGS_MAX: usize = 16_384;
+/// Wordings that begin with one word, and words of a query: each of them is held against each.
+const ALIKE_MAX: usize = 16;
+
+/// What advertisers call their categories, each made when it is first asked for: of 50,000 items that
+/// takes milliseconds, and bills come on the same thread.
+#[derive(Default)]
+pub struct Searched(Mutex<Made>);
+
+/// Of one catalog.
+#[derive(Default)]
+struct Made {
+    epoch: u64,
+    wordings: BTreeMap<AdvertiserId, Arc<Wordings>>,
+}
+
+impl Searched {
+    /// What an advertiser of the catalog calls its categories; nothing of one that is not there.
+    pub fn of(&self, catalog: &Catalog, advertiser: AdvertiserId) -> Arc<Wordings> {
+        if catalog.advertiser(advertiser).is_none() {
+            return Arc::default();
+        }
+        let made = &mut *self.0.lock();
+        if made.epoch != catalog.epoch {
+            *made = Made { epoch: catalog.epoch, ..Made::default() };
+        }
+        let own = made.wordings.entry(advertiser);
+        own.or_insert_with(|| Arc::new(Wordings::of(catalog, advertiser))).clone()
+    }
+}
 
 /// What an advertiser calls its categories.
 #[derive(Debug, Default)]
@@ -33,8 +63,7 @@ struct Wording {
 type Fit = (usize, usize);
 
 impl Wordings {
-    /// Those of the catalog.
-    pub fn of(catalog: &Catalog, advertiser: AdvertiserId) -> Self {
+    fn of(catalog: &Catalog, advertiser: AdvertiserId) -> Self {
         let mut own = Self::default();
         for campaign in catalog.all_campaigns().filter(|one| one.advertiser == advertiser) {
             own.add(&campaign.category_name, &campaign.category_name, true);
@@ -42,9 +71,9 @@ impl Wordings {
                 own.add(&campaign.category_name, keyword, false);
             }
         }
-        for item in catalog.items().iter().filter(|item| item.advertiser == advertiser) {
-            own.add(&item.category_name, &item.category_name, true);
-        }
+        let items = catalog.items().iter().filter(|item| item.advertiser == advertiser);
+        let categories: BTreeSet<_> = items.map(|item| &item.category_name).collect();
+        categories.into_iter().for_each(|category| own.add(category, category, true));
         own
     }
 
@@ -53,12 +82,14 @@ impl Wordings {
         let Some(first) = words.first().filter(|_| self.count < WORDINGS_MAX) else { return };
         let category = category.to_lowercase();
         let those = self.by_first.entry(first.clone()).or_default();
-        self.count += usize::from(those.insert(Wording { category, words, is_name }));
+        if those.len() < ALIKE_MAX {
+            self.count += usize::from(those.insert(Wording { category, words, is_name }));
+        }
     }
 
     /// The category that the query means.
     pub fn meant(&self, query: &str) -> Option<&str> {
-        let asked: BTreeSet<String> = words(query).collect();
+        let asked: BTreeSet<String> = words(query).take(ALIKE_MAX).collect();
         let mut fits: BTreeMap<&str, Fit> = BTreeMap::new();
         for wording in asked.iter().filter_map(|word| self.by_first.get(word)).flatten() {
             if wording.words.iter().all(|word| asked.contains(word)) {
@@ -129,6 +160,8 @@ mod tests {
     #[test]
     fn wordings_are_bounded() {
         let mut own = Wordings::default();
+        (0..ALIKE_MAX + 5).for_each(|number| own.add("c", &format!("k l{number}"), false));
+        assert_eq!(own.count, ALIKE_MAX);
         (0..WORDINGS_MAX + 5).for_each(|number| own.add("c", &format!("k{number}"), false));
         assert_eq!(own.count, WORDINGS_MAX);
     }

@@ -2,7 +2,7 @@
 //!
 //! Those of the worker's own shard are written at once: its state is on this thread. Those of
 //! another go together, since a message that wakes another thread costs more than its contents. The
-//! worker itself counts them meanwhile, so its own bids keep a cap exactly however close they come.
+//! worker itself counts them meanwhile, so its own bids keep a cap however close they come.
 
 use crate::server::engine::Engine;
 use crate::session::{Announced, Batch, ChangeShows, Due, ShowChange};

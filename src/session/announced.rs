@@ -2,10 +2,13 @@
 //!
 //! A bid that is announced to another thread is in no session for a while: first it is gathered with
 //! others, then it lies in a mailbox. Its own thread counts it all the same, since
-//! [`find`](super::find()) adds what is under way to what it reads. So caps hold exactly among the
-//! requests that one thread answers, and still nobody writes a session but the thread whose it is.
+//! [`find`](super::find()) adds what is under way to what it reads. So caps hold among the
+//! requests that one thread answers, and still nobody writes a session but the thread whose it is. What
+//! they miss is an announcement that a shard sends on, since its user's ids were joined meanwhile: for
+//! that moment it is seen nowhere, as what a full mailbox refused is.
 //!
-//! A user of whom nothing is under way costs a look at one of 64 bits.
+//! A user of whom nothing is under way costs a look at one of 64 bits, and, while that is another's too,
+//! a walk over what is under way.
 
 use super::profile::Profile;
 use super::state::{CancelShow, ShowChange};

@@ -120,7 +120,7 @@ pub struct ShardCounters {
     pub shows_pended: u64,
     /// Bids announced for users who had reached a cap by then: other threads bid to them meanwhile.
     /// One stays counted when it is lost.
-    pub shows_beyond_cap: u64,
+    pub bids_beyond_cap: u64,
     /// Shows noted as happened.
     pub shows_confirmed: u64,
     /// Pending shows taken back.
@@ -172,7 +172,7 @@ pub struct ShardState {
     /// Sessions handed over, which numbers them.
     pub(super) moves: u64,
     pub(super) counters: ShardCounters,
-    /// [`ShardCounters::shows_beyond_cap`] of all shards, for the operator.
+    /// [`ShardCounters::bids_beyond_cap`] of all shards, for the operator.
     beyond_cap: Counter,
     /// The stripe (counted over the shard's own) and place where the sweep goes on.
     hand: (usize, usize),
@@ -267,7 +267,7 @@ impl ShardState {
         let (noted, is_beyond) = written.unzip();
         self.counters.shows_pended += u64::from(self.count_note(noted));
         if is_beyond == Some(true) {
-            self.counters.shows_beyond_cap += 1;
+            self.counters.bids_beyond_cap += 1;
             self.beyond_cap.inc();
         }
     }

@@ -157,7 +157,7 @@ proptest! {
         mailbox.into_iter().for_each(|batch| write(&mut state, batch));
         let beyond = bids.iter().map(|[one, other]| one.len() + other.len());
         let beyond: usize = beyond.map(|bids| bids.saturating_sub(usize::from(CAP))).sum();
-        let counted = state.status().counters.shows_beyond_cap;
+        let counted = state.status().counters.bids_beyond_cap;
         prop_assert!(counted >= beyond as u64, "{counted} of {beyond} are counted");
         prop_assert!(lost > 0 || counted == beyond as u64, "{counted}, and {beyond} are");
     }

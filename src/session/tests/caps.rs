@@ -103,7 +103,7 @@ fn play(
                 let cap = (keys[number / CAPS.len() % 2], window);
                 let (caps, before) = (Caps::from_iter([cap]), state.status().counters);
                 state.pend(&PendShow { user, campaign, creative, hold, expires, caps }, now);
-                let counted = state.status().counters.shows_beyond_cap - before.shows_beyond_cap;
+                let counted = state.status().counters.bids_beyond_cap - before.bids_beyond_cap;
                 let others = model.count(step.user, cap.0, window.window_s, now);
                 let expected = match model.0.get(&key) {
                     Some(State::Pending(until)) if *until >= now => Some(0),
