@@ -393,8 +393,8 @@ fn asks_of_nothing(shares_bound: bool) -> usize {
 
 #[test]
 fn an_account_that_has_nothing_is_asked_ever_more_seldom() {
-    // After 1, 2, 4, 8, 16, 32 and 32 seconds, the opening's wait before them.
-    assert_eq!(asks_of_nothing(false), 6);
+    // A second after the opening, and then 2, 4, 8, 16, 32 and 32 later.
+    assert_eq!(asks_of_nothing(false), 7);
     assert_eq!(asks_of_nothing(true), 119, "where others may return money in silence");
 }
 
